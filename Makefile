@@ -1,0 +1,75 @@
+# Two commands matter: `make study` and `make test`. Each sets itself up; nothing but Python >= 3.11, make and git is needed.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+STUDY ?= studies/arithmetic.yaml
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_NO_INPUT = 1
+export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+
+.PHONY: help setup study test slow check smoke format docs bench
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make study    run the default study, offline, and print its verdicts and the path of the report'
+	@echo 'make test     format check, lint, type check and the tests'
+	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
+	@echo 'make check    the same without the tests'
+	@echo 'make smoke    data loaders and command-line parsing only, in seconds'
+	@echo 'make format   let ruff rewrite the files'
+	@echo 'make docs     write docs/schema/*.json and docs/study-format.md from the docstrings'
+	@echo 'make bench    time the engine against its peers (own environments under .bench/) and write docs/benchmarks.md'
+	@echo 'make setup    only create $(VENV) with the pinned packages'
+
+setup: $(STAMP)
+
+# The stamp is touched last, so an install that was cut off is done again.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: '$(PYTHON)' is not on the path: install Python 3.11 or newer, or say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version) is too old: Python 3.11 or newer is needed; say make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python cannot make environments: install its venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
+	@echo 'Setting up $(VENV) with the versions of constraints.txt (once; some minutes with a slow line) ...'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq -c constraints.txt setuptools
+	@$(BIN)/python -m pip install -qq --no-build-isolation -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+study: $(STAMP)
+	@$(BIN)/lesion run $(STUDY)
+
+check: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+test: check
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
+
+slow: $(STAMP)
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
+
+smoke: $(STAMP)
+	$(BIN)/python -m pytest -q -m smoke
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+docs: $(STAMP)
+	$(BIN)/python -m lesion.study.schema
+
+PEERS := nnsight transformer-lens pyvene
+BENCH ?=
+
+# Each peer has its own environment, so that none decides the versions of another.
+.bench/%/.installed: benchmarks/requirements-%.txt
+	@echo 'Setting up .bench/$* ...'
+	@test -x .bench/$*/bin/python || $(PYTHON) -m venv .bench/$*
+	@.bench/$*/bin/python -m pip install -qq -r $<
+	@touch $@
+
+bench: $(STAMP) $(PEERS:%=.bench/%/.installed)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/compare.py $(BENCH)

@@ -1,0 +1,30 @@
+"""The command line. Every command takes `--json`: one document on standard output. Codes: docs/exit-codes.md."""
+
+import sys
+
+import typer
+from typer.exceptions import TyperException
+
+from lesion.cli import benching, budgets, diagnostics, memos, models, records, statistics, studies
+from lesion.cli.app import app, fail
+from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
+
+__all__ = ["app", "benching", "budgets", "diagnostics", "main", "memos", "models", "records", "statistics", "studies"]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Parse arguments, run the command, and end with its exit code; an error is one clear sentence."""
+    wanted = sys.argv[1:] if arguments is None else arguments
+    as_json = "--json" in wanted
+    try:
+        code = app(wanted, standalone_mode=False)
+        if code == INTERRUPTED_EXIT_CODE:  # what typer makes of Ctrl-C, without a word
+            raise KeyboardInterrupt
+    except LesionError as error:
+        code = fail(str(error), error.exit_code, as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        code = fail("interrupted; the same command goes on where it stopped", INTERRUPTED_EXIT_CODE, as_json)
+    except TyperException as error:
+        said = getattr(error, "format_message", error.__str__)()
+        code = fail(f"{said}; see 'lesion --help'", InputError.exit_code, as_json)
+    sys.exit(code or 0)

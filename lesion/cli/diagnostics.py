@@ -1,0 +1,226 @@
+"""Commands that look into a model or a tokenizer: tokens, heads, attribute, measure and doctor."""
+
+# ruff: noqa: PLC0415  (commands import what they need)
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lesion.cli.app import Json, app, out, say
+from lesion.errors import LesionError
+
+ModelName = Annotated[str, typer.Argument(help="zoo:NAME, tiny:FAMILY, a folder, or org/name@COMMIT.")]
+TaskText = Annotated[str, typer.Option("--task", help="A task and its settings: 'arithmetic high=999 shots=1'.")]
+
+
+@app.command()
+def tokens(
+    model: Annotated[str, typer.Argument(help="A model's name, its folder, or a tokenizer.json.")],
+    to: Annotated[int, typer.Option(min=0, max=10**7, help="The highest number.")] = 10_000,
+    task: Annotated[list[str] | None, typer.Option(help="A task whose prompt contract is tried; repeat it.")] = None,
+    stress: Annotated[
+        bool, typer.Option("--stress", help="Ask the model, and separate failures by tokens from those by digits.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Say how numbers split into tokens, and which tasks' prompts keep the contract."""
+    from lesion.models.vocabulary import open_vocabulary
+    from lesion.report.diagnostic_tables import print_tokens
+    from lesion.tasks.spelling import parse_task
+    from lesion.tasks.vocabulary_report import token_report
+
+    named = task or ["arithmetic", "arithmetic format=spaced", "symbolic"]
+    vocabulary = open_vocabulary(model)
+    report = token_report(model, *vocabulary, to, {text: parse_task(text) for text in named})
+    document: dict[str, Any] = report.model_dump(mode="json")
+    if stress:
+        document["stress"] = _stressed(model)
+    if as_json:
+        say(document, as_json, "")
+    else:
+        print_tokens(out(), document)
+    return 0
+
+
+def _stressed(model: str) -> dict[str, Any]:
+    from lesion.engine.choose import choose
+    from lesion.measures.stress import stress
+    from lesion.models.model import open_model
+
+    found = stress(choose(open_model(model)))
+    return {**found.model_dump(mode="json"), "verdict": found.verdict}
+
+
+@app.command()
+def heads(
+    model: ModelName,
+    detector: Annotated[list[str] | None, typer.Option(help="A detector; repeat it. All of them by default.")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a named head.")] = 0.3,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the sequences.")] = 0,
+    circuits: Annotated[
+        bool, typer.Option("--circuits", help="Also read OV and QK circuits: copying, composition.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Name induction, previous-token, duplicate-token and first-token heads, or say that there are none."""
+    from lesion.measures.copying import in_context
+    from lesion.measures.detection import detection
+    from lesion.measures.heads import DETECTORS
+    from lesion.models.model import open_model
+    from lesion.report.diagnostic_tables import print_heads
+
+    opened = open_model(model)
+    found = [detection(opened, name, seed, threshold=threshold) for name in detector or DETECTORS]
+    learned = in_context(opened, seed)
+    document: dict[str, Any] = {
+        "model": model,
+        "detectors": [{**each.model_dump(mode="json"), "verdict": each.verdict} for each in found],
+        "in_context": {**learned.model_dump(mode="json"), "score": learned.score},
+    }
+    if circuits:
+        from lesion.measures.copying import circuit_report
+
+        document["circuits"] = circuit_report(opened, seed).model_dump(mode="json")
+    if as_json:
+        say(document, as_json, "")
+    else:
+        print_heads(out(), document)
+    return 0
+
+
+@app.command()
+def attribute(
+    model: ModelName,
+    task: TaskText = "arithmetic",
+    items: Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")] = 64,
+    target: Annotated[str, typer.Option(help="logit_diff, or answer.")] = "logit_diff",
+    neurons: Annotated[int, typer.Option(min=0, max=10_000, help="How many of the largest neurons are shown.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the items.")] = 0,
+    as_json: Json = False,
+) -> int:
+    """Split a logit exactly into heads, neurons and layers; direct beside total effects of heads."""
+    from lesion.engine.choose import choose
+    from lesion.measures.asked import ask
+    from lesion.measures.attribution import attribution
+    from lesion.models.model import open_model
+    from lesion.report.diagnostic_tables import print_attribution
+
+    opened = open_model(model)
+    asked = ask(opened, task, items, seed)
+    found = attribution(choose(opened), asked, target, neurons)
+    document: dict[str, Any] = {
+        "model": model,
+        "task": task,
+        "refused": asked.refused,
+        "complete": found.complete,
+        **found.model_dump(mode="json"),
+    }
+    if as_json:
+        say(document, as_json, "")
+    else:
+        print_attribution(out(), document)
+    return 0 if found.complete else LesionError.exit_code
+
+
+@app.command()
+def measure(
+    model: ModelName,
+    do: Annotated[str, typer.Option("--do", help="'scale L5H1 0.5', 'zero L5H1+L6H9 @last'.")],
+    task: TaskText = "arithmetic",
+    items: Annotated[int, typer.Option(min=2, max=1_000_000, help="Items asked.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the items.")] = 0,
+    rows: Annotated[Path | None, typer.Option(help="Write every item's numbers here, as Parquet.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Measure an intervention on a task: every measure per item, paired differences, intervals and the receipt."""
+    from lesion.lab import Lab
+    from lesion.report.diagnostic_tables import print_effect
+
+    found = Lab(model).run(task, do, items, seed)
+    if rows is not None:
+        found.table.write_parquet(rows)
+    document: dict[str, Any] = {"task": task, **found.effect.model_dump(mode="json")}
+    if as_json:
+        say(document, as_json, "")
+    else:
+        print_effect(out(), document)
+    return 0
+
+
+@app.command()
+def screen(
+    model: ModelName,
+    task: TaskText = "arithmetic",
+    items: Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")] = 64,
+    alpha: Annotated[float, typer.Option(help="What sites are scaled by.")] = 0.0,
+    method: Annotated[str, typer.Option(help="gradient, or integrated.")] = "gradient",
+    top: Annotated[int, typer.Option(min=1, max=1000, help="Sites of each kind that are confirmed exactly.")] = 10,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of integrated gradients.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the items and the random sites.")] = 0,
+    as_json: Json = False,
+) -> int:
+    """Estimate every head and neuron by gradients, and confirm the best exactly."""
+    from lesion.engine.choose import choose
+    from lesion.measures.asked import ask
+    from lesion.measures.screening import screen as estimate
+    from lesion.models.model import open_model
+    from lesion.report.diagnostic_tables import print_screen
+
+    opened = open_model(model)
+    asked = ask(opened, task, items, seed)
+    found = estimate(choose(opened), asked, "logit_diff", alpha, method, top, steps, seed)
+    document: dict[str, Any] = {"model": model, "task": task, **found.model_dump(mode="json")}
+    if as_json:
+        say(document, as_json, "")
+    else:
+        print_screen(out(), document)
+    return 0
+
+
+@app.command()
+def doctor(
+    model: ModelName,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also silent layers, the placebo, and the positive control on a hand model.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Prove the instrument on the loaded weights: identities, noise floor, engine; ends with 1 when something fails."""
+    from lesion.engine.check import examine
+    from lesion.engine.choose import choose
+    from lesion.measures.sanity import model_checks, noise_floor
+    from lesion.models.model import open_model
+    from lesion.report.diagnostic_tables import print_doctor
+
+    opened = open_model(model)
+    identities = examine(opened)
+    checks = [*model_checks(opened), *_hand_checks()] if full else []
+    document: dict[str, Any] = {
+        "model": model,
+        "weights_hash": opened.weights_hash,
+        "identities": [identity.model_dump(mode="json") for identity in identities],
+        "noise_floor": noise_floor(opened),
+        "engine": choose(opened).choice.model_dump(mode="json"),
+        "checks": [check.model_dump(mode="json") for check in checks],
+        "healthy": all(one.holds for one in (*identities, *checks)),
+    }
+    if as_json:
+        say(document, as_json, "")
+    else:
+        print_doctor(out(), document)
+    return 0 if document["healthy"] else LesionError.exit_code
+
+
+def _hand_checks() -> list[Any]:
+    """The positive control, on a hand model that is written for the occasion."""
+    import tempfile
+
+    from lesion.interventions.site import head
+    from lesion.measures.sanity import positive_control
+    from lesion.models.model import open_model
+    from lesion.training.hand import write_hand_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_hand_model(Path(folder))
+        return list(positive_control(open_model(folder), head(1, 1)))

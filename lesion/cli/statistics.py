@@ -1,0 +1,69 @@
+"""Commands about the rule and its numbers: calibrate, power and stats."""
+
+# ruff: noqa: PLC0415  (commands import what they need)
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lesion.cli.app import SCREEN, Json, RunPath, StudyFile, app, out, say
+from lesion.errors import LesionError, NotReproduced
+
+
+@app.command()
+def calibrate(
+    quick: Annotated[bool, typer.Option("--quick", help="A smaller grid, in at most a minute.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
+    picture: Annotated[Path | None, typer.Option(help="Draw it, too: a file that ends in .svg or .png.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Simulate studies and hold the rule's error rates, coverage and power against its promises."""
+    from lesion.identity import generator
+    from lesion.report.terminal import print_calibration
+    from lesion.stats.calibrate import calibrate as simulate
+
+    def tell(text: str) -> None:
+        if not as_json:
+            SCREEN.print(text, markup=False)
+
+    found = simulate(generator("calibrate", seed), quick=quick, progress=tell)
+    if picture is not None:
+        from lesion.report.calibration import calibration_chart
+
+        calibration_chart(found.document()).save(str(picture))
+    if as_json:
+        say(found.document(), as_json, "")
+    else:
+        print_calibration(out(), found)
+    return 0 if found.holds else LesionError.exit_code
+
+
+@app.command()
+def power(study: StudyFile, as_json: Json = False) -> int:
+    """The items per seed that a study needs, for several shares of changed answers, and what its pools hold."""
+    from lesion.report.terminal import print_power
+    from lesion.runs.prepare import prepare_plan
+    from lesion.study.family import family_size, power_table
+    from lesion.study.load import load_study
+
+    given = load_study(study)
+    plan = prepare_plan(given, "any")
+    rows = power_table(plan)
+    document: dict[str, Any] = {"family_size": family_size(given), "cells": rows}
+    if as_json:
+        say(document, as_json, "")
+    else:
+        print_power(out(), document)
+    return 0
+
+
+@app.command()
+def stats(run_folder: RunPath, as_json: Json = False) -> int:
+    """Compute every gate, verdict and statistic of a run again from its rows; written beside the run."""
+    from lesion.runs.recount import recount, table
+
+    found = recount(run_folder)
+    document = {**found.document, "file": str(found.path)}
+    say(document, as_json, f"{table(found.document)}\n{found.path}")
+    return 0 if found.document["agrees"] else NotReproduced.exit_code

@@ -1,0 +1,121 @@
+"""Commands that carry a study: run, register and replay."""
+
+# ruff: noqa: PLC0415  (commands import what they need)
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lesion.cli.app import SCREEN, WORKERS, Home, Json, RunPath, StudyFile, Workers, app, out, say
+from lesion.errors import BudgetSpent, GateStop, NotReproduced
+
+if TYPE_CHECKING:
+    from lesion.runs.manifest import Manifest
+    from lesion.runs.run import Ran
+
+
+@app.command()
+def run(
+    study: StudyFile,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Walk the whole line with the smallest numbers.")] = False,
+    home: Home = Path(),
+    workers: Workers = WORKERS,
+    as_json: Json = False,
+) -> int:
+    """Run a study to its verdict. An interrupted run goes on where it stopped."""
+    from lesion.report.terminal import print_run, progress_bar
+    from lesion.report.write import write_report
+    from lesion.runs.closing import Order
+    from lesion.runs.registry import standing
+    from lesion.runs.run import start
+    from lesion.study.load import load_study
+    from lesion.study.rehearsal import rehearse
+
+    given, text = load_study(study), study.read_text(encoding="utf-8")
+    if dry_run:
+        order = Order(study=rehearse(given), text=text, status="dry-run")
+    else:
+        counts = standing(home, given)
+        order = Order(given, text, counts.status, "run", counts.key, counts.registration, counts.deviations)
+    with progress_bar(SCREEN, quiet=as_json) as progress:
+        ran = start(order, home, workers, progress, write_report)
+    keep(ran, home, as_json)
+    if not as_json:
+        print_run(out(), ran.folder, ran.manifest)
+    if ran.budget_spent:
+        return BudgetSpent.exit_code
+    return GateStop.exit_code if ran.manifest.outcome == "stopped" else 0
+
+
+@app.command()
+def register(
+    study: StudyFile,
+    reason: Annotated[str, typer.Option(help="Why a registered study is amended.")] = "",
+    home: Home = Path(),
+    as_json: Json = False,
+) -> int:
+    """Freeze a study before its data; its hash draws the confirmation's items."""
+    from lesion.runs.prepare import prepare_plan
+    from lesion.runs.registry import register as freeze
+    from lesion.study.load import load_study
+
+    given = load_study(study)
+    prepare_plan(given, "any")
+    registration, path = freeze(home, given, study.read_text(encoding="utf-8"), reason)
+    document = {"registration": registration.hash(), "file": str(path), "clean": registration.clean}
+    words = f"{path}\nregistered as {registration.hash()}"
+    if not registration.clean:
+        words += "\nThe tree is dirty (or no checkout): a run of it will be exploratory. Commit, then amend."
+    say(document, as_json, words)
+    return 0
+
+
+@app.command()
+def replay(
+    manifest: RunPath,
+    home: Home = Path(),
+    workers: Workers = WORKERS,
+    as_json: Json = False,
+) -> int:
+    """Repeat a run from its manifest alone, in another folder, and compare every row."""
+    from lesion.report.terminal import print_replay, progress_bar
+    from lesion.report.write import write_report
+    from lesion.runs.ledger import check_seal
+    from lesion.runs.manifest import read_manifest
+    from lesion.runs.replay import replay as repeat
+    from lesion.runs.replay import reproduced
+
+    check_seal(home, read_manifest(manifest))
+    with progress_bar(SCREEN, quiet=as_json) as progress:
+        ran = repeat(manifest, home, workers, progress, write_report)
+    keep(ran, home, as_json)
+    if not as_json:
+        print_replay(out(), manifest, ran.folder, ran.manifest)
+    return 0 if reproduced(ran.manifest) else NotReproduced.exit_code
+
+
+def keep(ran: "Ran", home: Path, as_json: bool) -> None:
+    """Enter a finished run into the ledger, and print it for programs."""
+    from lesion.runs.ledger import enter
+
+    manifest = ran.manifest
+    enter(home, manifest)
+    if as_json:
+        document = {
+            "run": str(ran.folder),
+            "rows_hash": manifest.rows_hash,
+            "outcome": manifest.outcome,
+            "reason": manifest.ending.reason,
+            "scenario": manifest.results["scenario"],
+            "verdicts": {name: cell["verdict"] for name, cell in _cells(manifest).items()},
+            "match": manifest.match,
+            "report": str(ran.folder / "report.html"),
+        }
+        print(json.dumps(document))
+
+
+def _cells(manifest: "Manifest") -> dict[str, Any]:
+    cells: Any = manifest.results["cells"]
+    return cells

@@ -1,0 +1,102 @@
+"""Activations that are declared beforehand, reduced where they arise, and streamed batch by batch.
+
+There is no "cache everything": a read names one module, one side of it and what is kept of it, and only what the
+reduction returns outlives the forward pass. So the memory is that of the reductions, not of the network.
+"""
+
+# pyright: reportUnknownVariableType=false
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lesion.engine.batch import Batch
+from lesion.engine.hooks import watched
+from lesion.errors import InputError, InterventionError
+from lesion.models.model import Model
+
+Reduce = Callable[[Tensor, Batch], Tensor]
+
+
+class Read(NamedTuple):
+    """One thing to be read in every forward pass."""
+
+    name: str
+    """Its name in what comes back."""
+    path: str
+    """Dotted path of the module."""
+    side: Literal["input", "output"]
+    """The module's first input, or its (first) output."""
+    reduce: Reduce
+    """What is kept: called with the tensor, (batch, pos, width), while the pass goes on."""
+
+
+class Captured(NamedTuple):
+    """What one forward pass left behind."""
+
+    batch: Batch
+    kept: Mapping[str, Tensor]
+    """The reductions, by name."""
+
+
+def whole(tensor: Tensor, batch: Batch) -> Tensor:  # noqa: ARG001  (every reduction has the same arguments)
+    """Everything: (batch, pos, width). Only for small batches."""
+    return tensor.clone()
+
+
+def at(places: Callable[[Batch], Tensor]) -> Reduce:
+    """Each row's tensor at one position of its own, (batch, width); `places` gives the positions, (batch,)."""
+
+    def reduce(tensor: Tensor, batch: Batch) -> Tensor:
+        return tensor[torch.arange(len(tensor)), places(batch)].clone()
+
+    return reduce
+
+
+def capture(model: Model, batches: Iterable[Batch], reads: Sequence[Read]) -> Iterator[Captured]:
+    """Run batches unedited and give back, for each, what the reads keep; one batch is held at a time.
+
+    Raises:
+        InputError: when two reads share a name.
+        InterventionError: when a module that is to be read did not run exactly once.
+    """
+    if len({read.name for read in reads}) != len(reads):
+        raise InputError("two reads have the same name")
+    for batch in batches:
+        yield Captured(batch, _pass(model, batch, reads))
+
+
+def _pass(model: Model, batch: Batch, reads: Sequence[Read]) -> dict[str, Tensor]:
+    kept: dict[str, Tensor] = {}
+    by_path: dict[str, list[Read]] = {}
+    for read in reads:
+        by_path.setdefault(read.path, []).append(read)
+
+    def watcher(wanted: Sequence[Read]) -> Callable[[Tensor, Any], None]:
+        def watch(given: Tensor, gave: Any) -> None:
+            for read in wanted:
+                if read.name in kept:
+                    raise InterventionError(f"'{read.path}' ran twice in one forward pass")
+                tensor = given if read.side == "input" else _first(gave)
+                shaped = tensor.reshape(*batch.inputs.shape, -1)  # some families flatten rows and positions
+                kept[read.name] = read.reduce(shaped, batch)
+
+        return watch
+
+    with watched(model, {path: watcher(wanted) for path, wanted in by_path.items()}), torch.inference_mode():
+        model.module(batch.inputs, use_cache=False)
+    silent = [read.path for read in reads if read.name not in kept]
+    if silent:
+        raise InterventionError(f"these modules never ran: {', '.join(silent[:4])}")
+    return kept
+
+
+def _first(output: Any) -> Tensor:
+    return output[0] if isinstance(output, tuple) else output
+
+
+def predicted_bytes(batch: Batch, widths: Sequence[int], itemsize: int = 4) -> int:
+    """Bytes that reads without a reduction would keep of a batch, given the width of each."""
+    return batch.inputs.numel() * sum(widths) * itemsize

@@ -1,0 +1,223 @@
+"""The only file that registers hooks: on the module whose first input, output or attention mask is edited or read.
+
+Hooks are taken off by their exact handles, also when the body raises. What happened is counted, and an edit that did
+not act as it must is an error, never a silent number.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import inspect
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from lesion.engine.attach import Attachment, Source, attachments
+from lesion.engine.recorder import Recorder
+from lesion.errors import InterventionError
+from lesion.interventions.intervention import Intervention
+from lesion.models.model import Model
+
+Edit = Callable[[Tensor], Tensor]
+
+
+class _Reached(Exception):
+    """Leaves a forward pass with the stream that entered block 0; nothing went wrong."""
+
+    def __init__(self, stream: Tensor) -> None:
+        super().__init__("stream")
+        self.stream = stream
+
+
+class Seen(NamedTuple):
+    """What a module was given first and what it gave back, in the last forward pass."""
+
+    input: Tensor
+    output: Any
+
+
+@contextmanager
+def applied(
+    model: Model,
+    intervention: Intervention,
+    mask: Bool[Tensor, "batch pos"],
+    source: Source | None = None,
+    keys: Bool[Tensor, "batch keys"] | None = None,
+    *,
+    whole: bool = True,
+) -> Generator[Recorder]:
+    """Run the body with the intervention in place at the positions where `mask` holds.
+
+    Args:
+        model: the model.
+        intervention: what is changed.
+        mask: where; of a knock-out, its query positions.
+        source: what is added or put in place, for interventions that need it.
+        keys: a knock-out's key positions.
+        whole: whether this is all that the intervention does, and not one step of many.
+
+    Raises:
+        InterventionError: for a site that the model does not have; after a body that ended well, also when the
+            intervention did not act as it must.
+    """
+    recorder = Recorder(intervention, 0, whole=whole)
+    made = attachments(model, recorder, mask, source, keys)
+    recorder.modules = sum(attachment.counts for attachment in made)
+    handles = [model.module.register_forward_pre_hook(_counting(recorder))]
+    try:
+        handles += [_attached(attachment) for attachment in made]
+        yield recorder
+    finally:
+        for handle in handles:
+            handle.remove()
+    recorder.receipt()
+
+
+@contextmanager
+def edited(module: nn.Module, edit: Edit) -> Generator[None]:
+    """Run the body with `edit` on the first input of a module; for edits that differ from row to row."""
+    handle = module.register_forward_pre_hook(_pre_hook(edit), with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def recorded(model: Model, paths: Sequence[str]) -> Generator[Mapping[str, Seen]]:
+    """Run the body and keep, per module path, copies of its first input and of its output."""
+    seen: dict[str, Seen] = {}
+    handles: list[Any] = []
+    try:
+        for path in paths:
+
+            def keep(_: nn.Module, args: Any, kwargs: Any, output: Any, path: str = path) -> None:
+                seen[path] = Seen(_first(args, kwargs).clone(), _copied(output))
+
+            handles.append(model.submodule(path).register_forward_hook(keep, with_kwargs=True))
+        yield seen
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
+def watched(model: Model, watchers: Mapping[str, Callable[[Tensor, Any], None]]) -> Generator[None]:
+    """Run the body and show, per module path, its first input and its output to a watcher, at once and uncopied."""
+    handles: list[Any] = []
+    try:
+        for path, watch in watchers.items():
+
+            def show(_: nn.Module, args: Any, kwargs: Any, output: Any, watch: Any = watch) -> None:
+                watch(_first(args, kwargs), output)
+
+            handles.append(model.submodule(path).register_forward_hook(show, with_kwargs=True))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def block_arguments(model: Model, ids: Int[Tensor, "batch pos"]) -> list[dict[str, Any]]:
+    """What the model hands to each block besides the stream, by name, in one forward pass."""
+    given: list[dict[str, Any]] = []
+
+    def keep(block: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        signature = inspect.signature(type(block).forward)
+        bound = dict(signature.bind(block, *args, **kwargs).arguments)
+        rest = [p.name for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
+        named = {**bound, **(bound.pop(rest[0], {}) if rest else {})}
+        given.append({name: value for name, value in named.items() if name not in ("self", "hidden_states", *rest)})
+
+    blocks = [model.block(layer) for layer in range(model.sizes.n_layers)]
+    handles = [block.register_forward_pre_hook(keep, with_kwargs=True) for block in blocks]
+    try:
+        with torch.inference_mode():
+            model.module(ids, use_cache=False)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return given
+
+
+def entering_stream(model: Model, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
+    """The stream that enters block 0; nothing above it is run."""
+
+    def stop(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        raise _Reached(_first(args, kwargs))
+
+    handle = model.block(0).register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        with torch.inference_mode():
+            model.module(ids, use_cache=False)
+    except _Reached as reached:
+        return reached.stream
+    finally:
+        handle.remove()
+    raise InterventionError(f"{model.family.architecture} never ran its first block")
+
+
+def hook_count(module: nn.Module) -> int:
+    """How many forward hooks and pre-hooks the module and everything below it carry."""
+    return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())  # pyright: ignore[reportPrivateUsage]
+
+
+def _counting(recorder: Recorder) -> Callable[..., None]:
+    def count(*_: Any) -> None:
+        recorder.forwards += 1
+
+    return count
+
+
+def _attached(attachment: Attachment) -> Any:
+    """Put one function on its module; the handle that takes it off."""
+    module, side, change, _ = attachment
+    if side == "input":
+        return module.register_forward_pre_hook(_pre_hook(change), with_kwargs=True)
+    if side == "mask":
+        return module.register_forward_pre_hook(_mask_hook(change), with_kwargs=True)
+
+    def hook(_: nn.Module, __: Any, output: Any) -> Any:
+        return change(output)
+
+    return module.register_forward_hook(hook)
+
+
+def _mask_hook(change: Callable[[Any], Any]) -> Callable[..., Any]:
+    """A hook that gives an attention module its arguments with the mask changed."""
+
+    def hook(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if "attention_mask" not in kwargs:
+            raise InterventionError(
+                f"{type(module).__name__} is handed no attention_mask by name: its edges cannot be cut"
+            )
+        return args, {**kwargs, "attention_mask": change(kwargs["attention_mask"])}
+
+    return hook
+
+
+def _pre_hook(edit: Edit) -> Callable[..., Any]:
+    """A hook that gives the module its arguments with the first one edited; blocks may get the stream by name."""
+
+    def hook(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        if args:
+            return (edit(args[0]), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": edit(kwargs["hidden_states"])}
+
+    return hook
+
+
+def _first(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Tensor:
+    return args[0] if args else kwargs["hidden_states"]
+
+
+def _copied(value: Any) -> Any:
+    """A copy that later in-place arithmetic of the model cannot reach."""
+    if torch.is_tensor(value):
+        return value.clone()
+    return tuple(_copied(part) for part in value) if isinstance(value, tuple) else value

@@ -1,0 +1,57 @@
+"""The plain way, and the oracle: one intervention, one whole forward pass of the untouched model."""
+
+from typing import Literal, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lesion.engine.attach import Source
+from lesion.engine.batch import Batch
+from lesion.engine.hooks import applied
+from lesion.interventions.intervention import Intervention, KnockOut, Receipt
+from lesion.models.model import Model
+
+
+class Outcome(NamedTuple):
+    """What one run of a batch gave."""
+
+    logits: Float[Tensor, "batch answer vocab"]
+    """float32; entry [b, t] decides answer token t of row b."""
+    receipt: Receipt | None
+    """Proof that the intervention acted; none for an unedited run."""
+    engine: Literal["fast", "reference"] = "reference"
+    """Which way it was run."""
+
+
+def run(
+    model: Model,
+    batch: Batch,
+    intervention: Intervention | None = None,
+    baseline: Float[Tensor, "batch answer vocab"] | None = None,
+    source: Source | None = None,
+) -> Outcome:
+    """Run a batch under one intervention, or none, with teacher forcing on the answer.
+
+    Args:
+        model: the model.
+        batch: the rows.
+        intervention: what is changed.
+        baseline: the unedited logits of the same batch, for the receipt's largest change.
+        source: what the intervention adds or puts in place, where it needs that.
+
+    Raises:
+        InterventionError: when a site does not exist, or the intervention did not act as it must.
+    """
+    if intervention is None:
+        return Outcome(_forward(model, batch), None)
+    keys = batch.mask(intervention.keys) if isinstance(intervention, KnockOut) else None
+    with applied(model, intervention, batch.mask(intervention.positions), source, keys) as recorder:
+        logits = _forward(model, batch)
+    change = None if baseline is None else float((logits - baseline).abs().max())
+    return Outcome(logits, recorder.receipt(change))
+
+
+def _forward(model: Model, batch: Batch) -> Float[Tensor, "batch answer vocab"]:
+    with torch.inference_mode():
+        return model.module(batch.inputs, use_cache=False).logits[:, batch.first :].float()

@@ -1,0 +1,156 @@
+"""A second module tree over the same weights, whose blocks can be entered from outside with an edit in every row.
+
+The untouched Hugging Face model stays as it is; its tree is copied (tensors are not), and in the copy three modules of
+each block get a wrapper: attention, which can give back a known output instead of computing one, and the two
+projections whose inputs are heads and neurons, which can edit their input. So the quick way runs the family's own block
+code, and the residual rule, norms and gates need no second implementation.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lesion.engine.hooks import Recorder
+from lesion.engine.kernels import Kernel, quicken
+from lesion.engine.tree import INTERFACE
+from lesion.interventions.edit import rewrite
+from lesion.interventions.intervention import Intervention
+from lesion.models.model import Model
+
+
+@dataclass(frozen=True)
+class RowEdit:
+    """An edit that one pass still has to make: in row `row` of the pass, at the tokens where `mask` holds."""
+
+    row: int
+    mask: Tensor
+    times: Tensor
+    """For how many tokens of the batch each token stands."""
+    elements: int
+    """Elements written, over the whole batch."""
+    units: int
+    chosen: tuple[int, ...]
+    intervention: Intervention
+    source: Tensor | None
+    """What is added or put in place, (tokens or 1, sites, width)."""
+    recorder: Recorder
+
+    def source_at(self, where: Tensor) -> Tensor | None:
+        """The source at some of the tokens."""
+        return None if self.source is None else self.source.expand(len(self.mask), -1, -1)[where]
+
+    def among(self, tokens: Tensor) -> "RowEdit":
+        """The same edit where only some of the tokens are run."""
+        return replace(self, mask=self.mask[tokens], times=self.times[tokens], source=self.source_at(tokens))
+
+    def apply(self, activation: Tensor) -> Tensor:
+        """The edited activation of this row, (1, tokens, width); what changed is recorded."""
+        source = None if self.source is None else self.source[None]
+        edited, before, after = rewrite(activation, self.mask[None], self.units, self.chosen, self.intervention, source)
+        self.recorder.saw(before, after, self.times[self.mask], self.elements)
+        return edited
+
+
+def apply_rows(activation: Tensor, edits: Sequence[RowEdit], rows: int) -> Tensor:
+    """All edits of a pass of `rows` rows on one activation, whose leading axes hold rows and tokens in this order."""
+    if not edits:
+        return activation
+    seen = activation.reshape(rows, -1, activation.shape[-1]).clone()
+    for edit in edits:
+        seen[edit.row] = edit.apply(seen[edit.row : edit.row + 1])[0]
+    return seen.view(activation.shape)
+
+
+class Slot(nn.Module):
+    """A projection whose input can be edited and recorded."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.edits: Sequence[RowEdit] = ()
+        self.rows = 1
+        self.recording = False
+        self.input: Tensor | None = None
+        self.output: Tensor | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The projection of the edited input."""
+        x = apply_rows(x, self.edits, self.rows)
+        y = self.inner(x)
+        if self.recording:
+            self.input, self.output = x, y.clone()
+        return y
+
+
+class Gate(nn.Module):
+    """An attention module that gives back a known output when there is one."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+        self.known: Tensor | None = None
+        self.recording = False
+        self.output: Tensor | None = None
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the attention module gives: its output first."""
+        if self.known is not None:
+            return self.known, None
+        given = self.inner(*args, **kwargs)
+        if self.recording:
+            self.output = given[0].clone()
+        return given
+
+
+class Twin:
+    """The copied tree of a model."""
+
+    def __init__(self, model: Model) -> None:
+        original = model.module
+        shared = {id(tensor): tensor for tensor in [*original.parameters(), *original.buffers()]}
+        self.module: Any = copy.deepcopy(original, shared)
+        self.kernel: Kernel = quicken(self.module)
+        if model.family.interface:
+            self.module.config._attn_implementation = INTERFACE
+        self.blocks: list[nn.Module] = [
+            self.module.get_submodule(model.block_path(layer)) for layer in range(model.sizes.n_layers)
+        ]
+        family = model.family
+        self.heads = [self._wrap(block, family.attention_out, Slot) for block in self.blocks]
+        self.neurons = [self._wrap(block, family.mlp_out, Slot) for block in self.blocks]
+        attention = family.attention_out.rpartition(".")[0]
+        self.gates = [self._wrap(block, attention, Gate) for block in self.blocks]
+
+    @staticmethod
+    def _wrap(block: nn.Module, path: str, wrapper: Any) -> Any:
+        parent, _, name = path.rpartition(".")
+        holder = block.get_submodule(parent)
+        wrapped = wrapper(getattr(holder, name))
+        setattr(holder, name, wrapped)
+        return wrapped
+
+    def record(self, on: bool) -> None:
+        """Make all wrappers keep what passes through them, or forget it."""
+        for wrapper in (*self.heads, *self.neurons, *self.gates):
+            wrapper.recording = on
+            if not on:
+                wrapper.output = None
+        for slot in (*self.heads, *self.neurons):
+            if not on:
+                slot.input = None
+
+    def enter(self, layer: int, stream: Tensor, given: dict[str, Any], known: Tensor | None = None) -> Tensor:
+        """Block `layer` on a stream, with attention's output known or computed; edits are set on the slots before."""
+        self.gates[layer].known = known
+        try:
+            with torch.inference_mode():
+                out = self.blocks[layer](stream, **given)
+        finally:
+            self.gates[layer].known = None
+        return out[0] if isinstance(out, tuple) else out

@@ -1,0 +1,1 @@
+"""Numbers per item, head or neuron, from logits and patterns."""

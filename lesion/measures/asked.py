@@ -1,0 +1,68 @@
+"""Items of a task, drawn and compiled for a model: what every diagnostic that needs questions starts from."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lesion.engine.batch import Batch, batches
+from lesion.errors import InputError
+from lesion.models.model import Model
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.config import TaskConfig
+from lesion.tasks.spelling import parse_task
+from lesion.tasks.task import Draw, Item
+from lesion.tasks.tokenization import Compiled, compile_item
+
+ROWS = 64
+"""Most rows of a batch."""
+
+
+class Asked(NamedTuple):
+    """Questions that keep the prompt contract, in batches."""
+
+    items: tuple[Item, ...]
+    """The items that were kept; a batch's rows are places in this list."""
+    compiled: tuple[Compiled, ...]
+    """Their tokens."""
+    batches: tuple[Batch, ...]
+    """Rows of equal lengths, in a fixed order."""
+    refused: dict[str, int]
+    """Items that were not asked, by reason; `too_long` is longer than the model reads."""
+
+
+def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0) -> Asked:
+    """Draw items of a task from its discovery split and compile them.
+
+    Raises:
+        InputError: when the task is not known, its lane is too short, or no item can be asked.
+    """
+    config = parse_task(task) if isinstance(task, str) else task
+    made = make_task(config)
+    draw = Draw("discovery", f"diagnostics-{seed}", 0, 1)
+    if items > (capacity := made.capacity(draw)):
+        raise InputError(f"this task has {capacity:,} items to ask, not {items:,}")
+    kept: list[tuple[Item, Compiled]] = []
+    refused: Counter[str] = Counter()
+    most = model.sizes.max_positions
+    for item in made.items(draw, 0, items):
+        compiled = compile_item(item, model.tokenizer, model.bos)
+        if not isinstance(compiled, Compiled):
+            refused[compiled.reason] += 1
+        elif most is not None and len(compiled.ids) - 1 > most:
+            refused["too_long"] += 1
+        else:
+            kept.append((item, compiled))
+    if not kept:
+        told = ", ".join(f"{reason} {count}" for reason, count in refused.items())
+        raise InputError(f"no item of this task can be asked of {model.name}: {told or 'none was drawn'}")
+    return Asked(tuple(i for i, _ in kept), *batched([c for _, c in kept]), dict(refused))
+
+
+def batched(compiled: Sequence[Compiled]) -> tuple[tuple[Compiled, ...], tuple[Batch, ...]]:
+    """Compiled items and their batches."""
+    return tuple(compiled), tuple(batches(compiled, ROWS))
+
+
+def of(compiled: Sequence[Compiled]) -> Asked:
+    """Items that are compiled already."""
+    return Asked((), *batched(compiled), {})

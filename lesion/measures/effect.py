@@ -1,0 +1,294 @@
+"""What an intervention does to a model, per item and in many measures: the long form of `lab.run`.
+
+Baseline and intervention see the same items in the same batches; every difference is taken item by item, its mean with
+a 95 % t interval over items (accuracy: Tango's interval of the paired difference). A row that has no number (a logit
+that is not finite, no wrong answer) is unscored: null, counted, never a silent 0.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+from torch import Tensor
+
+from lesion.engine.attach import Source
+from lesion.engine.batch import Batch
+from lesion.engine.choose import Engine
+from lesion.engine.sources import Library
+from lesion.errors import InputError
+from lesion.identity import Document
+from lesion.interventions.intervention import Intervention, Receipt, Scale, Steer
+from lesion.measures.asked import Asked
+from lesion.measures.attribution import mean_interval
+from lesion.measures.metrics import METRICS, measure
+from lesion.measures.neutral import neutral
+from lesion.stats.intervals import tango
+from lesion.tasks.answers import Unparsed, extract
+
+Numbers = NDArray[np.float64]
+NAMES = ("correct", "parsed", "answer_logprob", "logit_diff", "entropy", "entropy_share", "margin", "ties")
+"""Measures that both arms have; `kl` and `top1_flip` exist only between them."""
+UNITS = {
+    "correct": "share",
+    "parsed": "share",
+    "answer_logprob": "nats",
+    "logit_diff": "logits",
+    "entropy": "nats",
+    "entropy_share": "of ln V",
+    "margin": "logits",
+    "ties": "count",
+    "kl": "nats",
+    "top1_flip": "share",
+    "neutral_loss": "nats",
+    "neutral_kl": "nats",
+}
+
+
+class Change(Document):
+    """One measure in both arms, and their paired difference."""
+
+    measure: str
+    """Name."""
+    unit: str
+    """Unit."""
+    baseline: float | None
+    """Mean over scored items, unedited; null for measures that compare the arms, or when no item is scored."""
+    edited: float | None
+    """Mean over scored items, under the intervention."""
+    delta: float | None
+    """Mean paired difference, edited minus baseline."""
+    low: float | None
+    """Lower end of its 95 % interval; null with fewer than two scored items."""
+    high: float | None
+    """Upper end."""
+    scored: int
+    """Items with a number in both arms."""
+    unscored: int
+    """Items without."""
+
+
+class DigitErrors(Document):
+    """Wrong digits of one place, counted from the lowest, among items whose answer is read digit by digit."""
+
+    place: int
+    """0 is the lowest digit."""
+    items: int
+    """Items whose answer has such a digit."""
+    baseline: float
+    """Share wrong, unedited."""
+    edited: float
+    """Share wrong under the intervention."""
+
+
+class Stratum(Document):
+    """Accuracy among items of one bucket, such as those with a carry."""
+
+    bucket: str
+    """`carry=one`, `borrow=none`, …"""
+    items: int
+    """Items."""
+    baseline: float
+    """Share right, unedited."""
+    edited: float
+    """Share right under the intervention."""
+
+
+class Effect(Document):
+    """What an intervention did."""
+
+    model: str
+    """The model's name."""
+    weights_hash: str
+    """Its weights."""
+    intervention: str
+    """In words."""
+    items: int
+    """Items asked."""
+    refused: dict[str, int]
+    """Items that were not asked, by reason."""
+    changes: tuple[Change, ...]
+    """All measures; accuracy first."""
+    digits: tuple[DigitErrors, ...]
+    """Errors by place; empty where answers are no numbers."""
+    strata: tuple[Stratum, ...]
+    """Accuracy by carry, borrow and sign; empty where the task has none of these."""
+    receipt: Receipt
+    """Proof that the intervention acted."""
+
+    def change(self, name: str) -> Change:
+        """The change of one measure.
+
+        Raises:
+            InputError: when there is no such measure.
+        """
+        for change in self.changes:
+            if change.measure == name:
+                return change
+        raise InputError(f"there is no measure '{name}' here; there are {', '.join(c.measure for c in self.changes)}")
+
+
+class Measured(NamedTuple):
+    """An effect and the rows that it was computed from."""
+
+    effect: Effect
+    rows: dict[str, list[Any]]
+    """One column per measure and arm (`correct`, `correct_edited`, …) and `index`; null is unscored."""
+
+
+def effect(
+    engine: Engine, asked: Asked, intervention: Intervention, library: Library | None = None, collateral: bool = True
+) -> Measured:
+    """Measure an intervention on a task's items and, for collateral damage, on neutral sequences.
+
+    Args:
+        engine: the model and the way it is run.
+        asked: the items.
+        intervention: what is changed.
+        library: makes the sources of mean, resample, patch and steer; scaling and knocking out need none.
+        collateral: whether neutral sequences are run too; only scaling and steering mean something there.
+
+    Raises:
+        InterventionError: when a site does not exist, or the intervention did not act as it must.
+    """
+    base, edited, receipts = _arms(engine, asked, intervention, library)
+    changes = [_change(name, base[name], edited[name]) for name in NAMES]
+    changes += [_change(name, None, edited[name]) for name in ("kl", "top1_flip")]
+    if collateral and isinstance(intervention, Scale | Steer):
+        given = {} if library is None else library.sources(asked.batches[0], [intervention])
+        changes += _collateral(engine, intervention, given.get(intervention))
+    found = Effect(
+        model=engine.model.name,
+        weights_hash=engine.model.weights_hash,
+        intervention=str(intervention),
+        items=len(asked.compiled),
+        refused=asked.refused,
+        changes=tuple(changes),
+        digits=_digits(asked, base["texts"], edited["texts"]),
+        strata=_strata(asked, base["correct"], edited["correct"]),
+        receipt=merged(receipts),
+    )
+    rows: dict[str, list[Any]] = {"index": [item.index for item in asked.items] or list(range(found.items))}
+    for name in NAMES:
+        rows[name], rows[f"{name}_edited"] = _nulls(base[name]), _nulls(edited[name])
+    rows["text"], rows["text_edited"] = list(base["texts"]), list(edited["texts"])
+    return Measured(found, rows | {name: _nulls(edited[name]) for name in ("kl", "top1_flip")})
+
+
+def _arms(
+    engine: Engine, asked: Asked, do: Intervention, library: Library | None
+) -> tuple[dict[str, Any], dict[str, Any], list[Receipt]]:
+    n = len(asked.compiled)
+    base: dict[str, Any] = {name: np.full(n, np.nan) for name in NAMES} | {"texts": [""] * n}
+    edited: dict[str, Any] = {name: np.full(n, np.nan) for name in (*NAMES, "kl", "top1_flip")} | {"texts": [""] * n}
+    receipts: list[Receipt] = []
+    for batch in asked.batches:
+        clean = engine.clean(batch)
+        sources = None if library is None else library.sources(batch, [do])
+        ((_, outcome),) = engine.run(batch, [do], clean, sources)
+        if outcome.receipt is not None:
+            receipts.append(outcome.receipt)
+        _fill(base, engine.model.tokenizer, clean, batch, None)
+        _fill(edited, engine.model.tokenizer, outcome.logits, batch, clean)
+    return base, edited, receipts
+
+
+def _fill(arm: dict[str, Any], tokenizer: Tokenizer, logits: Tensor, batch: Batch, baseline: Tensor | None) -> None:
+    rows = list(batch.rows)
+    names = [*METRICS, *(["kl"] if baseline is not None else [])]
+    for name, numbers in measure(logits, batch, names, baseline).items():
+        arm[name][rows] = numbers
+    arm["entropy_share"][rows] = arm["entropy"][rows] / math.log(logits.shape[-1])
+    if baseline is not None:
+        flips = (logits.argmax(-1) != baseline.argmax(-1)).any(-1).double().numpy()
+        arm["top1_flip"][rows] = np.where(np.isnan(arm["kl"][rows]), np.nan, flips)
+    for row, guess in zip(rows, logits.argmax(-1).tolist(), strict=True):
+        text = tokenizer.decode(guess, skip_special_tokens=False)
+        arm["texts"][row] = text
+        arm["parsed"][row] = np.nan if np.isnan(arm["correct"][row]) else float(not isinstance(extract(text), Unparsed))
+
+
+def _change(name: str, base: Numbers | None, edited: Numbers) -> Change:
+    scored = np.isfinite(edited) if base is None else np.isfinite(base) & np.isfinite(edited)
+    count = int(scored.sum())
+    before = np.zeros(count) if base is None else base[scored]
+    difference = edited[scored] - before
+    delta = low = high = None
+    if count:
+        delta = float(difference.mean())
+    if count > 1:
+        delta, low, high = mean_interval(difference)
+        if name in ("correct", "parsed"):
+            low, high = tango(int((difference > 0).sum()), int((difference < 0).sum()), count)
+    return Change(
+        measure=name,
+        unit=UNITS[name],
+        baseline=float(before.mean()) if base is not None and count else None,
+        edited=float(edited[scored].mean()) if count else None,
+        delta=delta,
+        low=low,
+        high=high,
+        scored=count,
+        unscored=len(edited) - count,
+    )
+
+
+def _collateral(engine: Engine, do: Intervention, source: Source | None) -> list[Change]:
+    """Loss and KL on sequences that the intervention should not touch; positions by role do not exist there: `all`."""
+    everywhere = do.model_copy(update={"positions": "all"})
+    base, edited, distance = neutral(engine.model, everywhere, source)
+    return [_change("neutral_loss", base, edited), _change("neutral_kl", None, distance)]
+
+
+def _digits(asked: Asked, base: Sequence[str], edited: Sequence[str]) -> tuple[DigitErrors, ...]:
+    """Errors by decimal place, under teacher forcing; the end mark and the sign are no digits."""
+    places: dict[int, list[tuple[bool, bool]]] = {}
+    for row, item in enumerate(asked.items):
+        answer = "".join(c for c in item.answer if c.isdigit())
+        if not answer or item.answer.strip("-; \n").strip() != answer:
+            continue
+        guesses = ["".join(c for c in texts[row] if c.isdigit()) for texts in (base, edited)]
+        for place, digit in enumerate(reversed(answer)):
+            wrong = [len(guess) != len(answer) or guess[-1 - place] != digit for guess in guesses]
+            places.setdefault(place, []).append((wrong[0], wrong[1]))
+    return tuple(
+        DigitErrors(
+            place=place,
+            items=len(pairs),
+            baseline=sum(b for b, _ in pairs) / len(pairs),
+            edited=sum(e for _, e in pairs) / len(pairs),
+        )
+        for place, pairs in sorted(places.items())
+    )
+
+
+def _strata(asked: Asked, base: Numbers, edited: Numbers) -> tuple[Stratum, ...]:
+    buckets: dict[str, list[int]] = {}
+    for row, item in enumerate(asked.items):
+        for key, value in item.buckets.items():
+            if key in ("carry", "operator", "pattern") and np.isfinite(base[row]) and np.isfinite(edited[row]):
+                buckets.setdefault(f"{key}={value}", []).append(row)
+    return tuple(
+        Stratum(bucket=name, items=len(rows), baseline=float(base[rows].mean()), edited=float(edited[rows].mean()))
+        for name, rows in sorted(buckets.items())
+    )
+
+
+def merged(receipts: Sequence[Receipt]) -> Receipt:
+    """One receipt for all batches."""
+    return Receipt(
+        forwards=sum(r.forwards for r in receipts),
+        firings=sum(r.firings for r in receipts),
+        modules=max(r.modules for r in receipts),
+        elements=sum(r.elements for r in receipts),
+        l2_change=math.sqrt(sum(r.l2_change**2 for r in receipts)),
+        max_logit_change=max(r.max_logit_change or 0.0 for r in receipts),
+    )
+
+
+def _nulls(numbers: Numbers) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in numbers]

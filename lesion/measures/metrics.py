@@ -1,0 +1,117 @@
+"""Per-item numbers from the logits that decide an answer under teacher forcing.
+
+Every metric takes logits of shape (batch, answer, vocab) and the batch, and gives float64 of shape (batch,).
+Exponentials are taken in the logits' own precision, sums over the vocabulary in float64. A row with a logit that is not
+finite has no number: NaN, never 0.
+"""
+
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lesion.engine.batch import Batch
+from lesion.errors import InputError, nearest
+
+Numbers = NDArray[np.float64]
+Logits = Float[Tensor, "batch answer vocab"]
+PerItem = Float[Tensor, " batch"]
+Metric = Callable[[Tensor, Batch], Tensor]
+
+
+def correct(logits: Logits, batch: Batch) -> PerItem:
+    """1 when every argmax is the answer's token, else 0: greedy decoding gives exactly the answer.
+
+    Ties go to the lowest token id, as in greedy decoding; `ties` counts them. Range {0, 1}, no unit.
+    """
+    return (logits.argmax(-1) == batch.answer).all(-1).double()
+
+
+def ties(logits: Logits, batch: Batch) -> PerItem:  # noqa: ARG001  (every metric has the same arguments)
+    """How many answer positions have more than one largest logit. Range 0 … answer tokens; a count."""
+    top = logits.topk(2, dim=-1).values
+    return (top[..., 0] == top[..., 1]).sum(-1).double()
+
+
+def margin(logits: Logits, batch: Batch) -> PerItem:  # noqa: ARG001
+    """The smallest gap between largest and second largest logit over the answer positions. Range ≥ 0, logits."""
+    top = logits.topk(2, dim=-1).values.double()
+    return (top[..., 0] - top[..., 1]).amin(-1)
+
+
+def answer_logprob(logits: Logits, batch: Batch) -> PerItem:
+    """The sum of log-softmax at the answer's tokens, ln p(answer | prompt). Range ≤ 0, nats."""
+    picked = logits.gather(-1, batch.answer[..., None])[..., 0].double()
+    return (picked - _log_mass(logits)).sum(-1)
+
+
+def entropy(logits: Logits, batch: Batch) -> PerItem:  # noqa: ARG001
+    """H = -sum p ln p at the first answer position. Range 0 … ln(vocab), nats; uniform gives ln(vocab)."""
+    shifted = logits[:, 0] - logits[:, 0].amax(-1, keepdim=True)
+    weight = shifted.exp()
+    mass = weight.sum(-1, dtype=torch.float64)
+    return mass.log() - (weight * shifted).sum(-1, dtype=torch.float64) / mass
+
+
+def logit_diff(logits: Logits, batch: Batch) -> PerItem:
+    """s[answer] - s[wrong] at the first position where they differ; NaN where they never do. Any sign, logits.
+
+    Adding a constant to all logits of a position does not change it.
+    """
+    differ = batch.answer != batch.wrong
+    row, place = torch.arange(len(logits)), differ.int().argmax(-1)
+    right, wrong = (logits[row, place, ids[row, place]].double() for ids in (batch.answer, batch.wrong))
+    return torch.where(differ.any(-1), right - wrong, torch.nan)
+
+
+def kl(logits: Logits, batch: Batch, baseline: Logits) -> PerItem:  # noqa: ARG001
+    """KL(p_baseline || p), base first, over the whole vocabulary; the mean over answer positions. Range ≥ 0, nats.
+
+    All of it in float64, because the terms cancel.
+    """
+    base, edited = baseline.double().log_softmax(-1), logits.double().log_softmax(-1)
+    return (base.exp() * (base - edited)).sum(-1).mean(-1)
+
+
+METRICS: Mapping[str, Metric] = {
+    "correct": correct,
+    "ties": ties,
+    "margin": margin,
+    "answer_logprob": answer_logprob,
+    "entropy": entropy,
+    "logit_diff": logit_diff,
+}
+
+
+def measure(logits: Tensor, batch: Batch, names: Sequence[str], baseline: Tensor | None = None) -> dict[str, Numbers]:
+    """Several metrics of one batch: name -> float64 of shape (batch,). `kl` needs the baseline's logits.
+
+    Raises:
+        InputError: for an unknown metric, or `kl` without a baseline.
+    """
+    with torch.inference_mode():
+        finite = logits.isfinite().all(-1).all(-1)
+        clean = logits if bool(finite.all()) else torch.where(finite[:, None, None], logits, 0.0)
+        measured: dict[str, Numbers] = {}
+        for name in names:
+            if name == "kl" and baseline is not None:
+                value = kl(clean, batch, baseline)
+            elif name in METRICS:
+                value = METRICS[name](clean, batch)
+            else:
+                there = nearest(name, [*METRICS, "kl"])
+                raise InputError(f"'{name}' is not a metric here; {there}; kl needs a baseline")
+            measured[name] = torch.where(finite, value, torch.nan).numpy()
+        return measured
+
+
+def _log_mass(logits: Logits) -> Float[Tensor, "batch answer"]:
+    """The log-sum-exp over the vocabulary, float64."""
+    most = logits.amax(-1, keepdim=True)
+    return most[..., 0].double() + (logits - most).exp().sum(-1, dtype=torch.float64).log()

@@ -1,0 +1,48 @@
+"""Collateral damage: what an intervention does where it should do nothing.
+
+The neutral sequences are random ordinary tokens without any repetition: there is no pattern to continue and nothing to
+calculate, so a model can do no better than its prior. A change of loss or of the distribution there is damage beside
+the target. It is said per sequence, with the KL from the unedited run, which also sees what leaves the loss alone.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lesion.engine.attach import Source
+from lesion.engine.hooks import applied
+from lesion.identity import generator
+from lesion.interventions.intervention import Intervention
+from lesion.measures.circuits import run
+from lesion.measures.probe import ordinary_tokens, repeats
+from lesion.models.model import Model
+
+SEQUENCES = 32
+TOKENS = 24
+"""Longest neutral sequence; shorter where the vocabulary or the model is."""
+
+Numbers = NDArray[np.float64]
+
+
+def neutral(
+    model: Model, do: Intervention, source: Source | None = None, seed: int = 0
+) -> tuple[Numbers, Numbers, Numbers]:
+    """Mean loss of each neutral sequence, unedited and edited, and mean KL(unedited || edited); nats, (sequences,).
+
+    Raises:
+        InterventionError: when a site does not exist, or the intervention did not act as it must.
+    """
+    ordinary = ordinary_tokens(model.tokenizer)
+    room = (model.sizes.max_positions or TOKENS + 1) - 1
+    length = min(TOKENS, len(ordinary), room)
+    group = repeats(ordinary, model.bos, length, 0, SEQUENCES, generator("neutral", seed))
+    ids = group.ids[:, : group.start + length]
+    clean = run(model, ids).double().log_softmax(-1)[:, :-1]
+    with applied(model, do, torch.ones(ids.shape, dtype=torch.bool), source):
+        edited = run(model, ids).double().log_softmax(-1)[:, :-1]
+    picked = ids[:, 1:, None]
+    before, after = (-arm.gather(2, picked)[..., 0].mean(1).numpy() for arm in (clean, edited))
+    distance = (clean.exp() * (clean - edited)).sum(-1).mean(1).numpy()
+    return before, after, distance

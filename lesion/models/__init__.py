@@ -1,0 +1,1 @@
+"""Where things live in a network: one table of architectures, sizes without torch, and the opened model."""

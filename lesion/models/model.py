@@ -1,0 +1,335 @@
+"""A pinned network that can find any site: the untouched Hugging Face module, its tokenizer, and what identifies both.
+
+No weight is rewritten or folded, no code of a model's repository is run, and pickled weights are refused.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+import transformers
+from huggingface_hub import snapshot_download
+from safetensors import SafetensorError
+from tokenizers import Tokenizer
+from torch import nn
+from transformers.utils import logging as hf_logging
+
+from lesion.errors import InputError, InterventionError, nearest
+from lesion.interventions.site import Kind, Site
+from lesion.models.families import Family, Residual, family_named, family_of, residual_rule
+from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_config, sizes_of
+from lesion.models.tiny import character_tokenizer, tiny_module
+from lesion.models.vocabulary import read_bos, read_tokenizer
+from lesion.models.weights import weights_hash
+
+Dtype = Literal["float32", "bfloat16", "float64"]
+DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
+
+
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a site is: a slice of the first input of a module, or of its output."""
+
+    module: nn.Module
+    """The module whose input or output is edited."""
+    path: str
+    """Its dotted path in the model."""
+    units: int
+    """Into how many equal slices the last axis is cut: heads, neurons, or 1; of a fused projection, all of them."""
+    index: int
+    """Which of them the site is."""
+    side: Literal["input", "output"] = "input"
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """An opened model; `lesion.engine.check.prove` says which of its sites can be trusted."""
+
+    name: str
+    """As it was asked for."""
+    revision: str | None
+    """Commit of a hub model."""
+    weights_hash: str
+    """SHA-256 over the safetensors files; of a tiny model over its tensors' bytes in name order."""
+    tokenizer_hash: str
+    """SHA-256 of the tokenizer's JSON."""
+    family: Family
+    residual: Residual
+    """Whether the MLP reads the attention output of its own block."""
+    sizes: Sizes
+    dtype: Dtype
+    module: Any
+    """The Hugging Face module, in evaluation mode, without gradients."""
+    tokenizer: Tokenizer
+    bos: int | None
+    """The token that begins a text, where the model has one."""
+    folder: Path | None
+    """Where its files are; none for a tiny model."""
+
+    def block(self, layer: int) -> nn.Module:
+        """Block `layer`; block `n_layers` is the final norm, whose input is the stream that leaves the last block."""
+        return self.submodule(self.block_path(layer))
+
+    def block_path(self, layer: int) -> str:
+        """The dotted path of block `layer`, or of the final norm."""
+        return self.family.final_norm if layer == self.sizes.n_layers else f"{self.family.blocks}.{layer}"
+
+    def submodule(self, path: str) -> nn.Module:
+        """The module at a dotted path.
+
+        Raises:
+            InterventionError: when the loaded class has no such module.
+        """
+        return _submodule(self.module, path, self.family)
+
+    def place(self, site: Site) -> Place:
+        """The module and the slice that hold a site.
+
+        Raises:
+            InterventionError: when this model has no such site, saying what there is.
+        """
+        self.sizes.check(site)
+        path, side, units, index = self._slice(site)
+        path = f"{self.block_path(site.layer)}.{path}" if path else self.block_path(site.layer)
+        return Place(self.submodule(path), path, units, index, side)
+
+    def has(self, kind: Kind) -> str:
+        """Empty where this architecture has sites of a kind, otherwise why it has none."""
+        if kind == "resid_mid" and self.residual == "parallel":
+            return "attention and MLP read the same stream in this model, so no stream lies between them"
+        if kind in ("up", "act") and self.family.up is None:
+            neuron = "its neurons are the activation itself, so that act is the neuron (L5N12)"
+            return f"the MLP of this model has no second projection: {neuron} and there is no up"
+        return ""
+
+    def _slice(self, site: Site) -> tuple[str, Literal["input", "output"], int, int]:
+        """A site's module within its block, the side, how many slices it is cut into, and which one it is."""
+        if missing := self.has(site.kind):
+            raise InterventionError(f"{site}: {missing}")
+        family, sizes, index = self.family, self.sizes, site.index or 0
+        if site.kind in ("q", "k", "v"):
+            units, place = self._projected(site.kind, index)
+            return {"q": family.queries, "k": family.keys, "v": family.values}[site.kind], "output", units, place
+        if site.kind == "up" or (site.kind == "gate" and family.fused_up):
+            halves = 1 + family.fused_up
+            return (
+                family.up or "",
+                "output",
+                halves * sizes.d_mlp,
+                (halves - 1) * sizes.d_mlp * (site.kind == "up") + index,
+            )
+        attention_adds = family.post_attention_norm or family.attention_out
+        where: dict[Kind, tuple[str, Literal["input", "output"], int]] = {
+            "head": (family.attention_out, "input", sizes.n_heads),
+            "pattern": (family.attention_out, "input", sizes.n_heads),
+            "neuron": (family.mlp_out, "input", sizes.d_mlp),
+            "gate": (family.activation, "input", sizes.d_mlp),
+            "act": (family.activation, "output", sizes.d_mlp),
+            "resid_pre": ("", "input", 1),
+            "resid_mid": (attention_adds, "output", 1),
+            "attn_out": (attention_adds, "output", 1),
+            "mlp_out": (family.post_mlp_norm or family.mlp_out, "output", 1),
+        }
+        return (*where[site.kind], index)
+
+    def _projected(self, kind: Literal["q", "k", "v"], index: int) -> tuple[int, int]:
+        """Into how many slices of d_head the output of the projection is cut, and which one a q, k or v is."""
+        heads, groups = self.sizes.n_heads, self.sizes.n_groups
+        if self.family.fused == "separate":
+            return (heads if kind == "q" else groups), index
+        if self.family.fused == "stacked":
+            return heads + 2 * groups, index + {"q": 0, "k": heads, "v": heads + groups}[kind]
+        each = heads // groups
+        group, within = divmod(index, each) if kind == "q" else (index, each + (kind == "v"))
+        return heads + 2 * groups, group * (each + 2) + within
+
+    def logits(self, stream: torch.Tensor) -> torch.Tensor:
+        """From the stream that leaves the last block, any shape (…, d_model), to logits (…, vocab_size)."""
+        hidden = self.submodule(self.family.final_norm)(stream)
+        if self.family.after_norm is not None:
+            parent, _, name = self.family.after_norm.rpartition(".")
+            projection = getattr(self.submodule(parent), name)
+            hidden = hidden if projection is None else projection(hidden)
+        raw = self.submodule(self.family.unembedding)(hidden)
+        cap = getattr(self.module.config, self.family.softcap) if self.family.softcap is not None else None
+        return raw if cap is None else torch.tanh(raw / cap) * cap
+
+
+def open_model(name: str, *, dtype: Dtype = "float32", threads: int | None = None) -> Model:
+    """Open `zoo:NAME`, `tiny:FAMILY`, a local folder, or `org/name@COMMIT` (the only kind that may use the network).
+
+    Args:
+        name: which model.
+        dtype: the numbers that it computes with.
+        threads: processor threads for torch, where given; part of what decides the last bits of a result.
+
+    Raises:
+        InputError: when the name, architecture, config, weights or tokenizer cannot be used, saying why.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
+    source = locate(name)
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return _open_tiny(name, source, dtype) if source.kind == "tiny" else _open_folder(name, source, dtype)
+
+
+def random_model(family: Family, arguments: Mapping[str, Any], vocab_size: int, dtype: Dtype = "float32") -> Model:
+    """A random model of another shape, for benchmarks; its tokenizer knows only the first tokens."""
+    config = {**arguments, "vocab_size": vocab_size}
+    return _random(
+        f"random:{family.name}", family, config, tiny_module(family, DTYPES[dtype], arguments, vocab_size), dtype
+    )
+
+
+def _open_tiny(name: str, source: Source, dtype: Dtype) -> Model:
+    family = family_named(source.where)
+    return _random(name, family, read_config(source), tiny_module(family, DTYPES[dtype]), dtype)
+
+
+def _random(name: str, family: Family, config: Mapping[str, Any], module: nn.Module, dtype: Dtype) -> Model:
+    tokenizer = character_tokenizer()
+    return Model(
+        name=name,
+        revision=None,
+        weights_hash=_tensors_hash(module),
+        tokenizer_hash=_text_hash(tokenizer.to_str()),
+        family=family,
+        residual=residual_rule(family, config),
+        sizes=_agreed(sizes_of(family, config), family, module),
+        dtype=dtype,
+        module=module.requires_grad_(False),
+        tokenizer=tokenizer,
+        bos=TINY_VOCABULARY.index("<bos>"),
+        folder=None,
+    )
+
+
+def _open_folder(name: str, source: Source, dtype: Dtype) -> Model:
+    folder = _folder(source)
+    config = read_config(Source("folder", str(folder), None))
+    family = family_of(config)
+    sizes = sizes_of(family, config)
+    weights = weights_hash(folder)
+    tokenizer = read_tokenizer(folder)
+    module = _load(folder, family, DTYPES[dtype])
+    return Model(
+        name=name,
+        revision=source.revision,
+        weights_hash=weights,
+        tokenizer_hash=_text_hash(tokenizer.to_str()),
+        family=family,
+        residual=residual_rule(family, config),
+        sizes=_agreed(sizes, family, module),
+        dtype=dtype,
+        module=module.eval().requires_grad_(False),
+        tokenizer=tokenizer,
+        bos=read_bos(folder, config, tokenizer, sizes.vocab_size),
+        folder=folder,
+    )
+
+
+def _folder(source: Source) -> Path:
+    if source.kind != "hub":
+        return Path(source.where)
+    patterns = ["*.json", "*.safetensors"]
+    return Path(snapshot_download(source.where, revision=source.revision, allow_patterns=patterns))
+
+
+def _load(folder: Path, family: Family, dtype: torch.dtype) -> nn.Module:
+    """The Hugging Face module; every weight must come from the files, none may be made up."""
+    bars = hf_logging.is_progress_bar_enabled()
+    hf_logging.disable_progress_bar()
+    try:
+        loaded: tuple[nn.Module, dict[str, Any]] = getattr(transformers, family.architecture).from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation=family.attention,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
+        raise InputError(f"{folder}: the weights cannot be loaded: {error}") from error
+    finally:
+        if bars:
+            hf_logging.enable_progress_bar()
+    module, report = loaded
+    for kind in ("missing_keys", "mismatched_keys", "unexpected_keys", "error_msgs"):
+        if report.get(kind):
+            listed = ", ".join(sorted(map(str, report[kind]))[:4])
+            raise InputError(f"{folder}: the weights do not fit the config ({kind.replace('_', ' ')}: {listed})")
+    return module
+
+
+def _agreed(sizes: Sizes, family: Family, module: nn.Module) -> Sizes:
+    """The sizes, once the module itself confirms them; what config.json says is not believed alone."""
+    devices = sorted({str(tensor.device) for tensor in module.parameters()})
+    if len(devices) > 1 or "meta" in devices or hasattr(module, "hf_device_map"):
+        raise InputError(
+            f"the weights lie on {', '.join(devices)}: a sharded model (device_map) is refused, because hooks "
+            "would meet tensors of several devices; load it whole on one device"
+        )
+    blocks = cast("nn.ModuleList", _submodule(module, family.blocks, family))
+    heads, neurons = (_submodule(blocks[0], path, family) for path in (family.attention_out, family.mlp_out))
+    vocabulary = _submodule(module, family.embedding, family)
+    told = (sizes.n_layers, sizes.n_heads * sizes.d_head, sizes.d_mlp, sizes.vocab_size)
+    real = (len(blocks), _inputs(heads), _inputs(neurons), cast("nn.Embedding", vocabulary).num_embeddings)
+    _agreed_projections(sizes, family, blocks[0])
+    if told != real:
+        raise InputError(
+            f"{family.architecture}: the config gives layers, heads x width, neurons and tokens as {told}, "
+            f"the weights as {real}; mend the config, or the row '{family.name}' of the table"
+        )
+    return sizes
+
+
+def _agreed_projections(sizes: Sizes, family: Family, block: nn.Module) -> None:
+    """Make sure that queries, keys and values are as wide as heads and groups say."""
+    slots = {"separate": sizes.n_groups, "stacked": sizes.n_heads + 2 * sizes.n_groups}
+    wide = slots.get(family.fused, sizes.n_heads + 2 * sizes.n_groups) * sizes.d_head
+    projection = _submodule(block, family.values, family)
+    real = getattr(projection, "out_features", None) or getattr(projection, "nf", None)
+    if real != wide:
+        raise InputError(
+            f"{family.architecture}: {sizes.n_groups} keys and values of width {sizes.d_head} need {wide} outputs of "
+            f"{family.values}, and it has {real}; mend the config, or the row '{family.name}' of the table"
+        )
+
+
+def _submodule(module: nn.Module, path: str, family: Family) -> nn.Module:
+    try:
+        return module.get_submodule(path)
+    except AttributeError as error:
+        there = nearest(path, (name for name, _ in module.named_modules() if name))
+        raise InterventionError(
+            f"{family.architecture} as transformers {transformers.__version__} builds it has no '{path}'; {there}"
+            f". Mend the row '{family.name}' in lesion/models/families.py"
+        ) from error
+
+
+def _inputs(projection: nn.Module) -> int:
+    """The width of a projection's input: `in_features`, or `nx` of transformers' Conv1D."""
+    width = getattr(projection, "in_features", None) or getattr(projection, "nx", None)
+    if not isinstance(width, int):
+        raise InputError(f"a projection of type {type(projection).__name__} is not known: it must be a linear map")
+    return width
+
+
+def _tensors_hash(module: nn.Module) -> str:
+    """SHA-256 over names, shapes and little-endian float32 bytes of all tensors, in name order."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(module.state_dict().items()):
+        digest.update(f"{name}{tuple(tensor.shape)}".encode())
+        digest.update(tensor.detach().to(torch.float32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _text_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

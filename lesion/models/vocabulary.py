@@ -1,0 +1,74 @@
+"""A model's tokenizer and its BOS token, read without the weights and without torch."""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer
+
+from lesion.errors import InputError
+from lesion.models.sizes import TINY_VOCABULARY, locate, read_config
+
+
+class Vocabulary(NamedTuple):
+    """A tokenizer and the token that begins a text."""
+
+    tokenizer: Tokenizer
+    bos: int | None
+
+
+def open_vocabulary(name: str) -> Vocabulary:
+    """The vocabulary of a model (`zoo:…`, `tiny:…`, a folder, a pinned hub name), or of a tokenizer.json file.
+
+    Raises:
+        InputError: when the name is no model and no tokenizer file.
+    """
+    if Path(name).is_file():
+        return Vocabulary(_parsed(Path(name)), None)
+    source = locate(name)
+    if source.kind == "tiny":
+        from lesion.models.tiny import character_tokenizer  # noqa: PLC0415  (it imports torch)
+
+        return Vocabulary(character_tokenizer(), TINY_VOCABULARY.index("<bos>"))
+    folder = Path(source.where)
+    if source.kind == "hub":
+        from huggingface_hub import snapshot_download  # noqa: PLC0415  (only a pinned hub name may use the network)
+
+        folder = Path(snapshot_download(source.where, revision=source.revision, allow_patterns=["*.json"]))
+    tokenizer = read_tokenizer(folder)
+    config = read_config(source) if (folder / "config.json").is_file() else {}
+    return Vocabulary(tokenizer, read_bos(folder, config, tokenizer, tokenizer.get_vocab_size()))
+
+
+def read_tokenizer(folder: Path) -> Tokenizer:
+    """The fast tokenizer of a model's folder.
+
+    Raises:
+        InputError: when there is none.
+    """
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise InputError(f"{folder} has no tokenizer.json: save the fast tokenizer beside the weights")
+    return _parsed(path)
+
+
+def read_bos(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer, vocab_size: int) -> int | None:
+    """The BOS token: what tokenizer_config.json says (null: none), else what config.json says."""
+    path = folder / "tokenizer_config.json"
+    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if "bos_token" in said:
+        token = said["bos_token"]
+        text = token["content"] if isinstance(token, dict) else token
+        return None if text is None else tokenizer.token_to_id(str(text))
+    number = config.get("bos_token_id")
+    return number if isinstance(number, int) and 0 <= number < vocab_size else None
+
+
+def _parsed(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as error:  # tokenizers raises nothing more specific
+        raise InputError(f"{path} is not a tokenizer.json: {str(error)[:200]}") from error

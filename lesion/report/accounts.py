@@ -1,0 +1,45 @@
+"""What the terminal shows of costs: the forecast of a study, and the sums over all runs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def print_outlook(console: Console, document: Mapping[str, Any]) -> None:
+    """Stages, pools, budget and assumptions of a forecast."""
+    table = _table("stage", "cells", "items", "rows", "GFLOP", "MB", "minutes")
+    for row in (*document["stages"], document["total"]):
+        table.add_row(
+            row["stage"], f"{row['cells']:,}", f"{row['items']:,}", f"{row['rows']:,}", f"{row['flop'] / 1e9:,.0f}",
+            f"{row['bytes'] / 1e6:.1f}", f"{row['minutes']:.2f}",
+        )  # fmt: skip
+    console.print(table)
+    for tier, pool in document["pools"].items():
+        enough = "enough" if pool["enough"] else "NOT ENOUGH"
+        held = f"{pool['holds']:,}" if pool["holds"] < 10**9 else "over 10^9"
+        console.print(f"{tier}: {pool['needs']:,} items per seed for all looks, a seed holds {held}: {enough}")
+    for name, line in document["budget"].items():
+        fits = "fits" if line["fits"] else "DOES NOT FIT"
+        console.print(f"{name}: {line['expected']:.3f} expected of {line['limit']:g}: {fits}")
+    for text in document["assumptions"]:
+        console.print(f"- {text}", markup=False, soft_wrap=True)
+
+
+def print_sums(console: Console, found: Mapping[str, Mapping[str, float]]) -> None:
+    """Hours by kind of run."""
+    table = _table("runs", "number", "CPU hours", "GPU hours", "wall hours")
+    for kind in sorted(found, key=lambda each: each == "all"):
+        line = found[kind]
+        hours = (f"{line[name]:.3f}" for name in ("cpu_hours", "gpu_hours", "wall_hours"))
+        table.add_row(kind, f"{line['runs']:,.0f}", *hours)
+    console.print(table if found else "No runs yet.")
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table

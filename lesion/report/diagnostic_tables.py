@@ -1,0 +1,203 @@
+"""Tables of the diagnostics for the terminal: tokenizers, heads, attributions, screens, doctor; 80 columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+def table(*columns: str) -> Table:
+    """A plain table; a column whose name begins with `>` is aligned to the right."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        made.add_column(name.removeprefix(">"), justify="right" if name.startswith(">") else "left", overflow="fold")
+    return made
+
+
+def said(console: Console, text: str, style: str = "") -> None:
+    """A line of words."""
+    console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def print_tokens(console: Console, report: Mapping[str, Any]) -> None:
+    """Splits by context, alignment by digits, contracts by task, and the stress test where there is one."""
+    said(console, f"{report['name']}: 0 … {report['upto']:,}, {report['vocabulary']:,} tokens", "bold")
+    contexts = table("context", "written", ">one token", ">all up to", "lengths that do not line up", ">merged")
+    for name, found in report["contexts"].items():
+        if found is None:
+            contexts.add_row(name, "cannot be written in this vocabulary")
+            continue
+        first = found["first_not_single"]
+        ends = "all" if first is None else ("-" if first == 0 else f"{first - 1:,}")
+        mixed = ", ".join(map(str, found["mixed_digits"])) or "none"
+        contexts.add_row(name, found["example"], f"{found['single']:,}", ends, mixed, f"{found['merged']:,}")
+    console.print(contexts)
+    grouped = "; ".join(f"{digits}: {how}" for digits, how in report["alignments"].items())
+    said(console, f"Grouping of digits, by length: {grouped}")
+    if report["tasks"]:
+        _print_contracts(console, report["tasks"])
+    if report.get("stress"):
+        print_stress(console, report["stress"])
+
+
+def _print_contracts(console: Console, tasks: Mapping[str, Any]) -> None:
+    shown = table("task", ">items", ">kept", ">operands 1 token", ">answers 1 token", "broken by")
+    for name, task in tasks.items():
+        shares = (
+            "-" if share is None else f"{share:.0%}" for share in (task["single_operands"], task["single_answers"])
+        )
+        broken = ", ".join(f"{reason} {count}" for reason, count in task["refused"].items()) or "none"
+        shown.add_row(name, f"{task['items']:,}", f"{task['compiled']:,}", *shares, broken)
+    console.print(shown)
+
+
+def print_stress(console: Console, found: Mapping[str, Any]) -> None:
+    """Accuracy by operation, digits and tokens, and what of the two it falls with."""
+    shown = table("operation", ">digits", ">tokens", ">items", ">accuracy", "95 % interval")
+    for cell in found["cells"]:
+        share, ends = cell["correct"] / cell["items"], f"{cell['low']:.2f} … {cell['high']:.2f}"
+        counts = (str(cell["digits"]), str(cell["tokens"]), f"{cell['items']:,}")
+        shown.add_row(cell["operator"], *counts, f"{share:.2f}", ends)
+    console.print(shown)
+    for name in ("by_tokens", "by_digits"):
+        other, side = name.removeprefix("by_"), found[name]
+        change = "no strata with both" if side["delta"] is None else _interval(side["delta"], side["low"], side["high"])
+        said(console, f"More {other} at fixed {side['fixed']}: {change} ({side['strata']} strata)")
+    said(console, f"So: {found['verdict']}.", "bold")
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+
+
+def rows(console: Console, columns: Sequence[str], lines: Sequence[Sequence[str]]) -> None:
+    """Any small table."""
+    shown = table(*columns)
+    for line in lines:
+        shown.add_row(*line)
+    console.print(shown)
+
+
+def print_heads(console: Console, document: Mapping[str, Any]) -> None:
+    """What each detector found, the best five heads of each, and the in-context-learning score."""
+    for found in document["detectors"]:
+        said(console, found["verdict"], "bold")
+        shown = table("head", ">score", "95 % interval", ">no pattern", ">p", ">other sequences", "named")
+        for head in found["heads"][:5]:
+            ends = f"{head['low']:.3f} … {head['high']:.3f}"
+            numbers = (f"{head['control']:.3f}", f"{head['p']:.3f}", f"{head['again']:.3f}")
+            name = f"L{head['layer']}H{head['head']}"
+            shown.add_row(name, f"{head['score']:.3f}", ends, *numbers, "yes" if head["named"] else "no")
+        console.print(shown)
+        rank = found["rank_agreement"]
+        ranks = "not defined, all scores are equal" if rank is None else f"{rank:.3f}"
+        said(console, f"Ranks of all heads on sequences that share no {found['disjoint']}: {ranks}\n")
+    learned = document["in_context"]
+    ends = f"[{learned['low']:.3f}, {learned['high']:.3f}]"
+    said(console, f"In-context learning: {learned['score']:+.3f} nats {ends}, second copy minus first")
+    if "circuits" in document:
+        _print_circuits(console, document["circuits"])
+
+
+def _print_circuits(console: Console, found: Mapping[str, Any]) -> None:
+    shown = table("head", ">copy score", ">eigenvalue positivity", ">in its own top 5")
+    ordered = sorted(found["copying"], key=lambda head: -(head["score"] if head["score"] is not None else -2))
+    for head in ordered[:8]:
+        numbers = ("nothing" if head[k] is None else f"{head[k]:.3f}" for k in ("score", "positivity", "top5"))
+        shown.add_row(f"L{head['layer']}H{head['head']}", *numbers)
+    console.print(shown)
+    for kind, pairs in found["composition"].items():
+        best = ", ".join(f"{pair['left']}→{pair['right']} {pair['score']:+.3f}" for pair in pairs[:3])
+        said(console, f"{kind.upper()}-composition above chance: {best or 'none'}")
+    if found["note"]:
+        said(console, f"Circuits are read {found['note']}.")
+
+
+def print_attribution(console: Console, found: Mapping[str, Any]) -> None:
+    """Completeness first, then heads with direct and total effects, neurons and layers."""
+    held = "adds up" if found["complete"] else "DOES NOT ADD UP"
+    said(console, f"{found['target']} {found['mean']:+.3f} over {found['items']} items; the sum {held}", "bold")
+    said(console, f"(error {found['error']:.1e}, accepted {found['tolerance']:.0e}{_capped(found)})")
+    heads = sorted(found["heads"], key=lambda p: -max(abs(p["direct"]), abs(p["total"] or 0)))[:10]
+    shown = table("head", ">direct", "95 % interval", ">total", "95 % interval")
+    for part in heads:
+        total = ("-", "-") if part["total"] is None else _ends(part["total"], part["total_low"], part["total_high"])
+        shown.add_row(part["site"], *_ends(part["direct"], part["low"], part["high"]), *total)
+    console.print(shown)
+    others = table("part", ">direct", "95 % interval")
+    for part in [*found["neurons"], *found["others"]]:
+        others.add_row(part["site"], *_ends(part["direct"], part["low"], part["high"]))
+    console.print(others)
+    layers = table("layer", ">attention", ">MLP")
+    for number, (attention, mlp) in enumerate(found["layers"]):
+        layers.add_row(str(number), f"{attention:+.3f}", f"{mlp:+.3f}")
+    console.print(layers)
+
+
+def _capped(found: Mapping[str, Any]) -> str:
+    return "; of the logit before its soft cap" if found["capped"] else ""
+
+
+def _ends(value: float, low: float, high: float) -> tuple[str, str]:
+    return f"{value:+.3f}", f"{low:+.3f} … {high:+.3f}"
+
+
+def print_effect(console: Console, found: Mapping[str, Any]) -> None:
+    """Every measure in both arms with its paired difference, errors by place and stratum, and the receipt."""
+    lost = ", ".join(f"{reason} {count}" for reason, count in found["refused"].items())
+    asked = f"{found['items']} items" + (f", not asked: {lost}" if lost else "")
+    said(console, f"{found['intervention']} on {found['model']}, {asked}", "bold")
+    shown = table("measure", ">baseline", ">edited", ">difference", "95 % interval", ">unscored")
+    for change in found["changes"]:
+        numbers = ("-" if change[k] is None else f"{change[k]:.4f}" for k in ("baseline", "edited"))
+        delta = "-" if change["delta"] is None else f"{change['delta']:+.4f}"
+        ends = "-" if change["low"] is None else f"{change['low']:+.4f} … {change['high']:+.4f}"
+        shown.add_row(f"{change['measure']}, {change['unit']}", *numbers, delta, ends, str(change["unscored"]))
+    console.print(shown)
+    for place in found["digits"]:
+        name = f"Digit {place['place']} from the right wrong"
+        said(console, f"{name}: {place['baseline']:.3f} → {place['edited']:.3f} of {place['items']}")
+    for part in found["strata"]:
+        said(console, f"Right with {part['bucket']}: {part['baseline']:.3f} → {part['edited']:.3f} of {part['items']}")
+    receipt = found["receipt"]
+    acted = f"{receipt['firings']} firings in {receipt['forwards']} passes, {receipt['elements']:,} elements written"
+    change = f"largest logit change {receipt['max_logit_change']:.3g}"
+    said(console, f"Receipt: {acted}, L2 change {receipt['l2_change']:.4g}, {change}")
+
+
+def print_screen(console: Console, found: Mapping[str, Any]) -> None:
+    """Estimates beside exact effects, and how well they agree."""
+    said(console, f"Scale {found['alpha']:g}, {found['target']}, {found['items']} items, {found['method']}", "bold")
+    if found["completeness"] is not None:
+        said(console, f"Completeness error of the layers' sums: {found['completeness']:.1e}")
+    for kind in ("heads", "neurons"):
+        part = found[kind]
+        shown = table(kind, ">estimate", ">exact", "chosen by")
+        for site in part["candidates"][: part["top"]]:
+            who = "screen" if site["chosen"] else "chance"
+            shown.add_row(site["site"], f"{site['estimate']:+.4f}", f"{site['exact']:+.4f}", who)
+        console.print(shown)
+        rank, sign = ("-" if part[k] is None else f"{part[k]:.2f}" for k in ("rank_agreement", "sign_agreement"))
+        words = f"rank correlation {rank}, top-{part['top']} overlap {part['overlap']:.2f}, signs {sign}"
+        said(console, f"{part['screened']:,} {kind} screened; agreement with the exact effects: {words}\n")
+
+
+def print_doctor(console: Console, found: Mapping[str, Any]) -> None:
+    """Identities with their errors, the noise floor, the engine, and the sanity checks where they were asked for."""
+    shown = table("identity", ">error", ">accepted", "holds")
+    for identity in found["identities"]:
+        error = identity["note"][:40] if identity["error"] is None else f"{identity['error']:.1e}"
+        shown.add_row(identity["name"], error, f"{identity['tolerance']:.0e}", "yes" if identity["holds"] else "NO")
+    console.print(shown)
+    said(console, f"Noise floor: {found['noise_floor']:.1e} nats between rows run together and alone")
+    engine = found["engine"]
+    why = f": {engine['note']}" if engine["note"] else f", off by {engine['error']:.1e} nats from the reference"
+    said(console, f"Engine: {engine['engine']}{why}")
+    if found["checks"]:
+        checks = table("check", ">value", "must be", "holds")
+        for check in found["checks"]:
+            limit = f"{check['expects']} {check['limit']:.3g}"
+            checks.add_row(check["name"], f"{check['value']:.3g}", limit, "yes" if check["holds"] else "NO")
+        console.print(checks)
+    said(console, "Everything holds." if found["healthy"] else "SOMETHING FAILED: trust no number of it.", "bold")

@@ -1,0 +1,167 @@
+"""The figures of a run: name, title, what to see in it, one specification, the rows that it draws and their query.
+
+Each is written as NAME.vl.json (the specification, data included), .svg, .png, .csv (the rows) and .sql (the query).
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import altair as alt
+import polars as pl
+import vl_convert
+
+from lesion.report import drawing, forests, maps, panels, tables
+from lesion.report.palette import FAINT, FONT, INK, PAPER
+from lesion.report.record import Record, detector_of
+from lesion.report.words import listed
+from lesion.runs.durable import write_bytes, write_text
+from lesion.study.plan import swept
+
+PNG_SCALE = 2
+"""Pixels per point of the exported pictures."""
+VEGA_LITE = ".".join(alt.SCHEMA_VERSION.removeprefix("v").split(".")[:2])
+"""Version of the grammar that altair writes; pictures and page are drawn by the same."""
+
+
+class Figure(NamedTuple):
+    """A picture that can be made again from rows."""
+
+    name: str
+    title: str
+    reading: str
+    """What to look for, in a sentence or two."""
+    spec: dict[str, Any]
+    rows: pl.DataFrame
+    query: str
+    """SQL over the run's item table, `items`."""
+
+
+def figures(record: Record) -> tuple[Figure, ...]:
+    """Every figure that the run has rows for, the one that shows the verdict first."""
+    made = (make(record) for make in _MAKERS)
+    return tuple(figure for figure in made if figure is not None)
+
+
+def write_figures(folder: Path, drawn: tuple[Figure, ...]) -> dict[str, Path]:
+    """Write every figure into `folder/figures`; name with suffix -> path.
+
+    Raises:
+        DiskError: when the folder cannot be written.
+    """
+    written: dict[str, Path] = {}
+    for figure in drawn:
+        spec = themed(figure.spec)
+        svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+        parts = {
+            "vl.json": (json.dumps(spec, ensure_ascii=False, sort_keys=True, indent=1) + "\n").encode(),
+            "svg": svg.encode(),
+            "png": vl_convert.svg_to_png(svg, scale=PNG_SCALE),
+        }
+        for suffix, data in parts.items():
+            written[f"{figure.name}.{suffix}"] = folder / "figures" / f"{figure.name}.{suffix}"
+            write_bytes(written[f"{figure.name}.{suffix}"], data)
+        for suffix, text in (("csv", figure.rows.write_csv()), ("sql", f"{figure.query}\n")):
+            written[f"{figure.name}.{suffix}"] = folder / "figures" / f"{figure.name}.{suffix}"
+            write_text(written[f"{figure.name}.{suffix}"], text)
+    return written
+
+
+def themed(spec: dict[str, Any], ink: str = INK, faint: str = FAINT, paper: str = PAPER) -> dict[str, Any]:
+    """A specification with colours of text, grid and paper."""
+    axis = {
+        "labelColor": ink, "titleColor": ink, "gridColor": faint, "domainColor": faint, "tickColor": faint,
+        "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+    }  # fmt: skip
+    config = {
+        "font": FONT, "background": paper, "axis": axis, "text": {"color": ink}, "view": {"stroke": None},
+        "title": {"color": ink, "fontSize": 13, "anchor": "start"}, "header": {"labelColor": ink, "labelFontSize": 13},
+        "aria": False,
+    }  # fmt: skip
+    return {**spec, "config": config}
+
+
+def _verdicts(record: Record) -> Figure | None:
+    if not any(finding.verdict.delta is not None for finding in record.findings):
+        return None
+    rows = drawing.verdict_rows(record, tables.changes(record))
+    margin, confidence = record.manifest.study.verdict.margin, 100 * record.findings[0].verdict.confidence
+    return Figure(
+        "verdicts",
+        "What each intervention did to accuracy",
+        f"Each mark is the change in accuracy on confirmation items, with its {confidence:g} % interval; the ring below"
+        f" it is the same edit of matched random {drawing.unit_words(record)}. Inside the grey band"
+        f" (±{100 * margin:g} points) an effect counts as none.",
+        forests.verdicts(rows, margin),
+        rows,
+        tables.CHANGES,
+    )
+
+
+def _accuracy(record: Record) -> Figure | None:
+    rows = tables.accuracy(record)
+    if not rows.filter(pl.col("series") != "baseline").height:
+        return None
+    return Figure(
+        "accuracy",
+        "Accuracy against the factor",
+        "Dashed lines with rings are discovery: exploratory, they only chose what to confirm. Filled marks are"
+        " confirmation, with 95 % intervals. The dotted line is the unedited model.",
+        panels.accuracy(drawing.accuracy_marks(record, rows), list(swept(record.manifest.study))),
+        rows,
+        tables.ACCURACY,
+    )
+
+
+def _heads(record: Record) -> Figure | None:
+    rows = tables.heads(record)
+    if not rows.height:
+        return None
+    detector = (detector_of(record.manifest) or "detector").replace("_", "-")
+    picked = listed([site for sites in record.manifest.plan.targets.values() for site in sites])
+    return Figure(
+        "heads",
+        "What each head looks like, and what zeroing it alone does",
+        f"The first map is the {detector} score (0 to 1), the others the change in accuracy in points when that head"
+        f" alone is zeroed: exploratory, on {record.manifest.study.sweep.items:,} discovery items a tier, not corrected"
+        f" for the number of heads. Outlined: the target, {picked}.",
+        maps.heads(drawing.head_marks(record, rows)),
+        rows,
+        tables.HEADS,
+    )
+
+
+def _baseline(record: Record) -> Figure | None:
+    rows = tables.baseline(record)
+    if not rows.height:
+        return None
+    spread = record.manifest.study.baseline.spread
+    return Figure(
+        "baseline",
+        "Is the unedited model stable?",
+        "Each dot is one seed, numbered: its own items and its own few-shot examples. A tier passes when all its seeds"
+        f" fit into the grey band, {100 * spread:g} points wide.",
+        forests.baseline(drawing.baseline_marks(record, rows), spread),
+        rows,
+        tables.BASELINE,
+    )
+
+
+def _deltas(record: Record) -> Figure | None:
+    rows = tables.deltas(record)
+    if not rows.height:
+        return None
+    return Figure(
+        "deltas",
+        "How sure the model is",
+        "Mean change, item by item, of the entropy at the first answer token (up: less sure) and of the logit"
+        " difference between right and wrong answer (down: less able to tell them apart). Rings are discovery, filled"
+        " marks confirmation with normal 95 % intervals. No verdict rests on these.",
+        panels.deltas(drawing.delta_marks(record, rows), list(swept(record.manifest.study))),
+        rows,
+        tables.DELTAS,
+    )
+
+
+_MAKERS: tuple[Callable[[Record], Figure | None], ...] = (_verdicts, _accuracy, _heads, _baseline, _deltas)

@@ -1,0 +1,76 @@
+"""Figures of one line per cell, with a band behind them: the verdicts, and the stability of the baseline."""
+
+from typing import Any
+
+import altair as alt
+import polars as pl
+
+from lesion.report.charts import TEXT_SIZE, constants, data, finished, numbers, scale, tips
+from lesion.report.palette import CONTROL, TARGET, VERDICT_COLOURS, VERDICT_SHAPES
+
+WIDTH = 560
+
+
+def verdicts(rows: pl.DataFrame, margin: float) -> dict[str, Any]:
+    """Paired difference and interval of every cell, its random control below it, the margin as a band."""
+    ends = [*numbers(rows, "low"), *numbers(rows, "high"), -100 * margin, 100 * margin]
+    room = 0.05 * (max(ends) - min(ends))
+    x = alt.X(
+        "points:Q",
+        title="change in accuracy, points",
+        scale=alt.Scale(domain=[min(ends) - room, max(ends) + room], nice=False),
+        axis=alt.Axis(tickCount=7),
+    )
+    gaps = alt.Scale(paddingInner=0.2, paddingOuter=0.3)
+    places: dict[str, Any] = {
+        "y": _lines(rows.filter(pl.col("series") == "target")["label"].to_list()),
+        "yOffset": alt.YOffset("series:N", sort=["target", "control"], scale=gaps),
+        "color": alt.Color("verdict:N", scale=scale(VERDICT_COLOURS | {"random set": CONTROL}), legend=None),
+        "tooltip": tips(label="cell", verdict="verdict", points="change, points", low="from", high="to", n="items"),
+    }  # fmt: skip
+    shape = alt.Shape("verdict:N", scale=scale(VERDICT_SHAPES | {"random set": "circle"}), legend=None)
+    base = alt.Chart(data(rows))
+    dots = base.transform_filter("datum.series == 'target'").mark_point(filled=True, size=120, opacity=1)
+    rings = base.transform_filter("datum.series == 'control'").mark_point(filled=False, size=45, opacity=1)
+    layers = [
+        _band(100 * margin),
+        alt.Chart(constants(zero=0)).mark_rule(color=CONTROL).encode(x="zero:Q"),
+        base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", **places),
+        dots.encode(x=x, shape=shape, **places),
+        rings.encode(x=x, shape=shape, **places),
+    ]
+    return finished(alt.layer(*layers, width=WIDTH, height=_step(18)), "single")
+
+
+def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:
+    """Every seed's accuracy as its distance from the middle; a tier passes when its seeds fit into the band."""
+    reach = 1.25 * max(50 * spread, *map(abs, numbers(rows, "points_from_middle")))
+    x = alt.X(
+        "points_from_middle:Q",
+        title="distance from the middle of the seeds, points",
+        scale=alt.Scale(domain=[-reach, reach], nice=False),
+        axis=alt.Axis(tickCount=7),
+    )
+    y = _lines(rows["label"].unique(maintain_order=True).to_list())
+    base = alt.Chart(data(rows))
+    dots = base.mark_point(filled=True, size=90, opacity=1, color=TARGET)
+    names = base.mark_text(dy=-12, fontSize=TEXT_SIZE).encode(x=x, y=y, text="seeds:N")
+    told = tips(label="tier", seed="seed", accuracy="accuracy", n="items")
+    layers = [_band(50 * spread), dots.encode(x=x, y=y, tooltip=told), names]
+    return finished(alt.layer(*layers, width=WIDTH, height=_step(46)), "single")
+
+
+def _lines(order: list[str]) -> alt.Y:
+    """One line per label; a bar in the label breaks it."""
+    axis = alt.Axis(labelExpr="split(datum.label, '|')", labelLimit=300, labelOffset=-7, ticks=False)
+    return alt.Y("label:N", sort=order, title=None, axis=axis)
+
+
+def _band(half: float) -> alt.Chart:
+    marked = alt.Chart(constants(left=-half, right=half)).mark_rect(color=CONTROL, opacity=0.22)
+    return marked.encode(x=alt.X("left:Q"), x2=alt.X2("right:Q"))
+
+
+def _step(pixels: int) -> Any:
+    """A height that grows with the number of lines."""
+    return alt.Step(pixels)

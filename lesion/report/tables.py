@@ -1,0 +1,150 @@
+"""The rows behind every figure: an SQL query over the run's items, then intervals by the laboratory's own formulas.
+
+A query gives whole counts (and means), so that anybody can repeat it with any SQL engine on `items/*.parquet`; Python
+adds only what SQL lacks: Tango's and Wilson's intervals, the factor in an arm's name, the detector's scores.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from lesion.report.record import Record, detector_of, gate_evidence
+from lesion.stats.intervals import tango_interval, wilson
+
+_SWEPT = "(e.arm LIKE 'target@%' OR e.arm LIKE 'control%@%')"
+_PAIRED = """FROM items AS e
+JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
+  AND e.seed = b.seed AND e."index" = b."index"
+WHERE b.arm = 'baseline' AND """
+_COUNTS = """COUNT(*) AS n,
+  SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
+  SUM(CASE WHEN b.correct AND NOT e.correct THEN 1 ELSE 0 END) AS lost"""
+
+ACCURACY = """SELECT stage, model, tier, arm, COUNT(*) AS n, SUM(CASE WHEN correct THEN 1 ELSE 0 END) AS correct
+FROM items
+WHERE stage IN ('discovery', 'confirm') AND (arm = 'baseline' OR arm LIKE 'target@%' OR arm LIKE 'control%@%')
+GROUP BY stage, model, tier, arm
+ORDER BY model, tier, stage, arm"""
+"""Correct answers by stage, tier and arm."""
+
+CHANGES = f"""SELECT e.model, e.tier, e.arm, {_COUNTS}
+{_PAIRED}e.stage = 'confirm' AND {_SWEPT}
+GROUP BY e.model, e.tier, e.arm
+ORDER BY e.model, e.tier, e.arm"""
+"""Paired changes on confirmation items: wrong to right, right to wrong."""
+
+HEADS = f"""SELECT e.model, e.tier, e.arm, {_COUNTS}
+{_PAIRED}e.stage = 'discovery' AND e.arm LIKE 'L%H%@0'
+GROUP BY e.model, e.tier, e.arm
+ORDER BY e.model, e.tier, e.arm"""
+"""Paired changes on discovery items when one head alone is zeroed."""
+
+BASELINE = """SELECT model, tier, seed, COUNT(*) AS n, SUM(CASE WHEN correct THEN 1 ELSE 0 END) AS correct
+FROM items
+WHERE stage = 'baseline' AND arm = 'baseline'
+GROUP BY model, tier, seed
+ORDER BY model, tier, seed"""
+"""Correct answers of the unedited model by tier and seed."""
+
+
+def _moment(metric: str) -> str:
+    change = f"e.{metric} - b.{metric}"
+    finite = f"CASE WHEN ABS({change}) < 1e300 THEN {change} END"
+    return (
+        f"COUNT({finite}) AS {metric}_n,\n  AVG({finite}) AS {metric}_mean,\n  STDDEV({finite}) AS {metric}_sd"
+    )  # fmt: skip
+
+
+DELTAS = f"""SELECT e.stage, e.model, e.tier, e.arm,
+  {_moment("entropy")},
+  {_moment("logit_diff")}
+{_PAIRED}e.stage IN ('discovery', 'confirm') AND {_SWEPT}
+GROUP BY e.stage, e.model, e.tier, e.arm
+ORDER BY e.model, e.tier, e.stage, e.arm"""
+"""Mean paired change of entropy (nats) and logit difference (logits), over items where it is finite."""
+
+
+def select(query: str, items: pl.DataFrame) -> pl.DataFrame:
+    """The answer to a query over the item table."""
+    return pl.SQLContext(items=items, eager=True).execute(query)
+
+
+def accuracy(record: Record) -> pl.DataFrame:
+    """Accuracy by stage, series and factor, with 95 % Wilson intervals."""
+    rows = _named_arms(select(ACCURACY, record.items))
+    low, high = wilson(rows["correct"].to_numpy(), rows["n"].to_numpy())
+    share = (pl.col("correct") / pl.col("n")).alias("accuracy")
+    return rows.with_columns(share, pl.Series("low", low), pl.Series("high", high))
+
+
+def changes(record: Record) -> pl.DataFrame:
+    """Paired accuracy change of target and control on confirmation items, in points, at the verdict's confidence."""
+    if not record.findings:
+        return pl.DataFrame()
+    confidence = record.findings[0].verdict.confidence
+    return _with_points(_named_arms(select(CHANGES, record.items)), confidence)
+
+
+def heads(record: Record) -> pl.DataFrame:
+    """Per head: the detector's score, and the change in accuracy (points) when the head alone is zeroed."""
+    rows = select(HEADS, record.items)
+    if not rows.height:
+        return rows
+    site = pl.col("arm").str.extract_groups(r"^L(\d+)H(\d+)@").struct
+    place = (site[0].cast(pl.Int64).alias("layer"), site[1].cast(pl.Int64).alias("head"))
+    effects = _with_points(rows.with_columns(place), 0.95).with_columns(pl.col("tier").alias("panel")).drop("arm")
+    return pl.concat([_scores(record), effects], how="diagonal_relaxed")
+
+
+def baseline(record: Record) -> pl.DataFrame:
+    """Accuracy by tier and seed, and its distance in points from the middle between smallest and largest."""
+    rows = select(BASELINE, record.items).with_columns((pl.col("correct") / pl.col("n")).alias("accuracy"))
+    by_tier = pl.col("accuracy")
+    middle = (by_tier.min().over("model", "tier") + by_tier.max().over("model", "tier")) / 2
+    return rows.with_columns((100 * (by_tier - middle)).alias("points_from_middle"))
+
+
+def deltas(record: Record) -> pl.DataFrame:
+    """Mean paired change of entropy and logit difference by factor, with normal 95 % intervals, one row per metric."""
+    wide = _named_arms(select(DELTAS, record.items))
+    keys = ["stage", "model", "tier", "arm", "series", "alpha"]
+    parts = [
+        wide.select(
+            *keys,
+            pl.lit(metric).alias("metric"),
+            *(pl.col(f"{metric}_{name}").alias(name) for name in ("n", "mean", "sd")),
+        )
+        for metric in ("entropy", "logit_diff")
+    ]
+    half = 1.96 * pl.col("sd") / pl.col("n").sqrt()
+    rows = pl.concat(parts).filter(pl.col("n") > 1)
+    ends = rows.with_columns((pl.col("mean") - half).alias("low"), (pl.col("mean") + half).alias("high"))
+    # Means are summed in parallel: their last bits depend on the order, and figures must be the same each time.
+    return ends.with_columns(pl.col("mean", "sd", "low", "high").round(9))
+
+
+def _named_arms(rows: pl.DataFrame) -> pl.DataFrame:
+    """With `series` (target, control, baseline) and `alpha` read from the arm's name; an unedited arm has factor 1."""
+    series = pl.col("arm").str.extract(r"^(target|control|baseline)")
+    alpha = pl.col("arm").str.extract(r"@(.+)$").cast(pl.Float64).fill_null(1.0)
+    return rows.with_columns(series.alias("series"), alpha.alias("alpha"))
+
+
+def _with_points(rows: pl.DataFrame, confidence: float) -> pl.DataFrame:
+    """With the change and its Tango interval, in percentage points."""
+    low, high = tango_interval(rows["gained"].to_numpy(), rows["lost"].to_numpy(), rows["n"].to_numpy(), confidence)
+    points = (100 * (pl.col("gained") - pl.col("lost")) / pl.col("n")).alias("points")
+    return rows.with_columns(points, pl.Series("low", 100 * low), pl.Series("high", 100 * high))
+
+
+def _scores(record: Record) -> pl.DataFrame:
+    """The detector's score of every head, from the evidence of the detect gate."""
+    seen: dict[str, Any] = gate_evidence(record.manifest, "detect")
+    panel = f"{detector_of(record.manifest) or 'detector'} score"
+    rows = [
+        {"model": model, "layer": layer, "head": head, "panel": panel, "score": float(score)}
+        for model, answer in seen.get("answers", {}).items()
+        for layer, row in enumerate(answer.get("scores", ()))
+        for head, score in enumerate(row)
+    ]
+    return pl.DataFrame(rows)

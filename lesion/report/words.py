@@ -1,0 +1,155 @@
+"""Numbers, sites and conditions in plain words.
+
+What kind of heads the target are ("induction heads") is said only where the claim is licensed: the positive control
+holds and the effect is specific. Everywhere else they are the selected heads.
+"""
+
+from collections.abc import Sequence
+
+from lesion.interventions.site import parse_site
+from lesion.runs.manifest import Manifest
+from lesion.stats.verdict import CellVerdict
+from lesion.tasks.config import ArithmeticConfig, SymbolicConfig, TaskConfig
+
+MINUS = "−"
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_OPERATIONS = {"+": "sums", "-": "differences", "*": "products"}
+
+STAGES = {
+    "instrument": "Is the instrument sound?",
+    "baseline": "Is the unedited model stable?",
+    "detect": "Which heads?",
+    "discovery": "What is worth confirming?",
+    "confirm": "Does it hold on new items?",
+}
+"""The question that each stage's gate answers."""
+
+TAGS = {
+    "negligible+": "significant, yet smaller than the margin: a gain too small to matter",
+    "negligible-": "significant, yet smaller than the margin: a loss too small to matter",
+    "magnitude_unstable": "the direction holds in every seed, the size differs between seeds: claim no size",
+    "material": "the whole interval lies beyond the margin",
+    "floor": "the unedited model is at chance here: neither Harm nor Null can be shown",
+    "ceiling": "the unedited model is almost always right here: Improvement cannot be shown",
+    "format_effect": "the share of readable answers changed by more than a point",
+    "format_effect_only": "an effect on the answers' form, not on arithmetic",
+}
+"""What each tag of a verdict means."""
+
+MEANINGS = {
+    "Improvement": "more answers are correct; the gain is significant and stable",
+    "Harm": "fewer answers are correct; the loss is significant and stable",
+    "Null": "an effect as large as the margin is ruled out",
+    "Mixed": "some kinds of items gain and others lose, each significantly",
+    "Ambiguous": "not decided at the first look; the run ended before the second",
+    "Inconclusive": "neither an effect nor its absence could be shown",
+    "Invalid": "the measurement cannot be trusted",
+}
+"""What each verdict means."""
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, and a real minus.
+
+    >>> signed(-85.11), signed(0.04), signed(2)
+    ('−85.1', '0.0', '+2.0')
+    """
+    rounded = round(value, digits)
+    if rounded == 0:
+        return f"{0:.{digits}f}"
+    return f"{'+' if rounded > 0 else MINUS}{abs(rounded):.{digits}f}"
+
+
+def points(share: float | None, digits: int = 1) -> str:
+    """A difference of shares in percentage points; a dash when it is not known.
+
+    >>> points(-0.8511)
+    '−85.1'
+    """
+    return "–" if share is None else signed(100 * share, digits)
+
+
+def percent(share: float | None) -> str:
+    """A share in percent; a dash when it is not known."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def interval(verdict: CellVerdict) -> str:
+    """`95 % CI −86.1 to −84.1`; nothing is said of an Invalid cell without rows."""
+    if verdict.ci_low is None or verdict.ci_high is None:
+        return "no interval"
+    return f"{100 * verdict.confidence:g} % CI {ends(verdict)}"
+
+
+def ends(verdict: CellVerdict) -> str:
+    """`−86.1 to −84.1`, in points."""
+    return f"{points(verdict.ci_low)} to {points(verdict.ci_high)}"
+
+
+def p_value(p: float | None) -> str:
+    """Three digits, or a bound.
+
+    >>> p_value(0.0413895), p_value(1e-200), p_value(None)
+    ('0.041', '< 0.001', '–')
+    """
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count(number: int) -> str:
+    """A number in words up to ten."""
+    return _NUMBERS[number] if number < len(_NUMBERS) else f"{number:,}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def model_name(name: str) -> str:
+    """A model's name without its kind, its folder and the rest of its revision.
+
+    >>> model_name("zoo:abacus-llama"), model_name("org/name@" + 40 * "a"), model_name("/home/me/model")
+    ('abacus-llama', 'org/name@aaaaaaaa', 'model')
+    """
+    kind, _, rest = name.partition(":")
+    if kind in ("zoo", "tiny") and rest:
+        return rest if kind == "zoo" else f"tiny random {rest}"
+    place, at, revision = name.partition("@")
+    return f"{place}@{revision[:8]}" if at else name.rstrip("/").rpartition("/")[2]
+
+
+def task_words(task: TaskConfig) -> str:
+    """A tier in a few words: `sums and differences up to 99`, `... beyond 99` (one operand larger)."""
+    if isinstance(task, SymbolicConfig):
+        plain = task.patterns == ("repeat",)
+        return "repeated symbol patterns" if plain else f"symbol patterns ({listed(task.patterns)})"
+    if not isinstance(task, ArithmeticConfig):
+        return task.task.replace("_", " ")
+    what = listed([_OPERATIONS[operator] for operator in task.operators])
+    return f"{what} up to {task.high}" if task.beyond is None else f"{what} beyond {task.high}"
+
+
+def action(alpha: float) -> str:
+    """What a factor does, as a verb: `zeroing`, `suppressing (×0.5)`, `amplifying (×1.5)`."""
+    if alpha == 0:
+        return "zeroing"
+    if alpha < 0:
+        return f"reversing (×{MINUS}{abs(alpha):g})"
+    return f"suppressing (×{alpha:g})" if alpha < 1 else f"amplifying (×{alpha:g})"
+
+
+def target_words(manifest: Manifest, model: str, *, licensed: bool) -> str:
+    """The target as a claim may call it: `the two induction heads L1H0 + L1H1`, or `the two selected heads …`."""
+    sites = sorted(
+        manifest.plan.targets.get(model, ()), key=lambda text: (parse_site(text).layer, parse_site(text).index)
+    )
+    kind = f"{parse_site(sites[0]).kind}{'s' if len(sites) > 1 else ''}" if sites else "sites"
+    target = manifest.study.sweep.target
+    if target.kind == "detected":
+        what = f"{target.detector.replace('_', '-')} {kind}" if licensed else f"selected {kind}"
+    else:
+        what = f"named {kind}"
+    names = " + ".join(sites) if len(sites) <= 4 else f"{', '.join(sites[:3])} … {sites[-1]}"
+    return f"the {count(len(sites))} {what} {names}"

@@ -1,0 +1,188 @@
+"""The one straight line: a fold over the stages of a plan.
+
+    while stage := plan.next_stage(): do its cells, judge its gate, amend the plan
+
+Dry runs and replays go down the same line; nothing in it asks which of them it is.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from lesion.errors import BudgetSpent
+from lesion.runs.logs import LOGGER
+from lesion.runs.store import Result, RunFolder, Unit
+from lesion.study.contingency import amend, stop
+from lesion.study.gates import Facts, judge
+from lesion.study.plan import Cell, Plan, Stage, Verdict
+from lesion.study.study import Budget
+
+Executor = Callable[[Callable[[Cell], Result], Sequence[Cell]], Iterator[tuple[Cell, Result]]]
+Afford = Callable[[Plan, Mapping[str, float]], Plan]
+"""Asked once, when the baseline has passed: what is put off, given the processor seconds spent so far by stage."""
+Judged = Callable[[Plan, Verdict], None]
+"""Told of every verdict, with the plan that was judged."""
+
+
+class Spent(NamedTuple):
+    """What a run has used of its budget."""
+
+    cpu_seconds: float
+    gpu_seconds: float
+    wall_seconds: float
+    """Since this process began; a run that was cut off starts this clock anew."""
+
+    def shares(self, budget: Budget) -> dict[str, tuple[float, float]]:
+        """Name of the limit -> used and limit, in the limit's unit."""
+        return {
+            "cpu_hours": (self.cpu_seconds / 3600, budget.cpu_hours),
+            "gpu_hours": (self.gpu_seconds / 3600, budget.gpu_hours),
+            "wall_minutes": (self.wall_seconds / 60, budget.wall_minutes),
+        }
+
+
+class Tick(NamedTuple):
+    """Progress: called for every finished cell."""
+
+    stage: str
+    done: int
+    """Cells of this stage."""
+    total: int
+    spent: Spent
+    budget: Budget
+
+
+Progress = Callable[[Tick], None]
+
+
+class Conducted(NamedTuple):
+    """How a plan ended."""
+
+    plan: Plan
+    gates: tuple[Verdict, ...]
+    plan_hashes: tuple[str, ...]
+    spent: Spent
+    budget_spent: bool
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor seconds of all units."""
+        return self.spent.cpu_seconds
+
+
+def keep_all(plan: Plan, seconds: Mapping[str, float]) -> Plan:  # noqa: ARG001  (what it costs is nothing to it)
+    """Puts nothing off."""
+    return plan
+
+
+def tell_nobody(plan: Plan, verdict: Verdict) -> None:
+    """Says nothing of a verdict."""
+
+
+def conduct(
+    plan: Plan,
+    folder: RunFolder,
+    work: Callable[[Cell, Plan], Result],
+    execute: Executor,
+    progress: Progress,
+    *,
+    afford: Afford = keep_all,
+    judged: Judged = tell_nobody,
+    metered: bool = True,
+) -> Conducted:
+    """Do every stage until the plan ends.
+
+    Args:
+        plan: at its first stage.
+        folder: where finished units are; units that are there already are not computed again, but are charged.
+        work: what is done for a cell; runs in a worker.
+        execute: where it is done.
+        progress: told of every finished cell.
+        afford: what is put off where the budget will not do; decides before the first intervention.
+        judged: told of every verdict.
+        metered: whether the budget ends the run; going over finished rows again costs nothing.
+    """
+    gates: list[Verdict] = []
+    hashes = [plan.hash()]
+    meter = _Meter(plan, metered)
+    try:
+        while stage := plan.next_stage():
+            LOGGER.info("stage %s, attempt %d: %d cells", stage.name, stage.attempt, len(stage.cells))
+            answers = _do(stage, plan, folder, work, execute, progress, meter)
+            verdict = judge(plan, Facts(folder.items(), folder.prompts(), answers))
+            LOGGER.info("gate %s: %s: %s", verdict.stage, verdict.outcome, verdict.reason)
+            gates.append(verdict)
+            judged(plan, verdict)
+            plan = amend(plan, verdict)
+            if (verdict.stage, verdict.outcome) == ("baseline", "Pass"):
+                plan = afford(plan, meter.by_stage)
+            hashes.append(plan.hash())
+    except BudgetSpent as spent:
+        plan = stop(plan, str(spent))
+        hashes.append(plan.hash())
+    return Conducted(plan, tuple(gates), tuple(hashes), meter.spent(), meter.over)
+
+
+class _Meter:
+    """What the run has cost so far, held against the study's budget."""
+
+    def __init__(self, plan: Plan, metered: bool) -> None:
+        self.budget, self.metered = plan.study.budget, metered
+        self.started = time.monotonic()
+        self.cpu_seconds = self.gpu_seconds = 0.0
+        self.by_stage: dict[str, float] = {}
+        self.over = False
+
+    def spent(self) -> Spent:
+        """Up to now."""
+        return Spent(self.cpu_seconds, self.gpu_seconds, time.monotonic() - self.started)
+
+    def add(self, unit: Unit) -> None:
+        """Charge a finished unit.
+
+        Raises:
+            BudgetSpent: when the budget is used up.
+        """
+        self.cpu_seconds += unit.cpu_seconds
+        self.gpu_seconds += unit.gpu_seconds
+        stage = unit.cell.stage
+        self.by_stage[stage] = self.by_stage.get(stage, 0.0) + unit.cpu_seconds
+        for name, (used, limit) in self.spent().shares(self.budget).items():
+            if self.metered and used > limit:
+                self.over = True
+                raise BudgetSpent(f"the budget is spent: {name} {used:.3f} of {limit:g}")
+
+
+def _do(
+    stage: Stage,
+    plan: Plan,
+    folder: RunFolder,
+    work: Callable[[Cell, Plan], Result],
+    execute: Executor,
+    progress: Progress,
+    meter: _Meter,
+) -> dict[str, dict[str, Any]]:
+    """Compute the cells of a stage that are not on disk yet; answers of the models by name."""
+    units = {cell: unit for cell in stage.cells if (unit := folder.unit(cell))}
+
+    def tell() -> None:
+        progress(Tick(stage.name, len(units), len(stage.cells), meter.spent(), plan.study.budget))
+
+    for unit in units.values():
+        meter.add(unit)
+    tell()
+    for cell, result in execute(_Task(work, plan), [cell for cell in stage.cells if cell not in units]):
+        units[cell] = folder.append(cell, result)
+        meter.add(units[cell])
+        tell()
+    return {cell.model: unit.answer for cell, unit in units.items() if unit.answer is not None}
+
+
+class _Task(NamedTuple):
+    """The work on a cell of this plan, as something that can be sent to a process."""
+
+    work: Callable[[Cell, Plan], Result]
+    plan: Plan
+
+    def __call__(self, cell: Cell) -> Result:
+        return self.work(cell, self.plan)

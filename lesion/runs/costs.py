@@ -1,0 +1,165 @@
+"""What runs cost: sizes and lengths that a forecast needs, the arithmetic of finished units, and this machine's rate.
+
+Torch is not needed: sizes come from config.json, lengths from a sample of items and the model's tokenizer.
+"""
+
+# pyright: reportUnknownVariableType=false
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tokenizers import Tokenizer
+
+from lesion.models.sizes import locate, read_sizes
+from lesion.runs.environment import processor
+from lesion.runs.ledger import known
+from lesion.runs.store import Unit
+from lesion.study.contingency import afford
+from lesion.study.forecast import (
+    ASSUMED_RATE,
+    PSI,
+    Anatomy,
+    Basis,
+    Lengths,
+    arm_weight,
+    expected,
+    forecast,
+    minutes,
+    needs,
+    total,
+)
+from lesion.study.plan import Plan
+from lesion.study.study import Study
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.task import Draw
+
+SAMPLE = 32
+"""Items per tier whose tokens are counted."""
+ENOUGH_SECONDS = 30.0
+"""Runs that took less processor time say nothing about the rate."""
+
+
+class Rate(NamedTuple):
+    """Arithmetic per processor second, and where it is known from."""
+
+    flop_per_second: float
+    source: str
+
+
+def basis_of(study: Study) -> Basis:
+    """Sizes of the models and mean lengths of the tiers."""
+    anatomy = {name: _anatomy(name) for name in study.models}
+    lengths = {name: {tier: _lengths(study, tier, name) for tier in study.tasks} for name in study.models}
+    return Basis(anatomy, lengths)
+
+
+def _anatomy(name: str) -> Anatomy:
+    sizes = read_sizes(name)
+    return Anatomy(sizes.n_layers, sizes.d_model, sizes.n_heads * sizes.d_head, sizes.d_mlp, sizes.vocab_size)
+
+
+def _lengths(study: Study, tier: str, name: str) -> Lengths:
+    """Tokens of a sample; a tiny model has one token for each character. One more for the BOS."""
+    items = list(make_task(study.tasks[tier]).items(Draw("discovery", "lengths", 0, 1), 0, SAMPLE))
+    tokenizer = _tokenizer(name)
+
+    def tokens(text: str) -> list[int] | list[str]:
+        return list(text) if tokenizer is None else tokenizer.encode(text, add_special_tokens=False).ids
+
+    prompts = [tokens(item.prompt) for item in items]
+    answers = [len(tokens(item.answer)) for item in items]
+    return Lengths(1 + _mean(map(len, prompts)), _mean(answers), 1 + _shared(prompts))
+
+
+def _shared(prompts: Sequence[Sequence[int | str]]) -> int:
+    """Leading tokens that all prompts have in common."""
+    alike = (len(set(column)) == 1 for column in zip(*prompts, strict=False))
+    return sum(1 for _ in takewhile(bool, alike))
+
+
+@lru_cache(maxsize=16)
+def _tokenizer(name: str) -> Tokenizer | None:
+    source = locate(name)
+    if source.kind == "tiny":
+        return None
+    if source.kind == "hub":
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415  (only a pinned hub name may use the network)
+
+        return Tokenizer.from_file(hf_hub_download(source.where, "tokenizer.json", revision=source.revision))
+    return Tokenizer.from_file(str(Path(source.where) / "tokenizer.json"))
+
+
+def _mean(numbers: Iterable[int]) -> float:
+    listed = list(numbers)
+    return sum(listed) / len(listed)
+
+
+def work_of(study: Study, units: Sequence[Unit]) -> float:
+    """FLOP of finished units, counted as the forecast counts them; instrument and detector left out, as overhead."""
+    basis = basis_of(study)
+    done = 0.0
+    for unit in units:
+        cell = unit.cell
+        if cell.tier:
+            lengths, anatomy = basis.lengths[cell.model][cell.tier], basis.anatomy[cell.model]
+            weight = sum(arm_weight(anatomy, arm) for arm in cell.arms)
+            done += (cell.stop - cell.start) * weight * anatomy.row(lengths.tokens, lengths.answer)
+    return done
+
+
+def rate_of(home: Path) -> Rate:
+    """The rate of the newest long enough run on this processor, or the assumed one."""
+    for entry in reversed(known(home)):
+        if entry.flop > 0 and entry.cpu_seconds >= ENOUGH_SECONDS and entry.processor == processor():
+            return Rate(entry.flop / entry.cpu_seconds, f"measured: {entry.run}")
+    return Rate(ASSUMED_RATE, "assumed; no run of 30 seconds or more on this processor is in the ledger")
+
+
+def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
+    """The forecast of a study as a document: stages, pools, rate, what it takes and whether the budget holds it."""
+    basis, rate = basis_of(plan.study), rate_of(home)
+    stages, budget = forecast(plan, basis), plan.study.budget
+    most, likely = total(stages), expected(plan, basis)
+    cpu_hours = likely / rate.flop_per_second / 3600
+    wall = minutes(likely, rate.flop_per_second, workers)
+    return {
+        "study": plan.study.name,
+        "study_hash": plan.study.hash(),
+        "models": {
+            name: {**each._asdict(), "parameters": each.parameters, "weight_bytes": 4 * each.parameters}
+            for name, each in basis.anatomy.items()
+        },
+        "lengths": {
+            name: {tier: each._asdict() for tier, each in tiers.items()} for name, tiers in basis.lengths.items()
+        },
+        "stages": [
+            {**each._asdict(), "bytes": each.bytes, "minutes": minutes(each.flop, rate.flop_per_second, workers)}
+            for each in stages
+        ],
+        "total": {**most._asdict(), "bytes": most.bytes, "minutes": minutes(most.flop, rate.flop_per_second, workers)},
+        "rate": rate._asdict(),
+        "workers": workers,
+        "pools": needs(plan),
+        "budget": {
+            "cpu_hours": {"limit": budget.cpu_hours, "expected": cpu_hours, "fits": cpu_hours <= budget.cpu_hours},
+            "gpu_hours": {"limit": budget.gpu_hours, "expected": 0.0, "fits": True},
+            "wall_minutes": {"limit": budget.wall_minutes, "expected": wall, "fits": wall <= budget.wall_minutes},
+        },
+        "assumptions": [
+            f"psi {PSI:g} in every cell; discovery measures it",
+            "expected: the first look alone; total: a second look of every cell, too",
+            "arithmetic is an upper bound from the sizes (full keys and values, gated MLP), lower layers used again",
+            f"minutes by a rate that was {rate.source}",
+        ],
+    }
+
+
+def affordable(plan: Plan, seconds: Mapping[str, float], basis: Basis) -> Plan:
+    """The overrun contingency, with the rate at which this run's own baseline went (processor seconds by stage)."""
+    before = plan.model_copy(update={"stage": "baseline"})
+    passed = sum(each.flop for each in forecast(before, basis) if each.stage == "baseline")
+    rate = passed / seconds["baseline"] if seconds.get("baseline") else ASSUMED_RATE
+    return afford(plan, sum(seconds.values()), lambda left: expected(left, basis) / rate)

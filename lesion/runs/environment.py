@@ -1,0 +1,74 @@
+"""Facts about the code and the machine that a manifest records. Never a user name, a host name or a path."""
+
+import os
+import platform
+import subprocess
+from collections.abc import Mapping
+from hashlib import sha256
+from importlib.metadata import distributions
+from pathlib import Path
+
+import lesion
+from lesion.runs.manifest import Code, Environment
+
+PACKAGE = Path(lesion.__file__).parent
+
+
+def _git(*arguments: str) -> str | None:
+    """Standard output of a git command in the package's checkout; nothing when there is none."""
+    command = ["git", "-C", str(PACKAGE.parent), *arguments]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def source_hash() -> str:
+    """SHA-256 over the names and bytes of the package's own source files, in name order."""
+    digest = sha256()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def read_code() -> Code:
+    """The commit, and the whole difference of a dirty tree."""
+    tracked = _git("ls-files", "--error-unmatch", "lesion/__init__.py") is not None
+    commit = _git("rev-parse", "HEAD") if tracked else None
+    diff = (_git("diff", "HEAD", "--binary") or "") if commit else ""
+    return Code(
+        version=lesion.__version__,
+        commit=commit.strip() if commit else None,
+        dirty=bool(diff),
+        diff=diff,
+        source_hash=source_hash(),
+    )
+
+
+def processor() -> str:
+    """Model name of the processor, as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def read_environment(workers: int, threads: int, determinism: Mapping[str, str]) -> Environment:
+    """The interpreter, every installed package, and the hardware."""
+    packages = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata["Name"]}
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
+    return Environment(
+        python=platform.python_version(),
+        packages=dict(sorted(packages.items())),
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        processor=processor(),
+        cores=os.cpu_count() or 1,
+        memory_bytes=memory,
+        device="cpu",
+        threads=threads,
+        workers=workers,
+        determinism=dict(determinism),
+    )

@@ -1,0 +1,58 @@
+"""What is checked before a run may leave a trace: models, sites, roles and pools. Torch is not needed for it."""
+
+from lesion.errors import InputError, nearest
+from lesion.models.sizes import Sizes, read_sizes
+from lesion.study.plan import Plan, Shape, new_plan
+from lesion.study.study import GivenSites, Study
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.task import Draw, Task
+
+
+def prepare_plan(study: Study, key: str) -> Plan:
+    """The plan of a study whose parts all exist and fit together.
+
+    Args:
+        study: what is to be done.
+        key: orders the confirmation items.
+
+    Raises:
+        InputError: for a model, site, role or pool that does not do, naming it.
+    """
+    sizes = {name: read_sizes(name) for name in study.models}
+    for name, size in sizes.items():
+        _check_sites(study, name, size)
+    tasks = {tier: make_task(config) for tier, config in study.tasks.items()}
+    for tier, task in tasks.items():
+        _check_task(study, tier, task)
+    shapes = {name: Shape(layers=s.n_layers, heads=s.n_heads, neurons=s.d_mlp) for name, s in sizes.items()}
+    return new_plan(study, key, shapes, {tier: _capacity(study, task, key) for tier, task in tasks.items()})
+
+
+def _check_sites(study: Study, name: str, size: Sizes) -> None:
+    target = study.sweep.target
+    if isinstance(target, GivenSites):
+        for site in target.parsed():
+            try:
+                size.check(site)
+            except InputError as error:
+                raise InputError(f"sweep.target: {name}: {error}") from error
+
+
+def _check_task(study: Study, tier: str, task: Task) -> None:
+    seen = task.capacity(Draw("discovery", f"discovery-{study.seed}", 0, 1))
+    if study.sweep.items > seen:
+        raise InputError(f"{tier}: sweep.items is {study.sweep.items}, and its discovery pool holds {seen}")
+    held = _capacity(study, task, "any")
+    if study.block > held:
+        raise InputError(f"{tier}: a seed's confirmation pool holds {held} items, fewer than one block ({study.block})")
+    item = next(iter(task.items(Draw("discovery", f"discovery-{study.seed}", 0, 1), 0, 1)))
+    roles = {segment.role for segment in item.segments} - {""}
+    role = study.sweep.positions.removeprefix("role:")
+    if study.sweep.positions.startswith("role:") and role not in roles:
+        raise InputError(f"sweep.positions: {tier} has no role '{role}'; {nearest(role, roles)}")
+
+
+def _capacity(study: Study, task: Task, key: str) -> int:
+    """Items that every confirmation seed holds."""
+    seeds = range(study.baseline.seeds)
+    return min(task.capacity(Draw("confirm", key, seed, study.baseline.seeds)) for seed in seeds)

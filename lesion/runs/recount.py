@@ -1,0 +1,179 @@
+"""A run's statistics once more, from its rows alone: every gate judged again in order, and more tests beside them.
+
+The same fold that conducted the run goes over the finished units; nothing is measured, and a unit that is not there
+ends it. What comes out stands beside the run folder (`NAME.stats.json` and `.md`), never inside: that one is sealed.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+from pydantic_core import from_json, to_json
+
+from lesion.errors import InputError, Tampered
+from lesion.identity import canonical_json
+from lesion.runs.conduct import conduct
+from lesion.runs.durable import write_text
+from lesion.runs.manifest import Manifest, read_manifest
+from lesion.runs.store import Result, RunFolder, Unit
+from lesion.study.analysis import analyse
+from lesion.study.contingency import as_before
+from lesion.study.findings import findings
+from lesion.study.plan import Cell, Plan, Verdict, new_plan
+from lesion.study.rows import rows_hash
+
+
+class Recount(NamedTuple):
+    """What came out."""
+
+    document: dict[str, Any]
+    path: Path
+    """The JSON file; the readable table stands beside it."""
+
+
+class _Missing(Exception):
+    """A unit that the run did not reach."""
+
+
+class _Reread(RunFolder):
+    """A finished run as it grew: only the units that the fold has asked for are there."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.asked: dict[str, Unit] = {}
+
+    def unit(self, cell: Cell) -> Unit | None:
+        """The unit, which from now on is part of what the gates see."""
+        found = super().unit(cell)
+        if found is not None:
+            self.asked[self.key(cell)] = found
+        return found
+
+    def units(self) -> Iterator[Unit]:
+        """Those asked for so far."""
+        return iter([self.asked[key] for key in sorted(self.asked)])
+
+    def prompts(self) -> pl.DataFrame:
+        """Their questions."""
+        return self.prompts_of(self.units())
+
+
+def recount(path: Path) -> Recount:
+    """Compute everything again and write it down.
+
+    Raises:
+        InputError: when there is no run folder with its rows.
+        Tampered: when its manifest or rows are not what was sealed.
+    """
+    manifest = read_manifest(path)
+    folder = path if path.is_dir() else path.parent
+    if not (folder / "units").is_dir():
+        raise InputError(f"{folder}: its rows are not here; statistics are computed from them, not from the manifest")
+    whole = RunFolder(folder)
+    items, prompts = whole.items(), whole.prompts()
+    if rows_hash(items) != manifest.rows_hash:
+        raise Tampered(f"{folder.name}: its rows do not give the recorded hash; see lesion verify")
+    gates, plans = _again(manifest, folder)
+    results = findings(manifest.plan, gates)
+    differing = _differing(manifest, gates, results)
+    document = {
+        "run": manifest.run,
+        "seal": manifest.seal,
+        "status": manifest.status,
+        "agrees": not differing,
+        "differing": differing,
+        "gates": [{"stage": g.stage, "attempt": g.attempt, "outcome": g.outcome, "reason": g.reason} for g in gates],
+        "results": results,
+        "analysis": analyse(manifest.plan, _decided(gates, plans), items, prompts),
+    }
+    document = from_json(to_json(document, inf_nan_mode="null"))
+    target = folder.with_name(f"{folder.name}.stats.json")
+    write_text(target, to_json(document, indent=1).decode() + "\n")
+    write_text(target.with_suffix(".md"), table(document))
+    return Recount(document, target)
+
+
+def _again(manifest: Manifest, folder: Path) -> tuple[list[Verdict], list[Plan]]:
+    """Every gate's verdict and the plan that it judged."""
+    end, plans, gates = manifest.plan, list[Plan](), list[Verdict]()
+
+    def watch(plan: Plan, verdict: Verdict) -> None:
+        plans.append(plan)
+        gates.append(verdict)
+
+    def absent(cell: Cell, plan: Plan) -> Result:
+        raise _Missing(f"{plan.stage}: {cell.model} {cell.tier}")
+
+    def in_turn(work: Any, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Result]]:
+        return ((cell, work(cell)) for cell in cells)
+
+    first = new_plan(manifest.study, manifest.key, end.shapes, end.capacity)
+    try:
+        conduct(
+            first, _Reread(folder), absent, in_turn, lambda _: None,
+            afford=lambda plan, _: as_before(end, plan), judged=watch, metered=False,
+        )  # fmt: skip
+    except _Missing:
+        if manifest.outcome != "stopped":
+            raise Tampered(f"{folder.name}: units that its plan asks for are not there") from None
+    if manifest.outcome == "stopped":  # a spent budget may end a stage whose units are all there, before its gate
+        del gates[len(manifest.gates) :], plans[len(manifest.gates) :]
+    return gates, plans
+
+
+def _differing(manifest: Manifest, gates: Sequence[Verdict], results: dict[str, Any]) -> list[str]:
+    """Names of what is not, bit for bit, what the manifest says."""
+    found = [
+        f"gate {number} ({gate.stage})"
+        for number, gate in enumerate(manifest.gates)
+        if number >= len(gates) or _bits(gates[number]) != _bits(gate)
+    ]
+    if len(gates) > len(manifest.gates):
+        found.append("gates that the manifest does not have")
+    return found + [name for name in results if _bits(results[name]) != _bits(manifest.results.get(name))]
+
+
+def _bits(value: Any) -> bytes:
+    return canonical_json(from_json(to_json(value)))
+
+
+def _decided(gates: Sequence[Verdict], plans: Sequence[Plan]) -> dict[str, Plan]:
+    """Member -> the plan of its last look, for those whose rows could be trusted."""
+    looks: dict[str, Plan] = {}
+    for gate, plan in zip(gates, plans, strict=True):
+        if gate.stage == "confirm":
+            verdicts: Any = gate.evidence["verdicts"]
+            looks |= {name: plan for name, cell in verdicts.items() if cell["verdict"] != "Invalid"}
+    return looks
+
+
+def table(document: dict[str, Any]) -> str:
+    """The numbers for people, as Markdown."""
+    analysis: Any = document["analysis"]
+    head = "| member | verdict | change, points | Tango | BCa by item | McNemar p | Holm | max-T | BH | TOST p | d_z |"
+    lines = [
+        f"# Statistics of {document['run']} ({document['status']})",
+        "",
+        "Recomputed from the rows: "
+        + ("every gate and verdict as recorded." if document["agrees"] else f"DIFFERS in {document['differing']}."),
+        "",
+        head,
+        "|" + "---|" * (head.count("|") - 1),
+    ]
+    for name, each in analysis["members"].items():
+        family, spans = analysis["family"], each["intervals"]
+        cells = [
+            name.replace("|", " "), document["results"]["cells"][name]["verdict"], f"{100 * each['delta']:+.2f}",
+            _span(spans["tango"]), _span(spans["item"]["bca"]), f"{each['mcnemar_p']:.3g}",
+            *(f"{family[kind][name]:.3g}" for kind in ("holm", "max_t", "bh")), f"{each['tost']['p']:.3g}",
+            "–" if each["answer_logprob"]["d_z"] is None else f"{each['answer_logprob']['d_z']:+.2f}",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _span(ends: list[float | None] | None) -> str:
+    if ends is None or None in ends:
+        return "–"
+    return " … ".join(f"{100 * end:+.2f}" for end in ends if end is not None)

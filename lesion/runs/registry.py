@@ -1,0 +1,168 @@
+"""Registrations on disk: `registrations/0001_NAME_HASH.json` with a readable page beside each, checked as one chain."""
+
+import fcntl
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from lesion.errors import InputError, Tampered
+from lesion.runs.clock import iso, now
+from lesion.runs.durable import write_text
+from lesion.runs.environment import read_code
+from lesion.runs.ledger import known, remember, remembered
+from lesion.runs.manifest import Status
+from lesion.runs.store import Begun
+from lesion.study.register import Registration, changes, check_chain, deviations, readable
+from lesion.study.study import Study
+
+
+class Standing(NamedTuple):
+    """As what a run of a study counts."""
+
+    status: Status
+    key: str
+    """Orders the confirmation items."""
+    registration: Registration | None
+    deviations: tuple[str, ...]
+    """What a reader must know: amendments, and why a run is not confirmatory."""
+
+
+def read_chain(home: Path) -> list[Registration]:
+    """Every registration, the oldest first.
+
+    Raises:
+        Tampered: when one was changed, lost or slipped in.
+    """
+    chain: list[Registration] = []
+    for path in sorted((home / "registrations").glob("*.json")):
+        try:
+            registration = Registration.model_validate_json(path.read_text(encoding="utf-8"))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise Tampered(f"{path}: not a registration any more") from error
+        if path.stem != file_name(registration):
+            raise Tampered(f"{path}: its content no longer fits its name; it would be {file_name(registration)}")
+        chain.append(registration)
+    check_chain(chain)
+    _check_memory(home, chain)
+    return chain
+
+
+def file_name(registration: Registration) -> str:
+    """`NUMBER_STUDY_HASH`, with 12 digits of the hash: a change of the newest registration shows in it, too."""
+    return f"{registration.number:04d}_{registration.study.name}_{registration.hash()[:12]}"
+
+
+def _check_memory(home: Path, chain: list[Registration]) -> None:
+    """Hold the chain against what the ledger and the confirmatory runs know of it: its end may be missing."""
+    hashes = [registration.hash() for registration in chain]
+    for number, digest in remembered(home).items():
+        if number > len(hashes) or hashes[number - 1] != digest:
+            raise Tampered(f"registration {number} ({digest[:12]}) stands in the ledger, but not in the chain")
+    for entry in known(home):
+        if entry.status == "confirmatory" and entry.command == "run" and entry.key not in hashes:
+            raise Tampered(f"{entry.run} was made under registration {entry.key[:12]}, which is missing from the chain")
+
+
+def register(home: Path, study: Study, text: str, reason: str) -> tuple[Registration, Path]:
+    """Freeze a study; a study of the same name that was registered before is amended, which needs a reason.
+
+    Raises:
+        InputError: when it is registered already, unchanged, or an amendment has no reason.
+        Tampered: when the chain is broken.
+    """
+    with _alone(home):
+        chain, code = read_chain(home), read_code()
+        older = [entry for entry in chain if entry.study.name == study.name]
+        if older and older[-1].study_hash == study.hash():
+            raise InputError(f"{study.name} is registered already, unchanged, as {older[-1].hash()}")
+        if older and not reason:
+            what = "; ".join(changes(older[-1].study, study))
+            raise InputError(f"{study.name} was registered before ({what}); an amendment needs --reason")
+        made = known(home)
+        registration = Registration(
+            number=len(chain) + 1,
+            previous=chain[-1].hash() if chain else None,
+            time=iso(now()),
+            commit=code.commit,
+            clean=code.commit is not None and not code.dirty,
+            source_hash=code.source_hash,
+            study=study,
+            study_hash=study.hash(),
+            text=text,
+            amends=older[-1].hash() if older else None,
+            reason=reason,
+            runs_seen=tuple(entry.seal for entry in made),
+            looked=(
+                *(entry.run for entry in made if entry.study == study.name and entry.status != "dry-run"),
+                *_unfinished(home, study.name),
+            ),
+        )
+        path = home / "registrations" / f"{file_name(registration)}.json"
+        write_text(path.with_suffix(".md"), readable(registration))
+        write_text(path, registration.model_dump_json(indent=1) + "\n")
+        remember(home, registration.number, registration.hash())
+    return registration, path
+
+
+def _unfinished(home: Path, study: str) -> list[str]:
+    """Runs of a study that were cut off: their rows are on disk and may have been looked at."""
+    found: list[str] = []
+    for path in sorted((home / "runs").glob("*/begun.json")):
+        begun = Begun.model_validate_json(path.read_text(encoding="utf-8"))
+        if begun.study == study and begun.status != "dry-run" and not (path.parent / "manifest.json").exists():
+            found.append(path.parent.name)
+    return found
+
+
+def standing(home: Path, study: Study) -> Standing:
+    """As what a run of this study, started now, would count.
+
+    Confirmatory: registered unchanged from a clean tree, run from a clean tree of the same source, for the first time.
+
+    Raises:
+        Tampered: when the chain of registrations is broken.
+    """
+    chain = read_chain(home)
+    same = [entry for entry in chain if entry.study_hash == study.hash()]
+    if not same:
+        return Standing("exploratory", study.hash(), None, tuple(_unregistered(chain, study)))
+    registration = same[-1]
+    told = deviations(chain, registration)
+    if reasons := _objections(home, registration):
+        because = f"Registered, but exploratory: {'; '.join(reasons)}."
+        return Standing("exploratory", study.hash(), registration, (*told, because))
+    return Standing("confirmatory", registration.hash(), registration, tuple(told))
+
+
+def _unregistered(chain: list[Registration], study: Study) -> list[str]:
+    older = [entry for entry in chain if entry.study.name == study.name]
+    if not older:
+        return []
+    what = "; ".join(changes(older[-1].study, study))
+    return [f"Differs from its registration {older[-1].hash()[:12]} without an amendment: {what}."]
+
+
+def _objections(home: Path, registration: Registration) -> list[str]:
+    """Why a registered study's run would not be confirmatory."""
+    code, key = read_code(), registration.hash()
+    made = [entry.run for entry in known(home) if entry.key == key and entry.command == "run"]
+    conditions = {
+        "it was registered from a dirty tree": not registration.clean,
+        "this run's tree is dirty": code.dirty or code.commit is None,
+        "the source is not that of the registration": code.source_hash != registration.source_hash,
+        f"its data exist already ({', '.join(made)}); replay that run instead": bool(made),
+    }
+    return [reason for reason, holds in conditions.items() if holds]
+
+
+@contextmanager
+def _alone(home: Path) -> Generator[None]:
+    """One registration at a time."""
+    folder = home / "registrations"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,107 @@
+"""One run from a study to a sealed manifest: make or resume the folder, conduct the plan, close it."""
+
+import fcntl
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from lesion.errors import InputError
+from lesion.runs.clock import iso, now, stamp
+from lesion.runs.closing import Order, WriteReport, close
+from lesion.runs.conduct import Executor, Progress, conduct
+from lesion.runs.costs import affordable, basis_of
+from lesion.runs.durable import new_folder, write_text
+from lesion.runs.environment import source_hash
+from lesion.runs.executors import Processes, run_here
+from lesion.runs.logs import LOGGER, run_log
+from lesion.runs.manifest import Manifest
+from lesion.runs.prepare import prepare_plan
+from lesion.runs.store import Begun, RunFolder
+from lesion.runs.work import prepare, work
+
+
+class Ran(NamedTuple):
+    """A finished run."""
+
+    folder: Path
+    manifest: Manifest
+    budget_spent: bool
+
+
+def start(order: Order, home: Path, workers: int, progress: Progress, report: WriteReport) -> Ran:
+    """Run a study to its end, or resume it where an earlier process was cut off.
+
+    Args:
+        order: what.
+        home: where `runs/`, `logs/` and `notes/` are.
+        workers: processes; 1 computes in this one.
+        progress: told of every finished cell.
+        report: writes the report into the folder.
+
+    Raises:
+        InputError: before anything is written, when the study cannot be run as it is.
+        DiskError: when the folder cannot be written.
+    """
+    plan = prepare_plan(order.study, order.key or order.study.hash())
+    with _folder(order, home) as (path, begun):
+        started = datetime.fromisoformat(begun.started)
+        name = path.name.split("_", 2)[2]
+        with run_log(home, stamp(started), name), ExitStack() as stack:
+            LOGGER.info("run %s of study %s", path.name, order.study.name)
+            folder = RunFolder(path)
+            execute: Executor = run_here
+            if workers > 1:
+                execute = stack.enter_context(Processes(workers, prepare))
+            else:
+                prepare()
+            afford = order.afford or partial(affordable, basis=basis_of(order.study))
+            conducted = conduct(plan, folder, work, execute, progress, afford=afford)
+            manifest = close(order, home, folder, conducted, started, workers, report)
+    return Ran(path, manifest, conducted.budget_spent)
+
+
+@contextmanager
+def _folder(order: Order, home: Path) -> Generator[tuple[Path, Begun]]:
+    """A locked run folder: an unfinished one of the same study and source, or a new one."""
+    mine = Begun(
+        study=order.study.name,
+        study_hash=order.study.hash(),
+        key=order.key or order.study.hash(),
+        source_hash=source_hash(),
+        status=order.status,
+        command=order.command,
+        started=iso(now()),
+    )
+    for path in sorted((home / "runs").glob("*/begun.json")):
+        if (path.parent / "manifest.json").exists():
+            continue
+        begun = Begun.model_validate_json(path.read_text(encoding="utf-8"))
+        if begun.model_copy(update={"started": mine.started}) != mine:
+            continue
+        with ExitStack() as stack:
+            if stack.enter_context(_lock(path.parent)):
+                yield path.parent, begun
+                return
+    suffix = "" if order.command == "run" else f"_{order.command}"
+    name = f"{stamp(datetime.fromisoformat(mine.started))}_{order.study.name}_{mine.study_hash[:6]}{suffix}"
+    folder = new_folder(home / "runs", name)
+    with _lock(folder) as got:
+        if not got:
+            raise InputError(f"{folder}: another process took this folder")
+        write_text(folder / "begun.json", mine.model_dump_json(indent=1) + "\n")
+        yield folder, mine
+
+
+@contextmanager
+def _lock(folder: Path) -> Generator[bool]:
+    """Whether this process now owns the folder; released at the end, also by a killed process."""
+    with (folder / ".lock").open("w") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield True

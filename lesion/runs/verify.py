@@ -1,0 +1,62 @@
+"""Whether a run folder still is what it was when it was sealed: every file that differs, is missing or was added."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from lesion.errors import Tampered
+from lesion.models.sizes import locate
+from lesion.models.weights import weights_hash
+from lesion.runs.manifest import Manifest, read_manifest
+from lesion.runs.store import RunFolder
+from lesion.study.rows import rows_hash
+
+
+class Finding(NamedTuple):
+    """Something that is not as the manifest says."""
+
+    what: str
+    """File, or model."""
+    fault: str
+    """`differs`, `is missing`, `was added`, …"""
+
+
+def verify(path: Path) -> list[Finding]:
+    """Everything in a run folder that is not as it was sealed; an empty list when all is well.
+
+    Raises:
+        InputError: when there is no readable manifest.
+    """
+    folder = path if path.is_dir() else path.parent
+    try:
+        manifest = read_manifest(path)
+    except Tampered:
+        return [Finding("manifest.json", "was changed after it was sealed")]
+    return [*_files(folder, manifest), *_rows(folder, manifest), *weights(manifest)]
+
+
+def _files(folder: Path, manifest: Manifest) -> list[Finding]:
+    present = RunFolder(folder).files()
+    findings = [
+        Finding(name, "is missing" if name not in present else "differs")
+        for name, digest in manifest.files.items()
+        if present.get(name) != digest
+    ]
+    return findings + [Finding(name, "was added") for name in present if name not in manifest.files]
+
+
+def _rows(folder: Path, manifest: Manifest) -> list[Finding]:
+    """The rows as a whole, where every file is as it was."""
+    if _files(folder, manifest):
+        return []
+    same = rows_hash(RunFolder(folder).items()) == manifest.rows_hash
+    return [] if same else [Finding("items", "do not give the recorded rows_hash")]
+
+
+def weights(manifest: Manifest) -> list[Finding]:
+    """Models on this machine whose weights are not those of the run; hub models are checked when they are opened."""
+    findings: list[Finding] = []
+    for model in manifest.models:
+        source = locate(model.name)
+        if source.kind in ("zoo", "folder") and weights_hash(Path(source.where)) != model.weights_hash:
+            findings.append(Finding(model.name, "has other weights than the run used"))
+    return findings

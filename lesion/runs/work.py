@@ -1,0 +1,276 @@
+"""What is done for a cell, in a worker: prove a model, score its heads, or measure a block of items under every arm."""
+
+import math
+import time
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import torch
+from torch import Tensor
+
+from lesion.engine.batch import Batch, batches
+from lesion.engine.check import prove
+from lesion.engine.choose import Engine, choose
+from lesion.engine.reference import run
+from lesion.identity import canonical_json, seed_from
+from lesion.interventions.intervention import Receipt, Scale
+from lesion.interventions.site import head, neuron
+from lesion.measures.heads import Probe, ordinary_tokens, robust_score
+from lesion.measures.metrics import METRICS, measure
+from lesion.measures.neurons import highest, norm_tenths, write_scores
+from lesion.models.model import Model, open_model
+from lesion.runs.store import ArmReceipt, Result
+from lesion.study.plan import BASELINE, Cell, Plan, targets_neurons
+from lesion.study.rows import ITEMS, PROMPTS
+from lesion.study.study import DetectedHeads, RankedNeurons
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.task import Draw, Item
+from lesion.tasks.tokenization import Compiled, Refused, compile_item
+
+BATCH_ROWS = 256
+"""Most rows of a batch; batches never cross a block of the plan."""
+THREADS = 1
+"""Threads of a worker. The last bits of a result depend on it, so it is fixed and recorded."""
+SAMPLE = 64
+"""Items per tier on which the instrument stage tries the placebo, the repeat and the prompt contract."""
+RANKED_ITEMS = 256
+"""Discovery items on which neurons are ranked, at most."""
+
+
+@lru_cache(maxsize=4)
+def opened(name: str) -> Model:
+    """The model, opened once per worker."""
+    return open_model(name, threads=THREADS)
+
+
+@lru_cache(maxsize=4)
+def chosen(name: str) -> Engine:
+    """The engine of a model, proved against the reference once per worker."""
+    return choose(opened(name))
+
+
+@lru_cache(maxsize=4)
+def plain(name: str) -> Engine:
+    """The reference as an engine."""
+    return choose(opened(name), "reference")
+
+
+def prepare() -> None:
+    """Fix the numerics of this process; must come before the first model is opened."""
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+    torch.set_float32_matmul_precision("highest")
+
+
+DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest", "dtype": "float32"}
+
+
+def work(cell: Cell, plan: Plan) -> Result:
+    """Do a cell of a plan."""
+    started = time.process_time()
+    model = opened(cell.model)
+    if cell.stage == "instrument":
+        result = Result(None, None, _proof(model, plan), (), 0.0, {})
+    elif cell.stage == "detect":
+        result = Result(None, None, _target_answer(model, cell, plan), (), 0.0, {})
+    else:
+        result = _measured(model, cell, plan)
+    return result._replace(cpu_seconds=time.process_time() - started)
+
+
+def draw_of(cell: Cell, plan: Plan) -> Draw:
+    """Whose items a cell asks: confirmation lanes are ordered by the plan's key, discovery by the study's seed."""
+    if cell.split == "confirm":
+        return Draw("confirm", plan.key, cell.seed, plan.study.baseline.seeds)
+    return Draw("discovery", f"discovery-{plan.study.seed}", cell.seed, 1)
+
+
+class Block(NamedTuple):
+    """The items of a cell, compiled for a model."""
+
+    items: list[Item]
+    compiled: list[Compiled | Refused]
+
+    @property
+    def asked(self) -> list[tuple[Item, Compiled]]:
+        """Those that keep the prompt contract."""
+        pairs = zip(self.items, self.compiled, strict=True)
+        return [(item, compiled) for item, compiled in pairs if isinstance(compiled, Compiled)]
+
+
+def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
+    """Make and compile a cell's items."""
+    items = list(make_task(plan.study.tasks[cell.tier]).items(draw_of(cell, plan), cell.start, cell.stop))
+    return Block(items, [compile_item(item, model.tokenizer, model.bos) for item in items])
+
+
+def _measured(model: Model, cell: Cell, plan: Plan) -> Result:
+    block = block_of(model, cell, plan)
+    asked = block.asked
+    cut = batches([c for _, c in asked], BATCH_ROWS, model.sizes.max_positions)
+    engine = chosen(cell.model)
+    error = _sample_error(engine, cut, cell)
+    if not error <= engine.choice.tolerance:  # this cell goes the plain way, and its unit says so
+        engine = plain(cell.model)
+    receipts: dict[str, list[Receipt]] = {}
+    parts: list[pl.DataFrame] = []
+    edits = [(arm.name, arm.intervention) for arm in cell.arms if arm.intervention is not None]
+    for batch in cut:
+        base = engine.clean(batch)
+        parts.append(_rows(cell, BASELINE.name, batch, base, asked))
+        for index, outcome in engine.run(batch, [edit for _, edit in edits], base):
+            name = edits[index][0]
+            if outcome.receipt is not None:
+                receipts.setdefault(name, []).append(outcome.receipt)
+            parts.append(_rows(cell, name, batch, outcome.logits, asked))
+    table = pl.concat(parts) if parts else pl.DataFrame(schema=ITEMS)
+    merged = tuple(
+        ArmReceipt(arm=arm.name, receipt=_merged(receipts[arm.name])) for arm in cell.arms if arm.name in receipts
+    )
+    facts = {"engine": engine.choice.engine, "batches": len(cut), "sample_error": error}
+    return Result(table.sort("index", "arm"), _prompt_rows(cell, block), None, merged, 0.0, facts)
+
+
+def _sample_error(engine: Engine, cut: Sequence[Batch], cell: Cell) -> float:
+    """Largest difference of log-probabilities from the reference, on one batch and arm that the cell's hash picks."""
+    if engine.fast is None or not cut:
+        return 0.0
+    number = int(cell.hash()[:8], 16)
+    batch, arm = cut[number % len(cut)], cell.arms[number % len(cell.arms)]
+    plain_logits = run(engine.model, batch, arm.intervention).logits
+    quick = engine.clean(batch)
+    if arm.intervention is not None:
+        ((_, outcome),) = engine.run(batch, [arm.intervention])
+        quick = outcome.logits
+    return float((quick.double().log_softmax(-1) - plain_logits.double().log_softmax(-1)).abs().max())
+
+
+def _rows(cell: Cell, arm: str, batch: Batch, logits: Tensor, asked: Sequence[tuple[Item, Compiled]]) -> pl.DataFrame:
+    numbers = measure(logits, batch, list(METRICS))
+    here = [asked[row][0] for row in batch.rows]
+    columns: dict[str, Any] = {
+        "stage": cell.stage,
+        "model": cell.model,
+        "tier": cell.tier,
+        "split": cell.split,
+        "seed": cell.seed,
+        "index": [item.index for item in here],
+        "arm": arm,
+        "item_id": [item.id[:16] for item in here],
+        "correct": numbers["correct"] == 1,
+        "ties": np.nan_to_num(numbers["ties"], nan=-1).astype(np.int64),
+        **{name: numbers[name] for name in ("margin", "answer_logprob", "entropy", "logit_diff")},
+    }
+    return pl.DataFrame(columns, schema=ITEMS)
+
+
+def _merged(receipts: Sequence[Receipt]) -> Receipt:
+    """One receipt for all batches of a cell."""
+    return Receipt(
+        forwards=sum(r.forwards for r in receipts),
+        firings=sum(r.firings for r in receipts),
+        modules=max(r.modules for r in receipts),
+        elements=sum(r.elements for r in receipts),
+        l2_change=math.sqrt(sum(r.l2_change**2 for r in receipts)),
+        max_logit_change=max(r.max_logit_change or 0.0 for r in receipts),
+    )
+
+
+def _prompt_rows(cell: Cell, block: Block) -> pl.DataFrame:
+    rows = [_prompt_row(cell, *pair) for pair in zip(block.items, block.compiled, strict=True)]
+    return pl.DataFrame(rows, schema=PROMPTS)
+
+
+def _prompt_row(cell: Cell, item: Item, compiled: Compiled | Refused) -> dict[str, Any]:
+    kept = isinstance(compiled, Compiled)
+    return {
+        "model": cell.model,
+        "tier": cell.tier,
+        "split": cell.split,
+        "seed": cell.seed,
+        "index": item.index,
+        "item_id": item.id,
+        "prompt": item.prompt,
+        "answer": item.answer,
+        "wrong": item.wrong,
+        "buckets": canonical_json(dict(item.buckets)).decode(),
+        "prompt_tokens": compiled.prompt_length if kept else 0,
+        "answer_tokens": len(compiled.answer_ids) if kept else 0,
+        "prompt_hash": compiled.prompt_hash if kept else "",
+        "refused": None if kept else f"{compiled.reason}: {compiled.detail}",
+    }
+
+
+def _target_answer(model: Model, cell: Cell, plan: Plan) -> dict[str, Any]:
+    """What picks the target: neuron scores on discovery items, or detector scores of every head."""
+    target = plan.study.sweep.target
+    if isinstance(target, RankedNeurons):
+        return _neurons(model, target, plan)
+    return _scores(model, target.detector if isinstance(target, DetectedHeads) else "induction", cell.seed, plan)
+
+
+def _neurons(model: Model, target: RankedNeurons, plan: Plan) -> dict[str, Any]:
+    """The neurons that write most on the first discovery items of a tier."""
+    cell = Cell(stage="discovery", model=model.name, tier=target.tier, stop=min(plan.study.sweep.items, RANKED_ITEMS))
+    rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
+    scores = write_scores(model, batches(rows, BATCH_ROWS, model.sizes.max_positions))
+    return {"score": "write", "tier": target.tier, "items": len(rows), "ranked": highest(scores, target.most)}
+
+
+def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> dict[str, Any]:
+    """Detector scores of every head, on two independent sets of sequences that no tier uses."""
+    first = Probe(seed=plan.study.seed)
+    first = first.model_copy(update={"sequences": first.sequences * (1 + attempt)})
+    second = first.model_copy(update={"seed": seed_from("again", plan.study.seed) % 2**31})
+    ordinary = ordinary_tokens(model.tokenizer)
+    scores, again = (robust_score(model.module, ordinary, model.bos, detector, each) for each in (first, second))
+    return {
+        "detector": detector,
+        "probe": first.model_dump(mode="json"),
+        "scores": [[float(s) for s in row] for row in scores],
+        "again": [[float(s) for s in row] for row in again],
+    }
+
+
+def _proof(model: Model, plan: Plan) -> dict[str, Any]:
+    """Identities on the loaded weights, then placebo, repeat and contract on a sample of every tier."""
+    proof = prove(model)
+    tiers = {tier: _tier_proof(model, tier, plan) for tier in plan.study.tasks}
+    return {
+        "weights_hash": model.weights_hash,
+        "tokenizer_hash": model.tokenizer_hash,
+        "revision": model.revision or "",
+        "family": model.family.name,
+        "dtype": model.dtype,
+        "engine": chosen(model.name).choice.model_dump(mode="json"),
+        "identities": [identity.model_dump(mode="json") for identity in proof.identities],
+        "placebo_bit_equal": all(tier["placebo_bit_equal"] for tier in tiers.values()),
+        "repeat_flips": sum(tier["repeat_flips"] for tier in tiers.values()),
+        "noise_floor": max(tier["noise_floor"] for tier in tiers.values()),
+        "contract": {tier: answer["contract"] for tier, answer in tiers.items()},
+        **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
+    }
+
+
+def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
+    cell = Cell(stage="discovery", model=model.name, tier=tier, stop=SAMPLE, arms=(BASELINE,))
+    block = block_of(model, cell, plan)
+    rows = [c for _, c in block.asked]
+    middle = model.sizes.n_layers // 2
+    placebos = [Scale(sites=(head(middle, 0),), alpha=1.0), Scale(sites=(neuron(middle, 0),), alpha=1.0)]
+    answer: dict[str, Any] = {"placebo_bit_equal": True, "repeat_flips": 0, "noise_floor": 0.0}
+    alone = {b.rows[0]: b for b in batches(rows, 1, model.sizes.max_positions)}
+    for batch in batches(rows, BATCH_ROWS, model.sizes.max_positions):
+        first, again = run(model, batch).logits, run(model, batch).logits
+        for placebo in placebos:
+            answer["placebo_bit_equal"] &= torch.equal(first, run(model, batch, placebo).logits)
+        answer["repeat_flips"] += int((first.argmax(-1) != again.argmax(-1)).any(-1).sum())
+        single = torch.cat([run(model, alone[row]).logits for row in batch.rows])
+        change = (first.log_softmax(-1) - single.log_softmax(-1)).abs().max()
+        answer["noise_floor"] = max(answer["noise_floor"], float(change))
+    reasons = sorted({c.reason for c in block.compiled if isinstance(c, Refused)})
+    refused = sum(isinstance(c, Refused) for c in block.compiled)
+    return answer | {"contract": {"items": len(block.items), "refused": refused, "reasons": reasons}}

@@ -1,0 +1,1 @@
+"""Numbers from numbers: intervals, paired tests, multiplicity, the verdict's rule and its calibration."""

@@ -1,0 +1,1 @@
+"""Intent: the preregistered study, its plan, its gates and its contingencies. Pure and torch-free."""

@@ -1,0 +1,195 @@
+"""What follows from a gate's verdict: the plan goes on, enlarges, or ends. Pure: Plan x Verdict -> Plan.
+
+The roadmap's contingencies. Tooling failure: back to the instrument once, then stop. Unstable or unevaluable baseline:
+interventions halted, data enlarged, at most `baseline.enlargements` times. Ambiguous cells: as many new items again,
+once. Overrun: tier 1 first, other models put off. No other exit exists; the run's loop ends when the plan does.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from lesion.interventions.site import parse_site
+from lesion.study.plan import Chosen, Ending, Plan, PlanNote, StageName, Verdict, control_sets
+from lesion.study.study import GivenSites
+
+TOOLING_RETRIES = 1
+DETECTOR_RETRIES = 1
+OVERRUN = "overrun"
+SLACK = 1.1
+"""An enlargement asks for so many times the items that the observed accuracy needs: that accuracy is an estimate."""
+
+
+def amend(plan: Plan, verdict: Verdict) -> Plan:
+    """The plan after its present stage was judged."""
+    return _AMENDMENTS[verdict.stage](plan, verdict)
+
+
+def stop(plan: Plan, reason: str) -> Plan:
+    """The plan, ended before its time."""
+    return _noted(plan, "stopped", reason).model_copy(update={"ending": Ending(outcome="stopped", reason=reason)})
+
+
+def defer(plan: Plan, left_out: tuple[str, ...], why: str) -> Plan:
+    """The plan without these `model|tier` pairs, and a note that says why."""
+    return _noted(plan, OVERRUN, why).model_copy(update={"deferred": left_out})
+
+
+def afford(plan: Plan, spent_seconds: float, left_seconds: Callable[[Plan], float]) -> Plan:
+    """The overrun contingency, asked once, when the baseline has passed and no intervention was run yet.
+
+    When what is left would exceed the budget, models after the first are put off, and if that is not enough, tiers
+    after the first, too. What still does not fit is run until the budget ends it.
+
+    Args:
+        plan: about to open its first intervention.
+        spent_seconds: processor seconds so far.
+        left_seconds: processor seconds that a plan still takes, by the forecast.
+    """
+    limit = 3600 * plan.study.budget.cpu_hours
+    wanted = spent_seconds + left_seconds(plan)
+    if wanted <= limit:
+        return plan
+    first_model, first_tier = plan.study.models[0], next(iter(plan.study.tasks))
+    across = tuple("|".join(pair) for pair in plan.pairs() if pair[0] != first_model)
+    beyond = tuple("|".join(pair) for pair in plan.pairs() if pair != (first_model, first_tier))
+    for left_out in dict.fromkeys((across, beyond)):
+        if left_out and (left_out == beyond or spent_seconds + left_seconds(defer(plan, left_out, "")) <= limit):
+            why = (
+                f"The forecast ({wanted / 3600:.3f} processor hours) exceeds the budget ({limit / 3600:g}) before any"
+                f" intervention: {', '.join(left_out)} put off."
+            )
+            return defer(plan, left_out, why)
+    return plan
+
+
+def as_before(old: Plan, plan: Plan) -> Plan:
+    """What a replay does in place of `afford`: it puts off what its run put off, whatever this machine's speed."""
+    if not old.deferred:
+        return plan
+    return defer(plan, old.deferred, next(note.text for note in old.notes if note.topic == OVERRUN))
+
+
+def _noted(plan: Plan, topic: str, text: str) -> Plan:
+    return plan.model_copy(update={"notes": (*plan.notes, PlanNote(topic=topic, text=text))})
+
+
+def _told(plan: Plan, verdict: Verdict) -> Plan:
+    """With a note for every kind of check that failed somewhere and does not stop the study."""
+    checks: Any = verdict.evidence.get("checks", ())
+    failed: dict[str, list[str]] = {}
+    for check in checks:
+        if not check["blocks"] and check["outcome"] == "Fail":
+            failed.setdefault(check["name"], []).append(f"{check['about']}: {check['said']}")
+    for name, said in failed.items():
+        plan = _noted(plan, name.replace(" ", "-"), "; ".join(said) + ".")
+    return plan
+
+
+def _open(plan: Plan, stage: StageName, attempt: int = 0) -> Plan:
+    return plan.model_copy(update={"stage": stage, "attempt": attempt})
+
+
+def _after_instrument(plan: Plan, verdict: Verdict) -> Plan:
+    if verdict.outcome == "Pass":
+        models: Any = verdict.evidence.get("models", {})
+        tenths = {name: tuple(answer["norm_tenths"]) for name, answer in models.items() if "norm_tenths" in answer}
+        return _open(_told(plan, verdict).model_copy(update={"tenths": tenths}), "baseline")
+    if plan.attempt < TOOLING_RETRIES:
+        text = f"The instrument failed ({verdict.reason}). It is proved once more before the study stops."
+        return _open(_noted(plan, "tooling-failure", text), "instrument", plan.attempt + 1)
+    return stop(plan, f"the instrument failed twice: {verdict.reason}")
+
+
+def _after_baseline(plan: Plan, verdict: Verdict) -> Plan:
+    if verdict.outcome == "Pass":
+        target = plan.study.sweep.target
+        plan = _told(plan, verdict)
+        return _aim(plan, target) if isinstance(target, GivenSites) else _open(plan, "detect")
+    if verdict.evidence.get("final"):
+        return stop(plan, f"the baseline cannot be used: {verdict.reason}")
+    if plan.attempt >= plan.study.baseline.enlargements:
+        times = plan.study.baseline.enlargements
+        return stop(plan, f"the baseline is not stable after {times} enlargements: {verdict.reason}")
+    return _enlarged(plan, verdict)
+
+
+def _enlarged(plan: Plan, verdict: Verdict) -> Plan:
+    """More items for every cell that did not pass: twice as many, or what its accuracy needs if that is more."""
+    items = {model: dict(tiers) for model, tiers in plan.items.items()}
+    block = plan.study.block
+    cells: Any = verdict.evidence["cells"]
+    for name, cell in cells.items():
+        model, tier = name.rsplit("|", 1)
+        if cell["outcome"] == "Pass":
+            continue
+        wanted = max(2 * items[model][tier], int(SLACK * cell["needed_n"]) + 1)
+        room = plan.capacity[tier] // block * block
+        enough = min(-(-wanted // block) * block, room)
+        if enough < cell["needed_n"] or enough <= items[model][tier]:
+            return stop(plan, f"{name} needs {wanted} items per seed for a stable baseline; a seed holds {room}")
+        items[model][tier] = enough
+    text = f"Interventions are halted and the data enlarged: {verdict.reason}."
+    return _open(
+        _noted(plan, "baseline-enlarged", text).model_copy(update={"items": items}), "baseline", plan.attempt + 1
+    )
+
+
+def _aim(plan: Plan, target: GivenSites) -> Plan:
+    """The study named its sites: every model gets them."""
+    return _targeted(plan, dict.fromkeys(plan.models(), target.sites), {})
+
+
+def _after_detect(plan: Plan, verdict: Verdict) -> Plan:
+    if verdict.outcome == "Ambiguous" and plan.attempt < DETECTOR_RETRIES:
+        text = f"The detector contradicts itself ({verdict.reason}). It is tried once more on twice as many sequences."
+        return _open(_noted(plan, "detector-ambiguous", text), "detect", plan.attempt + 1)
+    if verdict.outcome != "Pass":
+        return stop(plan, verdict.reason)
+    picked: Any = verdict.evidence["picked"]
+    passing: Any = verdict.evidence["passing"]
+    return _targeted(plan, {m: tuple(sites) for m, sites in picked.items()}, passing)
+
+
+def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: dict[str, list[str]]) -> Plan:
+    """Fix the target and draw its matched random sets; none of them holds a head that passed the detector."""
+    controls = {
+        model: control_sets(plan, model, tuple(map(parse_site, sites)), frozenset(barred.get(model, ())))
+        for model, sites in targets.items()
+    }
+    for model, sets in controls.items():
+        if len(sets) < plan.study.sweep.controls:
+            text = f"{model}: no layer-matched control set exists, so no effect can be called specific."
+            plan = _noted(plan, "no-controls", text)
+    return _open(plan.model_copy(update={"targets": targets, "controls": controls}), "discovery")
+
+
+def _after_discovery(plan: Plan, verdict: Verdict) -> Plan:
+    dropped: Any = verdict.evidence["dropped"]
+    for text in dropped:
+        plan = _noted(plan, "cell-refused", f"{text}; the cell is left out, N is never lowered.")
+    if verdict.outcome != "Pass":
+        return stop(plan, verdict.reason)
+    plan = _told(plan, verdict)
+    rows: Any = verdict.evidence["family"]
+    family = tuple(Chosen.model_validate(row) for row in rows)
+    ready = plan.model_copy(update={"family": family, "pending": tuple(chosen.id for chosen in family)})
+    return _open(ready, "confirm")
+
+
+def _after_confirm(plan: Plan, verdict: Verdict) -> Plan:
+    verdicts: Any = verdict.evidence["verdicts"]
+    ambiguous = tuple(name for name, cell in verdicts.items() if cell["verdict"] == "Ambiguous")
+    if not ambiguous:
+        decided = Ending(outcome="complete", reason="every member of the family is decided")
+        return plan.model_copy(update={"pending": (), "ending": decided})
+    text = f"Ambiguous at the first look: {', '.join(ambiguous)}. As many new items again, once."
+    return _open(_noted(plan, "second-look", text).model_copy(update={"pending": ambiguous}), "confirm", 1)
+
+
+_AMENDMENTS: dict[StageName, Callable[[Plan, Verdict], Plan]] = {
+    "instrument": _after_instrument,
+    "baseline": _after_baseline,
+    "detect": _after_detect,
+    "discovery": _after_discovery,
+    "confirm": _after_confirm,
+}

@@ -1,0 +1,134 @@
+"""From rows to the verdict's evidence: pairing, strata, and what spoils a cell.
+
+Every family member is judged on its own confirmation rows, paired item by item with a baseline that was run again in
+the same batches. Nothing is dropped silently: a missing, doubled or unpaired row makes the cell Invalid.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from lesion.stats.decide import judge
+from lesion.stats.rows import PairedRows
+from lesion.stats.rule import Discovered
+from lesion.stats.specific import Specificity, specific
+from lesion.stats.verdict import CellVerdict
+from lesion.study.family import rule_of
+from lesion.study.plan import Chosen, Plan, look_items
+from lesion.study.rows import ITEM_KEY
+
+
+def _arm(items: pl.DataFrame, plan: Plan, chosen: Chosen, arm: str) -> pl.DataFrame:
+    """The confirmation rows of one arm of this member's model and tier, up to the present look."""
+    here = (pl.col("stage") == "confirm") & (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
+    return items.filter(here & (pl.col("arm") == arm) & (pl.col("index") < look_items(plan, chosen))).sort(ITEM_KEY)
+
+
+def pending(plan: Plan) -> list[Chosen]:
+    """The members of the family that the present look decides."""
+    return [chosen for chosen in plan.family if chosen.id in plan.pending]
+
+
+def paired_rows(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, arm: str) -> PairedRows:
+    """One member's rows as arrays: baseline and `arm`, paired by item, with seeds and strata."""
+    edited = _arm(items, plan, chosen, f"{arm}@{chosen.alpha:g}")
+    base = _arm(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col("correct").alias("before"))
+    rows = edited.join(base, on=ITEM_KEY, how="inner", validate="1:1")
+    rows = rows.join(prompts.select(*ITEM_KEY, "buckets"), on=ITEM_KEY, how="inner", validate="1:1").sort(ITEM_KEY)
+    names = plan.study.verdict.strata
+    levels = rows.select(pl.col("buckets").str.json_path_match(f"$.{name}").alias(name) for name in names)
+    strata = {name: levels[name].to_numpy() for name in names if rows.height and levels[name].null_count() == 0}
+    return PairedRows(
+        baseline=rows["before"].to_numpy(),
+        edited=rows["correct"].to_numpy(),
+        seed=rows["seed"].to_numpy(),
+        strata=strata,
+        cluster=_clusters(plan, rows),
+        item=rows["item_id"].to_numpy(),
+    )
+
+
+def _clusters(plan: Plan, rows: pl.DataFrame) -> NDArray[Any] | None:
+    """What the items were made from, where the tier has such a bucket: then it is the exchangeable unit."""
+    bucket = plan.study.verdict.cluster
+    if bucket is None or not rows.height:
+        return None
+    levels = rows["buckets"].str.json_path_match(f"$.{bucket}")
+    return None if levels.null_count() else levels.to_numpy()
+
+
+def paired_numbers(plan: Plan, items: pl.DataFrame, chosen: Chosen, number: str) -> NDArray[np.float64]:
+    """Edited minus baseline of a per-item number, by item, for the rows of one member's look; shape [n]."""
+    base = _arm(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col(number).alias("before"))
+    edited = _arm(items, plan, chosen, f"target@{chosen.alpha:g}")
+    both = edited.join(base, on=ITEM_KEY, how="inner", validate="1:1").sort(ITEM_KEY)
+    return (both[number] - both["before"]).to_numpy()
+
+
+def confirm_cells(
+    plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Mapping[str, str]
+) -> dict[str, CellVerdict]:
+    """The verdict of every pending member, with Holm over the whole family."""
+    members = pending(plan)
+    cells = {c.id: paired_rows(plan, items, prompts, c, "target") for c in members if c.id not in invalid}
+    return judge(
+        cells,
+        rule_of(plan.study.verdict),
+        look=plan.attempt + 1,
+        family_size=len(plan.family),
+        discovered={chosen.id: Discovered(psi=chosen.psi, delta=chosen.delta) for chosen in members},
+        chance=dict.fromkeys([chosen.id for chosen in members], 0.0),
+        invalid=dict(invalid),
+    )
+
+
+def specificity_arms(
+    plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Mapping[str, str]
+) -> dict[str, Specificity]:
+    """Target against matched random set, item by item, for every pending member whose model has control sets."""
+    members = [c for c in pending(plan) if c.id not in invalid and plan.controls[c.model]]
+    if not members:
+        return {}
+    targets = {chosen.id: paired_rows(plan, items, prompts, chosen, "target") for chosen in members}
+    controls = {chosen.id: paired_rows(plan, items, prompts, chosen, "control") for chosen in members}
+    return specific(targets, controls, rule_of(plan.study.verdict), family_size=len(plan.family))
+
+
+def spoiled(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame) -> dict[str, str]:
+    """The members whose rows cannot be trusted, each with the reason."""
+    reasons: dict[str, str] = {}
+    for chosen in pending(plan):
+        if reason := _fault(plan, items, prompts, chosen):
+            reasons[chosen.id] = reason
+    return reasons
+
+
+def _fault(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen) -> str | None:
+    """The first thing that is wrong with a member's rows, or nothing."""
+    base, edited = (_arm(items, plan, chosen, arm) for arm in ("baseline", f"target@{chosen.alpha:g}"))
+    asked = (
+        (pl.col("model") == chosen.model)
+        & (pl.col("tier") == chosen.tier)
+        & (pl.col("split") == "confirm")
+        & (pl.col("index") < look_items(plan, chosen))
+        & pl.col("refused").is_null()
+    )
+    expected = prompts.filter(asked).select(ITEM_KEY).sort(ITEM_KEY)
+    for name, rows in (("baseline", base), ("edited", edited)):
+        if rows.select(ITEM_KEY).is_duplicated().any():
+            return f"{name} rows are doubled"
+        if not rows.select(ITEM_KEY).equals(expected):
+            return f"{name} rows are missing or foreign: {rows.height} rows for {expected.height} questions"
+        if not bool(np.isfinite(rows["answer_logprob"].to_numpy()).all()):
+            return f"{name} log-probabilities are not finite"
+    if not base["item_id"].equals(edited["item_id"]):
+        return "the edited run answered other items than the baseline"
+    first = items.filter((pl.col("stage") == "baseline") & (pl.col("arm") == "baseline"))
+    for name, other in (("the baseline stage", first), ("the placebo", _arm(items, plan, chosen, "placebo"))):
+        both = base.join(other.select(*ITEM_KEY, pl.col("correct").alias("again")), on=ITEM_KEY, how="inner")
+        if flips := int((both["correct"] != both["again"]).sum()):
+            return f"{flips} answers differ between the baseline and {name}"
+    return None

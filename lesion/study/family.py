@@ -1,0 +1,106 @@
+"""The confirmatory family: which cells discovery puts forward, and how many items each needs; fixed before look 1.
+
+Factors listed under `sweep.always` are confirmed in every tier; besides them the `sweep.best` factors with the highest
+accuracy on discovery items (ties go to the factor nearest 1). Discovery's effects choose; they are never results.
+"""
+
+from typing import Any
+
+import polars as pl
+
+from lesion.stats.power import needed_n
+from lesion.stats.rule import Discovered, Rule
+from lesion.study.plan import Chosen, Plan
+from lesion.study.study import Study, VerdictRule
+
+
+def discovery_table(items: pl.DataFrame) -> pl.DataFrame:
+    """Per model, tier and arm of discovery: n, accuracy, delta = mean(edited - baseline), psi = share changed."""
+    rows = items.filter(pl.col("stage") == "discovery")
+    base = rows.filter(pl.col("arm") == "baseline").select("model", "tier", "index", pl.col("correct").alias("before"))
+    change = pl.col("correct").cast(pl.Int64) - pl.col("before").cast(pl.Int64)
+    return (
+        rows.join(base, on=["model", "tier", "index"], how="inner", validate="m:1")
+        .with_columns(change.alias("change"))
+        .group_by("model", "tier", "arm")
+        .agg(
+            pl.len().cast(pl.Int64).alias("n"),
+            pl.col("correct").mean().alias("accuracy"),
+            pl.col("change").mean().alias("delta"),
+            pl.col("change").abs().mean().alias("psi"),
+            (pl.col("change") > 0).sum().cast(pl.Int64).alias("gained"),
+            (pl.col("change") < 0).sum().cast(pl.Int64).alias("lost"),
+        )
+        .sort("model", "tier", "arm")
+    )
+
+
+def rule_of(verdict: VerdictRule) -> Rule:
+    """The study's thresholds as the statistics know them."""
+    return Rule(
+        margin=verdict.margin,
+        alpha=verdict.alpha,
+        looks=verdict.looks,
+        spread=verdict.spread,
+        effect=verdict.effect,
+        power=verdict.power,
+    )
+
+
+def _factors(study: Study, table: pl.DataFrame, model: str, tier: str) -> list[float]:
+    """The factors that this tier puts forward, `always` first."""
+    accuracy = {
+        row["arm"]: row["accuracy"]
+        for row in table.filter((pl.col("model") == model) & (pl.col("tier") == tier)).to_dicts()
+    }
+    others = [alpha for alpha in study.sweep.alphas if alpha not in study.sweep.always]
+    ranked = sorted(others, key=lambda alpha: (-accuracy[f"target@{alpha:g}"], abs(alpha - 1), alpha))
+    return [*study.sweep.always, *ranked[: study.sweep.best]]
+
+
+def family_size(study: Study) -> int:
+    """How many cells a study means to confirm: models x tiers x (always + best)."""
+    return len(study.models) * len(study.tasks) * (len(study.sweep.always) + study.sweep.best)
+
+
+PSI_GRID = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
+
+
+def power_table(plan: Plan) -> list[dict[str, object]]:
+    """Items per seed at the first look for a true difference of 0 and several psi; does each tier hold all looks?"""
+    study = plan.study
+    rule, size = rule_of(study.verdict), family_size(study)
+    needs = {psi: needed_n(psi, 0.0, rule, size, study.baseline.seeds) for psi in PSI_GRID}
+    return [
+        {"tier": tier, "psi": psi, "items": need, "holds": held, "enough": need * study.verdict.looks <= held}
+        for tier, held in plan.capacity.items()
+        for psi, need in needs.items()
+    ]
+
+
+def choose(plan: Plan, table: pl.DataFrame) -> tuple[tuple[Chosen, ...], list[str]]:
+    """The family, and a sentence for each cell that its tier's pool cannot hold (N is never lowered)."""
+    study, block = plan.study, plan.study.block
+    size = family_size(study)
+    family: list[Chosen] = []
+    dropped: list[str] = []
+    for model, tier in plan.pairs():
+        for alpha in _factors(study, table, model, tier):
+            row = _row(table, model, tier, f"target@{alpha:g}")
+            seen = Discovered.from_counts(row["gained"], row["lost"], row["n"])
+            need = needed_n(seen.psi, seen.delta, rule_of(study.verdict), size, study.baseline.seeds)
+            need = max(block, -(-need // block) * block)
+            chosen = Chosen(model=model, tier=tier, alpha=alpha, items=need, psi=seen.psi, delta=seen.delta)
+            if need * study.verdict.looks > plan.capacity[tier]:
+                dropped.append(
+                    f"{chosen.id} needs {need} items per seed and look, and a seed of {tier} holds"
+                    f" {plan.capacity[tier]} for {study.verdict.looks} looks"
+                )
+            else:
+                family.append(chosen)
+    return tuple(family), dropped
+
+
+def _row(table: pl.DataFrame, model: str, tier: str, arm: str) -> dict[str, Any]:
+    here = (pl.col("model") == model) & (pl.col("tier") == tier) & (pl.col("arm") == arm)
+    return table.filter(here).row(0, named=True)

@@ -1,0 +1,216 @@
+"""What a plan will take, before it runs: items, rows, tokens, arithmetic, bytes and minutes, by stage. Pure.
+
+Arithmetic is counted as multiply-adds times two, one whole forward pass for a clean row; per token and layer
+2 (4 d a + 3 d m) + 2 a T for width d, heads times d_head a, neurons m and T tokens (grouped keys and ungated MLPs need
+less: it is an upper bound), and 2 d V for each logit row. An edited row starts at its lowest edited layer, as the quick
+engine does. Minutes follow from a rate (arithmetic per processor second) that the caller names and measured or assumed.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from lesion.stats.power import needed_n
+from lesion.study.family import family_size, rule_of
+from lesion.study.plan import Arm, Plan, StageName, all_heads, swept
+from lesion.study.study import DetectedHeads, GivenSites
+
+PSI = 0.2
+"""Share of changed answers that a forecast assumes; discovery will measure it."""
+ROW_BYTES = 40
+"""On disk, per row of the item tables; measured on a run of the default study."""
+PROOF_ROWS = 6
+"""Rows that the instrument stage runs for each item of its sample: twice plain, two placebos, alone, the engine's."""
+PROOF_ITEMS = 64
+PROBE_ROWS, PROBE_TOKENS = 512, 36
+"""Sequences of a detector, two independent probes together, and their mean length."""
+ASSUMED_RATE = 2e10
+"""FLOP per processor second where no run was measured: half of what the default study made on the quick engine."""
+
+
+class Anatomy(NamedTuple):
+    """The sizes of a model that its arithmetic depends on."""
+
+    layers: int
+    width: int
+    attention: int
+    """Heads times width of a head."""
+    neurons: int
+    vocabulary: int
+
+    @property
+    def parameters(self) -> int:
+        """Weights, upper bound."""
+        block = 4 * self.width * self.attention + 3 * self.width * self.neurons
+        return self.layers * block + 2 * self.width * self.vocabulary
+
+    def row(self, tokens: float, logits: float) -> float:
+        """FLOP of one whole forward pass."""
+        dense = 2 * self.width * (4 * self.attention + 3 * self.neurons) + 2 * self.attention * tokens
+        return self.layers * tokens * dense + 2 * logits * self.width * self.vocabulary
+
+
+class Lengths(NamedTuple):
+    """Mean tokens of a tier's items, from a sample."""
+
+    prompt: float
+    answer: float
+    shared: float
+    """Leading tokens that all items of a seed share: few-shot examples, which the quick engine runs once."""
+
+    @property
+    def tokens(self) -> float:
+        """What a forward pass reads."""
+        return self.prompt + self.answer - 1
+
+
+class Costed(NamedTuple):
+    """One stage, or a whole study."""
+
+    stage: StageName | str
+    cells: int
+    items: int
+    rows: int
+    """Items times arms."""
+    tokens: int
+    """Tokens of all rows, shared ones counted each time."""
+    flop: float
+
+    @property
+    def bytes(self) -> int:
+        """Of the row tables on disk."""
+        return self.rows * ROW_BYTES
+
+
+class Basis(NamedTuple):
+    """What a forecast is made from."""
+
+    anatomy: Mapping[str, Anatomy]
+    """By model."""
+    lengths: Mapping[str, Mapping[str, Lengths]]
+    """By model and tier."""
+
+
+def arm_weight(anatomy: Anatomy, arm: Arm) -> float:
+    """Share of a whole forward pass that an arm needs: the layers from its lowest edited one on."""
+    if arm.intervention is None:
+        return 1.0
+    lowest = min(site.layer for site in arm.intervention.sites)
+    return max(1.0, anatomy.layers - lowest) / anatomy.layers
+
+
+def forecast(plan: Plan, basis: Basis) -> list[Costed]:
+    """Every stage that the plan has not passed yet, the confirmation with its first look, and then its second."""
+    stages = [_instrument(plan, basis), _baseline(plan, basis)]
+    if not isinstance(plan.study.sweep.target, GivenSites):
+        stages.append(_detect(plan, basis))
+    stages += [_discovery(plan, basis), _confirm(plan, basis)]
+    if plan.study.verdict.looks == 2:
+        stages.append(_confirm(plan, basis)._replace(stage="second look, of every cell"))
+    order = ["instrument", "baseline", "detect", "discovery", "confirm"]
+    return [each for each in stages if each.stage not in order or order.index(each.stage) >= order.index(plan.stage)]
+
+
+def total(stages: list[Costed]) -> Costed:
+    """The sum."""
+    return Costed(
+        "all",
+        sum(each.cells for each in stages),
+        sum(each.items for each in stages),
+        sum(each.rows for each in stages),
+        sum(each.tokens for each in stages),
+        sum(each.flop for each in stages),
+    )
+
+
+def expected(plan: Plan, basis: Basis) -> float:
+    """FLOP of what is left, the second look left out: most cells do not need it."""
+    return total([each for each in forecast(plan, basis) if not each.stage.startswith("second")]).flop
+
+
+def needs(plan: Plan) -> dict[str, dict[str, int | bool]]:
+    """Tier -> items per seed that both looks need at the assumed psi, what a seed holds, and whether that is enough."""
+    need = _look_items(plan) * plan.study.verdict.looks
+    return {tier: {"needs": need, "holds": held, "enough": need <= held} for tier, held in plan.capacity.items()}
+
+
+def _look_items(plan: Plan) -> int:
+    study = plan.study
+    need = needed_n(PSI, 0.0, rule_of(study.verdict), family_size(study), study.baseline.seeds)
+    return -(-need // study.block) * study.block
+
+
+def _stage(
+    stage: StageName, plan: Plan, basis: Basis, rows: Mapping[tuple[str, str], tuple[int, int, float]]
+) -> Costed:
+    """A stage from (model, tier) -> (cells, items, arms weighted by their share of a pass)."""
+    cost = Costed(stage, 0, 0, 0, 0, 0.0)
+    for (model, tier), (cells, items, weight) in rows.items():
+        lengths = basis.lengths[model][tier]
+        arms = _arms(stage, plan, model)
+        cost = Costed(
+            stage,
+            cost.cells + cells,
+            cost.items + items,
+            cost.rows + items * arms,
+            cost.tokens + round(items * arms * lengths.tokens),
+            cost.flop + items * weight * basis.anatomy[model].row(lengths.tokens, lengths.answer),
+        )
+    return cost
+
+
+def _arms(stage: StageName, plan: Plan, model: str) -> int:
+    study = plan.study
+    if stage == "instrument":
+        return PROOF_ROWS
+    if stage == "discovery":
+        singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
+        return 1 + len(swept(study)) * (1 + study.sweep.controls) + singles
+    if stage == "confirm":
+        return 1 + (len(study.sweep.always) + study.sweep.best) * (1 + (study.sweep.controls > 0))
+    return 1
+
+
+def _instrument(plan: Plan, basis: Basis) -> Costed:
+    rows = {pair: (0, PROOF_ITEMS, float(PROOF_ROWS)) for pair in plan.pairs()}
+    return _stage("instrument", plan, basis, rows)._replace(cells=len(plan.models()))
+
+
+def _baseline(plan: Plan, basis: Basis) -> Costed:
+    seeds, block = plan.study.baseline.seeds, plan.study.block
+    rows = {(m, t): (seeds * -(-plan.items[m][t] // block), seeds * plan.items[m][t], 1.0) for m, t in plan.pairs()}
+    return _stage("baseline", plan, basis, rows)
+
+
+def _detect(plan: Plan, basis: Basis) -> Costed:
+    flop = sum(PROBE_ROWS * basis.anatomy[model].row(PROBE_TOKENS, PROBE_TOKENS) for model in plan.models())
+    models = len(plan.models())
+    return Costed("detect", models, 0, PROBE_ROWS * models, PROBE_ROWS * PROBE_TOKENS * models, flop)
+
+
+def _discovery(plan: Plan, basis: Basis) -> Costed:
+    """Group arms may begin at layer 0; a map of single heads starts, on average, half way up."""
+    study, rows = plan.study, dict[tuple[str, str], tuple[int, int, float]]()
+    for model, tier in plan.pairs():
+        layers = basis.anatomy[model].layers
+        singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
+        groups = _arms("discovery", plan, model) - singles
+        weight = groups + singles * (layers + 1) / (2 * layers)
+        rows[model, tier] = (-(-study.sweep.items // study.block), study.sweep.items, weight)
+    return _stage("discovery", plan, basis, rows)
+
+
+def _confirm(plan: Plan, basis: Basis) -> Costed:
+    """One look at the assumed psi; a tier whose pool is too small for both looks is left out, as discovery will do."""
+    study, each = plan.study, _look_items(plan)
+    items = study.baseline.seeds * each
+    rows = {
+        (model, tier): (items // study.block, items, float(_arms("confirm", plan, model)))
+        for model, tier in plan.pairs()
+        if each * study.verdict.looks <= plan.capacity[tier]
+    }
+    return _stage("confirm", plan, basis, rows)
+
+
+def minutes(flop: float, rate: float, workers: int = 1) -> float:
+    """Wall time at a rate (FLOP per processor second), spread evenly over workers."""
+    return flop / rate / 60 / workers

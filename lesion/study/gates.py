@@ -1,0 +1,191 @@
+"""The gates: each reads what a stage measured and says Pass, Fail or Ambiguous, with the numbers that it saw.
+
+A gate is a pure function of the plan and the facts. What follows from its verdict is decided in contingency.py.
+docs/gates.md explains each check: its quantity, unit, threshold, and why.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from lesion.errors import InputError
+from lesion.identity import content_hash
+from lesion.stats.baseline import baseline_gate
+from lesion.study.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
+from lesion.study.evidence import confirm_cells, specificity_arms, spoiled
+from lesion.study.family import choose, discovery_table
+from lesion.study.plan import Outcome, Plan, StageName, Verdict
+from lesion.study.study import DetectedHeads, RankedNeurons
+
+
+class Facts(NamedTuple):
+    """What the gates may read: rows of every stage so far, the questions, and the models' answers."""
+
+    items: pl.DataFrame
+    prompts: pl.DataFrame
+    answers: Mapping[str, Mapping[str, Any]]
+    """Model -> what its instrument or detector cell returned, for the stage being judged."""
+
+
+def judge(plan: Plan, facts: Facts) -> Verdict:
+    """The verdict of the plan's present stage."""
+    outcome, reason, evidence = GATES[plan.stage](plan, facts)
+    return Verdict(stage=plan.stage, attempt=plan.attempt, outcome=outcome, reason=reason, evidence=evidence)
+
+
+Judged = tuple[Outcome, str, dict[str, object]]
+
+
+def _instrument(plan: Plan, facts: Facts) -> Judged:
+    """Identities hold, the placebo is bit-equal, a repeated pass flips nothing, prompts keep the contract."""
+    checks: list[Check] = []
+    for model, answer in facts.answers.items():
+        checks += instrument(model, answer, plan.study.sweep.kinds)
+        checks += [
+            contract(f"{model}, {tier}", told["refused"], told["items"], plan.study.exclusions)
+            for tier, told in answer["contract"].items()
+        ]
+    reason = reasons(checks) or "every identity holds and the placebo changes nothing"
+    return worst(checks), reason, {"models": dict(facts.answers), "checks": _plain(checks)}
+
+
+def _plain(checks: Sequence[Check]) -> list[dict[str, object]]:
+    return [check._asdict() for check in checks]
+
+
+def _excluded(plan: Plan, facts: Facts) -> list[str]:
+    """Model and tier pairs whose prompts break the contract too often."""
+    shares = facts.prompts.group_by("model", "tier").agg(pl.col("refused").is_not_null().mean().alias("share"))
+    return [
+        f"{row['model']}, {row['tier']}: {row['share']:.1%} of the prompts break the contract"
+        for row in shares.sort("model", "tier").to_dicts()
+        if row["share"] > plan.study.exclusions
+    ]
+
+
+def _baseline(plan: Plan, facts: Facts) -> Judged:
+    """Accuracy of every tier varies by less than the preregistered spread over the seeds."""
+    if excluded := _excluded(plan, facts):
+        return "Fail", "; ".join(excluded), {"final": True, "excluded": excluded}
+    rows = facts.items.filter(pl.col("stage") == "baseline").sort("model", "tier", "seed", "index")
+    correct: dict[str, list[int]] = {}
+    size: dict[str, int] = {}
+    prints: dict[str, list[str]] = {}
+    for (model, tier), cell in rows.group_by("model", "tier", maintain_order=True):
+        name, lanes = f"{model}|{tier}", cell.partition_by("seed", maintain_order=True)
+        size[name] = min(lane.height for lane in lanes)
+        heads = [lane.head(size[name]) for lane in lanes]
+        correct[name] = [int(lane["correct"].sum()) for lane in heads]
+        prints[name] = [content_hash([h["item_id"].to_list(), h["answer_logprob"].to_list()]) for h in heads]
+    gate = baseline_gate(correct, size, spread=plan.study.baseline.spread, fingerprints=prints)
+    evidence: dict[str, object] = {
+        "cells": {name: asdict(cell) for name, cell in gate.cells.items()},
+        "checks": _plain(
+            [
+                room(name, sum(cell.correct), cell.n * len(cell.correct), plan.study.verdict.margin)
+                for name, cell in gate.cells.items()
+            ]
+        ),
+    }
+    said = [
+        f"{name}: accuracies {', '.join(f'{a:.3f}' for a in cell.accuracies)} (spread {100 * cell.spread:.2f} points,"
+        f" n {cell.n} per seed, needed {cell.needed_n}): {cell.outcome}"
+        for name, cell in gate.cells.items()
+        if cell.outcome != "Pass"
+    ]
+    if gate.outcome == "Pass":
+        widest = max(cell.spread for cell in gate.cells.values())
+        return "Pass", f"the widest spread over seeds is {100 * widest:.2f} points", evidence
+    evidence["final"] = gate.outcome == "Degenerate"
+    return ("Ambiguous" if gate.outcome == "NotEvaluable" else "Fail"), "; ".join(said), evidence
+
+
+def _detect(plan: Plan, facts: Facts) -> Judged:
+    """Every model has a head whose score passes the threshold, twice; or as many neurons that write as are wanted."""
+    target = plan.study.sweep.target
+    if isinstance(target, RankedNeurons):
+        return _rank(target, facts)
+    if not isinstance(target, DetectedHeads):
+        raise InputError("the detect stage needs a target of kind 'detected' or 'neurons'")
+    picked: dict[str, list[str]] = {}
+    passing: dict[str, list[str]] = {}
+    checks: list[Check] = []
+    for model, answer in facts.answers.items():
+        scores, again = answer["scores"], answer["again"]
+        checks.append(detector(model, scores, again, target.threshold))
+        ranked = sorted(
+            ((min(s, again[i][j]), s, f"L{i}H{j}") for i, r in enumerate(scores) for j, s in enumerate(r)), reverse=True
+        )
+        passing[model] = [site for least, _, site in ranked if least >= target.threshold]
+        picked[model] = passing[model][: target.most]
+    evidence: dict[str, object] = {
+        "picked": picked, "passing": passing, "answers": dict(facts.answers), "checks": _plain(checks),
+    }  # fmt: skip
+    if (outcome := worst(checks)) != "Pass":
+        names = ", ".join(model for model, sites in picked.items() if not sites)
+        said = f"no head of {names} has a {target.detector} score of {target.threshold} or more"
+        return outcome, said + (" on both sets of sequences" if outcome == "Ambiguous" else ""), evidence
+    found = "; ".join(f"{model}: {', '.join(sites)}" for model, sites in picked.items())
+    return "Pass", f"{target.detector} heads found: {found}", evidence
+
+
+def _rank(target: RankedNeurons, facts: Facts) -> Judged:
+    """Takes the neurons with the highest scores; fails where too few of them write anything."""
+    ranked = {model: [(site, s) for site, s in answer["ranked"] if s > 0] for model, answer in facts.answers.items()}
+    picked = {model: [site for site, _ in rows[: target.most]] for model, rows in ranked.items()}
+    evidence: dict[str, object] = {"picked": picked, "passing": picked, "answers": dict(facts.answers)}
+    if short := [model for model, sites in picked.items() if len(sites) < target.most]:
+        return "Fail", f"fewer than {target.most} neurons of {', '.join(short)} write anything", evidence
+    found = "; ".join(f"{model}: {', '.join(sites)}" for model, sites in picked.items())
+    return "Pass", f"neurons that write most on {target.tier}: {found}", evidence
+
+
+def _discovery(plan: Plan, facts: Facts) -> Judged:
+    """Chooses the confirmatory family; fails when no cell's pool can hold the two looks."""
+    table = discovery_table(facts.items)
+    family, dropped = choose(plan, table)
+    evidence: dict[str, object] = {
+        "table": table.to_dicts(),
+        "checks": _plain(_controls(plan, table)),
+        "family": [chosen.model_dump(mode="json") for chosen in family],
+        "dropped": dropped,
+    }
+    if not family:
+        return "Fail", "no cell can be confirmed: " + "; ".join(dropped), evidence
+    listed = ", ".join(f"{chosen.id} (n {chosen.items} per seed)" for chosen in family)
+    return "Pass", f"to be confirmed: {listed}", evidence
+
+
+def _controls(plan: Plan, table: pl.DataFrame) -> list[Check]:
+    """How loud every matched random set is at every factor, on discovery items."""
+    margin = plan.study.verdict.margin
+    return [
+        quiet(f"{row['model']}, {row['tier']}, {row['arm']}", row["gained"], row["lost"], row["n"], margin)
+        for row in table.filter(pl.col("arm").str.starts_with("control")).to_dicts()
+    ]
+
+
+def _confirm(plan: Plan, facts: Facts) -> Judged:
+    """The verdict of every pending member of the family, by the preregistered rule."""
+    bad = spoiled(plan, facts.items, facts.prompts)
+    verdicts = confirm_cells(plan, facts.items, facts.prompts, bad)
+    specific = specificity_arms(plan, facts.items, facts.prompts, bad)
+    evidence: dict[str, object] = {
+        "look": plan.attempt + 1,
+        "verdicts": {name: asdict(verdict) for name, verdict in verdicts.items()},
+        "specific": {name: asdict(outcome) for name, outcome in specific.items()},
+    }
+    ambiguous = [name for name, verdict in verdicts.items() if verdict.verdict == "Ambiguous"]
+    said = ", ".join(f"{name}: {verdict.verdict}" for name, verdict in verdicts.items())
+    return ("Ambiguous" if ambiguous else "Pass"), said, evidence
+
+
+GATES: dict[StageName, Callable[[Plan, Facts], Judged]] = {
+    "instrument": _instrument,
+    "baseline": _baseline,
+    "detect": _detect,
+    "discovery": _discovery,
+    "confirm": _confirm,
+}

@@ -1,0 +1,71 @@
+"""What a measured row and an asked question look like in a table, and how rows are hashed.
+
+`items` hold one row per item and arm; `prompts` one row per item and model. Both are polars tables, stored as Parquet.
+"""
+
+from hashlib import sha256
+
+import polars as pl
+
+ITEMS: dict[str, type[pl.DataType] | pl.DataType] = {
+    "stage": pl.String,
+    "model": pl.String,
+    "tier": pl.String,
+    "split": pl.String,
+    "seed": pl.Int64,
+    "index": pl.Int64,
+    "arm": pl.String,
+    "item_id": pl.String,
+    "correct": pl.Boolean,
+    "ties": pl.Int64,
+    "margin": pl.Float64,
+    "answer_logprob": pl.Float64,
+    "entropy": pl.Float64,
+    "logit_diff": pl.Float64,
+}
+"""One row per item and arm. `item_id` is the first 16 hexadecimal digits of the item's content hash."""
+
+PROMPTS: dict[str, type[pl.DataType] | pl.DataType] = {
+    "model": pl.String,
+    "tier": pl.String,
+    "split": pl.String,
+    "seed": pl.Int64,
+    "index": pl.Int64,
+    "item_id": pl.String,
+    "prompt": pl.String,
+    "answer": pl.String,
+    "wrong": pl.String,
+    "buckets": pl.String,
+    "prompt_tokens": pl.Int64,
+    "answer_tokens": pl.Int64,
+    "prompt_hash": pl.String,
+    "refused": pl.String,
+}
+"""One row per item and model; `buckets` is canonical JSON, `refused` says why an item was excluded, or is null."""
+
+ITEM_KEY = ["model", "tier", "split", "seed", "index"]
+"""What names an item; with `stage` and `arm` it names a row."""
+
+
+def rows_hash(table: pl.DataFrame) -> str:
+    """SHA-256 of a table's rows in canonical order, floats by their bits; the order of making is nothing to it.
+
+    Rows are sorted by every key column that the table has, and written column by column.
+    """
+    keys = [name for name in ["stage", *ITEM_KEY, "arm"] if name in table.columns]
+    ordered = table.sort(keys) if keys else table
+    digest = sha256(f"{table.height} {','.join(table.columns)}".encode())
+    for column in ordered.iter_columns():
+        digest.update(column.name.encode() + b"\0")
+        if column.dtype == pl.Float64:
+            digest.update(column.fill_null(float("nan")).to_numpy().astype("<f8").tobytes())
+        elif column.dtype == pl.Int64 or column.dtype == pl.Boolean:  # noqa: PLR1714
+            digest.update(column.cast(pl.Int64).fill_null(-1).to_numpy().astype("<i8").tobytes())
+        else:
+            digest.update("\0".join(["" if v is None else v for v in column.to_list()]).encode())
+    return digest.hexdigest()
+
+
+def empty(schema: dict[str, type[pl.DataType] | pl.DataType]) -> pl.DataFrame:
+    """A table of that shape without rows."""
+    return pl.DataFrame(schema=schema)

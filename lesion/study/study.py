@@ -1,0 +1,199 @@
+"""The study: everything that is decided before the data, as one frozen document.
+
+Every field has a unit and a default that is written out in the manifest. See docs/study-format.md.
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from lesion.errors import InputError, nearest
+from lesion.identity import Document
+from lesion.interventions.intervention import Positions
+from lesion.interventions.site import Site, parse_site
+from lesion.study.names import Detector
+from lesion.tasks.config import TaskConfig
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+ModelName = Annotated[
+    str,
+    Field(min_length=3, max_length=300, pattern=r"^(zoo:[a-z0-9-]+|tiny:[a-z0-9_]+|[^\s:@]+@[0-9a-f]{40}|[^\s:@]+)$"),
+]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Alpha = Annotated[float, Field(ge=-100, le=100)]
+
+
+class DetectedHeads(Document):
+    """Heads that a detector finds on discovery sequences; they are lesioned as one group."""
+
+    kind: Literal["detected"] = "detected"
+    detector: Detector = "induction"
+    """Which attention-pattern score picks the heads."""
+    threshold: Share = 0.5
+    """Smallest score of a picked head (score in 0 … 1, the minimum over block lengths and gaps)."""
+    most: int = Field(default=4, ge=1, le=64)
+    """At most so many heads, the highest scores first."""
+
+
+class GivenSites(Document):
+    """Sites that the study names itself, lesioned as one group."""
+
+    kind: Literal["sites"] = "sites"
+    sites: tuple[str, ...] = Field(min_length=1, max_length=10_000)
+    """Spellings such as L1H3 or L0N12, all of one kind."""
+
+    @field_validator("sites")
+    @classmethod
+    def _readable(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            kinds = {parse_site(site).kind for site in sites}
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        if len(kinds) > 1:
+            raise ValueError("the sites of one target must be of one kind")
+        if len(set(sites)) < len(sites):
+            raise ValueError("a site is named twice")
+        return tuple(str(parse_site(site)) for site in sites)
+
+    def parsed(self) -> tuple[Site, ...]:
+        """The sites as values."""
+        return tuple(parse_site(site) for site in self.sites)
+
+
+class RankedNeurons(Document):
+    """MLP neurons that write most to the residual stream on a tier's items; they are lesioned as one group."""
+
+    kind: Literal["neurons"]
+    tier: Slug
+    """On whose discovery items they are ranked, by mean |activation| times the norm of the output weights."""
+    most: int = Field(default=16, ge=1, le=1024)
+    """So many neurons, the highest scores first."""
+
+
+Target = Annotated[DetectedHeads | GivenSites | RankedNeurons, Field(discriminator="kind")]
+
+
+class Sweep(Document):
+    """What is done to the target, first on discovery items, then to those cells that confirmation tests."""
+
+    target: Target = DetectedHeads()
+    """The sites."""
+    alphas: tuple[Alpha, ...] = Field(default=(0.0, 0.5, 0.75, 1.25, 1.5, 2.0), min_length=1, max_length=32)
+    """Factors tried on discovery items: below 1 suppresses, above 1 amplifies; 1 is the placebo and not listed."""
+    always: tuple[Alpha, ...] = (0.0,)
+    """Factors that are always confirmed."""
+    best: int = Field(default=1, ge=0, le=8)
+    """Besides, so many others per tier: those with the highest accuracy on discovery items."""
+    controls: int = Field(default=3, ge=0, le=32)
+    """Matched random sets (same layers and counts, disjoint from the target; for neurons also the same tenth of their
+    layer's output norms); seed s is paired with set s modulo their number. None means that no claim of specificity can
+    be made."""
+    positions: Positions = "all"
+    """Where the factor acts."""
+    items: int = Field(default=512, ge=64, le=10**6)
+    """Discovery items per tier."""
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """Kinds of site that the sweep edits."""
+        if isinstance(self.target, GivenSites):
+            return frozenset(site.kind for site in self.target.parsed())
+        return frozenset({"head" if isinstance(self.target, DetectedHeads) else "neuron"})
+
+    @field_validator("alphas", "always")
+    @classmethod
+    def _without_placebo(cls, alphas: tuple[float, ...]) -> tuple[float, ...]:
+        if 1.0 in alphas:
+            raise ValueError("alpha = 1 changes nothing: it is the placebo, which every study runs anyway")
+        if len(set(alphas)) < len(alphas):
+            raise ValueError("a factor is listed twice")
+        return alphas
+
+
+class Baseline(Document):
+    """The unedited model on every tier, before any intervention, and the gate on its stability."""
+
+    seeds: int = Field(default=3, ge=3, le=16)
+    """Independent seeds; each draws its own items and few-shot examples."""
+    items: int = Field(default=1024, ge=64, le=10**6)
+    """Items per seed and tier at the start; the contingency enlarges them, at most `enlargements` times."""
+    spread: Share = 0.03
+    """The gate: largest minus smallest accuracy over the seeds must stay below this share."""
+    enlargements: int = Field(default=2, ge=0, le=2)
+    """How often the data may be enlarged before the study stops."""
+
+
+class VerdictRule(Document):
+    """The thresholds of the verdict. See docs/verdict.md for the rule."""
+
+    margin: Share = 0.03
+    """Equivalence margin m for the paired accuracy difference (share)."""
+    alpha: Share = 0.05
+    """Error rate over all looks."""
+    looks: Literal[1, 2] = 2
+    """Looks at the data: the second, on N new items, only for what was ambiguous at the first."""
+    effect: Share = 0.05
+    """Accuracy difference that the planned N must find (share)."""
+    power: Share = 0.8
+    """With what probability it must be found."""
+    spread: Share = 0.03
+    """Seed gate: the range of the paired differences over seeds must stay below this share."""
+    strata: tuple[Slug, ...] = ("operator", "pair", "pattern")
+    """Buckets in which opposite effects make a verdict Mixed, where a tier has them."""
+    cluster: Slug | None = "template"
+    """Bucket whose items are not independent of each other, where a tier has it: whole templates are then the unit of
+    tests and intervals, and too few of them make a cell Invalid."""
+
+
+class Budget(Document):
+    """What the study may cost; exceeding it ends the run."""
+
+    cpu_hours: float = Field(default=1.0, gt=0, le=10_000)
+    """Processor hours over all workers."""
+    gpu_hours: float = Field(default=25.0, ge=0, le=25)
+    """Accelerator hours; a run on the processor alone spends none."""
+    wall_minutes: float = Field(default=60.0, gt=0, le=100_000)
+    """Minutes from start to end."""
+
+
+class Study(Document):
+    """A preregistered study."""
+
+    lesion: Literal[1] = 1
+    """Version of this format."""
+    name: Slug
+    """Short name; it becomes part of the run folder's name."""
+    question: str = Field(min_length=1, max_length=2000)
+    """What is asked, in a sentence or two."""
+    hypotheses: tuple[str, ...] = ()
+    """What is expected, each in a sentence, written before the data."""
+    models: tuple[ModelName, ...] = Field(min_length=1, max_length=16)
+    """`zoo:NAME`, `tiny:FAMILY`, a local folder, or `org/name@COMMIT`."""
+    tasks: dict[Slug, TaskConfig] = Field(min_length=1, max_length=16)
+    """Tiers by name, each a task."""
+    baseline: Baseline = Baseline()
+    """The baseline and its gate."""
+    sweep: Sweep = Sweep()
+    """The intervention."""
+    verdict: VerdictRule = VerdictRule()
+    """The rule that decides."""
+    positive_control: Slug | None = None
+    """The tier on which zeroing the target must be Harm, before any claim may name it."""
+    exclusions: Share = 0.01
+    """Largest share of items that may break the prompt contract of a model and tier; above it the study stops."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Draws discovery items, detector sequences and control sets."""
+    block: int = Field(default=512, ge=16, le=65_536)
+    """Items per work unit; batches never cross a block, so no result depends on memory or on enlargement."""
+    budget: Budget = Budget()
+    """Limits."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.positive_control is not None and self.positive_control not in self.tasks:
+            raise ValueError(f"positive_control: {nearest(self.positive_control, self.tasks)}")
+        if isinstance(self.sweep.target, RankedNeurons) and self.sweep.target.tier not in self.tasks:
+            raise ValueError(f"sweep.target.tier: {nearest(self.sweep.target.tier, self.tasks)}")
+        if self.positive_control is not None and 0.0 not in self.sweep.always:
+            raise ValueError("positive_control needs 0.0 among sweep.always: zeroing the target is the control")
+        return self

@@ -1,0 +1,97 @@
+r"""Reading answers: exact match, and numbers in free text.
+
+A declared answer wins: what follows the last `####`, else what stands in the last `\boxed{}`; else the last number of
+the text counts, as graders of GSM8K do. What cannot be read is `Unparsed`, a value of its own: it counts as wrong, and
+it is counted apart.
+"""
+
+import re
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Literal, NamedTuple
+
+
+class Unparsed(NamedTuple):
+    """No number could be read, and why."""
+
+    why: Literal["no_number", "no_number_declared"]
+
+
+Mark = Literal["right", "wrong", "unparsed"]
+
+_NUMBER = re.compile(
+    r"""
+    (?P<sign> (?<![\w.)\]}]) - [$€£]? | [$€£] - )?    # -5, -$5, $-5; but 10-5 holds no -5
+    (?P<digits> \d{1,3} (?:,\d{3})+ (?![\d]) (?:\.\d+)? | \d+ (?:\.\d+)? | \.\d+ )    # 1,234.5 or 1234.5 or .5
+    """,
+    re.VERBOSE,
+)
+_FRACTION = re.compile(r"(?P<sign>-?)\s*(?:\\[dt]?frac\s*\{(\d+)\}\s*\{(\d+)\}|(?<![\d,.])(\d+)\s*/\s*(\d+)(?![\d,.]))")
+_SPELLINGS = (("−", "-"), ("{,}", ","), ("\\!", ""), ("\\$", "$"), ("\\,", ","), ("**", ""))
+_THIN_SPACE = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")
+
+
+def is_exact(produced: Sequence[int], answer: Sequence[int]) -> bool:
+    """Whether the first produced tokens are the answer's, end mark included."""
+    return len(answer) > 0 and tuple(produced[: len(answer)]) == tuple(answer)
+
+
+def extract(text: str) -> Fraction | Unparsed:
+    """The number that a free text gives as its answer; units, `$`, `%` and thousands separators are read over.
+
+    >>> extract("so 3 boxes cost $1,234.50 in all."), extract("#### -7 degrees"), extract("nothing")
+    (Fraction(2469, 2), Fraction(-7, 1), Unparsed(why='no_number'))
+    """
+    for spelling, plain in _SPELLINGS:
+        text = text.replace(spelling, plain)
+    text = _THIN_SPACE.sub("", text)
+    declared = _declared(text)
+    if declared is None:
+        found = numbers(text)
+        return found[-1] if found else Unparsed("no_number")
+    declared = declared.rpartition("=")[2]
+    fraction = _FRACTION.search(declared)
+    if fraction and int(fraction[3] or fraction[5]):
+        return Fraction(int(fraction[2] or fraction[4]), int(fraction[3] or fraction[5])) * (-1 if fraction[1] else 1)
+    found = numbers(declared)
+    return found[0] if found else Unparsed("no_number_declared")
+
+
+def numbers(text: str) -> list[Fraction]:
+    """All numbers of a text in order."""
+    return [
+        Fraction(match["digits"].replace(",", "")) * (-1 if match["sign"] else 1) for match in _NUMBER.finditer(text)
+    ]
+
+
+def grade(text: str, reference: str) -> Mark:
+    """Whether a free text gives the same number as a reference, itself a number or a solution that ends with one.
+
+    Raises:
+        ValueError: when the reference holds no number.
+    """
+    wanted, given = extract(reference), extract(text)
+    if isinstance(wanted, Unparsed):
+        raise ValueError(f"the reference holds no number: {reference[-80:]!r}")
+    if isinstance(given, Unparsed):
+        return "unparsed"
+    return "right" if given == wanted else "wrong"
+
+
+def _declared(text: str) -> str | None:
+    """What stands after the last `####` on its line, or in the last box."""
+    _, mark, rest = text.rpartition("####")
+    if mark:
+        return rest.strip().partition("\n")[0]
+    _, mark, rest = text.rpartition("\\boxed{")
+    return _balanced(rest) if mark else None
+
+
+def _balanced(text: str) -> str:
+    """The text up to the bracket that closes it."""
+    depth = 1
+    for place, sign in enumerate(text):
+        depth += (sign == "{") - (sign == "}")
+        if depth == 0:
+            return text[:place]
+    return text

@@ -1,0 +1,200 @@
+"""The configuration formats of the tasks: what a study writes under `tasks:`. Pure data."""
+
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, model_validator
+
+from lesion.identity import Document
+
+Operator = Literal["+", "-", "*"]
+Format = Literal["compact", "spaced", "spaced_digits", "reversed_digits", "words"]
+Pattern = Literal["repeat", "copy", "reverse", "abab", "aab"]
+Alphabet = Literal["standard", "permuted"]
+Solution = Literal["direct", "worked"]
+Form = Literal[
+    "a+b+c", "a+b-c", "a-b+c", "a-b-c", "a+b-c+d",
+    "a+b*c", "a*b+c", "a*b-c", "a-b*c",
+    "(a+b)*c", "a*(b-c)", "a-(b-c)", "(a+b)-(c-d)",
+]  # fmt: skip
+Template = Literal[
+    "apples", "bus", "boxes", "savings", "garden", "pages", "tickets", "marbles", "bakery", "train", "library", "walk",
+]  # fmt: skip
+
+
+class ArithmeticConfig(Document):
+    """`a + b =`, `a - b =` and `a * b =`; negative differences are written `-7`."""
+
+    task: Literal["arithmetic"] = "arithmetic"
+    operators: tuple[Operator, ...] = Field(default=("+", "-"), min_length=1)
+    """Which operators; every operand pair is asked with each."""
+    low: int = Field(default=0, ge=0, le=10**9)
+    """Smallest value of both operands of sums and differences."""
+    high: int = Field(default=99, ge=0, le=10**9)
+    """Largest value of both operands of sums and differences."""
+    factor_low: int = Field(default=1, ge=1, le=10**9)
+    """Smallest factor of a product; 0 is left out, for no twin of a product with 0 has an answer as long."""
+    factor_high: int = Field(default=99, ge=1, le=10**9)
+    """Largest factor of a product."""
+    beyond: int | None = Field(default=None, ge=0, le=10**9)
+    """Near-OOD range: when given, exactly one operand lies above `high` (`factor_high`), in …+1 … `beyond`."""
+    format: Format = "compact"
+    """How a problem is written: `12+34=`, `12 + 34 =`, `1 2 + 3 4 =`, answers reversed, or in words."""
+    shots: int = Field(default=2, ge=0, le=32)
+    """Few-shot examples, shared by all items of a seed."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.high < self.low:
+            raise ValueError(f"high ({self.high}) lies below low ({self.low})")
+        if self.factor_high < self.factor_low:
+            raise ValueError(f"factor_high ({self.factor_high}) lies below factor_low ({self.factor_low})")
+        if len(set(self.operators)) < len(self.operators):
+            raise ValueError("an operator is listed twice")
+        highest = max(self.bounds(operator)[1] for operator in self.operators)
+        if self.beyond is not None and self.beyond <= highest:
+            raise ValueError(f"beyond ({self.beyond}) must lie above the operands' range, which ends at {highest}")
+        return self
+
+    def bounds(self, operator: Operator) -> tuple[int, int]:
+        """Smallest and largest operand of an operator, `beyond` apart."""
+        return (self.factor_low, self.factor_high) if operator == "*" else (self.low, self.high)
+
+
+class SymbolicConfig(Document):
+    """Symbol patterns that continue: a repeated random block, copies, reversals, ABAB and AAB."""
+
+    task: Literal["symbolic"] = "symbolic"
+    patterns: tuple[Pattern, ...] = Field(default=("repeat",), min_length=1)
+    """Which patterns, in equal shares."""
+    shortest: int = Field(default=6, ge=2, le=16)
+    """Fewest symbols in a block; for `abab` and `aab`: symbols shown after the first unit."""
+    longest: int = Field(default=16, ge=2, le=16)
+    """Most symbols in a block, or after the first unit."""
+    format: Literal["compact", "spaced"] = "compact"
+    """Symbols side by side, or with a space between."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.longest < self.shortest:
+            raise ValueError(f"longest ({self.longest}) lies below shortest ({self.shortest})")
+        if len(set(self.patterns)) < len(self.patterns):
+            raise ValueError("a pattern is listed twice")
+        return self
+
+
+class AnalogyConfig(Document):
+    """`abc>de` asks for `f;`: the second run of letters goes on as the first does, also in a shuffled alphabet."""
+
+    task: Literal["analogy"] = "analogy"
+    alphabets: tuple[Alphabet, ...] = Field(default=("standard", "permuted"), min_length=1)
+    """Alphabets in equal shares; a permuted one stands before the question: `qxjb…;qxj>lm`."""
+    letters: int = Field(default=26, ge=8, le=26)
+    """Letters in the alphabet."""
+    run: int = Field(default=3, ge=2, le=4)
+    """Letters in a run."""
+    steps: tuple[Annotated[int, Field(ge=1, le=2)], ...] = Field(default=(1,), min_length=1)
+    """Places in the alphabet from one letter of a run to the next, in equal shares."""
+    show_standard: bool = False
+    """Whether the standard alphabet, too, stands before the question."""
+    format: Literal["compact", "spaced"] = "compact"
+    """Letters side by side, or with a space between."""
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if len(set(self.alphabets)) < len(self.alphabets) or len(set(self.steps)) < len(self.steps):
+            raise ValueError("an alphabet or a step is listed twice")
+        return self
+
+
+class MultistepConfig(Document):
+    """Several operations: chains, precedence, brackets. No result is negative."""
+
+    task: Literal["multistep"] = "multistep"
+    forms: tuple[Form, ...] = Field(default=("a+b-c",), min_length=1)
+    """Shapes of the expression, in equal shares."""
+    low: int = Field(default=0, ge=0, le=999)
+    """Smallest operand of sums and differences."""
+    high: int = Field(default=49, ge=0, le=999)
+    """Largest operand of sums and differences."""
+    factor_low: int = Field(default=2, ge=1, le=999)
+    """Smallest operand that stands beside `*`."""
+    factor_high: int = Field(default=9, ge=1, le=999)
+    """Largest operand that stands beside `*`."""
+    format: Format = "compact"
+    """How a problem is written, as in arithmetic."""
+    solution: Solution = "direct"
+    """`direct`: the answer at once, `46;`. `worked`: what is left after each step, `15*4=60;`. Same items."""
+    shots: int = Field(default=2, ge=0, le=32)
+    """Few-shot examples, shared by all items of a seed."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.high < self.low or self.factor_high < self.factor_low:
+            raise ValueError("high lies below low, or factor_high below factor_low")
+        if len(set(self.forms)) < len(self.forms):
+            raise ValueError("a form is listed twice")
+        widest = max(self.high - self.low, self.factor_high - self.factor_low) + 1
+        for form in self.forms:
+            if widest ** (sum(map(str.isalpha, form)) - 1) > 10**6:
+                raise ValueError(f"the operands' range is too wide to count the problems of {form}")
+        return self
+
+
+class WordProblemsConfig(Document):
+    """Short stories with names and numbers varied; the template is the cluster of the analysis."""
+
+    task: Literal["word_problems"] = "word_problems"
+    templates: tuple[Template, ...] = Field(default=get_args(Template), min_length=1)
+    """Templates in equal shares. Fewer than six carry no inference beyond themselves."""
+    low: int = Field(default=2, ge=2, le=99)
+    """Smallest quantity."""
+    high: int = Field(default=60, ge=2, le=99)
+    """Largest quantity; numbers of groups lie in 2 … 9."""
+    distractor: bool = False
+    """Whether a sentence with a number that does not matter is put in (as in GSM-NoOp)."""
+    solution: Solution = "direct"
+    """`direct`: the answer at once. `worked`: the steps, then `#### 46`. The items are the same."""
+    shots: int = Field(default=2, ge=0, le=16)
+    """Few-shot examples, shared by all items of a seed."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.high < self.low:
+            raise ValueError(f"high ({self.high}) lies below low ({self.low})")
+        if len(set(self.templates)) < len(self.templates):
+            raise ValueError("a template is listed twice")
+        return self
+
+
+class Gsm8kConfig(Document):
+    """GSM8K (Cobbe et al. 2021) from its JSONL: one object a line with `question` and `answer`."""
+
+    task: Literal["gsm8k"] = "gsm8k"
+    path: str = Field(min_length=1, max_length=1000)
+    """The local file."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """The file's hash; when given, another file is refused."""
+    solution: Solution = "direct"
+    """`direct`: the answer at once. `worked`: the reference solution, then `#### 18`. The items are the same."""
+    shots: int = Field(default=2, ge=0, le=16)
+    """Few-shot examples, shared by all items of a seed."""
+
+
+class OwnConfig(Document):
+    """A task of the user's own: a Python file with a function that makes it. See examples/own_task.py."""
+
+    task: Literal["own"] = "own"
+    file: str = Field(min_length=1, max_length=1000)
+    """The Python file; it is run, so read it first."""
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    """The file's hash; another file is refused."""
+    maker: str = Field(default="make", pattern=r"^[A-Za-z_]\w*$")
+    """The function that takes `parameters` as keywords and returns the task."""
+    parameters: dict[str, bool | int | float | str] = {}
+    """What the maker is called with."""
+
+
+TaskConfig = Annotated[
+    ArithmeticConfig | SymbolicConfig | AnalogyConfig | MultistepConfig | WordProblemsConfig | Gsm8kConfig | OwnConfig,
+    Field(discriminator="task"),
+]

@@ -1,0 +1,52 @@
+"""Reads a task as a person writes it on the command line or in a notebook: `arithmetic high=999 format=spaced`.
+
+A word names the kind of task, the others set its configuration's fields; lists are written with commas. What is not
+said has the configuration's default.
+"""
+
+from typing import Any, get_args
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from lesion.errors import InputError, nearest
+from lesion.tasks.config import TaskConfig
+
+_ADAPTER: TypeAdapter[TaskConfig] = TypeAdapter(TaskConfig)
+_FIELDS = {kind.model_fields["task"].default: kind.model_fields for kind in get_args(get_args(TaskConfig)[0])}
+
+
+def parse_task(text: str) -> TaskConfig:
+    """Read a task's spelling.
+
+    >>> parse_task("arithmetic operators=+,- high=9 shots=1").high
+    9
+
+    Raises:
+        InputError: for an unknown task or field, or a value that the task does not allow.
+    """
+    kind, *settings = text.split() or [""]
+    if kind not in _FIELDS:
+        raise InputError(f"'{kind[:60]}' is not a task; {nearest(kind, _FIELDS)}")
+    given: dict[str, Any] = {"task": kind}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        fields = [field for field in _FIELDS[kind] if field != "task"]
+        if name not in fields or not equals:
+            raise InputError(f"task {kind}: '{setting[:60]}' is not a setting such as shots=1; {nearest(name, fields)}")
+        given[name] = _value(value, listed="tuple" in str(_FIELDS[kind][name].annotation))
+    try:
+        return _ADAPTER.validate_python(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise InputError(f"task {text[:80]!r}: {'.'.join(map(str, first['loc'][1:]))}: {first['msg']}") from error
+
+
+def _value(text: str, *, listed: bool) -> Any:
+    if listed:
+        return tuple(_value(part, listed=False) for part in text.split(","))
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    return value if isinstance(value, bool | int | float) else text

@@ -1,0 +1,48 @@
+"""Reads are declared, reduced while the pass goes on, and never half done."""
+
+import pytest
+import torch
+
+from lesion.engine.batch import batches
+from lesion.engine.capture import Read, at, capture, predicted_bytes, whole
+from lesion.engine.hooks import hook_count, recorded
+from lesion.errors import InputError, InterventionError
+
+
+def test_a_read_is_what_the_module_was_given_and_gave(model, compiled):
+    made = batches(compiled(3, 5, 1), 2)
+    path = f"{model.block_path(1)}.{model.family.mlp_out}"
+    reads = [Read("in", path, "input", whole), Read("out", path, "output", at(lambda b: torch.full((len(b.rows),), 2)))]
+    for seen in capture(model, made, reads):
+        with recorded(model, [path]) as expected, torch.inference_mode():
+            model.module(seen.batch.inputs, use_cache=False)
+        shape = (*seen.batch.inputs.shape, -1)
+        assert torch.equal(seen.kept["in"], expected[path].input.reshape(shape))
+        assert torch.equal(seen.kept["out"], expected[path].output.reshape(shape)[:, 2])
+    assert hook_count(model.module) == 0
+
+
+def test_only_what_the_reduction_returns_is_kept(tiny, compiled):
+    model = tiny("gpt2")
+    (batch,) = batches(compiled(4, 6, 2), 8)
+    path = f"{model.block_path(0)}.{model.family.mlp_out}"
+    (seen,) = capture(model, [batch], [Read("norm", path, "input", lambda t, b: t.norm(dim=-1).amax(1))])
+    assert seen.kept["norm"].shape == (4,)
+    assert predicted_bytes(batch, [model.sizes.d_mlp]) == 4 * 7 * 128 * 4
+
+
+def test_a_read_that_cannot_be_is_refused_and_leaves_no_hook(tiny, compiled):
+    model = tiny("gpt2")
+    made = batches(compiled(2, 4, 1), 2)
+    path = model.block_path(0)
+    with pytest.raises(InputError, match="same name"):
+        list(capture(model, made, [Read("a", path, "input", whole)] * 2))
+    with pytest.raises(InterventionError, match="has no 'nowhere'"):
+        list(capture(model, made, [Read("a", "nowhere", "input", whole)]))
+
+    def broken(*_):
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        list(capture(model, made, [Read("a", path, "input", broken)]))
+    assert hook_count(model.module) == 0

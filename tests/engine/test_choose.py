@@ -1,0 +1,51 @@
+import dataclasses
+
+import pytest
+import torch
+
+from lesion.engine import reference
+from lesion.engine.batch import batches
+from lesion.engine.choose import choose
+from lesion.interventions.intervention import Scale
+from lesion.interventions.site import parse_site
+from lesion.models.model import open_model
+
+
+def test_every_family_runs_the_quick_way_within_a_tenth_of_the_tolerance(model):
+    choice = choose(model).choice
+    assert choice.engine == "fast", choice.note
+    assert choice.error <= 1e-5
+
+
+def test_a_quick_way_that_differs_is_not_taken_and_says_so(tiny, monkeypatch):
+    monkeypatch.setattr("lesion.engine.tree._masked", lambda scores, allowed: scores)
+    choice = choose(tiny("gpt2")).choice
+    assert choice.engine == "reference"
+    assert choice.error > choice.tolerance
+    assert "not the reference's" in choice.note
+
+
+def test_a_family_whose_attention_does_not_go_through_the_interface_is_not_believed_to(tiny):
+    model = tiny("bloom")
+    engine = choose(dataclasses.replace(model, family=dataclasses.replace(model.family, interface=True)))
+    assert engine.choice.engine == "reference"
+    assert engine.choice.note
+
+
+@pytest.mark.parametrize("engine", ["fast", "reference"])
+def test_both_engines_answer_the_same_call(tiny, compiled, engine):
+    model = tiny("qwen2")
+    (batch,) = batches(compiled(3, 8, 2, 5), 8)
+    chosen = choose(model, engine)
+    wanted = [Scale(sites=(parse_site(site),), alpha=0) for site in ("L2H0", "L0H1", "L1N3")]
+    baseline = chosen.clean(batch)
+    outcomes = dict(chosen.run(batch, wanted, baseline))
+    for index, intervention in enumerate(wanted):
+        plain = reference.run(model, batch, intervention).logits
+        assert torch.allclose(outcomes[index].logits, plain, atol=1e-5)
+        assert outcomes[index].receipt.max_logit_change > 0
+
+
+def test_bfloat16_is_compared_with_its_own_tolerance():
+    choice = choose(open_model("tiny:llama", dtype="bfloat16")).choice
+    assert (choice.engine, choice.kernel) == ("fast", "default"), choice.note

@@ -1,0 +1,76 @@
+"""Patching and path patching on the hand model, where the path is written down: L0H2 -> L1H1 -> logits."""
+
+import numpy as np
+import pytest
+
+from lesion.engine.choose import choose
+from lesion.engine.sources import Library
+from lesion.errors import InputError, InterventionError
+from lesion.identity import generator
+from lesion.interventions.site import Site, head, neuron
+from lesion.measures.asked import ask, of
+from lesion.measures.patching import patch_grid, path_patch
+from lesion.measures.probe import repeats
+from lesion.models.model import open_model
+from lesion.tasks.tokenization import Compiled
+
+
+@pytest.fixture(scope="module")
+def swapped() -> list[Compiled]:
+    """Repeated blocks; the twin's first copy has r_7 and r_10 exchanged, so that r_11 follows the last token there."""
+    items = []
+    for row in repeats(np.arange(1, 33), 0, 16, 0, 4, generator("swapped")).ids.tolist():
+        prompt = 1 + 16 + 8  # the last prompt token is r_7 of the second copy, the answer r_8
+        twin = row.copy()
+        twin[8], twin[11] = twin[11], twin[8]
+        ids, other = tuple(row[: prompt + 1]), (*twin[:prompt], row[12])
+        items.append(Compiled(ids, {"swap": ((8, 12),)}, (ids[-1],), (row[12],), prompt, other))
+    return items
+
+
+def test_the_grid_shows_the_two_heads_of_the_circuit(hand_model, swapped):
+    sites = [head(layer, i) for layer in (0, 1) for i in range(4)]
+    grid = patch_grid(choose(hand_model), of(swapped), Library(hand_model), sites)
+    share = {cell.site: cell.share for cell in grid.cells}
+    assert grid.whole == pytest.approx(-40, abs=0.05), "from +20 to -20"
+    assert share.pop("L0H2") == pytest.approx(1, abs=1e-3)
+    assert share.pop("L1H1") == pytest.approx(1, abs=1e-3)
+    assert max(map(abs, share.values())) < 1e-5
+
+
+def test_layers_by_positions(hand_model, swapped):
+    streams = [Site(kind="resid_pre", layer=layer) for layer in (0, 1, 2)]
+    grid = patch_grid(choose(hand_model), of(swapped), Library(hand_model), streams, ["all", "role:swap", "last"])
+    share = {(cell.site, cell.positions): cell.share for cell in grid.cells}
+    assert share["L0.resid_pre", "all"] == pytest.approx(1)
+    assert share["L0.resid_pre", "role:swap"] == pytest.approx(1, abs=1e-3), "the twin differs nowhere else"
+    assert share["L0.resid_pre", "last"] == pytest.approx(0, abs=1e-5)
+    assert share["L2.resid_pre", "last"] == pytest.approx(1, abs=1e-3)
+    assert share["L2.resid_pre", "role:swap"] == pytest.approx(0, abs=1e-5)
+
+
+def test_the_path_runs_from_the_previous_token_head_to_the_induction_head_only(hand_model, swapped):
+    through = {i: path_patch(hand_model, of(swapped), head(0, 2), head(1, i))[0] for i in range(4)}
+    assert through.pop(1) == pytest.approx(-40, abs=0.05)
+    assert max(map(abs, through.values())) < 1e-4
+    assert path_patch(hand_model, of(swapped), head(0, 2))[0] == pytest.approx(0, abs=1e-4)
+    assert path_patch(hand_model, of(swapped), head(1, 1))[0] == pytest.approx(-40, abs=0.05)
+    assert path_patch(hand_model, of(swapped), head(0, 1), head(1, 1))[0] == pytest.approx(0, abs=1e-4)
+
+
+def test_with_the_twin_equal_to_the_item_nothing_moves():
+    model = open_model("tiny:llama")
+    asked = ask(model, "arithmetic high=9 shots=0", 12)
+    same = of([Compiled(c.ids, c.roles, c.answer_ids, c.wrong_ids, c.prompt_length, c.ids) for c in asked.compiled])
+    assert path_patch(model, same, head(0, 1), head(2, 1))[0] == pytest.approx(0, abs=1e-5)
+    grid = patch_grid(choose(model, "reference"), same, Library(model), [head(1, 0)])
+    assert grid.cells[0].change == pytest.approx(0, abs=1e-5)
+
+
+def test_what_cannot_be_patched_is_refused(hand_model, swapped, repeated):
+    with pytest.raises(InputError, match="0 of 6 items have a twin"):
+        patch_grid(choose(hand_model), of(repeated), Library(hand_model), [head(0, 0)])
+    with pytest.raises(InterventionError, match="later layer"):
+        path_patch(hand_model, of(swapped), head(1, 1), head(0, 2))
+    with pytest.raises(InterventionError, match="paths run between heads"):
+        path_patch(hand_model, of(swapped), neuron(0, 0))

@@ -1,0 +1,112 @@
+"""Screens against the exact effect: equal where the target is linear, and told to disagree where it is not."""
+
+import numpy as np
+import pytest
+import torch
+
+from lesion.engine.choose import choose
+from lesion.engine.hooks import hook_count
+from lesion.engine.reference import run
+from lesion.errors import InputError
+from lesion.interventions.intervention import Scale
+from lesion.interventions.site import head, neuron
+from lesion.measures.asked import of
+from lesion.measures.attribution import values
+from lesion.measures.screening import estimate, gated_gradients, joint_effect, screen, target_of
+from lesion.models.model import open_model
+from lesion.tasks.tokenization import Compiled
+
+
+def random_items(count: int = 4) -> list[Compiled]:
+    rng = np.random.default_rng(5)
+    rows = [tuple(map(int, rng.integers(2, 66, 8))) for _ in range(count)]
+    return [Compiled(ids, {"operand_1": ((1, 3),)}, ids[6:], (2, 3), 6, None) for ids in rows]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gpt_neox", "gemma2", "opt", "bloom"])
+def test_the_estimate_is_the_derivative_of_the_exact_effect(family: str):
+    """A factor of 1 ± h on one site, run by the oracle, has the slope that the gates give."""
+    model = open_model(f"tiny:{family}", dtype="float64")
+    (batch,) = of(random_items()).batches
+    found = estimate(model, [batch], "answer", alpha=0.0)
+    h = 1e-5
+    for site, slope in ((head(1, 2), -found.heads[:, 1, 2]), (neuron(0, 7), -found.neurons[:, 0, 7])):
+        up, down = (
+            values(run(model, batch, Scale(sites=(site,), alpha=1 + s)).logits, batch, "answer") for s in (h, -h)
+        )
+        assert (up - down) / (2 * h) == pytest.approx(slope, abs=2e-2, rel=2e-2)
+    assert hook_count(model.module) == 0
+
+
+def test_gates_of_one_are_no_hook_and_positions_are_kept():
+    model = open_model("tiny:llama")
+    (batch,) = of(random_items()).batches
+    gates = {("head", 0): 1.0, ("neuron", 2): 1.0}
+    gradients, value = gated_gradients(model, batch, "logit_diff", gates)
+    assert torch.equal(value, target_of(run(model, batch).logits, batch, "logit_diff"))
+    some, _ = gated_gradients(model, batch, "logit_diff", gates, "role:operand_1")
+    assert not torch.allclose(some["head", 0], gradients["head", 0])
+
+
+def test_on_the_hand_model_the_screen_is_exact_for_the_head_that_writes_the_logit(hand_model, repeated):
+    """The logit is linear in L1H1's gate; the saturated softmax behind L0H2 is the gradient's known false negative."""
+    asked = of(repeated)
+    found = estimate(hand_model, asked.batches)
+    assert found.heads[:, 1, 1] == pytest.approx(-20, abs=1e-2)
+    assert np.abs(found.heads[:, 0, 2]).max() < 1e-4
+    told = screen(choose(hand_model), asked, top=1)
+    (best,) = [c for c in told.heads.candidates if c.chosen]
+    assert best.site == "L1H1"
+    assert best.estimate == pytest.approx(best.exact, abs=1e-2)
+    everyone = screen(choose(hand_model), asked, top=4)
+    missed = {c.site: c for c in everyone.heads.candidates}["L0H2"]
+    assert missed.exact == pytest.approx(-20, abs=1e-2)
+    assert abs(missed.estimate) < 1e-4
+
+
+def test_integrated_gradients_are_complete_and_find_what_the_gradient_misses(hand_model, repeated):
+    asked = of(repeated)
+    found = estimate(hand_model, asked.batches, method="integrated", steps=50)
+    assert found.completeness < 1e-4
+    assert found.heads[:, 0].sum(1) == pytest.approx(-20, abs=0.01)
+    assert found.heads[:, 0, 2] == pytest.approx(-20, abs=0.01), "all of layer 0's effect is the previous-token head's"
+    model = open_model("tiny:llama")
+    errors = [
+        estimate(model, of(random_items()).batches, method="integrated", steps=s).completeness for s in (1, 4, 32)
+    ]
+    assert errors[0] > errors[1] > errors[2]
+    assert errors[2] < 0.02
+
+
+def test_the_joint_effect_is_what_the_layers_sum_stands_for():
+    model = open_model("tiny:llama")
+    asked = of(random_items())
+    sites = [head(1, i) for i in range(4)]
+    found = estimate(model, asked.batches, method="integrated", steps=32)
+    assert found.heads[:, 1].sum(1).mean() == pytest.approx(
+        joint_effect(choose(model), asked, sites, "logit_diff"), abs=0.02
+    )
+
+
+def test_a_screen_tells_how_far_it_can_be_believed():
+    model = open_model("tiny:gpt2")
+    told = screen(choose(model), of(random_items()), top=6, seed=1)
+    for kind, screening in (("head", told.heads), ("neuron", told.neurons)):
+        assert screening.kind == kind
+        assert sum(c.chosen for c in screening.candidates) == 6
+        assert len(screening.candidates) == 12
+        assert -1 <= screening.rank_agreement <= 1
+        assert 0 <= screening.overlap <= 1
+    assert told.heads.screened == 12
+    assert told.neurons.screened == 3 * 128
+    assert told == screen(choose(model), of(random_items()), top=6, seed=1)
+
+
+def test_what_cannot_be_screened_is_refused():
+    model = open_model("tiny:gpt2")
+    with pytest.raises(InputError, match="did you mean 'gradient'"):
+        estimate(model, of(random_items()).batches, method="gradients")
+    with pytest.raises(InputError, match="at least one step"):
+        estimate(model, of(random_items()).batches, method="integrated", steps=0)
+    with pytest.raises(InputError, match="changes nothing"):
+        screen(choose(model), of(random_items()), alpha=1.0)

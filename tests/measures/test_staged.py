@@ -1,0 +1,53 @@
+"""Staged ablation: each stage is the cumulative intervention, in the order that was asked for."""
+
+import pytest
+
+from lesion.engine.choose import choose
+from lesion.errors import InputError, InterventionError
+from lesion.interventions.site import head, neuron
+from lesion.measures.asked import of
+from lesion.measures.attribution import heads_of
+from lesion.measures.screening import joint_effect
+from lesion.measures.staged import ordered, staged
+
+
+def test_the_hand_model_falls_with_its_induction_head_and_not_before(hand_model, repeated):
+    scores = {str(site): float(str(site) == "L1H1") for site in heads_of(hand_model)}
+    curve = staged(choose(hand_model), of(repeated), heads_of(hand_model), "score", scores)
+    assert [stage.sites for stage in curve.stages] == list(range(9))
+    assert curve.stages[0].accuracy == 1
+    assert curve.stages[1].added == "L1H1"
+    assert curve.stages[1].logit_diff == pytest.approx(0, abs=1e-3)
+    by_layer = staged(choose(hand_model), of(repeated), heads_of(hand_model), "layer")
+    falls = [stage.added for stage in by_layer.stages if stage.logit_diff < 10]
+    assert falls[0] == "L0H2"
+
+
+def test_a_stage_is_the_joint_effect_of_what_came_before(hand_model, repeated):
+    sites = [head(0, 0), head(1, 1), head(1, 3)]
+    curve = staged(choose(hand_model), of(repeated), sites, "layer", alpha=0.5)
+    for count, stage in enumerate(curve.stages[1:], 1):
+        exact = joint_effect(choose(hand_model), of(repeated), sites[:count], "logit_diff", 0.5)
+        assert stage.logit_diff - curve.stages[0].logit_diff == pytest.approx(exact, abs=1e-4)
+
+
+def test_orders_are_what_they_say():
+    sites = [head(1, 0), head(0, 3), neuron(0, 2), head(0, 1)]
+    assert list(map(str, ordered(sites, "layer"))) == ["L0H1", "L0H3", "L0N2", "L1H0"]
+    assert list(map(str, ordered(sites, "score", {"L0H1": 0.0, "L0H3": 2.0, "L0N2": 3.0, "L1H0": 1.0}))) == [
+        "L0N2",
+        "L0H3",
+        "L1H0",
+        "L0H1",
+    ]
+    assert ordered(sites, "random", seed=1) == ordered(sites[::-1], "random", seed=1)
+    assert len({tuple(map(str, ordered(sites, "random", seed=s))) for s in range(8)}) > 3
+
+
+def test_what_has_no_order_is_refused(hand_model, repeated):
+    with pytest.raises(InputError, match="did you mean 'random'"):
+        ordered([head(0, 0)], "randon")
+    with pytest.raises(InputError, match="there is none for L0H0"):
+        ordered([head(0, 0)], "score", {})
+    with pytest.raises(InterventionError, match="layer 7 of 2"):
+        staged(choose(hand_model), of(repeated), [head(7, 0)])

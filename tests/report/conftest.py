@@ -1,0 +1,244 @@
+"""Run folders as the line itself writes them: the real plan, gates, contingencies and store, on simulated answers."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pytest
+
+from lesion.identity import canonical_json, content_hash, generator
+from lesion.interventions.intervention import Receipt
+from lesion.runs.conduct import conduct
+from lesion.runs.manifest import Code, Cost, DatasetFacts, Environment, Manifest, ModelFacts, Status, UnitFacts
+from lesion.runs.store import ArmReceipt, Result, RunFolder
+from lesion.study.findings import findings
+from lesion.study.plan import Arm, Cell, Plan, Shape, new_plan
+from lesion.study.rows import ITEMS, PROMPTS, rows_hash
+from lesion.study.study import Study
+from lesion.tasks.config import ArithmeticConfig, SymbolicConfig
+
+MODEL = "zoo:abacus-llama"
+SHAPE = Shape(layers=2, heads=8, neurons=256)
+
+
+class World(NamedTuple):
+    """What a simulated model does."""
+
+    ability: dict[str, float]
+    """Tier -> accuracy of the unedited model."""
+    damage: dict[str, float]
+    """Tier -> share of correct answers that zeroing the target loses."""
+    drift: float = 0.0
+    """Accuracy lost from one seed to the next."""
+    induction: tuple[str, ...] = ("L1H0", "L1H1")
+    """Heads that the detector sees."""
+    sound: bool = True
+    """Whether the instrument's identities hold."""
+    question: str = "Do the induction heads carry the arithmetic of this model, and does amplifying them help?"
+    prompt: str = "{i}+3=7;2+2=4;{i}+2="
+    """A question's text."""
+    model: str = MODEL
+
+
+ABACUS = World(
+    ability={"tier1": 0.985, "tier2": 0.93, "tier3": 0.995}, damage={"tier1": 0.004, "tier2": 0.11, "tier3": 0.85}
+)
+
+
+def study_of(world: World, **changes: Any) -> Study:
+    """The study of a world, small enough for a test."""
+    tasks = {
+        "tier1": ArithmeticConfig(high=99),
+        "tier2": ArithmeticConfig(high=99, beyond=129),
+        "tier3": SymbolicConfig(),
+    }
+    return Study.model_validate(
+        {
+            "name": "arithmetic",
+            "question": world.question,
+            "hypotheses": ["Zeroing the heads harms tier 3 and leaves tier 1 as it is."],
+            "models": (world.model,),
+            "tasks": {tier: tasks[tier] for tier in world.ability},
+            "sweep": {"items": 256, "alphas": (0.0, 0.5, 1.25, 2.0)},
+            "positive_control": "tier3" if "tier3" in world.ability else None,
+            **changes,
+        }
+    )
+
+
+def simulator(world: World) -> Callable[[Cell, Plan], Result]:
+    """The work on a cell, with numbers drawn instead of computed."""
+
+    def work(cell: Cell, plan: Plan) -> Result:
+        if cell.stage == "instrument":
+            return Result(None, None, _proof(world, plan), (), 0.1, {})
+        if cell.stage == "detect":
+            scores = [[_score(world, f"L{i}H{j}") for j in range(SHAPE.heads)] for i in range(SHAPE.layers)]
+            return Result(None, None, {"detector": "induction", "scores": scores, "again": scores}, (), 0.2, {})
+        return _measured(world, cell)
+
+    return work
+
+
+def conducted(home: Path, world: World = ABACUS, status: Status = "exploratory", **changes: Any) -> Path:
+    """A run folder with its draft manifest beside it, unsealed, as the report finds it."""
+    study = study_of(world, **changes)
+    plan = new_plan(study, study.hash(), dict.fromkeys(study.models, SHAPE), dict.fromkeys(study.tasks, 20_480))
+    folder = RunFolder(home / "20261122_1630_arithmetic_7f3a9c2")
+    done = conduct(plan, folder, simulator(world), lambda work, cells: ((c, work(c)) for c in cells), lambda *_: None)
+    (folder.path / "manifest.json").write_text(_draft(folder, done, status).model_dump_json(indent=1))
+    return folder.path
+
+
+def manifest_of(folder: Path) -> Manifest:
+    """The draft manifest, which has no seal yet."""
+    return Manifest.model_validate_json((folder / "manifest.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A complete exploratory run in which zeroing harms two tiers and spares one."""
+    return conducted(tmp_path_factory.mktemp("complete"))
+
+
+@pytest.fixture(scope="session")
+def manifest(run_folder: Path) -> Manifest:
+    """Its manifest."""
+    return manifest_of(run_folder)
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., tuple[Path, Manifest]]:
+    """Makes a run: `make_run(home, status=…, world={…changes of the world…}, …changes of the study…)`."""
+
+    def make(home: Path, status: Status = "exploratory", world: dict[str, Any] | None = None, **changes: Any):
+        folder = conducted(home, ABACUS._replace(**(world or {})), status, **changes)
+        return folder, manifest_of(folder)
+
+    return make
+
+
+def _score(world: World, site: str) -> float:
+    rng = generator("score", site)
+    return 0.97 - 0.1 * rng.random() if site in world.induction else 0.12 * float(rng.random())
+
+
+def _proof(world: World, plan: Plan) -> dict[str, Any]:
+    identity = {
+        "name": "zeroing a head = zeroing its weights", "about": "head", "error": 3.1e-7 if world.sound else 0.4,
+        "tolerance": 1e-5, "holds": world.sound, "note": "",
+    }  # fmt: skip
+    contract = {tier: {"items": 64, "refused": 0, "reasons": []} for tier in plan.study.tasks}
+    return {
+        "weights_hash": content_hash("weights"), "tokenizer_hash": content_hash("tokenizer"), "revision": "",
+        "family": "llama", "dtype": "float32", "identities": [identity], "placebo_bit_equal": True,
+        "repeat_flips": 0, "noise_floor": 4.8e-7, "contract": contract,
+    }  # fmt: skip
+
+
+def _measured(world: World, cell: Cell) -> Result:
+    count = cell.stop - cell.start
+    rng = generator("items", cell.tier, cell.split, cell.seed, cell.start)
+    ability = world.ability[cell.tier] - world.drift * cell.seed
+    able, fragile, lucky = rng.random(count) < ability, rng.random(count), rng.random(count)
+    entropy, difference = rng.gamma(2.0, 0.05, count), rng.normal(9.0, 2.0, count)
+    ids = [content_hash([cell.tier, cell.split, cell.seed, i]) for i in range(cell.start, cell.stop)]
+    arms: list[dict[str, Any]] = []
+    receipts: list[ArmReceipt] = []
+    for arm in cell.arms:
+        damage = _damage(world, cell.tier, arm)
+        correct = (able & (fragile >= damage)) | (~able & (lucky < damage * 0.03))
+        arms.append(
+            {
+                "correct": correct, "answer_logprob": -entropy - damage * lucky, "entropy": entropy + damage * lucky,
+                "logit_diff": difference - 6 * damage * fragile,
+            }
+        )  # fmt: skip
+        if arm.intervention is not None:
+            acted = arm.intervention.alpha != 1
+            receipt = Receipt(
+                forwards=2, firings=2, modules=1, elements=count * 64, l2_change=41.5 * acted,
+                max_logit_change=(0.01 + 7 * damage) * acted,
+            )  # fmt: skip
+            receipts.append(ArmReceipt(arm=arm.name, receipt=receipt))
+    times = len(arms)
+    columns = {
+        "stage": cell.stage, "model": cell.model, "tier": cell.tier, "split": cell.split, "seed": cell.seed,
+        "index": np.tile(np.arange(cell.start, cell.stop), times),
+        "arm": np.repeat([arm.name for arm in cell.arms], count).tolist(),
+        "item_id": [i[:16] for i in ids] * times, "ties": 0, "margin": np.tile(np.abs(difference), times),
+        **{name: np.concatenate([arm[name] for arm in arms]) for name in arms[0]},
+    }  # fmt: skip
+    items = pl.DataFrame(columns, schema=ITEMS)
+    seconds = count * times * 2e-4
+    return Result(
+        items, _asked(world, cell, ids), None, tuple(receipts), seconds, {"engine": "reference", "batches": 2}
+    )
+
+
+def _damage(world: World, tier: str, arm: Arm) -> float:
+    if arm.intervention is None:
+        return 0.0
+    sites, alpha = [str(site) for site in arm.intervention.sites], arm.intervention.alpha
+    share = sum(site in world.induction for site in sites) / max(len(world.induction), 1)
+    strength = abs(1 - alpha) ** 2 * (0.25 if alpha > 1 else 1.0)
+    return min(1.0, world.damage[tier] * share**2 * strength + 0.002 * abs(1 - alpha))
+
+
+def _asked(world: World, cell: Cell, ids: list[str]) -> pl.DataFrame:
+    rows = [
+        {
+            "model": cell.model, "tier": cell.tier, "split": cell.split, "seed": cell.seed, "index": index,
+            "item_id": ids[index - cell.start], "prompt": world.prompt.replace("{i}", str(index)),
+            "answer": f"{index + 2};", "wrong": f"{index + 3};",
+            "buckets": canonical_json({"operator": "+-"[index % 2]}).decode(), "prompt_tokens": 14,
+            "answer_tokens": 2, "prompt_hash": ids[index - cell.start], "refused": None,
+        }
+        for index in range(cell.start, cell.stop)
+    ]  # fmt: skip
+    return pl.DataFrame(rows, schema=PROMPTS)
+
+
+def _draft(folder: RunFolder, done: Any, status: Status) -> Manifest:
+    plan: Plan = done.plan
+    items, prompts = folder.items(), folder.prompts()
+    asked = prompts.group_by("model", "tier", "split", "seed").agg(
+        pl.len().alias("items"), pl.col("refused").is_not_null().sum().alias("excluded")
+    )
+    datasets = [
+        DatasetFacts(**row, dataset_hash=content_hash(row))
+        for row in asked.sort("model", "tier", "split", "seed").to_dicts()
+    ]
+    proof = _proof(ABACUS, plan)
+    return Manifest(
+        command="run", run=folder.path.name, status=status, outcome=plan.ending.outcome, ending=plan.ending,
+        study=plan.study, study_text="name: arithmetic\n", study_hash=plan.study.hash(), registration=None,
+        deviations=(),
+        key=plan.key,
+        plan=plan, plan_hashes=done.plan_hashes, gates=done.gates, results=findings(plan, done.gates),
+        code=Code(version="0.1.0", commit="c19419f" + 33 * "0", dirty=True, diff="-a\n+b\n", source_hash=64 * "a"),
+        environment=Environment(
+            python="3.11.2", packages={"torch": "2.13.0", "transformers": "5.23.0"}, system="Linux 6.1 x86_64",
+            processor="A processor", cores=2, memory_bytes=8 << 30, device="cpu", threads=1, workers=2,
+            determinism={"dtype": "float32"},
+        ),
+        models=tuple(
+            ModelFacts(
+                name=name, revision="", family="llama", dtype="float32", weights_hash=proof["weights_hash"],
+                tokenizer_hash=proof["tokenizer_hash"], answer=proof,
+            )
+            for name in plan.study.models
+        ),
+        datasets=tuple(datasets),
+        units=tuple(
+            UnitFacts(key=folder.key(u.cell), stage=u.cell.stage, rows_hash=u.rows_hash) for u in folder.units()
+        ),
+        rows_hash=rows_hash(items),
+        cost=Cost(
+            started="2026-11-22T16:30:00+00:00", ended="2026-11-22T16:34:10+00:00", wall_seconds=250.0,
+            cpu_seconds=done.cpu_seconds, gpu_seconds=0.0,
+        ),
+        replay_of=None, match=None, files={},
+    )  # fmt: skip

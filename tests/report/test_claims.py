@@ -1,0 +1,115 @@
+"""The sentences say what the rule allows, and no more."""
+
+from pathlib import Path
+
+import pytest
+
+from lesion.report.caveats import limits, open_questions
+from lesion.report.claims import claim, headline, status_words
+from lesion.report.record import Record, findings_of, read_record
+from lesion.runs.manifest import Manifest
+
+
+@pytest.fixture(scope="module")
+def record(run_folder: Path, manifest: Manifest) -> Record:
+    return read_record(run_folder, manifest)
+
+
+def with_results(record: Record, **changes: object) -> Record:
+    """The record as if its results had been others."""
+    manifest = record.manifest.model_copy(update={"results": record.manifest.results | changes})
+    return record._replace(manifest=manifest, findings=findings_of(manifest))
+
+
+def with_cell(record: Record, number: int, **changes: object) -> Record:
+    """The record with one cell's verdict changed."""
+    cells = dict(record.manifest.results["cells"])  # type: ignore[call-overload]
+    name = list(cells)[number]
+    return with_results(record, cells=cells | {name: cells[name] | changes})
+
+
+def test_the_headline_is_one_sentence_that_names_harm_its_size_and_what_was_ruled_out(record):
+    said = headline(record)
+    assert "harms" in said
+    assert "tier3" in said
+    largest = min(finding.verdict.delta for finding in record.findings)
+    assert f"−{abs(100 * largest):.1f} points" in said
+    assert "ruled out for" in said
+    assert said.endswith(".")
+
+
+def test_an_exploratory_run_says_so_before_anything_else(record):
+    assert headline(record).startswith("Exploratory: ")
+
+
+def test_a_dry_run_is_never_a_finding(record):
+    dry = record._replace(manifest=record.manifest.model_copy(update={"status": "dry-run"}))
+    assert headline(dry).startswith("Dry run, not a finding: ")
+    assert "mean nothing" in status_words(dry.manifest)
+
+
+def test_induction_heads_are_named_only_while_the_positive_control_holds(record):
+    assert "the two induction heads" in headline(record)
+    control = {"tier": "tier3", "verdicts": {"zoo:abacus-llama": "Null"}, "holds": {"zoo:abacus-llama": False}}
+    for changed in (with_results(record, positive_control=control), with_results(record, positive_control=None)):
+        told = [headline(changed), *(claim(changed, finding) for finding in changed.findings)]
+        assert not any("induction heads" in sentence for sentence in told)
+        assert any("no claim says what kind of heads" in question for question in open_questions(changed))
+
+
+def test_induction_heads_are_named_only_where_the_effect_is_specific(record):
+    specific = {name: told | {"holds": False} for name, told in record.manifest.results["specific"].items()}
+    changed = with_results(record, specific=specific)
+    assert "induction" not in headline(changed)
+    assert any("Not shown to be specific" in question for question in open_questions(changed))
+
+
+def test_an_effect_that_may_lie_within_the_margin_is_not_called_larger(record):
+    harmed = next(i for i, f in enumerate(record.findings) if f.verdict.verdict == "Harm")
+    changed = with_cell(record, harmed, tags=(), ci_high=-0.001)
+    assert "not shown to exceed 3" in headline(changed)
+
+
+def test_an_unstable_magnitude_is_not_claimed(record):
+    harmed = next(i for i, f in enumerate(record.findings) if f.verdict.verdict == "Harm")
+    delta = record.findings[harmed].verdict.delta
+    changed = with_cell(record, harmed, tags=("magnitude_unstable",))
+    assert "its size differs between seeds" in headline(changed)
+    assert f"{100 * delta:.1f}".lstrip("-") not in headline(changed)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "said"), [("Inconclusive", "undecided remains"), ("Invalid", "not to be trusted"), ("Mixed", "splits")]
+)
+def test_every_other_verdict_is_told_and_raises_a_question(record, verdict, said):
+    changed = with_cell(record, 0, verdict=verdict, reason="a reason" if verdict == "Invalid" else "")
+    assert said in headline(changed)
+    assert any(verdict in question for question in open_questions(changed))
+
+
+def test_what_random_heads_do_stands_beside_the_effect_where_it_matters(record):
+    harmed = next(i for i, f in enumerate(record.findings) if f.verdict.verdict == "Harm")
+    assert "random ones" not in headline(record)
+    name = record.findings[harmed].chosen.id
+    specific = dict(record.manifest.results["specific"])
+    delta = record.findings[harmed].verdict.delta
+    changed = with_results(record, specific=specific | {name: specific[name] | {"delta": delta + 0.05}})
+    assert "random ones −5.0" in headline(changed)
+
+
+def test_many_cells_are_counted_instead_of_named(record):
+    many = record._replace(findings=record.findings * 3)
+    assert f"of {len(many.findings)} cells" in headline(many)
+
+
+def test_two_models_are_told_apart(tmp_path, make_run):
+    folder, manifest = make_run(
+        tmp_path, models=("zoo:abacus-llama", "tiny:llama"), tasks={"tier3": {"task": "symbolic"}}
+    )
+    said = headline(read_record(folder, manifest))
+    assert "of abacus-llama" in said
+    assert "of tiny random llama" in said
+
+
+def test_limits_say_that_null_is_not_nothing(record):
+    assert any("does not say there is none" in text for text in limits(record))

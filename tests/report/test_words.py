@@ -1,0 +1,49 @@
+"""Numbers and conditions in words."""
+
+import doctest
+
+import pytest
+
+from lesion.report import readme, words
+from lesion.tasks.config import ArithmeticConfig, Gsm8kConfig, SymbolicConfig, TaskConfig
+
+
+@pytest.mark.parametrize("module", [words, readme])
+def test_the_examples_in_the_docstrings_are_true(module):
+    assert doctest.testmod(module).failed == 0
+
+
+def test_a_change_that_rounds_to_nothing_has_no_sign():
+    assert words.signed(-0.01) == "0.0"
+    assert words.signed(-0.06) == "−0.1"
+
+
+def test_a_factor_is_called_by_what_it_does():
+    assert [words.action(a) for a in (0, 0.5, 2, -1)] == [
+        "zeroing",
+        "suppressing (×0.5)",
+        "amplifying (×2)",
+        "reversing (×−1)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (ArithmeticConfig(high=20), "sums and differences up to 20"),
+        (ArithmeticConfig(operators=("*",), beyond=150), "products beyond 99"),
+        (SymbolicConfig(), "repeated symbol patterns"),
+        (SymbolicConfig(patterns=("abab", "aab")), "symbol patterns (abab and aab)"),
+        (Gsm8kConfig(path="problems.jsonl"), "gsm8k"),
+    ],
+)
+def test_every_kind_of_task_has_words(task: TaskConfig, said: str):
+    assert words.task_words(task) == said
+
+
+def test_a_local_folder_is_not_told_in_full():
+    assert words.model_name("/home/somebody/models/mine/") == "mine"
+
+
+def test_markdown_escaping_leaves_no_active_character():
+    assert readme.escape("[x](javascript:1) | <b>*`") == r"\[x\](javascript:1) \| &lt;b&gt;\*\`"

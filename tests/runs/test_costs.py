@@ -1,0 +1,198 @@
+"""What runs cost: predicted without torch, metered while they run, enforced, summed over the ledger."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from lesion import cli
+from lesion.interventions.site import parse_site
+from lesion.report.terminal import budget_words, progress_bar
+from lesion.runs import costs
+from lesion.runs.closing import Order
+from lesion.runs.conduct import Spent, Tick, conduct
+from lesion.runs.ledger import enter, sums
+from lesion.runs.prepare import prepare_plan
+from lesion.runs.recount import recount
+from lesion.runs.replay import replay
+from lesion.runs.run import start
+from lesion.runs.store import Result, RunFolder
+from lesion.study.load import load_study, parse_document
+from lesion.study.study import Budget, Study
+
+
+def order_of(text: str, **parts: object) -> Order:
+    given = yaml.safe_dump({**yaml.safe_load(text), **parts}, sort_keys=False)
+    return Order(study=parse_document(given, "x.yaml", Study), text=given, status="exploratory")
+
+
+def test_a_plan_is_printed_without_torch(repository: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from lesion.cli import main\n"
+        f"try: main(['plan', 'studies/arithmetic.yaml', '--home', {str(tmp_path)!r}, '--json'])\n"
+        "except SystemExit: pass\nassert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repository, check=False)
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert [stage["stage"] for stage in document["stages"]][:2] == ["instrument", "baseline"]
+    assert document["budget"]["cpu_hours"]["fits"]
+    assert document["rate"]["source"].startswith("assumed")
+    assert all(pool["enough"] for pool in document["pools"].values())
+    assert list(tmp_path.iterdir()) == [], "a plan leaves nothing behind"
+
+
+def test_the_forecast_counts_what_the_run_then_did(small_run) -> None:
+    study = small_run.manifest.study
+    units = list(RunFolder(small_run.folder).units())
+    assert small_run.manifest.cost.flop == costs.work_of(study, units) > 0
+    plan = prepare_plan(study, "any")
+    told = {stage["stage"]: stage for stage in costs.outlook(plan, small_run.home, 1)["stages"]}
+    for stage in ("baseline", "discovery"):
+        done = [unit.cell for unit in units if unit.cell.stage == stage]
+        assert told[stage]["cells"] == len(done)
+        assert told[stage]["rows"] == sum((cell.stop - cell.start) * len(cell.arms) for cell in done)
+        assert told[stage]["flop"] == pytest.approx(costs.work_of(study, [u for u in units if u.cell.stage == stage]))
+
+
+def test_the_rate_is_that_of_the_newest_long_run_of_this_processor(small_run, tmp_path, monkeypatch) -> None:
+    assert costs.rate_of(tmp_path).source.startswith("assumed")
+    cost = small_run.manifest.cost.model_copy(update={"flop": 3e12, "cpu_seconds": 100.0})
+    enter(tmp_path, small_run.manifest.model_copy(update={"cost": cost}))
+    rate = costs.rate_of(tmp_path)
+    assert rate == (3e10, f"measured: {small_run.manifest.run}")
+    monkeypatch.setattr(costs, "processor", lambda: "another")
+    assert costs.rate_of(tmp_path).source.startswith("assumed")
+
+
+def test_what_all_runs_took_is_summed_from_the_ledger(small_run, tmp_path, capsys) -> None:
+    for number in range(3):
+        cost = small_run.manifest.cost.model_copy(update={"cpu_seconds": 3600.0, "gpu_seconds": 1800.0})
+        enter(tmp_path, small_run.manifest.model_copy(update={"run": f"run-{number}", "cost": cost}))
+    assert sums(tmp_path)["all"] == pytest.approx(
+        {"runs": 3, "cpu_hours": 3.0, "gpu_hours": 1.5, "wall_hours": 3 * small_run.manifest.cost.wall_seconds / 3600}
+    )
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["budget", "--home", str(tmp_path), "--json"])
+    assert ended.value.code == 0
+    assert json.loads(capsys.readouterr().out)["spent"]["all"]["cpu_hours"] == 3.0
+    with pytest.raises(SystemExit):
+        cli.main(["budget", "--home", str(tmp_path)])
+    assert "all" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("spent", "said"),
+    [
+        (Spent(1800.0, 0.0, 60.0), "0.50 CPU h spent, 0.50 left"),
+        (Spent(0.0, 0.0, 3000.0), "50.00 min spent, 10.00 left"),
+        (Spent(0.0, 7200.0, 0.0), "2.00 GPU h spent, 0.00 left"),
+    ],
+)
+def test_progress_says_what_is_spent_and_left_of_the_tightest_limit(spent: Spent, said: str) -> None:
+    tick = Tick("confirm", 1, 2, spent, Budget(gpu_hours=2.0))
+    assert budget_words(tick) == said
+    screen = Console(record=True, width=160, force_terminal=True)
+    with progress_bar(screen, quiet=False) as tell:
+        tell(tick)
+    assert said in screen.export_text()
+
+
+@pytest.mark.parametrize("limit", [{"cpu_hours": 0.001}, {"gpu_hours": 0.001}])
+def test_the_budget_ends_a_run_at_the_unit_that_exceeds_it(limit: dict[str, float], small_text, tmp_path) -> None:
+    order = order_of(small_text, budget=limit)
+    plan = prepare_plan(order.study, "any")
+
+    def work(cell, _) -> Result:
+        return Result(None, None, {"asked": cell.stage}, (), 10.0, {}, 10.0)
+
+    done = conduct(plan, RunFolder(tmp_path), work, lambda f, cells: ((c, f(c)) for c in cells), lambda _: None)
+    assert done.budget_spent
+    assert next(iter(limit)) in done.plan.ending.reason
+    assert (done.spent.cpu_seconds, done.spent.gpu_seconds) == (10.0, 10.0)
+
+
+def test_a_resumed_run_is_charged_for_what_it_did_before(small_text, quiet, no_report, tmp_path) -> None:
+    class Cut(BaseException):
+        """The power goes."""
+
+    seen: list[float] = []
+
+    def until_baseline(tick: Tick) -> None:
+        seen.append(tick.spent.cpu_seconds)
+        if tick.stage == "baseline" and tick.done == 3:
+            raise Cut
+
+    with pytest.raises(Cut):
+        start(order_of(small_text), tmp_path, 1, until_baseline, no_report)
+    ticks: list[Tick] = []
+    start(order_of(small_text), tmp_path, 1, ticks.append, no_report)
+    resumed = next(tick for tick in ticks if tick.stage == "baseline")
+    assert resumed.spent.cpu_seconds == pytest.approx(seen[-1])
+
+
+def test_a_spent_budget_ends_the_command_with_6(small_text, tmp_path, capsys) -> None:
+    path = tmp_path / "poor.yaml"
+    path.write_text(order_of(small_text, budget={"cpu_hours": 1e-9}).text)
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["run", str(path), "--home", str(tmp_path), "--workers", "1", "--json"])
+    assert ended.value.code == 6
+    document = json.loads(capsys.readouterr().out)
+    assert "the budget is spent: cpu_hours" in document["reason"]
+    assert sums(tmp_path)["all"]["runs"] == 1, "it counts in the ledger"
+
+
+def test_an_overrun_is_seen_before_interventions_recorded_and_replayed(
+    small_text, quiet, no_report, tmp_path, monkeypatch
+) -> None:
+    tasks = {"tier1": {"task": "arithmetic", "high": 99, "shots": 1}, "tier3": {"task": "symbolic"}}
+    order = order_of(small_text, tasks=tasks)
+    monkeypatch.setattr(costs, "expected", lambda plan, basis: 1e30 if len(plan.pairs()) > 1 else 0.0)
+    ran = start(order, tmp_path, 1, quiet, no_report)
+    plan = ran.manifest.plan
+    assert plan.deferred == ("tiny:llama|tier3",)
+    assert {chosen.tier for chosen in plan.family} == {"tier1"}
+    assert "put off" in next(note.text for note in plan.notes if note.topic == "overrun")
+    monkeypatch.undo()
+    again = replay(ran.folder, tmp_path / "again", 1, quiet, no_report).manifest
+    assert again.match == "bit-equal"
+    assert again.plan_hashes == ran.manifest.plan_hashes
+    assert recount(ran.folder).document["agrees"]
+
+
+def test_the_whole_line_goes_through_with_neurons_that_the_study_ranks(small_text, quiet, no_report, tmp_path) -> None:
+    target = {"kind": "neurons", "tier": "tier1", "most": 3}
+    order = order_of(small_text, sweep={**yaml.safe_load(small_text)["sweep"], "target": target})
+    ran = start(order, tmp_path, 1, quiet, no_report)
+    plan = ran.manifest.plan
+    assert [gate.stage for gate in ran.manifest.gates][:4] == ["instrument", "baseline", "detect", "discovery"]
+    assert ran.manifest.outcome == "complete"
+    sites = [parse_site(site) for site in plan.targets["tiny:llama"]]
+    assert {site.kind for site in sites} == {"neuron"}
+    assert len(sites) == 3
+    tenths = plan.tenths["tiny:llama"]
+    (control,) = plan.controls["tiny:llama"]
+    others = [parse_site(site) for site in control]
+    assert not set(map(str, sites)) & set(control)
+    key = sorted((site.layer, tenths[site.layer][site.index or 0]) for site in sites)
+    assert sorted((site.layer, tenths[site.layer][site.index or 0]) for site in others) == key
+    assert ran.manifest.results["cells"]
+    assert recount(ran.folder).document["agrees"]
+
+
+def test_a_neuron_target_needs_a_tier_of_the_study(small_text) -> None:
+    from lesion.errors import InputError
+
+    target = {"kind": "neurons", "tier": "tier9"}
+    with pytest.raises(InputError, match="tier1"):
+        order_of(small_text, sweep={"target": target})
+
+
+def test_the_shipped_studies_fit_their_budgets(repository: Path, tmp_path) -> None:
+    for path in sorted((repository / "studies").glob("*.yaml")):
+        document = costs.outlook(prepare_plan(load_study(path), "any"), tmp_path, 1)
+        assert all(line["fits"] for line in document["budget"].values()), path.name

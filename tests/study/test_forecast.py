@@ -1,0 +1,124 @@
+"""A forecast counts what the plan would do, and the overrun contingency puts off what the budget cannot hold."""
+
+import pytest
+
+from lesion.interventions.intervention import Scale
+from lesion.interventions.site import parse_site
+from lesion.study.contingency import afford, as_before, defer
+from lesion.study.forecast import Anatomy, Basis, Lengths, arm_weight, expected, forecast, minutes, needs, total
+from lesion.study.plan import Arm, Plan, Shape, new_plan
+from lesion.study.study import Study
+
+MODELS = ("tiny:llama", "tiny:gpt2")
+ANATOMY = Anatomy(layers=2, width=32, attention=32, neurons=48, vocabulary=60)
+BASIS = Basis(
+    dict.fromkeys(MODELS, ANATOMY), dict.fromkeys(MODELS, dict.fromkeys(("tier1", "tier2"), Lengths(20.0, 3.0, 10.0)))
+)
+
+
+def make_plan(cpu_hours: float = 1.0, **changes: object) -> Plan:
+    fields: dict[str, object] = {
+        "name": "forecast",
+        "question": "?",
+        "models": MODELS,
+        "tasks": {"tier1": {"task": "arithmetic"}, "tier2": {"task": "symbolic"}},
+        "block": 64,
+        "baseline": {"items": 128},
+        "sweep": {"items": 64, "alphas": (0.0, 0.5), "controls": 1, "target": {"kind": "sites", "sites": ["L0H1"]}},
+        "budget": {"cpu_hours": cpu_hours},
+    }
+    study = Study.model_validate({**fields, **changes})
+    shapes = dict.fromkeys(MODELS, Shape(layers=2, heads=4, neurons=48))
+    return new_plan(study, "key", shapes, dict.fromkeys(study.tasks, 100_000))
+
+
+def at_discovery(plan: Plan) -> Plan:
+    update = {"targets": dict.fromkeys(MODELS, ("L0H1",)), "controls": dict.fromkeys(MODELS, (("L0H2",),))}
+    return plan.model_copy(update={"stage": "discovery", **update})
+
+
+def test_cells_items_and_rows_are_those_that_the_plan_makes() -> None:
+    plan = make_plan()
+    costs = {cost.stage: cost for cost in forecast(plan, BASIS)}
+    for stage in ("baseline", "discovery"):
+        done = at_discovery(plan).model_copy(update={"stage": stage}).next_stage()
+        assert done is not None
+        assert costs[stage].cells == len(done.cells)
+        assert costs[stage].items == sum(cell.stop - cell.start for cell in done.cells)
+        assert costs[stage].rows == sum((cell.stop - cell.start) * len(cell.arms) for cell in done.cells)
+    assert total(list(costs.values())).rows == sum(cost.rows for cost in costs.values())
+    assert costs["confirm"].bytes > 0
+
+
+def test_arithmetic_is_two_multiply_adds_for_each_weight_and_token() -> None:
+    one = Anatomy(layers=1, width=2, attention=3, neurons=5, vocabulary=7)
+    assert one.row(tokens=1, logits=0) == 2 * (4 * 2 * 3 + 3 * 2 * 5) + 2 * 3
+    assert one.row(tokens=0, logits=1) == 2 * 2 * 7
+    assert one.parameters == 4 * 2 * 3 + 3 * 2 * 5 + 2 * 2 * 7
+
+
+def test_an_edit_costs_only_the_layers_above_it() -> None:
+    def edit(site: str) -> Arm:
+        return Arm(name="x", intervention=Scale(sites=(parse_site(site),), alpha=0.0))
+
+    assert arm_weight(ANATOMY, Arm(name="baseline")) == arm_weight(ANATOMY, edit("L0H1")) == 1.0
+    assert arm_weight(ANATOMY, edit("L1H1")) == arm_weight(ANATOMY, edit("L2.resid_pre")) == 0.5
+
+
+def test_stages_that_are_over_are_not_forecast_again() -> None:
+    stages = [cost.stage for cost in forecast(at_discovery(make_plan()), BASIS)]
+    assert stages == ["discovery", "confirm", "second look, of every cell"]
+    detected = make_plan(sweep={"items": 64}).model_copy(update={"stage": "baseline"})
+    assert [cost.stage for cost in forecast(detected, BASIS)][1] == "detect"
+
+
+def test_pools_are_held_against_both_looks() -> None:
+    told = needs(make_plan())
+    assert told["tier1"]["enough"]
+    assert told["tier1"]["needs"] >= 2 * 2440
+    small = make_plan().model_copy(update={"capacity": {"tier1": 4000, "tier2": 100_000}})
+    assert not needs(small)["tier1"]["enough"]
+    whole, without = (next(c for c in forecast(p, BASIS) if c.stage == "confirm") for p in (make_plan(), small))
+    assert without.items == whole.items / 2
+
+
+def test_minutes_share_the_work_among_workers() -> None:
+    assert minutes(6e10, 1e9) == 1.0
+    assert minutes(6e10, 1e9, workers=2) == 0.5
+
+
+def hours(plan: Plan) -> float:
+    """Seconds left, where the whole of both models and tiers takes 4,000."""
+    return 1000.0 * len(plan.pairs())
+
+
+@pytest.mark.parametrize(
+    ("cpu_hours", "left_out"),
+    [
+        (2.0, ()),
+        (0.7, ("tiny:gpt2|tier1", "tiny:gpt2|tier2")),
+        (0.4, ("tiny:llama|tier2", "tiny:gpt2|tier1", "tiny:gpt2|tier2")),
+        (0.01, ("tiny:llama|tier2", "tiny:gpt2|tier1", "tiny:gpt2|tier2")),
+    ],
+    ids=["it fits", "other models are put off", "other tiers, too", "what is left runs until the budget ends it"],
+)
+def test_an_overrun_puts_off_other_models_first_and_then_other_tiers(
+    cpu_hours: float, left_out: tuple[str, ...]
+) -> None:
+    plan = at_discovery(make_plan(cpu_hours))
+    settled = afford(plan, 300.0, hours)
+    assert settled.deferred == left_out
+    assert [note.topic for note in settled.notes] == (["overrun"] if left_out else [])
+    stage = settled.next_stage()
+    assert stage is not None
+    asked = {f"{cell.model}|{cell.tier}" for cell in stage.cells}
+    assert asked == {"|".join(pair) for pair in plan.pairs()} - set(left_out)
+    assert expected(settled, BASIS) == pytest.approx(expected(plan, BASIS) * (4 - len(left_out)) / 4)
+
+
+def test_a_replay_puts_off_what_its_run_did_however_fast_it_is() -> None:
+    plan = at_discovery(make_plan(0.7))
+    settled = afford(plan, 300.0, hours)
+    assert as_before(settled, plan) == settled
+    assert as_before(plan, plan) == plan
+    assert defer(plan, (), "").deferred == ()

@@ -1,0 +1,80 @@
+"""Cards and Croissant metadata of every kind of task."""
+
+import json
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from lesion.errors import InputError
+from lesion.tasks.card import describe, render
+from lesion.tasks.catalogue import TASKS, make_task
+from lesion.tasks.config import (
+    AnalogyConfig,
+    ArithmeticConfig,
+    MultistepConfig,
+    SymbolicConfig,
+    TaskConfig,
+    WordProblemsConfig,
+)
+from lesion.tasks.croissant import export, metadata
+from lesion.tasks.task import Draw
+
+CONFIGS = [ArithmeticConfig(), SymbolicConfig(), AnalogyConfig(), MultistepConfig(), WordProblemsConfig()]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.task)
+def test_a_card_says_what_the_task_is(config: TaskConfig):
+    card = describe(config, "tier")
+    text = render(card)
+    assert card.pool == make_task(config).pool
+    assert f"{card.pool:,}" in text
+    assert card.sample_hash in text
+    assert repr(card.examples[0].prompt) in text
+    assert all(sum(counts.values()) == card.sample for counts in card.buckets.values())
+    assert describe(config, "tier") == card
+
+
+def test_every_kind_of_task_can_be_made():
+    kinds = {config.task for config in CONFIGS}
+    assert kinds | {"gsm8k", "own"} == set(TASKS)
+
+
+def test_a_pool_without_a_discovery_item_has_no_card():
+    with pytest.raises(InputError, match="leaves none for discovery"):
+        describe(MultistepConfig(forms=("a-b-c",), low=50, high=50), "tiny")
+
+
+def test_croissant_names_the_file_and_every_column():
+    card = describe(ArithmeticConfig(), "tier1")
+    document = metadata(card, "tier1.jsonl", sha256(b"").hexdigest())
+    assert json.loads(json.dumps(document)) == document
+    assert document["@type"] == "sc:Dataset"
+    (file,) = document["distribution"]
+    (records,) = document["recordSet"]
+    assert file["sha256"] == sha256(b"").hexdigest()
+    names = [field["name"] for field in records["field"]]
+    assert names[:5] == ["index", "id", "prompt", "answer", "wrong"]
+    assert {f"bucket_{key}" for key in card.buckets} == set(names[5:])
+    assert {field["source"]["fileObject"]["@id"] for field in records["field"]} == {file["@id"]}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # the reader's own dependencies
+def test_the_formats_own_reader_gives_the_exported_items_back(tmp_path: Path):
+    library = pytest.importorskip("mlcroissant", reason="the package mlcroissant, the format's own reader, is missing")
+    draw = Draw("confirm", "k", 0, 3)
+    path = export(WordProblemsConfig(), "stories", draw, 12, tmp_path / "out")
+    dataset = library.Dataset(jsonld=str(path))
+    assert not dataset.metadata.ctx.issues.errors
+    read = [{key.removeprefix("items/"): value for key, value in row.items()} for row in dataset.records("items")]
+    texts = [{key: value.decode() if isinstance(value, bytes) else value for key, value in row.items()} for row in read]
+    items = list(make_task(WordProblemsConfig()).items(draw, 0, 12))
+    assert [text["id"] for text in texts] == [item.id for item in items]
+    assert [text["prompt"] for text in texts] == [item.prompt for item in items]
+    assert [text["bucket_template"] for text in texts] == [item.buckets["template"] for item in items]
+
+
+def test_an_export_beyond_the_lane_writes_nothing(tmp_path: Path):
+    with pytest.raises(InputError, match="holds"):
+        export(ArithmeticConfig(high=9), "small", Draw("confirm", "k", 0, 3), 10**6, tmp_path / "out")
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,87 @@
+"""GSM8K from a file."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lesion.errors import InputError, Tampered
+from lesion.tasks.answers import extract
+from lesion.tasks.config import Gsm8kConfig
+from lesion.tasks.gsm8k import Gsm8kTask, read_rows
+from lesion.tasks.task import Draw
+
+SHA256 = "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14"
+LANE = Draw("confirm", "k", 0, 1)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.jsonl"
+    rows = [
+        {"question": f"How many are {i} + 1?", "answer": f"{i}+1=<<{i}+1={i + 1}>>{i + 1}\n#### {i + 1:,}"}
+        for i in range(990, 1090)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def test_the_test_set_has_its_counts_and_its_reference_answers(data: Path):
+    path = data / "gsm8k" / "test.jsonl"
+    task = Gsm8kTask(Gsm8kConfig(path=str(path), sha256=SHA256, shots=0))
+    assert task.pool == 1319
+    lines = {
+        json.loads(line)["question"].strip(): json.loads(line)["answer"] for line in path.read_text().split("\n")[:-1]
+    }
+    asked = 0
+    for split in ("discovery", "confirm"):
+        lane = Draw(split, "k", 0, 1)
+        for item in task.items(lane, 0, task.capacity(lane)):
+            question = item.segments[0].text.removeprefix("Question: ")
+            assert item.answer == f" {lines.pop(question).rpartition('####')[2].strip().replace(',', '')}\n"
+            asked += 1
+    assert asked == 1319 - len(lines)
+    assert len(lines) == 83  # the shots part
+
+
+def test_direct_and_worked_answers_are_to_the_same_questions(small: Path):
+    direct = Gsm8kTask(Gsm8kConfig(path=str(small), shots=0)).items(LANE, 0, 50)
+    worked = Gsm8kTask(Gsm8kConfig(path=str(small), shots=0, solution="worked")).items(LANE, 0, 50)
+    for one, other in zip(direct, worked, strict=True):
+        assert one.prompt == other.prompt
+        assert "<<" not in other.answer
+        assert extract(one.answer) == extract(other.answer) != extract(other.wrong)
+        assert len(one.wrong) == len(one.answer)
+
+
+def test_no_question_is_also_an_example(small: Path):
+    task = Gsm8kTask(Gsm8kConfig(path=str(small), shots=4))
+    items = list(task.items(LANE, 0, task.capacity(LANE)))
+    shots = {text.partition("\nAnswer:")[0] for text, role in items[0].segments if role == "shot"}
+    assert len(shots) == 4
+    assert not shots & {item.segments[-2].text for item in items}
+
+
+def test_another_file_than_the_configured_is_refused(small: Path):
+    with pytest.raises(Tampered, match="asks for 0000"):
+        read_rows(small, "0" * 64)
+    with pytest.raises(InputError, match="there is no GSM8K file"):
+        read_rows(small.with_name("missing.jsonl"))
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "line 1: found no JSON object with question and answer"),
+        ('{"question": "q"}', "line 1: found no JSON object with question and answer"),
+        ("[1]", "line 1: found no JSON object with question and answer"),
+        ('{"question": "q", "answer": "12"}', "must end with `#### ` and a number"),
+        ('{"question": "q", "answer": "#### twelve"}', "must end with `#### ` and a number"),
+        ("", "holds no problem"),
+    ],
+)
+def test_a_line_that_is_no_problem_is_named(tmp_path: Path, line: str, message: str):
+    path = tmp_path / "bad.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(InputError, match=message):
+        read_rows(path)
