@@ -19,9 +19,9 @@ def test_an_unedited_run_is_hugging_faces_own_logits(model, compiled):
     (batch,) = batches(compiled(3, 6, 3), 8)
     with torch.inference_mode():
         whole = model.module(batch.ids, use_cache=False).logits
-    logits, receipt = reference.run(model, batch)
-    assert receipt is None
-    assert torch.allclose(logits, whole[:, 5:8], atol=1e-5)
+    outcome = reference.run(model, batch)
+    assert (outcome.receipt, outcome.engine) == (None, "reference")
+    assert torch.allclose(outcome.logits, whole[:, 5:8], atol=1e-5)
 
 
 def test_zeroing_heads_and_neurons_equals_zeroing_their_weights(model, compiled):
