@@ -19,6 +19,7 @@ from torch.func import functional_call
 from lesion.engine.evidence import Check, Evidence, each_alone, forward, gather, read_paths
 from lesion.engine.hooks import applied, hook_count, recorded
 from lesion.engine.kernels import is_conv1d, weight_and_bias
+from lesion.engine.place_checks import PLACE_CHECKS
 from lesion.engine.site_checks import SITE_CHECKS
 from lesion.errors import InterventionError
 from lesion.identity import Document, generator
@@ -99,7 +100,7 @@ def examine(model: Model) -> tuple[Identity, ...]:
 def _identities(model: Model, tokens: int) -> Iterator[Identity]:
     evidence = gather(model, tokens)
     for name, (about, exact, check) in CHECKS.items():
-        too_short = name in SITE_CHECKS and tokens < SHORTEST
+        too_short = name in {**PLACE_CHECKS, **SITE_CHECKS} and tokens < SHORTEST
         if too_short or (about != "model" and model.has(about)):
             continue
         least = SOFTMAX if name in SITE_CHECKS else 0.0
@@ -261,5 +262,6 @@ CHECKS: dict[str, tuple[About, bool, Check]] = {
         for kind in KINDS
         if kind not in ("head", "neuron", "resid_pre", "pattern")
     },
+    **PLACE_CHECKS,
     **SITE_CHECKS,
 }

@@ -4,6 +4,7 @@
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +54,15 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     if not path.is_file():
         raise InputError(f"{folder} has no tokenizer.json: save the fast tokenizer beside the weights")
     return _parsed(path)
+
+
+def tokenizer_hash(folder: Path) -> str:
+    """SHA-256 of a folder's tokenizer as the library writes it, 64 hexadecimal digits.
+
+    Raises:
+        InputError: when there is none.
+    """
+    return sha256(read_tokenizer(folder).to_str().encode()).hexdigest()
 
 
 def read_bos(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer, vocab_size: int) -> int | None:

@@ -4,6 +4,7 @@ from lesion.errors import InputError, nearest
 from lesion.models.sizes import Sizes, read_sizes
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.study import GivenSites, Study
+from lesion.study.trial import trial
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.task import Draw, Task
 
@@ -17,7 +18,9 @@ def prepare_plan(study: Study, key: str) -> Plan:
 
     Raises:
         InputError: for a model, site, role or pool that does not do, naming it.
+        LesionError: when the gates and tests do not judge known evidence as they must.
     """
+    trial()
     sizes = {name: read_sizes(name) for name in study.models}
     for name, size in sizes.items():
         _check_sites(study, name, size)

@@ -22,6 +22,7 @@ from lesion.study.contingency import as_before
 from lesion.study.findings import findings
 from lesion.study.plan import Cell, Plan, Verdict, new_plan
 from lesion.study.rows import rows_hash
+from lesion.study.trial import trial
 
 
 class Recount(NamedTuple):
@@ -66,6 +67,7 @@ def recount(path: Path) -> Recount:
         InputError: when there is no run folder with its rows.
         Tampered: when its manifest or rows are not what was sealed.
     """
+    trial()
     manifest = read_manifest(path)
     folder = path if path.is_dir() else path.parent
     if not (folder / "units").is_dir():

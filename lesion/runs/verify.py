@@ -5,7 +5,9 @@ from typing import NamedTuple
 
 from lesion.errors import Tampered
 from lesion.models.sizes import locate
+from lesion.models.vocabulary import tokenizer_hash
 from lesion.models.weights import weights_hash
+from lesion.runs.consistency import contradictions
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.store import RunFolder
 from lesion.study.rows import rows_hash
@@ -31,7 +33,7 @@ def verify(path: Path) -> list[Finding]:
         manifest = read_manifest(path)
     except Tampered:
         return [Finding("manifest.json", "was changed after it was sealed")]
-    return [*_files(folder, manifest), *_rows(folder, manifest), *weights(manifest)]
+    return [*_files(folder, manifest), *_rows(folder, manifest), *_parts(folder, manifest), *weights(manifest)]
 
 
 def _files(folder: Path, manifest: Manifest) -> list[Finding]:
@@ -52,11 +54,18 @@ def _rows(folder: Path, manifest: Manifest) -> list[Finding]:
     return [] if same else [Finding("items", "do not give the recorded rows_hash")]
 
 
+def _parts(folder: Path, manifest: Manifest) -> list[Finding]:
+    """What the manifest says twice and differently, where every file is as it was."""
+    return [] if _files(folder, manifest) else [Finding(*found) for found in contradictions(folder, manifest)]
+
+
 def weights(manifest: Manifest) -> list[Finding]:
-    """Models on this machine whose weights are not those of the run; hub models are checked when they are opened."""
+    """Models on this machine whose weights or tokenizer are not the run's; hub models are checked when opened."""
     findings: list[Finding] = []
     for model in manifest.models:
         source = locate(model.name)
         if source.kind in ("zoo", "folder") and weights_hash(Path(source.where)) != model.weights_hash:
             findings.append(Finding(model.name, "has other weights than the run used"))
+        if source.kind in ("zoo", "folder") and tokenizer_hash(Path(source.where)) != model.tokenizer_hash:
+            findings.append(Finding(model.name, "has another tokenizer than the run used"))
     return findings

@@ -22,13 +22,14 @@ from lesion.measures.heads import Probe, ordinary_tokens, robust_score
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neurons import highest, norm_tenths, write_scores
 from lesion.models.model import Model, open_model
+from lesion.runs.second import misread
 from lesion.runs.store import ArmReceipt, Result
 from lesion.study.plan import BASELINE, Cell, Plan, targets_neurons
 from lesion.study.rows import ITEMS, PROMPTS
 from lesion.study.study import DetectedHeads, RankedNeurons
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.task import Draw, Item
-from lesion.tasks.tokenization import Compiled, Refused, compile_item
+from lesion.tasks.tokenization import Compiled, Refused, compile_item, contradiction
 
 BATCH_ROWS = 256
 """Most rows of a batch; batches never cross a block of the plan."""
@@ -251,6 +252,8 @@ def _proof(model: Model, plan: Plan) -> dict[str, Any]:
         "repeat_flips": sum(tier["repeat_flips"] for tier in tiers.values()),
         "noise_floor": max(tier["noise_floor"] for tier in tiers.values()),
         "contract": {tier: answer["contract"] for tier, answer in tiers.items()},
+        "contradictions": [said for answer in tiers.values() for said in answer["contradictions"]],
+        "misread": max(answer["misread"] for answer in tiers.values()),
         **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
     }
 
@@ -261,16 +264,19 @@ def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
     rows = [c for _, c in block.asked]
     middle = model.sizes.n_layers // 2
     placebos = [Scale(sites=(head(middle, 0),), alpha=1.0), Scale(sites=(neuron(middle, 0),), alpha=1.0)]
-    answer: dict[str, Any] = {"placebo_bit_equal": True, "repeat_flips": 0, "noise_floor": 0.0}
+    answer: dict[str, Any] = {"placebo_bit_equal": True, "repeat_flips": 0, "noise_floor": 0.0, "misread": 0.0}
     alone = {b.rows[0]: b for b in batches(rows, 1, model.sizes.max_positions)}
     for batch in batches(rows, BATCH_ROWS, model.sizes.max_positions):
         first, again = run(model, batch).logits, run(model, batch).logits
         for placebo in placebos:
             answer["placebo_bit_equal"] &= torch.equal(first, run(model, batch, placebo).logits)
+        answer["misread"] = max(answer["misread"], misread(model, rows, batch, measure(first, batch, list(METRICS))))
         answer["repeat_flips"] += int((first.argmax(-1) != again.argmax(-1)).any(-1).sum())
         single = torch.cat([run(model, alone[row]).logits for row in batch.rows])
         change = (first.log_softmax(-1) - single.log_softmax(-1)).abs().max()
         answer["noise_floor"] = max(answer["noise_floor"], float(change))
     reasons = sorted({c.reason for c in block.compiled if isinstance(c, Refused)})
     refused = sum(isinstance(c, Refused) for c in block.compiled)
+    read_back = (contradiction(item, one, model.tokenizer, model.bos) for item, one in block.asked)
+    answer["contradictions"] = sorted({f"{tier}: {said}" for said in read_back if said})
     return answer | {"contract": {"items": len(block.items), "refused": refused, "reasons": reasons}}

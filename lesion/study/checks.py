@@ -4,7 +4,7 @@ A check that blocks decides its stage; one that does not is written down, told i
 may be claimed. docs/gates.md explains each. Pure functions of numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -76,11 +76,36 @@ def instrument(model: str, answer: Mapping[str, Any], kinds: frozenset[str]) -> 
     flips = answer["repeat_flips"]
     said = f"{flips} answers flip when the same batch is run again"
     checks.append(Check("repeat", model, "Fail" if flips else "Pass", said, True))
+    checks += [*_read(model, answer)]
     for tier, told in answer["contract"].items():
         kept = told["items"] - told["refused"]
         said = f"{kept} prompts of {tier} could be tried"
         checks.append(Check("tried", model, "Pass" if kept else "Ambiguous", said, True))
     return checks
+
+
+ALONE = 1e-4
+"""Largest difference of log-probabilities between a row alone and in its batch, nats: what two ways of computing the
+same may differ by in float32 (the engine's agreement)."""
+MISREAD = 1e-3
+"""Largest difference of a number from the same one computed a second way, in its own unit. A sum over an answer's
+tokens may differ by more than one token's log-probability; a wrong token, position or sign gives tenths and more."""
+
+
+def _read(model: str, answer: Mapping[str, Any]) -> Iterator[Check]:
+    """Rows do not depend on their batch, numbers come out alike a second way, tokens spell the items.
+
+    Records of runs from before these were measured have none of them, and are judged without.
+    """
+    if "misread" not in answer:
+        return
+    floor, misread, told = answer["noise_floor"], answer["misread"], answer["contradictions"]
+    said = f"a row alone differs by {floor:.2g} nats from the row in its batch (limit {ALONE:g})"
+    yield Check("alone", model, "Pass" if floor <= ALONE else "Fail", said, True)
+    said = f"a number differs by {misread:.2g} from the same one computed a second way (limit {MISREAD:g})"
+    yield Check("second reading", model, "Pass" if misread <= MISREAD else "Fail", said, True)
+    said = f"tokens and items contradict each other: {'; '.join(told[:3])}" if told else "tokens spell the items"
+    yield Check("tokens read back", model, "Fail" if told else "Pass", said, True)
 
 
 def room(about: str, correct: int, items: int, margin: float) -> Check:

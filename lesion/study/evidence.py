@@ -106,6 +106,17 @@ def spoiled(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame) -> dict[str,
     return reasons
 
 
+DRIFT = 1e-2
+"""Largest difference of an answer's log-probability between two unedited runs of an item, nats: a hundred times what
+the engines may differ by at one token, and far below any effect that a verdict could rest on."""
+
+
+def _asked_before(items: pl.DataFrame, base: pl.DataFrame) -> int:
+    """How many of these questions discovery has asked."""
+    discovered = items.filter(pl.col("split") == "discovery")
+    return base.join(discovered.select("model", "tier", "item_id").unique(), on=["model", "tier", "item_id"]).height
+
+
 def _fault(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen) -> str | None:
     """The first thing that is wrong with a member's rows, or nothing."""
     base, edited = (_arm(items, plan, chosen, arm) for arm in ("baseline", f"target@{chosen.alpha:g}"))
@@ -124,11 +135,22 @@ def _fault(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chose
             return f"{name} rows are missing or foreign: {rows.height} rows for {expected.height} questions"
         if not bool(np.isfinite(rows["answer_logprob"].to_numpy()).all()):
             return f"{name} log-probabilities are not finite"
+    if seen := _asked_before(items, base):
+        return f"{seen} of its questions were asked in discovery as well"
     if not base["item_id"].equals(edited["item_id"]):
         return "the edited run answered other items than the baseline"
+    return _moved(plan, items, chosen, base)
+
+
+def _moved(plan: Plan, items: pl.DataFrame, chosen: Chosen, base: pl.DataFrame) -> str | None:
+    """How the baseline differs from the baseline stage or the placebo, where it does."""
     first = items.filter((pl.col("stage") == "baseline") & (pl.col("arm") == "baseline"))
     for name, other in (("the baseline stage", first), ("the placebo", _arm(items, plan, chosen, "placebo"))):
-        both = base.join(other.select(*ITEM_KEY, pl.col("correct").alias("again")), on=ITEM_KEY, how="inner")
+        told = other.select(*ITEM_KEY, pl.col("correct").alias("again"), pl.col("answer_logprob").alias("told"))
+        both = base.join(told, on=ITEM_KEY, how="inner")
         if flips := int((both["correct"] != both["again"]).sum()):
             return f"{flips} answers differ between the baseline and {name}"
+        gap = (both["answer_logprob"] - both["told"]).abs().max()
+        if isinstance(gap, float) and not gap <= DRIFT:
+            return f"log-probabilities differ by {gap:.2g} nats between the baseline and {name} (limit {DRIFT:g})"
     return None

@@ -92,6 +92,38 @@ def compile_item(item: Item, tokenizer: Tokenizer, bos: int | None) -> Compiled 
     return Compiled(ids, marked, answer_ids, wrong_ids, length, _twin(item, tokenizer, head, roles, len(ids)))
 
 
+def contradiction(item: Item, compiled: Compiled, tokenizer: Tokenizer, bos: int | None) -> str:
+    """What in a compiled item is not what the item says, found by reading the tokens back; empty when all is well.
+
+    Exactly one BOS in front where the model wants one, and none elsewhere; the ids spell prompt and answer; the
+    answer's ids and each role's spell what they stand for. `compile_item` is not asked.
+    """
+    ids, front = compiled.ids, () if bos is None else (bos,)
+    if ids[: len(front)] != front or (bos is not None and ids.count(bos) != 1):
+        return f"{ids.count(bos) if bos is not None else 0} BOS stand in the prompt, where one must stand in front"
+    parts = {
+        "the prompt": (ids[len(front) : compiled.prompt_length], item.prompt),
+        "the answer": (ids[compiled.prompt_length :], item.answer),
+        "the answer's tokens": (compiled.answer_ids, item.answer),
+        "the wrong answer's tokens": (compiled.wrong_ids, item.wrong),
+    }
+    for role in sorted({segment.role for segment in item.segments} - {""}):
+        said = "".join(segment.text for segment in item.segments if segment.role == role)
+        spans = compiled.roles.get(role, ())
+        parts[f"the role '{role}'"] = (tuple(i for start, stop in spans for i in ids[start:stop]), said)
+    for what, (tokens, text) in parts.items():
+        spelled = _spelled(tokenizer, tokens)
+        if spelled.strip() != text.strip():  # a decoder may drop a space where a stretch begins
+            return f"{what} spells {spelled[-40:]!r}, not {text[-40:]!r}"
+    return ""
+
+
+def _spelled(tokenizer: Tokenizer, ids: tuple[int, ...]) -> str:
+    if tokenizer.decoder is None:
+        return "".join(tokenizer.id_to_token(i) or "" for i in ids)
+    return tokenizer.decode(list(ids), skip_special_tokens=False)
+
+
 def _encode(tokenizer: Tokenizer, text: str, bos: int | None) -> Encoding | Refused:
     try:
         encoding = tokenizer.encode(text, add_special_tokens=False)

@@ -1,0 +1,126 @@
+"""Proves where an edit lands and which logits a batch reads, on the loaded weights, without asking the model's places.
+
+The other identities find a head where `Model.place` says it is, so a place that is wrong in the same way on both sides
+would pass them. These count slices from the config's sizes, layers from the family's row, and positions by hand.
+
+- A zeroed head or neuron is zero in its own slice of its own layer; its neighbours, and all layers below, keep every
+  bit.
+- No logit depends on a later token.
+- The words for positions (`all`, `last`, `prompt`, …) mean the tokens that they say.
+- What a batch gives for an answer is what its row alone gives, at the answer's own places.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from lesion.engine import reference
+from lesion.engine.batch import Batch, batches
+from lesion.engine.evidence import Check, Evidence, forward
+from lesion.engine.hooks import applied, recorded
+from lesion.interventions.intervention import Scale
+from lesion.interventions.site import Site
+from lesion.models.model import Model
+from lesion.tasks.tokenization import Compiled
+
+
+def _lands(kind: Literal["head", "neuron"]) -> Check:
+    """An edit of one unit changes this unit's slice in its layer and no bit beside or below it."""
+
+    def check(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
+        found, expected = list[Tensor](), list[Tensor]()
+        for layer in range(model.sizes.n_layers):
+            units = model.sizes.n_heads if kind == "head" else model.sizes.d_mlp
+            index = (layer + 1) % units
+            seen, wanted = _inputs(model, evidence, kind, layer, index, units)
+            found += seen
+            expected += wanted
+        return torch.cat([tensor.flatten() for tensor in found]), torch.cat([tensor.flatten() for tensor in expected])
+
+    return check
+
+
+def _inputs(
+    model: Model, evidence: Evidence, kind: Literal["head", "neuron"], layer: int, index: int, units: int
+) -> tuple[list[Tensor], list[Tensor]]:
+    """What the projections up to this layer are given when one unit is zeroed, and what they must be given."""
+    out = model.family.attention_out if kind == "head" else model.family.mlp_out
+    paths = [f"{model.block_path(below)}.{out}" for below in range(layer + 1)]
+    zeroed = Scale(sites=(Site(kind=kind, layer=layer, index=index),), alpha=0)
+    mask = torch.ones(evidence.ids.shape, dtype=torch.bool)
+    with recorded(model, paths) as plain:
+        forward(model, evidence.ids)
+    with applied(model, zeroed, mask), recorded(model, paths) as edited:
+        forward(model, evidence.ids)
+    expected = [plain[path].input.clone() for path in paths]
+    width = expected[-1].shape[-1] // units
+    expected[-1][..., index * width : (index + 1) * width] = 0
+    return [edited[path].input for path in paths], expected
+
+
+def _no_later_token(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
+    """With another last token, the logits before it are the same."""
+    other = evidence.ids.clone()
+    other[:, -1] = (other[:, -1] + 1) % model.sizes.vocab_size
+    return forward(model, other)[:, :-1], forward(model, evidence.ids)[:, :-1]
+
+
+PROMPT = 3
+"""Prompt tokens of the batch on which positions are tried; the rest of its tokens is the answer."""
+
+
+def _batch(evidence: Evidence) -> Batch:
+    """The evidence's tokens as prompts of three tokens and an answer, with a role on the second token."""
+    rows = [tuple(map(int, row)) for row in evidence.ids]
+    made = [Compiled(ids, {"second": ((1, 2),)}, ids[PROMPT:], ids[PROMPT:], PROMPT, None) for ids in rows]
+    (batch,) = batches(made, len(made))
+    return batch
+
+
+def _positions(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:  # noqa: ARG001  (all checks are called alike)
+    """The masks of a batch, against positions counted by hand."""
+    batch, length = _batch(evidence), evidence.ids.shape[1] - 1
+    where = torch.arange(length)
+    wanted = {
+        "all": where >= 0,
+        "last": where >= PROMPT - 1,
+        "prompt": where < PROMPT,
+        "generated": where >= PROMPT,
+        "index:-1": where == PROMPT - 1,
+        "role:second": where == 1,
+    }
+    found = torch.stack([batch.mask(positions) for positions in wanted])
+    return found.double(), torch.stack([mask.expand(len(evidence.ids), -1) for mask in wanted.values()]).double()
+
+
+def _answers(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
+    """The probability of each answer token, by way of a batch, against each row alone."""
+    batch = _batch(evidence)
+    logits = reference.run(model, batch).logits.double().log_softmax(-1)
+    found = logits.gather(-1, batch.answer[..., None])[..., 0]
+    expected = [
+        forward(model, row[None])[0].double().log_softmax(-1)[range(PROMPT - 1, len(row) - 1), row[PROMPT:]]
+        for row in evidence.ids
+    ]
+    return found, torch.stack(expected)
+
+
+PLACE_CHECKS: dict[str, tuple[Literal["model", "head", "neuron"], bool, Check]] = {
+    "a zeroed head is zero in its slice of its layer, and nothing beside or below it changes": (
+        "head",
+        True,
+        _lands("head"),
+    ),
+    "a zeroed neuron is zero in its slice of its layer, and nothing beside or below it changes": (
+        "neuron",
+        True,
+        _lands("neuron"),
+    ),
+    "no logit depends on a later token": ("model", False, _no_later_token),
+    "positions are the tokens that they name": ("model", True, _positions),
+    "a batch gives its answers the probabilities that each row gives alone": ("model", False, _answers),
+}
+"""Identity -> what cannot be trusted when it fails, whether it must be bit-equal, and how it is computed."""

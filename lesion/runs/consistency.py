@@ -1,0 +1,88 @@
+"""Whether a manifest's parts agree with each other, and with the files beside it: what a forger who seals anew forgets.
+
+A seal shows a change by someone who does not seal again. These show one by someone who does, as long as a part is left
+that tells the same fact a second time. That the rows give the gates and verdicts is `lesion.runs.recount`'s to say.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from lesion.errors import InputError
+from lesion.identity import content_hash
+from lesion.runs.manifest import Manifest
+from lesion.runs.store import RunFolder
+from lesion.study.load import parse_document
+from lesion.study.study import Study
+
+ORDER = ["model", "tier", "split", "seed", "index"]
+
+
+def contradictions(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """What contradicts what: part and words. Reads the files; they must be those of the manifest."""
+    yield from _study(manifest)
+    if (folder / "units").is_dir():
+        yield from _questions(folder, manifest)
+        yield from _units(folder, manifest)
+        yield from _files(folder, manifest)
+
+
+def _study(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """The study is told four times."""
+    if manifest.study.hash() != manifest.study_hash:
+        yield "study", "does not give the recorded study_hash"
+    if manifest.plan.study.hash() != manifest.study_hash:
+        yield "plan", "is of another study"
+    if manifest.plan_hashes and manifest.plan_hashes[-1] != manifest.plan.hash():
+        yield "plan", "does not give the last of the recorded plan_hashes"
+    try:
+        written = parse_document(manifest.study_text, "study.yaml", Study)
+    except InputError:
+        yield "study_text", "is not a study any more"
+        return
+    if written.hash() != manifest.study_hash and manifest.status != "dry-run":
+        yield "study_text", "is another study than the one that was run"
+
+
+def _questions(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """The ordered questions give the recorded dataset hashes."""
+    prompts = RunFolder(folder).prompts()
+    for fact in manifest.datasets:
+        asked = prompts.filter(
+            (prompts["model"] == fact.model)
+            & (prompts["tier"] == fact.tier)
+            & (prompts["split"] == fact.split)
+            & (prompts["seed"] == fact.seed)
+        ).sort(ORDER)
+        if content_hash([asked["item_id"].to_list(), asked["prompt_hash"].to_list()]) != fact.dataset_hash:
+            yield (
+                "prompts",
+                f"of {fact.model}, {fact.tier}, {fact.split}, seed {fact.seed} are not the recorded dataset",
+            )
+
+
+def _units(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """The units are those that the manifest lists, with their rows; what the model's proof said stands in both."""
+    run = RunFolder(folder)
+    units = list(run.units())
+    if {run.key(unit.cell): unit.rows_hash for unit in units} != {fact.key: fact.rows_hash for fact in manifest.units}:
+        yield "units", "are not those that the manifest lists"
+    proofs = {u.cell.model: u for u in sorted(units, key=lambda u: u.cell.seed) if u.cell.stage == "instrument"}
+    for facts in manifest.models:
+        proof = proofs.get(facts.name)
+        told: Mapping[str, Any] = (proof.answer if proof is not None else None) or {}
+        if (facts.weights_hash, facts.tokenizer_hash) != (told.get("weights_hash"), told.get("tokenizer_hash")):
+            yield facts.name, "has another weights or tokenizer hash than its proof"
+
+
+def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """The verdicts and the study beside the manifest are its own."""
+    path = folder / "verdicts.json"
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != from_json(to_json(manifest.results)):
+        yield "verdicts.json", "does not tell the manifest's results"
+    path = folder / "study.yaml"
+    if path.is_file() and path.read_text(encoding="utf-8") != manifest.study_text:
+        yield "study.yaml", "is not the manifest's study_text"

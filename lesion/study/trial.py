@@ -1,0 +1,122 @@
+"""Every gate and test is tried on evidence whose judgement is known, before it may judge a study.
+
+A gate that cannot fail, a correction left out or a sign turned round would pass any run unseen, and its replay as well.
+So each is given numbers that must fail it and numbers that must pass, and the tests numbers whose p is known from
+independent implementations (the reference values of docs/verdict.md). Takes milliseconds.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from lesion.errors import LesionError
+from lesion.stats.baseline import baseline_gate
+from lesion.stats.decide import judge
+from lesion.stats.intervals import tango
+from lesion.stats.multiplicity import holm
+from lesion.stats.paired import mcnemar_exact
+from lesion.stats.rows import PairedRows
+from lesion.stats.rule import Discovered, Rule, Verdict
+from lesion.study.checks import contract, detector, instrument, quiet, worst
+
+MCNEMAR = {(0, 0): 1.0, (5, 0): 0.0625, (6, 0): 0.03125, (9, 2): 0.0654297, (2, 9): 0.0654297, (15, 5): 0.0413895}
+"""Gained and lost -> exact two-sided p, from statsmodels."""
+N = 1300
+"""Items per seed of the rows that are judged: enough for the seed gate at a discovered psi of .1."""
+
+
+def trial() -> None:
+    """Try everything.
+
+    Raises:
+        LesionError: naming what judged wrongly.
+    """
+    if wrong := [said for case in CASES for said in case()]:
+        raise LesionError(
+            f"the gates and tests of this installation judge wrongly, so nothing is run: {'; '.join(wrong)}. "
+            "Install the package again, or undo what was changed in lesion/stats and lesion/study"
+        )
+
+
+def _tests() -> Iterator[str]:
+    """P-values, corrections and intervals that are known."""
+    for (gained, lost), p in MCNEMAR.items():
+        if abs(float(mcnemar_exact(gained, lost)) - p) > 1e-6:
+            yield f"McNemar's test gives {float(mcnemar_exact(gained, lost)):.6g} for {gained} and {lost}, not {p}"
+    adjusted = [round(float(p), 9) for p in holm([0.01, 0.04, 0.03], 4)]
+    if adjusted != [0.04, 0.09, 0.09]:
+        yield f"Holm's correction of .01, .04, .03 in a family of 4 gives {adjusted}, not .04, .09, .09"
+    low, high = tango(30, 15, 500)
+    if not 0 < low < 0.03 < high < 0.07 or tango(15, 30, 500).high >= 0:
+        yield f"Tango's interval of 30 gained and 15 lost of 500 is {low:.4f} … {high:.4f}"
+
+
+def _rows(gained: tuple[int, int, int], lost: int) -> PairedRows:
+    """Rows of three seeds with these gains by seed, a baseline of six in ten."""
+    before, after, seed = list[Any](), list[Any](), list[Any]()
+    for number, up in enumerate(gained):
+        right = round(0.6 * N) - lost
+        parts = [up, lost, right, N - up - lost - right]
+        before.append(np.repeat([False, True, True, False], parts))
+        after.append(np.repeat([True, False, True, False], parts))
+        seed.append(np.full(N, number))
+    return PairedRows(np.concatenate(before), np.concatenate(after), np.concatenate(seed), item=np.array(range(3 * N)))
+
+
+def _verdicts() -> Iterator[str]:
+    """Rows whose verdict is known; a lone p of .02 must not stand in a family of twenty."""
+    known: Mapping[str, tuple[PairedRows, int, Verdict]] = {
+        "equal gains and losses": (_rows((60, 60, 60), 60), 1, "Null"),
+        "a clear gain": (_rows((140, 140, 140), 40), 1, "Improvement"),
+        "a clear loss": (_rows((40, 40, 40), 140), 1, "Harm"),
+        "seeds that disagree": (_rows((100, 60, 20), 60), 1, "Ambiguous"),
+        "a gain of p .01 in a family of twenty": (_rows((78, 78, 78), 60), 20, "Null"),
+    }
+    for what, (rows, family, verdict) in known.items():
+        found = judge(
+            {"cell": rows},
+            Rule(),
+            look=1,
+            family_size=family,
+            discovered={"cell": Discovered(0.1)},
+            chance={"cell": 0.0},
+        )["cell"]
+        if found.verdict != verdict or (family > 1 and found.tags):
+            yield f"{what} is judged {found.verdict} {' '.join(found.tags)}".rstrip() + f", not {verdict}"
+
+
+def _gates() -> Iterator[str]:
+    """Every gate fails what must fail it, and passes what must pass."""
+    sound: dict[str, Any] = {
+        "identities": [{"name": "known", "about": "model", "holds": True}],
+        "placebo_bit_equal": True, "repeat_flips": 0, "contract": {"tier": {"items": 64, "refused": 0}},
+        "noise_floor": 0.0, "misread": 0.0, "contradictions": [],
+    }  # fmt: skip
+    broken: dict[str, Any] = {
+        "identities": [{"name": "known", "about": "model", "holds": False}],
+        "placebo_bit_equal": False, "repeat_flips": 3, "noise_floor": 1.0, "misread": 1.0,
+        "contradictions": ["a token is not the text"],
+    }  # fmt: skip
+    told: dict[str, tuple[str, str]] = {"instrument": (worst(instrument("known", sound, frozenset())), "Pass")}
+    for name, value in broken.items():
+        told[f"instrument, {name}"] = (worst(instrument("known", {**sound, name: value}, frozenset())), "Fail")
+    prints = {"cell": ["a", "b", "c"]}
+    stable, sizes = {"cell": [7000, 7010, 7020]}, {"cell": 12_200}
+    told |= {
+        "contract": (contract("known", 32, 64, 0.01).outcome, "Fail"),
+        "detector": (detector("known", [[0.1, 0.2]], [[0.1, 0.2]], 0.5).outcome, "Fail"),
+        "control quietness": (quiet("known", 0, 200, 1000, 0.03).outcome, "Fail"),
+        "baseline": (baseline_gate(stable, sizes, fingerprints=prints).outcome, "Pass"),
+        "baseline, unstable": (baseline_gate({"cell": [7000, 7000, 7800]}, sizes).outcome, "Fail"),
+        "baseline, too few": (baseline_gate({"cell": [50, 50, 50]}, {"cell": 100}).outcome, "NotEvaluable"),
+        "baseline, same seeds": (
+            baseline_gate(stable, sizes, fingerprints={"cell": ["a", "a", "c"]}).outcome, "Degenerate",
+        ),
+    }  # fmt: skip
+    for gate, (found, expected) in told.items():
+        if found != expected:
+            yield f"the gate '{gate}' says {found} where it must say {expected}"
+
+
+CASES: tuple[Callable[[], Iterator[str]], ...] = (_tests, _verdicts, _gates)
