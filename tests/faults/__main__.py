@@ -1,0 +1,108 @@
+"""`make faults`: put in every fault by itself, ask the shipped defences, and write docs/faults.md."""
+
+import argparse
+import os
+import re
+import shutil
+import sys
+import traceback
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+
+import pytest
+
+from tests.faults import defences
+from tests.faults.catalogue import FAULTS
+from tests.faults.fault import Caught, Fault, Finished
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
+HEAD = """\
+# Faults that were put in, and what caught them
+
+`make faults` puts each of these faults, by itself, into the shipped code or into a finished run, asks the shipped
+defences in the order in which a user meets them, and writes down the first that spoke, in its own words. Without a fault
+the same defences say nothing. A traceback does not count as a defence. This page is written by that command.
+
+| | Fault | Put into | Caught by | In its words |
+|---|---|---|---|---|
+"""
+
+
+def caught(fault: Fault | None, battery: str, model: str, sound: Finished) -> Caught | None:
+    """The first defence that speaks; without a fault, none must."""
+    with pytest.MonkeyPatch.context() as patch, defences.copied(sound) as run:
+        defences.forget()
+        if fault is not None:
+            fault.put(run if battery == "record" else patch)  # pyright: ignore
+        asked = {
+            "model": lambda: defences.ask_model(model),
+            "run": defences.ask_run,
+            "record": lambda: defences.ask_record(run),
+        }
+        try:
+            return next(asked[battery](), None)
+        finally:
+            defences.forget()
+
+
+def tried(fault: Fault | None, battery: str, model: str, sound: Finished) -> Caught | None:
+    """The same; a crash is told and counts as nothing caught (and, without a fault, as a false alarm)."""
+    try:
+        return caught(fault, battery, model, sound)
+    except Exception:  # a fault may break anything; what is no LesionError is no defence
+        print(traceback.format_exc(limit=-4), file=sys.stderr)
+        return None if fault is not None else Caught("crash", traceback.format_exc(limit=-1))
+
+
+def false_alarms(faults: Sequence[Fault], sound: Finished) -> int:
+    """How many defences speak although there is no fault."""
+    asked = sorted({(fault.battery, fault.model if fault.battery == "model" else "") for fault in faults})
+    alarms = 0
+    for battery, model in asked:
+        found = tried(None, battery, model, sound)
+        if found is not None:
+            alarms += 1
+            print(f"FALSE ALARM without a fault ({battery} {model}): {found.defence}: {found.words}")
+    return alarms
+
+
+def in_words(text: str, sound: Finished) -> str:
+    """A defence's words for a table: one line, without places and names that differ from run to run."""
+    text = text.replace(str(sound.folder.name), "RUN").replace("|", "\\|")
+    text = re.sub(r"/\S*/", "", " ".join(text.split()))
+    text = re.sub(r"[0-9a-f]{12,}", "HASH", text)
+    return text if len(text) <= 150 else text[:149] + "…"
+
+
+def main() -> int:
+    """Exit code 0 when every fault is caught and nothing else is."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="the cheap subset; writes no page")
+    parser.add_argument("--only", default="", help="faults whose name contains this; writes no page")
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    faults = [f for f in FAULTS if (f.cheap or not options.quick) and options.only in f.name]
+    defences.prepare()
+    sound = defences.finished()
+    lines, count = list[str](), 0
+    alarms = false_alarms(faults, sound)
+    for number, fault in enumerate(faults, 1):
+        found = tried(fault, fault.battery, fault.model, sound)
+        count += found is not None
+        words = ("**nothing**", "") if found is None else (found.defence, in_words(found.words, sound))
+        print(f"{number:3d} {'caught' if found else 'MISSED'}  {fault.name}: {words[0]}: {words[1]}", flush=True)
+        lines.append(f"| {number} | {fault.name} | `{fault.where}` | {words[0]} | {words[1]} |")
+    shutil.rmtree(sound.home)
+    if not options.quick and not options.only:
+        PAGE.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{alarms} false alarms without a fault")
+    print(f"{count} of {len(faults)} faults caught")
+    return int(count < len(faults) or alarms > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,5 @@
+"""All faults."""
+
+from tests.faults.model_faults import MODEL_FAULTS
+
+FAULTS = [*MODEL_FAULTS]

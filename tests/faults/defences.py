@@ -1,0 +1,166 @@
+"""The shipped defences in the order in which a user meets them; each says what it found, or nothing.
+
+A refusal counts only as a `LesionError`: a traceback of any other kind is a crash, and no defence.
+"""
+
+import contextlib
+import io
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from lesion.engine.batch import batches
+from lesion.engine.check import examine
+from lesion.engine.choose import choose
+from lesion.engine.reference import run as run_reference
+from lesion.errors import InterventionError, LesionError
+from lesion.identity import generator
+from lesion.interventions.intervention import Scale
+from lesion.interventions.site import head
+from lesion.models.model import open_model
+from lesion.runs import work
+from lesion.runs.closing import Order
+from lesion.runs.ledger import check_seal, enter
+from lesion.runs.manifest import Manifest, read_manifest
+from lesion.runs.recount import recount
+from lesion.runs.registry import read_chain
+from lesion.runs.replay import replay, reproduced
+from lesion.runs.run import start
+from lesion.runs.store import RunFolder
+from lesion.runs.verify import verify
+from lesion.study.load import parse_document
+from lesion.study.study import Study
+from lesion.tasks.tokenization import Compiled
+from tests.faults.fault import Caught, Finished
+
+STUDY = """\
+name: faults
+question: Does a fault go unseen?
+models: [tiny:llama]
+tasks:
+  tier1: {task: arithmetic, low: 0, high: 99, shots: 1}
+block: 32
+baseline: {items: 64, spread: 0.9}
+sweep: {target: {kind: sites, sites: [L0H1]}, items: 64, alphas: [0.0], best: 1, controls: 1}
+verdict: {margin: 0.3, effect: 0.5, spread: 0.9}
+"""
+
+
+def order(text: str = STUDY) -> Order:
+    """The small study that every fault of a run is put into."""
+    return Order(study=parse_document(text, "faults.yaml", Study), text=text, status="exploratory")
+
+
+def quiet(*_: object) -> None:
+    """Progress that nobody watches, and a run without its pictures."""
+
+
+def forget() -> None:
+    """What a worker keeps between cells: opened models and engines."""
+    for kept in (work.opened, work.chosen, work.plain):
+        kept.cache_clear()
+
+
+def ask_model(name: str) -> Iterator[Caught]:
+    """Receipts, identities and the engines' agreement on a model; then a whole run."""
+    model = open_model(name)
+    rng = generator("faults")
+    rows = [tuple(map(int, rng.integers(2, model.sizes.vocab_size, 9))) for _ in range(3)]
+    (batch,) = batches([Compiled(ids, {}, ids[7:], ids[7:], 7, None) for ids in rows], 3)
+    try:
+        run_reference(model, batch, Scale(sites=(head(0, 1),), alpha=0.0))
+    except InterventionError as refused:
+        yield Caught("receipt", str(refused))
+    try:
+        failed = [identity for identity in examine(model) if not identity.holds]
+    except InterventionError as refused:
+        yield Caught("identity", str(refused))
+    else:
+        for identity in failed[:1]:
+            yield Caught("identity", f"'{identity.name}' fails: {identity.note or f'error {identity.error:.2g}'}")
+    choice = choose(model).choice
+    if choice.engine != "fast":
+        yield Caught("agreement of the engines", choice.note)
+    yield from ask_run()
+
+
+def ask_run() -> Iterator[Caught]:
+    """A whole run, and what is asked of its folder afterwards."""
+    with tempfile.TemporaryDirectory() as home:
+        forget()
+        try:
+            ran = start(order(), Path(home), 1, quiet, quiet)
+        except LesionError as refused:
+            yield Caught(type(refused).__name__, str(refused))
+            return
+        finally:
+            forget()
+        yield from _said_by(ran.folder, ran.manifest)
+        yield from ask_record(Finished(Path(home), ran.folder, ran.manifest))
+
+
+def _said_by(folder: Path, manifest: Manifest) -> Iterator[Caught]:
+    """What the run itself says of a fault."""
+    if manifest.outcome == "stopped":
+        stage = manifest.gates[-1].stage if manifest.gates else "budget"
+        yield Caught(f"gate of the {stage} stage", manifest.ending.reason)
+    for unit in RunFolder(folder).units():
+        error = unit.engine.get("sample_error", 0.0)
+        if unit.engine.get("engine") == "reference":
+            yield Caught("sample of a cell against the reference", f"differs by {error:.2g} nats; the cell went plain")
+    for cell in manifest.results["cells"].values():  # pyright: ignore
+        if cell["verdict"] == "Invalid":
+            yield Caught("cell's rows (Invalid)", cell["reason"])
+
+
+def ask_record(run: Finished) -> Iterator[Caught]:
+    """Verify, ledger, registrations, the statistics once more, and a replay of a finished run."""
+    try:
+        for what, fault in verify(run.folder):
+            yield Caught("verify", f"{what} {fault}")
+        manifest = read_manifest(run.folder)
+        yield from _refused("ledger", lambda: check_seal(run.home, manifest))
+        yield from _refused("chain of registrations", lambda: read_chain(run.home))
+        document = recount(run.folder).document
+        if not document["agrees"]:
+            yield Caught("recount", f"differs in {', '.join(document['differing'])}")
+        with tempfile.TemporaryDirectory() as home:
+            forget()
+            again = replay(run.folder, Path(home), 1, quiet, quiet)
+            if not reproduced(again.manifest):
+                yield Caught("replay", f"the rows are {again.manifest.match}")
+    except LesionError as refused:
+        yield Caught(type(refused).__name__, str(refused))
+
+
+def _refused(defence: str, ask) -> Iterator[Caught]:
+    try:
+        ask()
+    except LesionError as refused:
+        yield Caught(defence, str(refused))
+
+
+def prepare() -> None:
+    """What a process that runs a study fixes, once."""
+    torch.set_num_threads(1)
+    work.prepare()
+
+
+def finished() -> Finished:
+    """A sound run with its ledger entry, to be copied for every fault of a record; the caller removes its home."""
+    home = Path(tempfile.mkdtemp())
+    ran = start(order(), home, 1, quiet, quiet)
+    enter(home, ran.manifest)
+    return Finished(home, ran.folder, ran.manifest)
+
+
+@contextlib.contextmanager
+def copied(run: Finished) -> Iterator[Finished]:
+    """A copy that a fault may spoil."""
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
+        home = Path(folder) / "home"
+        shutil.copytree(run.home, home)
+        yield Finished(home, home / "runs" / run.folder.name, run.manifest)
