@@ -10,13 +10,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
-.PHONY: help setup study test slow check smoke format docs bench
+.PHONY: help setup study test slow check smoke format docs bench faults
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make study    run the default study, offline, and print its verdicts and the path of the report'
 	@echo 'make test     format check, lint, type check and the tests'
 	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
+	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
 	@echo 'make check    the same without the tests'
 	@echo 'make smoke    data loaders and command-line parsing only, in seconds'
 	@echo 'make format   let ruff rewrite the files'
@@ -50,6 +51,9 @@ test: check
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
+
+faults: $(STAMP)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults
 
 smoke: $(STAMP)
 	$(BIN)/python -m pytest -q -m smoke

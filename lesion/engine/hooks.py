@@ -61,11 +61,12 @@ def applied(
 
     Raises:
         InterventionError: for a site that the model does not have; after a body that ended well, also when the
-            intervention did not act as it must.
+            intervention did not act as it must, or a hook stayed on the model.
     """
     recorder = Recorder(intervention, 0, whole=whole)
     made = attachments(model, recorder, mask, source, keys)
     recorder.modules = sum(attachment.counts for attachment in made)
+    before = hook_count(model.module)
     handles = [model.module.register_forward_pre_hook(_counting(recorder))]
     try:
         handles += [_attached(attachment) for attachment in made]
@@ -74,6 +75,8 @@ def applied(
         for handle in handles:
             handle.remove()
     recorder.receipt()
+    if (stayed := hook_count(model.module) - before) > 0:
+        raise InterventionError(f"{intervention}: {stayed} of its hooks stayed on the model and would edit later runs")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic_core import from_json, to_json
 
 from lesion.errors import InputError
@@ -38,6 +39,10 @@ def _study(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "plan", "is of another study"
     if manifest.plan_hashes and manifest.plan_hashes[-1] != manifest.plan.hash():
         yield "plan", "does not give the last of the recorded plan_hashes"
+    if manifest.status == "confirmatory" and (
+        manifest.registration is None or manifest.registration.hash() != manifest.key
+    ):
+        yield "status", "is confirmatory, and the items were not drawn by the hash of a registration"
     try:
         written = parse_document(manifest.study_text, "study.yaml", Study)
     except InputError:
@@ -76,6 +81,8 @@ def _units(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
         told: Mapping[str, Any] = (proof.answer if proof is not None else None) or {}
         if (facts.weights_hash, facts.tokenizer_hash) != (told.get("weights_hash"), told.get("tokenizer_hash")):
             yield facts.name, "has another weights or tokenizer hash than its proof"
+        if from_json(to_json(facts.answer)) != from_json(to_json(told)):
+            yield facts.name, "is told otherwise than its proof, in the instrument stage, told it"
 
 
 def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -83,6 +90,17 @@ def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     path = folder / "verdicts.json"
     if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != from_json(to_json(manifest.results)):
         yield "verdicts.json", "does not tell the manifest's results"
+    path = folder / "receipts.parquet"
+    if path.is_file():
+        table = pl.read_parquet(path)
+        written = [(row["arm"], row["firings"], row["elements"], row["l2_change"]) for row in table.to_dicts()]
+        given = [
+            (each.arm, each.receipt.firings, each.receipt.elements, each.receipt.l2_change)
+            for unit in RunFolder(folder).units()
+            for each in unit.receipts
+        ]
+        if written != given:
+            yield "receipts.parquet", "does not hold the receipts of the units"
     path = folder / "study.yaml"
     if path.is_file() and path.read_text(encoding="utf-8") != manifest.study_text:
         yield "study.yaml", "is not the manifest's study_text"

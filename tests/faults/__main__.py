@@ -24,8 +24,8 @@ HEAD = """\
 # Faults that were put in, and what caught them
 
 `make faults` puts each of these faults, by itself, into the shipped code or into a finished run, asks the shipped
-defences in the order in which a user meets them, and writes down the first that spoke, in its own words. Without a fault
-the same defences say nothing. A traceback does not count as a defence. This page is written by that command.
+defences in the order in which a user meets them, and writes down the first that spoke, in its own words. Without a
+fault the same defences say nothing. A traceback does not count as a defence. This page is written by that command.
 
 | | Fault | Put into | Caught by | In its words |
 |---|---|---|---|---|
@@ -53,7 +53,7 @@ def tried(fault: Fault | None, battery: str, model: str, sound: Finished) -> Cau
     """The same; a crash is told and counts as nothing caught (and, without a fault, as a false alarm)."""
     try:
         return caught(fault, battery, model, sound)
-    except Exception:  # a fault may break anything; what is no LesionError is no defence
+    except Exception:  # noqa: BLE001  (a fault may break anything; what is no LesionError is no defence)
         print(traceback.format_exc(limit=-4), file=sys.stderr)
         return None if fault is not None else Caught("crash", traceback.format_exc(limit=-1))
 

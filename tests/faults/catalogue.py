@@ -1,5 +1,8 @@
-"""All faults."""
+"""All faults, in the order of the table."""
 
+from tests.faults.line_faults import LINE_FAULTS
 from tests.faults.model_faults import MODEL_FAULTS
+from tests.faults.record_faults import RECORD_FAULTS
+from tests.faults.rule_faults import RULE_FAULTS
 
-FAULTS = [*MODEL_FAULTS]
+FAULTS = [*MODEL_FAULTS, *LINE_FAULTS, *RULE_FAULTS, *RECORD_FAULTS]

@@ -33,6 +33,7 @@ from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
 from lesion.study.load import parse_document
 from lesion.study.study import Study
+from lesion.study.trial import trial
 from lesion.tasks.tokenization import Compiled
 from tests.faults.fault import Caught, Finished
 
@@ -59,8 +60,8 @@ def quiet(*_: object) -> None:
 
 
 def forget() -> None:
-    """What a worker keeps between cells: opened models and engines."""
-    for kept in (work.opened, work.chosen, work.plain):
+    """What a process keeps: opened models and engines, and that gates and tests were tried."""
+    for kept in (work.opened, work.chosen, work.plain, trial):
         kept.cache_clear()
 
 
@@ -73,7 +74,7 @@ def ask_model(name: str) -> Iterator[Caught]:
     try:
         run_reference(model, batch, Scale(sites=(head(0, 1),), alpha=0.0))
     except InterventionError as refused:
-        yield Caught("receipt", str(refused))
+        yield Caught("receipt and hook count", str(refused))
     try:
         failed = [identity for identity in examine(model) if not identity.holds]
     except InterventionError as refused:

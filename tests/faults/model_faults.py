@@ -5,13 +5,9 @@ import dataclasses
 import pytest
 import torch
 
-import lesion.engine.attach as attach
 import lesion.engine.batch as batch_module
-import lesion.engine.check as check
-import lesion.engine.fast as fast
-import lesion.engine.hooks as hooks
-import lesion.engine.reference as reference
 import lesion.interventions.edit as edit_module
+from lesion.engine import attach, check, fast, hooks, reference
 from lesion.engine.batch import Batch
 from lesion.interventions.intervention import Scale
 from lesion.models import model as model_module
@@ -22,7 +18,7 @@ REWRITE, PLACE, EDIT = edit_module.rewrite, Model.place, edit_module.edit
 
 
 def _place(patch: pytest.MonkeyPatch, change) -> None:
-    patch.setattr(Model, "place", lambda self, site: change(self, site))
+    patch.setattr(Model, "place", change)
 
 
 def wrong_layer(patch):
@@ -181,9 +177,7 @@ def answer_one_early(patch):
 
 
 def answer_one_late(patch):
-    patch.setattr(
-        reference, "_forward", lambda model, batch: FORWARD(model, batch).roll(-1, 1)
-    )
+    patch.setattr(reference, "_forward", lambda model, batch: FORWARD(model, batch).roll(-1, 1))
     patch.setattr(fast.Fast, "clean", lambda self, batch: CLEAN(self, batch).roll(-1, 1))
 
 
@@ -343,11 +337,9 @@ BIAS = check.weight_and_bias
 
 
 def scale_of_placebo(patch):
-    def always(self, *args, **kwargs):
-        return Scale(sites=self.sites, alpha=0.999)
-
     def near(activation, intervention, source=None):
-        return activation * (intervention.alpha + 1e-6)
+        edited = EDIT(activation, intervention, source)
+        return edited * (1 + 1e-6) if isinstance(intervention, Scale) else edited
 
     patch.setattr(edit_module, "edit", near)
 
@@ -376,7 +368,8 @@ MODEL_FAULTS = [
     Fault("the answer's logits are those of the next token", "engine.reference._forward", "model", answer_one_late),
     Fault("z is read from the query projection", "families.attention_out", "model", other_projection),
     Fault("the up projection is taken for the down projection", "families.mlp_out", "model", wrong_down),
-    Fault("the norm after attention is forgotten", "families.post_attention_norm", "model", no_post_norm, "tiny:gemma2"),
+    Fault("the norm after attention is forgotten", "families.post_attention_norm", "model", no_post_norm,
+          "tiny:gemma2"),
     Fault("the logits' soft cap is forgotten", "families.softcap", "model", no_soft_cap, "tiny:gemma2"),
     Fault("a sequential block is called parallel", "Model.residual", "model", parallel_rule),
     Fault("queries, keys and values are cut apart in another order", "families.fused", "model", stacked_for_by_group,

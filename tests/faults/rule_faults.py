@@ -1,0 +1,142 @@
+"""Faults in gates, tests and the verdict's rule; put into stats and study."""
+
+import numpy as np
+
+from lesion.stats import baseline, comparison, decide, evidence
+from lesion.stats.rows import PairedRows
+from lesion.stats.rule import Rule
+from lesion.study import checks, gates, trial
+from lesion.study import evidence as rows_evidence
+from tests.faults.fault import Fault
+
+MCNEMAR, DIFFERENCE = comparison.mcnemar_exact, PairedRows.difference
+
+
+def no_holm(patch):
+    plain = lambda p, family_size=None: np.asarray(p, dtype=np.float64)  # noqa: E731
+    for module in (decide, evidence):
+        patch.setattr(module, "holm", plain)
+
+
+def holm_of_those_left(patch):
+    plain = decide.holm
+    patch.setattr(decide, "holm", lambda p, family_size=None: plain(p))
+
+
+def sign_turned(patch):
+    patch.setattr(PairedRows, "difference", property(lambda self: -DIFFERENCE.fget(self)))
+
+
+def one_sided(patch):
+    for module in (comparison, trial):
+        patch.setattr(module, "mcnemar_exact", lambda b, c: MCNEMAR(b, c) / 2)
+
+
+def always_equivalent(patch):
+    patch.setattr(comparison, "tango_equivalence", lambda b, c, n, margin: np.zeros(np.shape(b)))
+
+
+def absence_is_null(patch):
+    """What is not significant is called equivalent."""
+    patch.setattr(comparison, "tango_equivalence", lambda b, c, n, margin: np.where(MCNEMAR(b, c) > 0.05, 0.0, 1.0))
+
+
+def alpha_spent_twice(patch):
+    patch.setattr(Rule, "alpha_look", property(lambda self: self.alpha))
+
+
+def seeds_never_fail(patch):
+    patch.setattr(evidence, "seed_gate", lambda *_: np.array(0))
+
+
+def variance_for_range(patch):
+    plain = baseline.seed_gate
+    patch.setattr(baseline, "seed_gate", lambda difference, n, *rest: plain(difference // 100, n, *rest))
+
+
+def passed_or(patch):
+    """The earlier attempt's `passed = passed or …`."""
+
+    def best(found):
+        return "Pass" if any(check.outcome == "Pass" for check in found) else "Fail"
+
+    for module in (checks, gates, trial):
+        patch.setattr(module, "worst", best, raising=False)
+
+
+def _passes(patch, stage):
+    patch.setitem(gates.GATES, stage, lambda plan, facts: ("Pass", "all is well", {}))
+
+
+def instrument_passes(patch):
+    _passes(patch, "instrument")
+
+
+def baseline_passes(patch):
+    plain = gates.baseline_gate
+
+    def sound(*arguments, **named):
+        gate = plain(*arguments, **named)
+        return gate.__class__("Pass", gate.needed_n, gate.cells)
+
+    patch.setattr(gates, "baseline_gate", sound)
+
+
+def same_seeds_pass(patch):
+    plain = gates.baseline_gate
+
+    def blind(correct, n, *, spread, fingerprints):
+        return plain(correct, n, spread=spread)
+
+    patch.setattr(gates, "baseline_gate", blind)
+
+
+def placebo_not_read(patch):
+    plain = checks.instrument
+
+    def blind(model, answer, kinds):
+        return plain(model, {**answer, "placebo_bit_equal": True}, kinds)
+
+    for module in (gates, trial):
+        patch.setattr(module, "instrument", blind, raising=False)
+
+
+def nothing_spoils(patch):
+    patch.setattr(gates, "spoiled", lambda *_: {})
+
+
+def one_set_detects(patch):
+    plain = checks.detector
+    for module in (gates, trial):
+        patch.setattr(module, "detector", lambda m, s, again, t: plain(m, s, s, t), raising=False)
+
+
+def unpaired(patch):
+    """Baseline and edited answers are sorted before they are paired."""
+    plain = rows_evidence.PairedRows
+
+    def sorted_rows(baseline, edited, **columns):
+        return plain(baseline=np.sort(baseline), edited=np.sort(edited), **columns)
+
+    patch.setattr(rows_evidence, "PairedRows", sorted_rows)
+
+
+RULE_FAULTS = [
+    Fault("Holm's correction is left out", "stats.decide.holm", "run", no_holm, cheap=True),
+    Fault("Holm's family is only what is left", "stats.decide.holm", "run", holm_of_those_left),
+    Fault("the sign of the difference is turned", "PairedRows.difference", "run", sign_turned, cheap=True),
+    Fault("a one-sided p for a two-sided question", "stats.comparison.mcnemar_exact", "run", one_sided),
+    Fault("everything is equivalent", "stats.comparison.tango_equivalence", "run", always_equivalent),
+    Fault("what is not significant is called Null", "stats.comparison.tango_equivalence", "run", absence_is_null),
+    Fault("alpha is spent whole at each look", "Rule.alpha_look", "run", alpha_spent_twice),
+    Fault("the seed gate cannot fail", "stats.evidence.seed_gate", "run", seeds_never_fail),
+    Fault("the baseline's spread is a hundredth of the range", "stats.baseline.seed_gate", "run", variance_for_range),
+    Fault("a stage passes when any check passes", "study.checks.worst", "run", passed_or),
+    Fault("the instrument's gate cannot fail", "study.gates.GATES", "run", instrument_passes, cheap=True),
+    Fault("the baseline's gate cannot fail", "study.gates.baseline_gate", "run", baseline_passes),
+    Fault("seeds that change nothing pass the baseline", "study.gates.baseline_gate", "run", same_seeds_pass),
+    Fault("the placebo is not read", "study.checks.instrument", "run", placebo_not_read),
+    Fault("no row spoils a cell", "study.gates.spoiled", "run", nothing_spoils),
+    Fault("one set of sequences suffices for a detector", "study.checks.detector", "run", one_set_detects),
+    Fault("the arms are sorted before they are paired", "study.evidence.PairedRows", "run", unpaired),
+]
