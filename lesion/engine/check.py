@@ -32,7 +32,8 @@ TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "bfloat16": 5e-2}
 SHORTEST = 4
 """Tokens that the identities about single positions need; every model is also proved on three more than its heads."""
 SOFTMAX = 1e-5
-"""Families take the softmax of a pattern in float32 whatever their numbers are; what follows a pattern is no closer."""
+"""Families take the softmax of a pattern in float32 whatever their numbers are; what follows a pattern is no closer, and a batch's
+logits are handed on in float32."""
 
 
 class Identity(Document):
@@ -100,10 +101,11 @@ def examine(model: Model) -> tuple[Identity, ...]:
 def _identities(model: Model, tokens: int) -> Iterator[Identity]:
     evidence = gather(model, tokens)
     for name, (about, exact, check) in CHECKS.items():
-        too_short = name in {**PLACE_CHECKS, **SITE_CHECKS} and tokens < SHORTEST
+        by_position = name in PLACE_CHECKS or name in SITE_CHECKS
+        too_short = by_position and tokens < SHORTEST
         if too_short or (about != "model" and model.has(about)):
             continue
-        least = SOFTMAX if name in SITE_CHECKS else 0.0
+        least = SOFTMAX if by_position else 0.0
         tolerance = 0.0 if exact else max(least, TOLERANCES[model.dtype])
         error, note = None, ""
         try:

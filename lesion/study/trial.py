@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from lesion.errors import LesionError
+from lesion.identity import generator
 from lesion.stats.baseline import baseline_gate
 from lesion.stats.decide import judge
 from lesion.stats.intervals import tango
@@ -130,6 +131,15 @@ def _gates() -> Iterator[str]:
             yield f"the gate '{gate}' says {found} where it must say {expected}"
 
 
+def _seeds() -> Iterator[str]:
+    """A seed varies what is drawn, and the same seed draws the same."""
+    one, again, other = (generator("trial", seed).integers(0, 2**63, 4).tolist() for seed in (1, 1, 2))
+    if one != again:
+        yield "a generator of the same seed draws other numbers"
+    if one == other:
+        yield "generators of two seeds draw the same numbers"
+
+
 def _stages() -> Iterator[str]:
     """Each stage's gate, as the line calls it, on facts that must not pass."""
     plan = new_plan(
@@ -185,4 +195,4 @@ models: [{MODEL}]
 tasks: {{tier: {{task: arithmetic}}}}
 sweep: {{target: {{kind: detected, detector: induction, threshold: 0.5}}}}
 """
-CASES: tuple[Callable[[], Iterator[str]], ...] = (_tests, _verdicts, _gates, _stages)
+CASES: tuple[Callable[[], Iterator[str]], ...] = (_tests, _verdicts, _gates, _seeds, _stages)
