@@ -32,8 +32,8 @@ TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "bfloat16": 5e-2}
 SHORTEST = 4
 """Tokens that the identities about single positions need; every model is also proved on three more than its heads."""
 SOFTMAX = 1e-5
-"""Families take the softmax of a pattern in float32 whatever their numbers are; what follows a pattern is no closer, and a batch's
-logits are handed on in float32."""
+"""Families take the softmax of a pattern in float32 whatever their numbers are; what follows a pattern is no closer,
+and a batch's logits are handed on in float32."""
 
 
 class Identity(Document):

@@ -33,7 +33,7 @@ def verify(path: Path) -> list[Finding]:
         manifest = read_manifest(path)
     except Tampered:
         return [Finding("manifest.json", "was changed after it was sealed")]
-    return [*_files(folder, manifest), *_rows(folder, manifest), *_parts(folder, manifest), *weights(manifest)]
+    return [*_files(folder, manifest), *_rows(folder, manifest), *weights(manifest), *_parts(folder, manifest)]
 
 
 def _files(folder: Path, manifest: Manifest) -> list[Finding]:

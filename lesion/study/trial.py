@@ -23,6 +23,7 @@ from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Discovered, Rule, Verdict
 from lesion.study import gates
 from lesion.study.checks import contract, detector, instrument, quiet, worst
+from lesion.study.evidence import paired_rows
 from lesion.study.gates import Facts
 from lesion.study.load import parse_document
 from lesion.study.plan import Chosen, Plan, Shape, StageName, new_plan
@@ -31,6 +32,7 @@ from lesion.study.study import Study
 
 MCNEMAR = {(0, 0): 1.0, (5, 0): 0.0625, (6, 0): 0.03125, (9, 2): 0.0654297, (2, 9): 0.0654297, (15, 5): 0.0413895}
 """Gained and lost -> exact two-sided p, from statsmodels."""
+WRONGLY = "the gates and tests of this installation judge wrongly, so nothing is run: "
 N = 1300
 """Items per seed of the rows that are judged: enough for the seed gate at a discovered psi of .1."""
 
@@ -44,7 +46,7 @@ def trial() -> None:
     """
     if wrong := [said for case in CASES for said in case()]:
         raise LesionError(
-            f"the gates and tests of this installation judge wrongly, so nothing is run: {'; '.join(wrong)}. "
+            f"{WRONGLY}{'; '.join(wrong)}. "
             "Install the package again, or undo what was changed in lesion/stats and lesion/study"
         )
 
@@ -118,6 +120,7 @@ def _gates() -> Iterator[str]:
     told |= {
         "contract": (contract("known", 32, 64, 0.01).outcome, "Fail"),
         "detector": (detector("known", [[0.1, 0.2]], [[0.1, 0.2]], 0.5).outcome, "Fail"),
+        "detector, one set": (detector("known", [[0.6, 0.2]], [[0.1, 0.2]], 0.5).outcome, "Ambiguous"),
         "control quietness": (quiet("known", 0, 200, 1000, 0.03).outcome, "Fail"),
         "baseline": (baseline_gate(stable, sizes, fingerprints=prints).outcome, "Pass"),
         "baseline, unstable": (baseline_gate({"cell": [7000, 7000, 7800]}, sizes).outcome, "Fail"),
@@ -158,9 +161,13 @@ def _stages() -> Iterator[str]:
         "detect": (plan.model_copy(update={"stage": "detect"}), Facts(nothing, asked, scored)),
     }
     for stage, (at, facts) in given.items():
-        if (found := gates.judge(at, facts).outcome) == "Pass":
+        if (found := gates.judge(at, facts).outcome) != "Fail":
             yield f"the {stage} stage says {found} of facts that must fail it"
-    looked = gates.judge(plan.model_copy(update=looking), Facts(nothing, asked, {}))
+    looks = plan.model_copy(update=looking)
+    pairs = paired_rows(looks, _opposites(), asked, chosen, "target")
+    if not bool((pairs.baseline != pairs.edited).all()):
+        yield "baseline and edited answers are not paired item by item"
+    looked = gates.judge(looks, Facts(nothing, asked, {}))
     told: Any = looked.evidence.get("verdicts", {})
     if told.get(chosen.id, {}).get("verdict") != "Invalid":
         yield "a cell without rows is not Invalid"
@@ -185,6 +192,12 @@ def _same_seeds() -> pl.DataFrame:
     told = {"stage": pl.lit("baseline"), "arm": pl.lit("baseline"), "correct": pl.col("index") % 2 == 0}
     numbers = {name: pl.lit(0.0) for name in ("margin", "answer_logprob", "entropy", "logit_diff")}
     return asked.with_columns(**told, **numbers, ties=pl.lit(0, dtype=pl.Int64)).select(list(ITEMS))
+
+
+def _opposites() -> pl.DataFrame:
+    """A confirmation in which the edited model is right exactly where the baseline is wrong."""
+    base = _same_seeds().with_columns(stage=pl.lit("confirm"))
+    return pl.concat([base, base.with_columns(arm=pl.lit("target@0"), correct=~pl.col("correct"))])
 
 
 MODEL = "tiny:llama"

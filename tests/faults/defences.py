@@ -33,7 +33,7 @@ from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
 from lesion.study.load import parse_document
 from lesion.study.study import Study
-from lesion.study.trial import trial
+from lesion.study.trial import WRONGLY, trial
 from lesion.tasks.tokenization import Compiled
 from tests.faults.fault import Caught, Finished
 
@@ -95,7 +95,7 @@ def ask_run() -> Iterator[Caught]:
         try:
             ran = start(order(), Path(home), 1, quiet, quiet)
         except LesionError as refused:
-            yield Caught(type(refused).__name__, str(refused))
+            yield _refusal(refused)
             return
         finally:
             forget()
@@ -134,7 +134,15 @@ def ask_record(run: Finished) -> Iterator[Caught]:
             if not reproduced(again.manifest):
                 yield Caught("replay", f"the rows are {again.manifest.match}")
     except LesionError as refused:
-        yield Caught(type(refused).__name__, str(refused))
+        yield _refusal(refused)
+
+
+def _refusal(refused: LesionError) -> Caught:
+    """What ended the run or the question; the trial before a run has a name of its own."""
+    words = str(refused)
+    if words.startswith(WRONGLY):
+        return Caught("trial of gates and tests", words.removeprefix(WRONGLY).partition(". Install")[0])
+    return Caught(f"refusal ({type(refused).__name__})", words)
 
 
 def _refused(defence: str, ask) -> Iterator[Caught]:

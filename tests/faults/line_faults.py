@@ -138,9 +138,8 @@ def rows_doubled(patch):
 
 def pairs_shifted(patch):
     def shift(result):
-        shifted = (
-            pl.when(pl.col("arm") == "baseline").then(pl.col("item_id").shift(-2, fill_value="x")).otherwise("item_id")
-        )
+        later = pl.col("item_id").shift(-1, fill_value="x").over("arm")
+        shifted = pl.when(pl.col("arm") == "baseline").then(later).otherwise("item_id")
         return result._replace(items=result.items.with_columns(shifted.alias("item_id")))
 
     _results(patch, shift)

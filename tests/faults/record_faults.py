@@ -205,14 +205,7 @@ def _folder_model(run, spoil) -> None:
             update={"name": str(folder), "weights_hash": opened.weights_hash, "tokenizer_hash": opened.tokenizer_hash}
         )
     )
-    for path in (run.folder / "units").glob("*.json"):
-        unit = json.loads(path.read_text(encoding="utf-8"))
-        if unit["cell"]["stage"] == "instrument":
-            unit["answer"] |= {"weights_hash": opened.weights_hash, "tokenizer_hash": opened.tokenizer_hash}
-            unit["cell"]["model"] = str(folder)
-            write_text(path, json.dumps(unit))
-            answer = unit["answer"]
-    forge(run, models=(facts.model_copy(update={"answer": answer}),))
+    forge(run, models=(facts,))
     spoil(folder)
 
 
