@@ -1,5 +1,6 @@
 """The prompt contract on a per-character tokenizer, on GPT-2's own, and broken in each way."""
 
+from dataclasses import replace
 from hashlib import sha256
 
 import pytest
@@ -8,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig, TaskConfig
 from lesion.tasks.task import Draw, Item, Segment
-from lesion.tasks.tokenization import Compiled, Refused, compile_item, dataset_hash
+from lesion.tasks.tokenization import Compiled, Refused, compile_item, contradiction, dataset_hash
 
 PATTERNS = ("repeat", "copy", "reverse", "abab", "aab")
 LANE = Draw("confirm", "k", 0, 3)
@@ -162,3 +163,26 @@ def test_a_vocabulary_without_an_unknown_token_refuses_what_it_cannot_read():
     refused = compile_item(item, bare, None)
     assert isinstance(refused, Refused)
     assert refused.reason == "unknown_token"
+
+
+@pytest.mark.parametrize("bos", [1, None])
+def test_compiled_items_are_read_back_without_contradiction(bos: int | None, characters: Tokenizer, gpt2: Tokenizer):
+    for tokenizer in (characters, gpt2):
+        for question in make_task(ArithmeticConfig()).items(LANE, 0, 40):
+            made = compile_item(question, tokenizer, bos)
+            assert isinstance(made, Refused) or contradiction(question, made, tokenizer, bos) == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda made: {"ids": (1, *made.ids), "prompt_length": made.prompt_length + 1}, "2 BOS"),
+        (lambda made: {"ids": made.ids[:-1]}, "the answer spells"),
+        (lambda made: {"wrong_ids": made.answer_ids}, "the wrong answer's tokens"),
+        (lambda made: {"roles": {**made.roles, "operand_1": ((2, 3),)}}, "operand_1"),
+    ],
+)
+def test_tokens_that_are_not_the_item_contradict_it(change, said: str, characters: Tokenizer):
+    question = next(iter(make_task(ArithmeticConfig()).items(LANE, 0, 1)))
+    made = compiled(question, characters, 1)
+    assert said in contradiction(question, replace(made, **change(made)), characters, 1)
