@@ -69,7 +69,7 @@ def test_one_changed_digit_in_the_manifest_shows(copied_run) -> None:
 
 def test_a_manifest_sealed_anew_by_a_forger_is_caught_by_the_ledger(copied_run) -> None:
     enter(copied_run.home, copied_run.manifest)
-    forged = copied_run.manifest.model_copy(update={"results": {"cells": {}, "scenario": "Improvement"}}).sealed()
+    forged = copied_run.manifest.model_copy(update={"deviations": ("Nothing to tell.",)}).sealed()
     write_text(copied_run.folder / "manifest.json", forged.model_dump_json())
     assert verify(copied_run.folder) == []
     with pytest.raises(Tampered, match="another seal"):
