@@ -1,0 +1,132 @@
+"""What the terminal shows of finished runs: one run, two runs side by side, the list, and notes; 80 columns."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lesion.runs.manifest import Manifest
+
+WIDTH = 80
+
+
+def shown(manifest: Manifest, folder: Path, marks: Sequence[str] = ()) -> dict[str, Any]:
+    """A run as a document: what was asked, how it ended, on what it ran, what it cost."""
+    cells: Any = manifest.results["cells"]
+    code, cost = manifest.code, manifest.cost
+    return {
+        "run": manifest.run,
+        "folder": str(folder),
+        "command": manifest.command,
+        "status": manifest.status,
+        "marks": list(marks),
+        "outcome": manifest.outcome,
+        "reason": manifest.ending.reason,
+        "question": manifest.study.question,
+        "scenario": manifest.results["scenario"],
+        "verdicts": {name: cell["verdict"] for name, cell in cells.items()},
+        "gates": [f"{gate.stage} {gate.outcome}" for gate in manifest.gates],
+        "deviations": list(manifest.deviations),
+        "models": {m.name: m.weights_hash for m in manifest.models},
+        "items": sum(fact.items for fact in manifest.datasets),
+        "excluded": sum(fact.excluded for fact in manifest.datasets),
+        "commit": code.commit,
+        "dirty": code.dirty,
+        "version": code.version,
+        "python": manifest.environment.python,
+        "torch": manifest.environment.packages.get("torch", ""),
+        "processor": manifest.environment.processor,
+        "started": cost.started,
+        "wall_seconds": cost.wall_seconds,
+        "cpu_seconds": cost.cpu_seconds,
+        "files": len(manifest.files),
+        "rows_hash": manifest.rows_hash,
+        "seal": manifest.seal,
+        "replay_of": manifest.replay_of,
+        "match": manifest.match,
+    }
+
+
+def show_words(document: dict[str, Any]) -> str:
+    """The document of `shown` for people."""
+    dirty = ", tree dirty" if document["dirty"] else ""
+    lines = [
+        _line("run", document["run"]),
+        _line("status", ", ".join([document["status"], document["outcome"], *document["marks"]])),
+        _line("question", document["question"]),
+        _line("scenario", document["scenario"]),
+        *(_line("verdict", f"{name.replace('|', ' ')}: {said}") for name, said in document["verdicts"].items()),
+        _line("gates", "; ".join(document["gates"])),
+        *(_line("deviation", text) for text in document["deviations"]),
+        *(_line("model", f"{name} (weights {digest[:12]})") for name, digest in document["models"].items()),
+        _line("questions", f"{document['items']:,}, {document['excluded']:,} excluded"),
+        _line("code", f"{document['version']}, commit {(document['commit'] or 'none')[:12]}{dirty}"),
+        _line("machine", f"{document['processor']}, Python {document['python']}, torch {document['torch']}"),
+        _line("took", f"{document['wall_seconds']:.0f} s, {document['cpu_seconds']:.0f} s of processor"),
+        _line("started", document["started"]),
+        _line("rows", document["rows_hash"]),
+        _line("seal", document["seal"]),
+    ]
+    if document["outcome"] == "stopped":
+        lines.insert(2, _line("stopped", document["reason"]))
+    if document["match"]:
+        lines.append(_line("repeats", f"{document['replay_of'][:12]}: {document['match']}"))
+    return "\n".join(lines)
+
+
+def diff_words(document: dict[str, Any], most: int = 20) -> str:
+    """A comparison of two runs for people.
+
+    Args:
+        document: a `Comparison` as JSON.
+        most: changes shown of each part.
+    """
+    rows = document["rows"]
+    lines = [f"1  {document['first']}", f"2  {document['second']}", f"Grade: {document['grade']}"]
+    for part in ("parameters", "environment", "verdicts"):
+        changes = document[part]
+        lines.append(f"{part.capitalize()}: {'the same' if not changes else f'{len(changes)} differ'}")
+        for change in changes[:most]:
+            lines += [f"  {change['what']}", f"    1  {_short(change['first'])}", f"    2  {_short(change['second'])}"]
+        if len(changes) > most:
+            lines.append(f"  … and {len(changes) - most} more (--json has them all)")
+    return "\n".join([*lines, *_row_words(rows)])
+
+
+def _row_words(rows: dict[str, Any]) -> Iterable[str]:
+    if rows["same_hash"]:
+        yield "Rows: the same, bit for bit"
+    elif not rows["compared"]:
+        yield "Rows: other hashes; the rows themselves are not at hand in both folders"
+    else:
+        yield (
+            f"Rows: {rows['differing']:,} of {rows['shared']:,} shared rows differ, {rows['flips']:,} answers flip; "
+            f"{rows['only_first']:,} in run 1 only, {rows['only_second']:,} in run 2 only"
+        )
+        yield f"  largest difference {rows['largest']:.3g}, noise floor {rows['noise_floor']:.3g}"
+        yield from (f"  {example}" for example in rows["examples"])
+
+
+def _line(name: str, text: str) -> str:
+    """A name and what is said of it, wrapped at 80 columns; control characters stay visible."""
+    indent = 11
+    words, lines = plain(text).split(" "), [""]
+    for word in words:
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > WIDTH - indent:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+    return f"{name:<{indent}}" + f"\n{'':<{indent}}".join(lines)
+
+
+def _short(text: str) -> str:
+    text = plain(text)
+    return text if len(text) <= WIDTH - 7 else f"{text[: WIDTH - 8]}…"
+
+
+def plain(text: str) -> str:
+    r"""Text on one line, without characters that steer a terminal.
+
+    >>> plain("a\n\x1b[31mb")
+    'a ?[31mb'
+    """
+    return "".join(c if c.isprintable() else " " if c.isspace() else "?" for c in text)
