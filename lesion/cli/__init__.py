@@ -5,7 +5,7 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from lesion.cli import benching, budgets, diagnostics, inspection, memos, models, records, statistics, studies
+from lesion.cli import benching, budgets, diagnostics, inspection, ledgers, memos, models, records, statistics, studies
 from lesion.cli.app import app, fail
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
 
@@ -15,6 +15,7 @@ __all__ = [
     "budgets",
     "diagnostics",
     "inspection",
+    "ledgers",
     "main",
     "memos",
     "models",

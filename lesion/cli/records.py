@@ -1,4 +1,4 @@
-"""Commands about what was done: verify, runs, note and schema."""
+"""Commands about what was done: verify, note, notes and schema."""
 
 # ruff: noqa: PLC0415  (commands import what they need)
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lesion.cli.app import Home, Json, RunPath, app, out, say
+from lesion.cli.app import Home, Json, RunPath, app, say
 from lesion.errors import InputError, Tampered, nearest
 
 
@@ -29,26 +29,6 @@ def verify(
     document = {"run": str(run_folder), "intact": not findings, "findings": [f._asdict() for f in findings]}
     say(document, as_json, "\n".join(f"{f.what} {f.fault}" for f in findings) or f"{run_folder}: intact")
     return Tampered.exit_code if findings else 0
-
-
-@app.command()
-def runs(
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the ledger anew from the run folders.")] = False,
-    home: Home = Path(),
-    as_json: Json = False,
-) -> int:
-    """List all runs, and which of them were replayed."""
-    from lesion.report.terminal import print_runs
-    from lesion.runs.ledger import entries
-    from lesion.runs.ledger import rebuild as renew
-
-    bad = renew(home) if rebuild or not (home / "ledger.sqlite").exists() else []
-    listed = entries(home)
-    if as_json:
-        print(json.dumps({"runs": [entry._asdict() for entry in listed], "unreadable": bad}))
-    else:
-        print_runs(out(), listed, bad)
-    return 0
 
 
 @app.command()

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lesion.runs.ledger import Entry
 from lesion.runs.manifest import Manifest
 
 WIDTH = 80
@@ -71,6 +72,26 @@ def show_words(document: dict[str, Any]) -> str:
     if document["match"]:
         lines.append(_line("repeats", f"{document['replay_of'][:12]}: {document['match']}"))
     return "\n".join(lines)
+
+
+def runs_words(listed: Sequence[Entry], unreadable: Sequence[str], unfinished: Sequence[str]) -> str:
+    """All runs, the oldest first, one a line, in columns as wide as they must be."""
+    rows = [("run", "status", "scenario", "replayed"), *map(_row, listed)]
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    lines = ["  ".join([*map(str.ljust, row, widths), row[3]]).rstrip() for row in rows]
+    lines += [f"{plain(name)}: begun and not finished" for name in unfinished]
+    return "\n".join(
+        [*lines, *(f"{plain(name)}: its manifest cannot be trusted; see lesion verify" for name in unreadable)]
+    )
+
+
+def _row(entry: Entry) -> tuple[str, str, str, str]:
+    done = entry.match or "" if entry.replay_of else ("yes" if entry.replayed else "no")
+    said = [name for name in entry.standings if name in ("stopped", "superseded", "complete")]
+    status = "+".join([entry.status, *said])
+    tags = " ".join(f"#{tag}" for tag in entry.tags)
+    scenario = entry.scenario if entry.outcome == "complete" else "-"
+    return plain(entry.run), status, plain(scenario), f"{done:<8} {tags}" if tags else done
 
 
 def diff_words(document: dict[str, Any], most: int = 20) -> str:

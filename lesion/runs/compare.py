@@ -206,8 +206,9 @@ def _changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Ch
 
 def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, str]]:
     """Every value of a document by its path, as JSON; an empty mapping or list is a value, too."""
-    if isinstance(value, (dict, list)) and value:
-        pairs: Any = value.items() if isinstance(value, dict) else enumerate(value)
+    held: Any = value
+    if isinstance(value, (dict, list)) and held:
+        pairs: Any = held.items() if isinstance(value, dict) else enumerate(held)
         for name, each in pairs:
             yield from _leaves(each, f"{where}.{name}" if where else str(name))
     else:
