@@ -40,3 +40,31 @@ def diff(first: RunName, second: RunName, home: Home = Path(), as_json: Json = F
     document = found.model_dump(mode="json")
     say(document, as_json, diff_words(document))
     return NotReproduced.exit_code if found.grade == "different" else 0
+
+
+@app.command()
+def query(
+    sql: Annotated[
+        str, typer.Argument(help="select … from items, prompts, receipts or runs; each has the column run.")
+    ],
+    most: Annotated[int, typer.Option(min=1, help="Rows shown; --json and --csv give all.")] = 50,
+    csv: Annotated[Path | None, typer.Option(help="Write the answer to this file, too.")] = None,
+    home: Home = Path(),
+    as_json: Json = False,
+) -> int:
+    """Ask SQL of the rows of all runs."""
+    from pydantic_core import to_json
+
+    from lesion.report.listing import table_words
+    from lesion.runs.durable import write_text
+    from lesion.runs.query import query as ask
+
+    found = ask(home, sql)
+    if csv is not None:
+        write_text(csv, found.write_csv())
+    if as_json:
+        document = {"columns": found.columns, "height": found.height, "rows": found.to_dicts()}
+        print(to_json(document, inf_nan_mode="null", fallback=str).decode())
+    else:
+        print(table_words(found.columns, found.head(most).rows(), found.height))
+    return 0

@@ -52,6 +52,33 @@ def note(
 
 
 @app.command()
+def notes(
+    kind: Annotated[str, typer.Option(help="Only rationale, anomaly or follow-up.")] = "",
+    run_name: Annotated[str, typer.Option("--run", help="Only those about this run; its name or a part of it.")] = "",
+    topic: Annotated[str, typer.Option(help="Only those whose topic holds this.")] = "",
+    home: Home = Path(),
+    as_json: Json = False,
+) -> int:
+    """List the notes, the oldest first."""
+    from lesion.report.listing import notes_words
+    from lesion.runs.notes import NOTE_KINDS, read_notes
+
+    if kind and kind not in NOTE_KINDS:
+        raise InputError(f"--kind '{kind}': {nearest(kind, NOTE_KINDS)}")
+    good, bad = read_notes(home)
+    listed = [
+        note
+        for note in good
+        if kind in ("", note.kind)
+        and topic.lower() in note.topic.lower()
+        and (not run_name or any(run_name in run for run in note.runs))
+    ]
+    document = {"notes": [{**note._asdict(), "path": str(note.path)} for note in listed], "unreadable": bad}
+    say(document, as_json, "\n".join([notes_words(listed), *bad]))
+    return 0
+
+
+@app.command()
 def schema(
     kind: Annotated[str, typer.Argument(help="study, recipe or manifest.")] = "study",
     as_json: Json = False,

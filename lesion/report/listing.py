@@ -6,6 +6,7 @@ from typing import Any
 
 from lesion.runs.ledger import Entry
 from lesion.runs.manifest import Manifest
+from lesion.runs.notes import Note
 
 WIDTH = 80
 
@@ -125,6 +126,28 @@ def _row_words(rows: dict[str, Any]) -> Iterable[str]:
         )
         yield f"  largest difference {rows['largest']:.3g}, noise floor {rows['noise_floor']:.3g}"
         yield from (f"  {example}" for example in rows["examples"])
+
+
+def table_words(columns: Sequence[str], rows: Sequence[Sequence[Any]], height: int) -> str:
+    """The answer to a query as aligned columns; a cell holds at most 40 characters."""
+    cells = [[*map(plain, columns)], *([_cell(value) for value in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(columns))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in cells]
+    return "\n".join([*lines, f"{height:,} rows" + (f", {len(rows):,} shown" if height > len(rows) else "")])
+
+
+def _cell(value: Any) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else "-" if value is None else plain(str(value))
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def notes_words(listed: Sequence[Note]) -> str:
+    """Notes, the oldest first: time, kind, topic, and the runs that they are about."""
+    lines: list[str] = []
+    for note in listed:
+        lines.append(plain(f"{note.time[:16].replace('T', ' ')}  {note.kind:<9}  {note.topic}"))
+        lines += [f"  {plain(note.path.name)}", *(f"  about {plain(run)}" for run in note.runs)]
+    return "\n".join(lines) or "No notes."
 
 
 def _line(name: str, text: str) -> str:
