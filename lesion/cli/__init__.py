@@ -1,5 +1,6 @@
 """The command line. Every command takes `--json`: one document on standard output. Codes: docs/exit-codes.md."""
 
+import os
 import sys
 
 import typer
@@ -37,6 +38,12 @@ def main(arguments: list[str] | None = None) -> None:
         code = fail(str(error), error.exit_code, as_json)
     except (KeyboardInterrupt, typer.Abort):
         code = fail("interrupted; the same command goes on where it stopped", INTERRUPTED_EXIT_CODE, as_json)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
+    except OSError as error:
+        said = f"{error.filename or 'a file'}: {error.strerror or error}; finished units of a run are kept"
+        code = fail(said, LesionError.exit_code, as_json)
     except TyperException as error:
         said = getattr(error, "format_message", error.__str__)()
         code = fail(f"{said}; see 'lesion --help'", InputError.exit_code, as_json)

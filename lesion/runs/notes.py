@@ -1,6 +1,7 @@
 """Notes: rationale, anomalies and follow-ups, one timestamped file each, with front matter that links to runs."""
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -73,6 +74,16 @@ def slug(text: str) -> str:
     """
     words = re.findall(r"[a-z0-9]+", text.lower())
     return "-".join(words[:6])[:48] or "note"
+
+
+def noted(home: Path, topic: str, text: str, run: str) -> bool:
+    """Whether a note of that topic and text about that run is there."""
+    for path in sorted((home / "notes").glob(f"*_{slug(topic)}*.md")):
+        with suppress(InputError):  # a file that is no note is none
+            note = read_note(path)
+            if (note.topic, note.text, note.runs) == (topic, text.strip(), (run,)):
+                return True
+    return False
 
 
 def write_note(home: Path, moment: datetime, kind: str, topic: str, text: str, run: str | None = None) -> Path:

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
+from pydantic import ValidationError
 
-from lesion.errors import Tampered
+from lesion.errors import InputError, Tampered
 from lesion.identity import Document, content_hash, file_hash
 from lesion.interventions.intervention import Receipt
 from lesion.runs.durable import write_table, write_text
+from lesion.runs.find import small_text
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, empty, rows_hash
 
+MOST_BEGUN_BYTES = 100_000
+
 
 class Begun(Document):
-    """What an unfinished folder says of itself, so that the same command can resume it, and no other can."""
+    """What a folder says of itself from its first moment, so that the same command can resume it, and no other can."""
 
     study: str
     """Name of the study."""
@@ -30,6 +34,18 @@ class Begun(Document):
     status: str
     command: str
     started: str
+
+
+def read_begun(path: Path) -> Begun:
+    """What a folder says of itself.
+
+    Raises:
+        InputError: when `begun.json` is not what a run writes; nothing may be resumed, or counted, beside it.
+    """
+    try:
+        return Begun.model_validate_json(small_text(path, MOST_BEGUN_BYTES))
+    except ValidationError as error:
+        raise InputError(f"{path}: not the record of a begun run; move that folder out of runs/ first") from error
 
 
 class ArmReceipt(Document):
