@@ -128,6 +128,25 @@ def _row_words(rows: dict[str, Any]) -> Iterable[str]:
         yield from (f"  {example}" for example in rows["examples"])
 
 
+def dossier_words(document: dict[str, Any], most: int = 40) -> str:
+    """What a fresh replay would run: commit, origin, difference (its first lines), packages."""
+    changed = document["diff"].splitlines()
+    packages = ", ".join(f"{name} {version}" for name, version in document["packages"].items())
+    lines = [
+        _line("run", document["run"]),
+        _line("commit", document["commit"]),
+        _line("origin", document["remote"] or "none"),
+        _line("python", document["python"]),
+        _line("packages", packages),
+        *(_line("model", f"{name} (weights {digest[:12]})") for name, digest in document["models"].items()),
+        _line("difference", f"{len(changed):,} lines on top of the commit" if changed else "none: the tree was clean"),
+        *(f"  {_short(line)}" for line in changed[:most]),
+    ]
+    if len(changed) > most:
+        lines.append(f"  … {len(changed) - most:,} more lines stand in the manifest under code.diff")
+    return "\n".join(lines)
+
+
 def table_words(columns: Sequence[str], rows: Sequence[Sequence[Any]], height: int) -> str:
     """The answer to a query as aligned columns; a cell holds at most 40 characters."""
     cells = [[*map(plain, columns)], *([_cell(value) for value in row] for row in rows)]
