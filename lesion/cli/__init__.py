@@ -27,9 +27,13 @@ __all__ = [
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse arguments, run the command, and end with its exit code; an error is one clear sentence."""
+    """Parse arguments, run the command, and end with its exit code; an error is one clear sentence.
+
+    `-v` and `-q` may stand anywhere.
+    """
     wanted = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in wanted
+    wanted = [*(word for word in wanted if word in ("-v", "-q")), *(w for w in wanted if w not in ("-v", "-q"))]
     try:
         code = app(wanted, standalone_mode=False)
         if code == INTERRUPTED_EXIT_CODE:  # what typer makes of Ctrl-C, without a word

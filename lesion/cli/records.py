@@ -1,4 +1,4 @@
-"""Commands about what was done: verify, note, notes and schema."""
+"""Commands about what was done: verify, export, note, notes and schema."""
 
 # ruff: noqa: PLC0415  (commands import what they need)
 
@@ -29,6 +29,27 @@ def verify(
     document = {"run": str(run_folder), "intact": not findings, "findings": [f._asdict() for f in findings]}
     say(document, as_json, "\n".join(f"{f.what} {f.fault}" for f in findings) or f"{run_folder}: intact")
     return Tampered.exit_code if findings else 0
+
+
+@app.command()
+def export(
+    run_folder: RunPath,
+    ro_crate: Annotated[bool, typer.Option("--ro-crate", help="As a Process Run Crate, for Zenodo or OSF.")] = False,
+    to: Annotated[Path | None, typer.Option(help="The new zip file; beside the run folder by default.")] = None,
+    license_url: Annotated[str, typer.Option(help="Address of the licence under which it is given away.")] = "",
+    as_json: Json = False,
+) -> int:
+    """Pack an intact run into one zip file that an archive can keep and read; needs the extra 'archive'."""
+    from lesion.runs.archive import export_crate
+    from lesion.runs.find import folder_of
+
+    if not ro_crate:
+        raise InputError("say as what it is exported; there is one kind: --ro-crate")
+    folder = folder_of(run_folder)
+    made = export_crate(folder, to or folder.with_name(f"{folder.resolve().name}.crate.zip"), license_url)
+    words = f"{made.path}: {made.files} files, SHA-256 {made.sha256}"
+    say({"crate": str(made.path), "files": made.files, "sha256": made.sha256}, as_json, words)
+    return 0
 
 
 @app.command()
