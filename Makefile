@@ -10,13 +10,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
-.PHONY: help setup study test slow check smoke format docs bench
+FUZZ ?= 100000
+
+.PHONY: help setup study test slow fuzz check smoke format docs bench
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make study    run the default study, offline, and print its verdicts and the path of the report'
 	@echo 'make test     format check, lint, type check and the tests'
 	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
+	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
 	@echo 'make check    the same without the tests'
 	@echo 'make smoke    data loaders and command-line parsing only, in seconds'
 	@echo 'make format   let ruff rewrite the files'
@@ -50,6 +53,10 @@ test: check
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
+
+# Each reader is given so many inputs; its hours are what they are.
+fuzz: $(STAMP)
+	LESION_FUZZ=$(FUZZ) $(BIN)/python -m pytest -q tests/fuzz --timeout 0
 
 smoke: $(STAMP)
 	$(BIN)/python -m pytest -q -m smoke

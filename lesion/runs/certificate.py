@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from lesion.errors import InputError, LesionError, Tampered
 from lesion.identity import Document, content_hash
 from lesion.runs.durable import write_text
-from lesion.runs.find import small_text
+from lesion.runs.find import beside, small_text
 from lesion.runs.manifest import REPRODUCED, Manifest, Match
 
 MOST_CERTIFICATE_BYTES = 10_000_000
@@ -63,7 +63,7 @@ class Certificate(Document):
 
 def certificate_path(home: Path, run: str) -> Path:
     """Where a run's certificate stands."""
-    return home / "runs" / f"{run}.certificate.json"
+    return beside(home, run, "certificate.json")
 
 
 def write_certificate(home: Path, certificate: Certificate) -> Path:

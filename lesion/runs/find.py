@@ -47,9 +47,20 @@ def small_text(path: Path, most: int = MOST_MANIFEST_BYTES) -> str:
     """
     try:
         if not path.is_file():
-            raise InputError(f"{path}: there is no such file")
+            raise InputError(f"{path}: there is no such file; a run is given by its folder or its manifest.json")
         if path.stat().st_size > most:
             raise InputError(f"{path}: holds {path.stat().st_size:,} bytes; at most {most:,} are read")
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read ({error.__class__.__name__})") from error
+
+
+def beside(home: Path, run: str, ending: str) -> Path:
+    """A file that stands beside a run folder: `runs/NAME.ENDING`.
+
+    Raises:
+        InputError: when the name, which may come from a stranger's file, is not that of a folder in `runs/`.
+    """
+    if run in ("", ".", "..") or "\0" in run or len(run) > 200 or Path(run).name != run:
+        raise InputError(f"'{run[:100]}' is not the name of a run folder")
+    return home / "runs" / f"{run}.{ending}"

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.runs.durable import write_text
-from lesion.runs.find import small_text
+from lesion.runs.find import beside, small_text
 
 TAG = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}", re.ASCII)
 MOST_MARK_BYTES = 100_000
@@ -36,7 +36,7 @@ class Marks(Document):
 
 def marks_path(home: Path, run: str) -> Path:
     """Where a run's marks stand."""
-    return home / "runs" / f"{run}.marks.json"
+    return beside(home, run, "marks.json")
 
 
 def read_marks(home: Path, run: str) -> Marks:
