@@ -32,7 +32,8 @@ NOTE = b"---\ntime: '2026-11-22T16:31:00+00:00'\nkind: anomaly\ntopic: x\nruns: 
 CONFIG = (ROOT / "lesion" / "models" / "zoo" / "abacus-llama" / "config.json").read_bytes()
 BOMBS = [
     b"[" * 100_000, b'{"a":' * 100_000, b"9" * 100_000, b'"' + b"\\u0000" * 1000 + b'"', b"a: &a [*a]\n",
-    b"\xff\xfe\x00", b"? " * 20_000, b"!!python/object/apply:os.system ['true']", b"PAR1" * 100, b"1e999999999", b"\x00" * 1000,
+    b"\xff\xfe\x00", b"? " * 20_000, b"!!python/object/apply:os.system ['true']", b"PAR1" * 100, b"1e999999999",
+    b"\x00" * 1000,
 ]  # fmt: skip
 
 
