@@ -56,12 +56,13 @@ def tag(
 ) -> int:
     """Tag a run, or say that another takes its place; written beside the run, which stays sealed."""
     from lesion.runs.find import find_run, folder_of
-    from lesion.runs.ledger import enter
+    from lesion.runs.ledger import check_seal, enter
     from lesion.runs.manifest import read_manifest
     from lesion.runs.marks import mark
 
     path = home / "runs" / folder_of(find_run(home, run)).name
     manifest = read_manifest(path)
+    check_seal(home, manifest)
     other = superseded_by and folder_of(find_run(home, superseded_by)).name
     marks = mark(home, manifest.run, tags or (), remove or (), other, reason)
     enter(home, manifest)

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from lesion import cli
 from lesion.errors import InputError
 from lesion.report.listing import runs_words
 from lesion.runs.certificate import Certificate, certificate_path, read_certificate, write_certificate
@@ -43,6 +44,16 @@ def test_a_copy_under_another_name_never_takes_the_place_of_the_run(copied_run) 
     assert [entry.seal for entry in entries(copied_run.home)] == [copied_run.manifest.seal]
     assert rebuild(copied_run.home) == untrusted(copied_run.home) == ["copy"]
     assert [entry.seal for entry in entries(copied_run.home)] == [copied_run.manifest.seal]
+
+
+def test_tagging_a_forged_run_is_refused_and_the_ledger_keeps_its_seal(copied_run, capsys) -> None:
+    enter(copied_run.home, copied_run.manifest)
+    forged = copied_run.manifest.model_copy(update={"results": {"cells": {}, "scenario": "Improvement"}}).sealed()
+    write_text(copied_run.folder / "manifest.json", forged.model_dump_json())
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["tag", copied_run.manifest.run, "paper", "--home", str(copied_run.home)])
+    assert ended.value.code == 5
+    assert entries(copied_run.home)[0].seal == copied_run.manifest.seal
 
 
 def test_tags_and_supersession_outlive_a_rebuild(copied_run) -> None:
