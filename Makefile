@@ -11,6 +11,9 @@ export PIP_NO_INPUT = 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 .PHONY: help setup study test slow check smoke format docs bench faults
+FUZZ ?= 100000
+
+.PHONY: help setup study test slow fuzz check smoke format docs bench
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +21,7 @@ help:
 	@echo 'make test     format check, lint, type check and the tests'
 	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
+	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
 	@echo 'make check    the same without the tests'
 	@echo 'make smoke    data loaders and command-line parsing only, in seconds'
 	@echo 'make format   let ruff rewrite the files'
@@ -54,6 +58,9 @@ slow: $(STAMP)
 
 faults: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults
+# Each reader is given so many inputs; its hours are what they are.
+fuzz: $(STAMP)
+	LESION_FUZZ=$(FUZZ) $(BIN)/python -m pytest -q tests/fuzz --timeout 0
 
 smoke: $(STAMP)
 	$(BIN)/python -m pytest -q -m smoke

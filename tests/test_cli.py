@@ -174,3 +174,37 @@ def test_the_command_line_loads_no_heavy_package_before_it_must(repository: Path
     code = f"import sys, lesion.cli; print(len({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repository, check=True)
     assert done.stdout.strip() == "0"
+
+
+def test_quiet_says_nothing_but_errors_and_verbose_shows_the_log(lesion, tmp_path: Path) -> None:
+    import logging
+
+    quiet = lesion("note", "Something.", "--home", tmp_path, "-q")
+    assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
+    assert lesion("-q", "note", "x", "--kind", "rumour").err.startswith("lesion: ")
+    assert lesion("note", "Something.", "--home", tmp_path).out
+    both = lesion("runs", "-v", "-q", "--home", tmp_path)
+    assert both.code == 2
+    assert lesion("-v", "runs", "--home", tmp_path).code == 0
+    assert logging.getLogger("lesion").handlers[-1].level == logging.INFO
+    assert lesion("runs", "--home", tmp_path).code == 0
+    assert logging.getLogger("lesion").handlers[-1].level == logging.WARNING
+
+
+def test_the_record_is_listed_tagged_asked_and_packed_from_the_command_line(
+    lesion, study: Path, tmp_path: Path
+) -> None:
+    folder = Path(lesion("run", study, "--home", tmp_path, "--workers", 1, "--json").json["run"])
+    name = folder.name
+    home = ("--home", tmp_path)
+    assert lesion("show", name[:11], *home, "--json").json["run"] == name
+    assert lesion("diff", name, folder, *home, "--json").json["grade"] == "bit-equal"
+    assert lesion("tag", name, "paper", *home).code == 0
+    assert [run["run"] for run in lesion("runs", "--tag", "paper", *home, "--json").json["runs"]] == [name]
+    assert lesion("ledger", "--rebuild", *home, "--json").json["runs"] == 1
+    assert lesion("query", "select count(*) as n from items", *home, "--json").json["rows"][0]["n"] > 0
+    assert lesion("notes", *home).code == 0
+    assert lesion("export", folder).code == 2
+    assert Path(lesion("export", folder, "--ro-crate", "--json").json["crate"]).exists()
+    (folder / "study.yaml").write_text("other")
+    assert lesion("export", folder, "--ro-crate", "--to", tmp_path / "again.zip").code == 5

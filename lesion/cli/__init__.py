@@ -1,21 +1,39 @@
 """The command line. Every command takes `--json`: one document on standard output. Codes: docs/exit-codes.md."""
 
+import os
 import sys
 
 import typer
 from typer.exceptions import TyperException
 
-from lesion.cli import benching, budgets, diagnostics, memos, models, records, statistics, studies
+from lesion.cli import benching, budgets, diagnostics, inspection, ledgers, memos, models, records, statistics, studies
 from lesion.cli.app import app, fail
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
 
-__all__ = ["app", "benching", "budgets", "diagnostics", "main", "memos", "models", "records", "statistics", "studies"]
+__all__ = [
+    "app",
+    "benching",
+    "budgets",
+    "diagnostics",
+    "inspection",
+    "ledgers",
+    "main",
+    "memos",
+    "models",
+    "records",
+    "statistics",
+    "studies",
+]
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Parse arguments, run the command, and end with its exit code; an error is one clear sentence."""
+    """Parse arguments, run the command, and end with its exit code; an error is one clear sentence.
+
+    `-v` and `-q` may stand anywhere.
+    """
     wanted = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in wanted
+    wanted = [*(word for word in wanted if word in ("-v", "-q")), *(w for w in wanted if w not in ("-v", "-q"))]
     try:
         code = app(wanted, standalone_mode=False)
         if code == INTERRUPTED_EXIT_CODE:  # what typer makes of Ctrl-C, without a word
@@ -24,6 +42,12 @@ def main(arguments: list[str] | None = None) -> None:
         code = fail(str(error), error.exit_code, as_json)
     except (KeyboardInterrupt, typer.Abort):
         code = fail("interrupted; the same command goes on where it stopped", INTERRUPTED_EXIT_CODE, as_json)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 0
+    except OSError as error:
+        said = f"{error.filename or 'a file'}: {error.strerror or error}; finished units of a run are kept"
+        code = fail(said, LesionError.exit_code, as_json)
     except TyperException as error:
         said = getattr(error, "format_message", error.__str__)()
         code = fail(f"{said}; see 'lesion --help'", InputError.exit_code, as_json)

@@ -4,6 +4,7 @@ Importing it must not import torch, polars or scipy, so every command imports th
 """
 
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ import typer
 from rich.console import Console
 
 from lesion import __version__
+from lesion.errors import InputError
 
 app = typer.Typer(
     name="lesion",
@@ -34,20 +36,48 @@ RunPath = Annotated[Path, typer.Argument(help="A run folder, or its manifest.jso
 
 
 @app.callback(invoke_without_command=True)
-def _root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:  # pyright: ignore[reportUnusedFunction]
+def _root(  # pyright: ignore[reportUnusedFunction]
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show what the log is told.")] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no words but errors.")] = False,
+) -> None:
+    if verbose and quiet:
+        raise InputError("-v and -q contradict each other")
+    listen(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)
+    SCREEN.quiet = quiet
     if version:
         print(__version__)
         raise typer.Exit(0)
 
 
+class _Screen(logging.Handler):
+    """Shows what is logged on standard error, plain."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        SCREEN.print(f"{record.levelname.lower()}: {record.getMessage()}", markup=False, soft_wrap=True)
+
+
+_SCREEN_LOG = _Screen()
+
+
+def listen(level: int) -> None:
+    """Show log messages of that level and above on standard error; the files of a run's log keep everything."""
+    logger = logging.getLogger("lesion")
+    logger.addHandler(_SCREEN_LOG)  # once: a handler that is there already is not added again
+    _SCREEN_LOG.setLevel(level)
+
+
 def out() -> Console:
-    """Standard output, for words and tables."""
-    return Console(highlight=False)
+    """Standard output, for words and tables; with --quiet they go nowhere."""
+    return Console(highlight=False, quiet=SCREEN.quiet)
 
 
 def say(document: dict[str, Any], as_json: bool, words: str) -> None:
     """A command's result: JSON for programs, or words for people."""
-    print(json.dumps(document, ensure_ascii=False) if as_json else words)
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False))
+    elif not SCREEN.quiet:
+        print(words)
 
 
 def fail(message: str, code: int, as_json: bool) -> int:
@@ -55,5 +85,6 @@ def fail(message: str, code: int, as_json: bool) -> int:
     if as_json:
         print(json.dumps({"error": message, "exit_code": code}))
     else:
+        SCREEN.quiet = False
         SCREEN.print(f"lesion: {message}", style="bold red", markup=False, soft_wrap=True)
     return code

@@ -1,4 +1,4 @@
-"""Commands about what was done: verify, runs, note and schema."""
+"""Commands about what was done: verify, export, note, notes and schema."""
 
 # ruff: noqa: PLC0415  (commands import what they need)
 
@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lesion.cli.app import Home, Json, RunPath, app, out, say
+from lesion.cli.app import Home, Json, RunPath, app, say
 from lesion.errors import InputError, Tampered, nearest
 
 
@@ -32,22 +32,23 @@ def verify(
 
 
 @app.command()
-def runs(
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the ledger anew from the run folders.")] = False,
-    home: Home = Path(),
+def export(
+    run_folder: RunPath,
+    ro_crate: Annotated[bool, typer.Option("--ro-crate", help="As a Process Run Crate, for Zenodo or OSF.")] = False,
+    to: Annotated[Path | None, typer.Option(help="The new zip file; beside the run folder by default.")] = None,
+    license_url: Annotated[str, typer.Option(help="Address of the licence under which it is given away.")] = "",
     as_json: Json = False,
 ) -> int:
-    """List all runs, and which of them were replayed."""
-    from lesion.report.terminal import print_runs
-    from lesion.runs.ledger import entries
-    from lesion.runs.ledger import rebuild as renew
+    """Pack an intact run into one zip file that an archive can keep and read; needs the extra 'archive'."""
+    from lesion.runs.archive import export_crate
+    from lesion.runs.find import folder_of
 
-    bad = renew(home) if rebuild or not (home / "ledger.sqlite").exists() else []
-    listed = entries(home)
-    if as_json:
-        print(json.dumps({"runs": [entry._asdict() for entry in listed], "unreadable": bad}))
-    else:
-        print_runs(out(), listed, bad)
+    if not ro_crate:
+        raise InputError("say as what it is exported; there is one kind: --ro-crate")
+    folder = folder_of(run_folder)
+    made = export_crate(folder, to or folder.with_name(f"{folder.resolve().name}.crate.zip"), license_url)
+    words = f"{made.path}: {made.files} files, SHA-256 {made.sha256}"
+    say({"crate": str(made.path), "files": made.files, "sha256": made.sha256}, as_json, words)
     return 0
 
 
@@ -68,6 +69,33 @@ def note(
         raise InputError(f"--kind '{kind}': {nearest(kind, NOTE_KINDS)}")
     path = write_note(home, now(), kind, topic or text, text, run_name)
     say({"note": str(path)}, as_json, str(path))
+    return 0
+
+
+@app.command()
+def notes(
+    kind: Annotated[str, typer.Option(help="Only rationale, anomaly or follow-up.")] = "",
+    run_name: Annotated[str, typer.Option("--run", help="Only those about this run; its name or a part of it.")] = "",
+    topic: Annotated[str, typer.Option(help="Only those whose topic holds this.")] = "",
+    home: Home = Path(),
+    as_json: Json = False,
+) -> int:
+    """List the notes, the oldest first."""
+    from lesion.report.listing import notes_words
+    from lesion.runs.notes import NOTE_KINDS, read_notes
+
+    if kind and kind not in NOTE_KINDS:
+        raise InputError(f"--kind '{kind}': {nearest(kind, NOTE_KINDS)}")
+    good, bad = read_notes(home)
+    listed = [
+        note
+        for note in good
+        if kind in ("", note.kind)
+        and topic.lower() in note.topic.lower()
+        and (not run_name or any(run_name in run for run in note.runs))
+    ]
+    document = {"notes": [{**note._asdict(), "path": str(note.path)} for note in listed], "unreadable": bad}
+    say(document, as_json, "\n".join([notes_words(listed), *bad]))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lesion.cli.app import SCREEN, WORKERS, Home, Json, RunPath, StudyFile, Workers, app, out, say
-from lesion.errors import BudgetSpent, GateStop, NotReproduced
+from lesion.errors import BudgetSpent, GateStop, InputError, NotReproduced
 
 if TYPE_CHECKING:
     from lesion.runs.manifest import Manifest
@@ -75,6 +75,13 @@ def register(
 @app.command()
 def replay(
     manifest: RunPath,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="In a work tree at its commit, with its packages, in a new environment.")
+    ] = False,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="With --fresh: go on, and run what the manifest names.")
+    ] = False,
+    repository: Annotated[Path | None, typer.Option(help="With --fresh: a checkout that has the commit.")] = None,
     home: Home = Path(),
     workers: Workers = WORKERS,
     as_json: Json = False,
@@ -88,12 +95,44 @@ def replay(
     from lesion.runs.replay import reproduced
 
     check_seal(home, read_manifest(manifest))
+    if fresh:
+        return _replay_fresh(manifest, repository, home, workers, trust=trust, as_json=as_json)
+    if trust or repository is not None:
+        raise InputError("--trust and --repository belong to --fresh")
     with progress_bar(SCREEN, quiet=as_json) as progress:
         ran = repeat(manifest, home, workers, progress, write_report)
     keep(ran, home, as_json)
     if not as_json:
         print_replay(out(), manifest, ran.folder, ran.manifest)
     return 0 if reproduced(ran.manifest) else NotReproduced.exit_code
+
+
+def _replay_fresh(path: Path, repository: Path | None, home: Path, workers: int, *, trust: bool, as_json: bool) -> int:
+    import tempfile
+
+    from lesion.report.listing import dossier_words
+    from lesion.runs.environment import PACKAGE
+    from lesion.runs.fresh import dossier, replay_fresh
+    from lesion.runs.manifest import REPRODUCED, read_manifest
+
+    where = repository or PACKAGE.parent
+    shown = dossier(read_manifest(path), where)
+    if not as_json:
+        print(dossier_words(shown.model_dump(mode="json")))
+    if not trust:
+        raise InputError("nothing was run: a fresh replay runs what this manifest names; look at it, then add --trust")
+
+    def tell(text: str) -> None:
+        if not as_json:
+            SCREEN.print(text, markup=False)
+
+    with tempfile.TemporaryDirectory(prefix="lesion-fresh-") as place:
+        found = replay_fresh(path, home, Path(place), where, workers, tell)
+    words = f"{found.replay} repeats {found.run}: {found.match}"
+    if found.other_packages:
+        words += f"\nother packages: {', '.join(found.other_packages)}"
+    say(found.model_dump(mode="json"), as_json, words)
+    return 0 if found.match in REPRODUCED else NotReproduced.exit_code
 
 
 def keep(ran: "Ran", home: Path, as_json: bool) -> None:

@@ -128,7 +128,7 @@ def read_config(source: Source) -> dict[str, Any]:
         path = Path(source.where) / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read as a model's config: {error}") from error
     if not isinstance(config, dict):
         raise InputError(f"{path} must hold a JSON object")

@@ -10,7 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lesion.runs.conduct import Tick
-from lesion.runs.ledger import Entry
 from lesion.runs.manifest import Manifest
 from lesion.stats.calibrate import Calibration
 
@@ -137,18 +136,6 @@ def _change(cell: dict[str, Any]) -> str:
 def print_replay(console: Console, original: Path, folder: Path, manifest: Manifest) -> None:
     """How the replay compares with its run."""
     console.print(f"{folder} repeats {original}: {manifest.match}", style="bold", markup=False, soft_wrap=True)
-
-
-def print_runs(console: Console, listed: Sequence[Entry], unreadable: Sequence[str]) -> None:
-    """All runs, the oldest first."""
-    table = _table(("run", "left"), ("status", "left"), ("scenario", "left"), ("replayed", "left"))
-    for entry in listed:
-        done = entry.match if entry.replay_of else ("yes" if entry.replayed else "no")
-        scenario = entry.scenario if entry.outcome == "complete" else "stopped"
-        table.add_row(entry.run, entry.status, scenario, done or "")
-    console.print(table)
-    for name in unreadable:
-        console.print(f"{name}: its manifest cannot be trusted; see lesion verify", style="red", markup=False)
 
 
 @contextmanager

@@ -16,10 +16,11 @@ from lesion.runs.costs import work_of
 from lesion.runs.durable import write_table, write_text
 from lesion.runs.environment import read_code, read_environment
 from lesion.runs.manifest import Cost, DatasetFacts, Manifest, Match, ModelFacts, Status, UnitFacts
-from lesion.runs.notes import write_note
+from lesion.runs.notes import noted, write_note
 from lesion.runs.store import RunFolder, Unit
 from lesion.runs.work import DETERMINISM, THREADS
 from lesion.study.findings import findings
+from lesion.study.plan import PlanNote
 from lesion.study.register import Registration
 from lesion.study.rows import rows_hash
 from lesion.study.study import Study
@@ -92,7 +93,7 @@ def close(
         cost=Cost(
             started=iso(started),
             ended=iso(ended),
-            wall_seconds=(ended - started).total_seconds(),
+            wall_seconds=max(0.0, (ended - started).total_seconds()),
             cpu_seconds=sum(unit.cpu_seconds for unit in units),
             gpu_seconds=sum(unit.gpu_seconds for unit in units),
             flop=work_of(order.study, units),
@@ -101,18 +102,36 @@ def close(
         match=match,
         files={},
     )
-    for note in plan.notes:
-        kind = (
-            "rationale"
-            if note.topic in {"second-look", "cell-refused", "overrun", "floor-and-ceiling", "control-quietness"}
-            else "anomaly"
-        )
-        write_note(home, ended, kind, note.topic, note.text, folder.path.name)
+    _write_notes(home, ended, [*plan.notes, *_clock_note(started, ended)], folder.path.name)
     report(folder.path, draft)
-    (folder.path / "begun.json").unlink()
+    for left in folder.path.rglob(".*.tmp"):  # of a process that was killed while it wrote
+        left.unlink()
     manifest = draft.model_copy(update={"files": dict(folder.files())}).sealed()
     write_text(folder.path / "manifest.json", manifest.model_dump_json(indent=1) + "\n")
     return manifest
+
+
+QUIET_TOPICS = {"second-look", "cell-refused", "overrun", "floor-and-ceiling", "control-quietness"}
+"""What is decided by rule and no surprise: a rationale. All else is an anomaly."""
+
+
+def _write_notes(home: Path, moment: datetime, notes: list[PlanNote], run: str) -> None:
+    """One file each; those that a process wrote before it was killed while closing are not written again."""
+    for note in notes:
+        if not noted(home, note.topic, note.text, run):
+            kind = "rationale" if note.topic in QUIET_TOPICS else "anomaly"
+            write_note(home, moment, kind, note.topic, note.text, run)
+
+
+def _clock_note(started: datetime, ended: datetime) -> list[PlanNote]:
+    """A word on a clock that was set back while the run went on."""
+    if ended >= started:
+        return []
+    text = (
+        f"The clock was set back during this run: it began at {iso(started)} and ended at {iso(ended)}. Its wall time "
+        "is not known and stands as 0; rows, order and verdicts do not depend on the clock."
+    )
+    return [PlanNote(topic="clock-set-back", text=text)]
 
 
 def _receipts(units: list[Unit]) -> pl.DataFrame:

@@ -1,13 +1,17 @@
 """The ledger: an index of all runs in `ledger.sqlite`. The folders are the truth; it can be rebuilt at any time."""
 
+import os
 import sqlite3
 from collections.abc import Generator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from lesion.errors import LesionError, Tampered
+from lesion.errors import InputError, LesionError, Tampered
+from lesion.runs.certificate import certified
+from lesion.runs.durable import DiskError
 from lesion.runs.manifest import REPRODUCED, Manifest, read_manifest
+from lesion.runs.marks import read_marks
 
 _TABLE = """
 create table if not exists runs (
@@ -18,6 +22,7 @@ create table if not exists runs (
 )
 """
 _CHAIN = "create table if not exists registrations (number integer primary key, hash text not null)"
+_MARKS = "create table if not exists marks (run text primary key, tags text not null, superseded_by text, complete int)"
 _COLUMNS = (
     "run", "seal", "command", "study", "status", "outcome", "scenario", "started", "cpu_seconds", "rows_hash",
     "key", "replay_of", "match", "gpu_seconds", "wall_seconds", "flop", "processor",
@@ -48,20 +53,60 @@ class Entry(NamedTuple):
     processor: str
     replayed: bool
     """Whether another run repeated it, bit for bit or within the noise floor."""
+    tags: tuple[str, ...] = ()
+    superseded_by: str | None = None
+    """Name of the run that takes its place."""
+    complete: bool = False
+    """Whether a certificate says that it was repeated from its manifest alone, in an environment of its own."""
+
+    @property
+    def standings(self) -> tuple[str, ...]:
+        """All that `--status` finds it by, the last one being how it stands: `exploratory`, …, `superseded`."""
+        said = [self.status, self.command] if self.command != self.status else [self.status]
+        found = {"stopped": self.outcome == "stopped", "complete": self.complete, "superseded": self.superseded_by}
+        return (*reversed(said), *(name for name, holds in found.items() if holds))
 
 
 @contextmanager
 def _open(home: Path) -> Generator[sqlite3.Connection]:
-    home.mkdir(parents=True, exist_ok=True)
-    with closing(sqlite3.connect(home / "ledger.sqlite", timeout=30)) as connection, connection:
-        if _outdated(connection):
-            connection.execute("drop table runs")
-            connection.execute(_TABLE)
-            for manifest in _manifests(home)[0]:
-                _insert(connection, manifest)
-        connection.execute(_TABLE)
-        connection.execute(_CHAIN)
-        yield connection
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(home / "ledger.sqlite", timeout=30)) as connection, connection:
+            _make(connection, home)
+            yield connection
+    except (OSError, sqlite3.Error) as error:
+        raise DiskError(
+            f"{home / 'ledger.sqlite'}: cannot be used ({error}); the run folders are untouched. "
+            "Make room or allow writing there; a damaged ledger is made anew when its file is gone"
+        ) from error
+
+
+def _make(connection: sqlite3.Connection, home: Path) -> None:
+    """The tables, and in them every finished run that the index missed, for instance because its process was killed."""
+    if _outdated(connection):
+        connection.execute("drop table runs")
+    for table in (_TABLE, _CHAIN, _MARKS):
+        connection.execute(table)
+    indexed = {row[0] for row in connection.execute("select run from runs")}
+    for name in sorted(_names(home) - indexed):
+        with suppress(LesionError):  # named by `rebuild` and `verify`; it must not stop the others
+            _insert(connection, home, _own_manifest(home / "runs" / name))
+
+
+def _own_manifest(folder: Path) -> Manifest:
+    """The manifest of a folder that bears its run's name: a copy elsewhere never stands for the run itself."""
+    manifest = read_manifest(folder)
+    if manifest.run != folder.name:
+        raise InputError(f"{folder}: its manifest is that of {manifest.run[:100]}")
+    return manifest
+
+
+def _names(home: Path) -> set[str]:
+    """Names of the folders that hold a manifest."""
+    folder = home / "runs"
+    if not folder.is_dir():
+        return set()
+    return {name for name in os.listdir(folder) if (folder / name / "manifest.json").exists()}
 
 
 def _outdated(connection: sqlite3.Connection) -> bool:
@@ -76,13 +121,13 @@ def _manifests(home: Path) -> tuple[list[Manifest], list[str]]:
     bad: list[str] = []
     for path in sorted((home / "runs").glob("*/manifest.json")):
         try:
-            good.append(read_manifest(path))
+            good.append(_own_manifest(path.parent))
         except LesionError:
             bad.append(path.parent.name)
     return good, bad
 
 
-def _insert(connection: sqlite3.Connection, manifest: Manifest) -> None:
+def _insert(connection: sqlite3.Connection, home: Path, manifest: Manifest) -> None:
     cost = manifest.cost
     values = (
         manifest.run, manifest.seal, manifest.command, manifest.study.name, manifest.status, manifest.outcome,
@@ -90,14 +135,17 @@ def _insert(connection: sqlite3.Connection, manifest: Manifest) -> None:
         manifest.replay_of, manifest.match, cost.gpu_seconds, cost.wall_seconds, cost.flop,
         manifest.environment.processor,
     )  # fmt: skip
-    marks = ", ".join("?" * len(_COLUMNS))
-    connection.execute(f"insert or replace into runs ({', '.join(_COLUMNS)}) values ({marks})", values)
+    places = ", ".join("?" * len(_COLUMNS))
+    connection.execute(f"insert or replace into runs ({', '.join(_COLUMNS)}) values ({places})", values)
+    marks = read_marks(home, manifest.run)
+    row = (manifest.run, " ".join(marks.tags), marks.superseded_by, certified(home, manifest))
+    connection.execute("insert or replace into marks values (?, ?, ?, ?)", row)
 
 
 def enter(home: Path, manifest: Manifest) -> None:
-    """Write a finished run down."""
+    """Write a finished run down, with its marks and whether it is certified."""
     with _open(home) as connection:
-        _insert(connection, manifest)
+        _insert(connection, home, manifest)
 
 
 def known(home: Path) -> list[Entry]:
@@ -127,8 +175,14 @@ def entries(home: Path) -> list[Entry]:
     """Every run in the ledger, the oldest first."""
     with _open(home) as connection:
         rows = connection.execute(f"select {', '.join(_COLUMNS)} from runs order by started, run").fetchall()
+        marks = {row[0]: row[1:] for row in connection.execute("select run, tags, superseded_by, complete from marks")}
     proved = {row[11] for row in rows if row[12] in REPRODUCED}
-    return [Entry(*row, replayed=row[1] in proved) for row in rows]
+    return [_entry(row, row[1] in proved, *marks.get(row[0], ("", None, 0))) for row in rows]
+
+
+def _entry(row: tuple[Any, ...], replayed: bool, tags: str, superseded_by: str | None, complete: int) -> Entry:
+    marks = {"tags": tuple(tags.split()), "superseded_by": superseded_by, "complete": bool(complete)}
+    return Entry(*row, replayed=replayed)._replace(**marks)
 
 
 def rebuild(home: Path) -> list[str]:
@@ -136,9 +190,17 @@ def rebuild(home: Path) -> list[str]:
     good, bad = _manifests(home)
     with _open(home) as connection:
         connection.execute("delete from runs")
+        connection.execute("delete from marks")
         for manifest in good:
-            _insert(connection, manifest)
+            _insert(connection, home, manifest)
     return bad
+
+
+def untrusted(home: Path) -> list[str]:
+    """Names of the run folders whose manifest cannot be trusted, or is not the one that the ledger knows."""
+    good, bad = _manifests(home)
+    seals = {entry.run: entry.seal for entry in entries(home)}
+    return sorted([*bad, *(m.run for m in good if seals.get(m.run, m.seal) != m.seal)])
 
 
 def sums(home: Path) -> dict[str, dict[str, float]]:

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, content_hash
+from lesion.runs.find import small_text
 from lesion.study.plan import Ending, Plan, Verdict
 from lesion.study.register import Registration
 from lesion.study.study import Study
@@ -176,12 +177,7 @@ def read_manifest(path: Path) -> Manifest:
     if path.is_dir():
         path = path / "manifest.json"
     try:
-        text = path.read_text(encoding="utf-8")
-        manifest = Manifest.model_validate_json(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.__class__.__name__}); give a run folder or its manifest.json"
-        ) from error
+        manifest = Manifest.model_validate_json(small_text(path))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the whole file"

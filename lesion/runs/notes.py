@@ -1,15 +1,69 @@
 """Notes: rationale, anomalies and follow-ups, one timestamped file each, with front matter that links to runs."""
 
 import re
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
+from lesion.errors import InputError
 from lesion.runs.clock import iso, stamp
 from lesion.runs.durable import new_folder, write_text
+from lesion.runs.find import small_text
+from lesion.study.source import read_source
 
 NOTE_KINDS = ("rationale", "anomaly", "follow-up")
+
+
+MOST_NOTE_BYTES = 1_000_000
+
+
+class Note(NamedTuple):
+    """A note as it is listed."""
+
+    path: Path
+    time: str
+    """When it was noticed, ISO 8601, UTC."""
+    kind: str
+    topic: str
+    runs: tuple[str, ...]
+    """Names of the run folders that it is about."""
+    text: str
+
+
+def read_note(path: Path) -> Note:
+    """Read a note.
+
+    Raises:
+        InputError: when its front matter is missing or not what `lesion note` writes.
+    """
+    text = small_text(path, MOST_NOTE_BYTES)
+    _, mark, rest = text.partition("---\n")
+    head, ends, body = rest.partition("\n---\n")
+    if not text.startswith("---\n") or not mark or not ends:
+        raise InputError(f"{path}: a note begins with front matter between two lines ---")
+    front = read_source(head.encode(), str(path)).value
+    names = ("time", "kind", "topic", "runs")
+    if not isinstance(front, dict) or any(name not in front for name in names):
+        raise InputError(f"{path}: its front matter must name {', '.join(names)}")
+    runs = front["runs"]
+    if not isinstance(runs, list):
+        raise InputError(f"{path}: runs must be a list of run folders")
+    return Note(path, str(front["time"]), str(front["kind"]), str(front["topic"]), tuple(map(str, runs)), body.strip())
+
+
+def read_notes(home: Path) -> tuple[list[Note], list[str]]:
+    """Every note, the oldest first, and a sentence for each file that is none."""
+    good: list[Note] = []
+    bad: list[str] = []
+    for path in sorted((home / "notes").glob("*.md")):
+        try:
+            good.append(read_note(path))
+        except InputError as error:
+            bad.append(str(error))
+    return sorted(good, key=lambda note: (note.time, note.path.name)), bad
 
 
 def slug(text: str) -> str:
@@ -20,6 +74,16 @@ def slug(text: str) -> str:
     """
     words = re.findall(r"[a-z0-9]+", text.lower())
     return "-".join(words[:6])[:48] or "note"
+
+
+def noted(home: Path, topic: str, text: str, run: str) -> bool:
+    """Whether a note of that topic and text about that run is there."""
+    for path in sorted((home / "notes").glob(f"*_{slug(topic)}*.md")):
+        with suppress(InputError):  # a file that is no note is none
+            note = read_note(path)
+            if (note.topic, note.text, note.runs) == (topic, text.strip(), (run,)):
+                return True
+    return False
 
 
 def write_note(home: Path, moment: datetime, kind: str, topic: str, text: str, run: str | None = None) -> Path:

@@ -14,7 +14,7 @@ from lesion.runs.durable import write_text
 from lesion.runs.environment import read_code
 from lesion.runs.ledger import known, remember, remembered
 from lesion.runs.manifest import Status
-from lesion.runs.store import Begun
+from lesion.runs.store import read_begun
 from lesion.study.register import Registration, changes, check_chain, deviations, readable
 from lesion.study.study import Study
 
@@ -109,12 +109,11 @@ def register(home: Path, study: Study, text: str, reason: str) -> tuple[Registra
 
 def _unfinished(home: Path, study: str) -> list[str]:
     """Runs of a study that were cut off: their rows are on disk and may have been looked at."""
-    found: list[str] = []
-    for path in sorted((home / "runs").glob("*/begun.json")):
-        begun = Begun.model_validate_json(path.read_text(encoding="utf-8"))
-        if begun.study == study and begun.status != "dry-run" and not (path.parent / "manifest.json").exists():
-            found.append(path.parent.name)
-    return found
+    open_ones = [
+        path for path in sorted((home / "runs").glob("*/begun.json")) if not (path.parent / "manifest.json").exists()
+    ]
+    told = [(path.parent.name, read_begun(path)) for path in open_ones]
+    return [name for name, begun in told if begun.study == study and begun.status != "dry-run"]
 
 
 def standing(home: Path, study: Study) -> Standing:

@@ -13,13 +13,13 @@ from lesion.runs.clock import iso, now, stamp
 from lesion.runs.closing import Order, WriteReport, close
 from lesion.runs.conduct import Executor, Progress, conduct
 from lesion.runs.costs import affordable, basis_of
-from lesion.runs.durable import new_folder, write_text
+from lesion.runs.durable import DiskError, new_folder, write_text
 from lesion.runs.environment import source_hash
 from lesion.runs.executors import Processes, run_here
 from lesion.runs.logs import LOGGER, run_log
 from lesion.runs.manifest import Manifest
 from lesion.runs.prepare import prepare_plan
-from lesion.runs.store import Begun, RunFolder
+from lesion.runs.store import Begun, RunFolder, read_begun
 from lesion.runs.work import prepare, work
 
 
@@ -76,15 +76,14 @@ def _folder(order: Order, home: Path) -> Generator[tuple[Path, Begun]]:
         started=iso(now()),
     )
     for path in sorted((home / "runs").glob("*/begun.json")):
-        if (path.parent / "manifest.json").exists():
-            continue
-        begun = Begun.model_validate_json(path.read_text(encoding="utf-8"))
-        if begun.model_copy(update={"started": mine.started}) != mine:
+        folder = path.parent
+        if _done(folder) or read_begun(path).model_copy(update={"started": mine.started}) != mine:
             continue
         with ExitStack() as stack:
-            if stack.enter_context(_lock(path.parent)):
-                yield path.parent, begun
+            if stack.enter_context(_lock(folder)) and not _done(folder):  # it may have been finished just now
+                yield folder, read_begun(path)
                 return
+            LOGGER.warning("%s is in the hands of another process; this one takes a folder of its own", folder.name)
     suffix = "" if order.command == "run" else f"_{order.command}"
     name = f"{stamp(datetime.fromisoformat(mine.started))}_{order.study.name}_{mine.study_hash[:6]}{suffix}"
     folder = new_folder(home / "runs", name)
@@ -95,10 +94,18 @@ def _folder(order: Order, home: Path) -> Generator[tuple[Path, Begun]]:
         yield folder, mine
 
 
+def _done(folder: Path) -> bool:
+    return (folder / "manifest.json").exists()
+
+
 @contextmanager
 def _lock(folder: Path) -> Generator[bool]:
     """Whether this process now owns the folder; released at the end, also by a killed process."""
-    with (folder / ".lock").open("w") as stream:
+    try:
+        stream = (folder / ".lock").open("w")
+    except OSError as error:
+        raise DiskError(f"{folder}: cannot be written ({error.strerror}); allow it, or use another --home") from error
+    with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

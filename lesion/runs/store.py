@@ -9,17 +9,25 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
+from polars.exceptions import PolarsError
+from pydantic import ValidationError
 
-from lesion.errors import Tampered
+from lesion.errors import InputError, Tampered
 from lesion.identity import Document, content_hash, file_hash
 from lesion.interventions.intervention import Receipt
 from lesion.runs.durable import write_table, write_text
+from lesion.runs.find import small_text
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, empty, rows_hash
 
+MOST_BEGUN_BYTES = 100_000
+MOST_UNIT_BYTES = 100_000_000
+MOST_ROWS = 5_000_000
+"""Of one unit: about a hundred times the largest that a plan makes."""
+
 
 class Begun(Document):
-    """What an unfinished folder says of itself, so that the same command can resume it, and no other can."""
+    """What a folder says of itself from its first moment, so that the same command can resume it, and no other can."""
 
     study: str
     """Name of the study."""
@@ -30,6 +38,18 @@ class Begun(Document):
     status: str
     command: str
     started: str
+
+
+def read_begun(path: Path) -> Begun:
+    """What a folder says of itself.
+
+    Raises:
+        InputError: when `begun.json` is not what a run writes; nothing may be resumed, or counted, beside it.
+    """
+    try:
+        return Begun.model_validate_json(small_text(path, MOST_BEGUN_BYTES))
+    except ValidationError as error:
+        raise InputError(f"{path}: not the record of a begun run; move that folder out of runs/ first") from error
 
 
 class ArmReceipt(Document):
@@ -67,6 +87,35 @@ class Unit(Document):
     gpu_seconds: float = 0.0
 
 
+def read_unit(path: Path) -> Unit:
+    """A finished unit.
+
+    Raises:
+        Tampered: when the file is not what a run writes.
+    """
+    try:
+        return Unit.model_validate_json(small_text(path, MOST_UNIT_BYTES))
+    except (ValidationError, InputError) as error:
+        raise Tampered(f"{path}: not a unit of a run any more") from error
+
+
+def read_table(path: Path, shape: Mapping[str, Any]) -> pl.DataFrame:
+    """A table of a run; columns, their kinds and the number of rows are looked at before the rows are.
+
+    Raises:
+        Tampered: when it is not what a run writes.
+    """
+    try:
+        lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
+        found = dict(lazy.collect_schema())
+        rows = lazy.select(pl.len()).collect().item() if found == dict(shape) else MOST_ROWS + 1
+        if rows > MOST_ROWS:
+            raise Tampered(f"{path}: has other columns than a run writes, or more than {MOST_ROWS:,} rows")
+        return lazy.collect()
+    except (PolarsError, OSError) as error:
+        raise Tampered(f"{path}: not a table of a run any more") from error
+
+
 class RunFolder:
     """The units of one run."""
 
@@ -86,7 +135,7 @@ class RunFolder:
         path = self.path / "units" / f"{self.key(cell)}.json"
         if not path.exists():
             return None
-        unit = Unit.model_validate_json(path.read_text(encoding="utf-8"))
+        unit = read_unit(path)
         rows = self._rows_path(cell)
         if unit.file_hash is not None and (not rows.exists() or file_hash(rows) != unit.file_hash):
             raise Tampered(f"{rows}: its rows are not those that the run wrote")
@@ -115,22 +164,22 @@ class RunFolder:
     def units(self) -> Iterator[Unit]:
         """Every finished unit, in the order of their names."""
         for path in sorted((self.path / "units").glob("*.json")):
-            yield Unit.model_validate_json(path.read_text(encoding="utf-8"))
+            yield read_unit(path)
 
     def items(self) -> pl.DataFrame:
         """The rows of every finished unit, in canonical order."""
-        tables = [pl.read_parquet(self._rows_path(unit.cell)) for unit in self.units() if unit.file_hash]
+        tables = [read_table(self._rows_path(unit.cell), ITEMS) for unit in self.units() if unit.file_hash]
         return pl.concat([empty(ITEMS), *tables]).sort(["stage", *ITEM_KEY, "arm"])
 
     def prompts(self) -> pl.DataFrame:
         """Every question once, in canonical order."""
         paths = sorted((self.path / "prompts").glob("*.parquet"))
-        return pl.concat([empty(PROMPTS), *map(pl.read_parquet, paths)]).sort(ITEM_KEY)
+        return pl.concat([empty(PROMPTS), *(read_table(path, PROMPTS) for path in paths)]).sort(ITEM_KEY)
 
     def prompts_of(self, units: Iterable[Unit]) -> pl.DataFrame:
         """The questions of some units, each once, in canonical order."""
         paths = sorted({self._prompts_path(unit.cell) for unit in units if unit.file_hash})
-        return pl.concat([empty(PROMPTS), *map(pl.read_parquet, paths)]).sort(ITEM_KEY)
+        return pl.concat([empty(PROMPTS), *(read_table(path, PROMPTS) for path in paths)]).sort(ITEM_KEY)
 
     def files(self, leave_out: frozenset[str] = frozenset({"manifest.json"})) -> Mapping[str, str]:
         """Path within the folder -> SHA-256 of every file but those left out and hidden ones."""

@@ -1,5 +1,6 @@
 """Whether a run folder still is what it was when it was sealed: every file that differs, is missing or was added."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,7 +44,20 @@ def _files(folder: Path, manifest: Manifest) -> list[Finding]:
         for name, digest in manifest.files.items()
         if present.get(name) != digest
     ]
-    return findings + [Finding(name, "was added") for name in present if name not in manifest.files]
+    findings += [Finding(name, "was added") for name in present if name not in manifest.files]
+    return findings + _hidden(folder, present)
+
+
+def _hidden(folder: Path, present: Mapping[str, str]) -> list[Finding]:
+    """Links, which may lead anywhere, and hidden files; a run leaves none but its lock."""
+    found: list[Finding] = []
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_symlink():
+            found.append(Finding(name, "is a link, not a file of the run"))
+        elif path.is_file() and name not in present and name not in (".lock", "manifest.json"):
+            found.append(Finding(name, "was added"))
+    return found
 
 
 def _rows(folder: Path, manifest: Manifest) -> list[Finding]:

@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from lesion.errors import InputError, Tampered
+from lesion.runs.compare import compare_rows
 from lesion.runs.durable import DiskError, new_folder, write_text
 from lesion.runs.ledger import check_seal, enter, entries, rebuild
 from lesion.runs.manifest import read_manifest
 from lesion.runs.notes import write_note
-from lesion.runs.replay import compare_rows, grade, replay, reproduced
+from lesion.runs.replay import grade, replay, reproduced
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
 

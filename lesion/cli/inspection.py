@@ -1,0 +1,70 @@
+"""Commands that look at finished runs: show and diff."""
+
+# ruff: noqa: PLC0415  (commands import what they need)
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lesion.cli.app import Home, Json, app, say
+
+RunName = Annotated[str, typer.Argument(help="A run folder, its manifest.json, or the beginning of a run's name.")]
+
+
+@app.command()
+def show(run: RunName, home: Home = Path(), as_json: Json = False) -> int:
+    """Say what a run asked, how it ended, on what it ran and what it cost."""
+    from lesion.report.listing import show_words, shown
+    from lesion.runs.find import find_run, folder_of
+    from lesion.runs.ledger import check_seal
+    from lesion.runs.manifest import read_manifest
+
+    path = find_run(home, run)
+    manifest = read_manifest(path)
+    check_seal(home, manifest)
+    document = shown(manifest, folder_of(path))
+    say(document, as_json, show_words(document))
+    return 0
+
+
+@app.command()
+def diff(first: RunName, second: RunName, home: Home = Path(), as_json: Json = False) -> int:
+    """Explain how two runs differ: parameters, environment, rows, verdicts, and a grade. Different ends with 4."""
+    from lesion.errors import NotReproduced
+    from lesion.report.listing import diff_words
+    from lesion.runs.compare import compare_runs
+    from lesion.runs.find import find_run
+
+    found = compare_runs(find_run(home, first), find_run(home, second))
+    document = found.model_dump(mode="json")
+    say(document, as_json, diff_words(document))
+    return NotReproduced.exit_code if found.grade == "different" else 0
+
+
+@app.command()
+def query(
+    sql: Annotated[
+        str, typer.Argument(help="select … from items, prompts, receipts or runs; each has the column run.")
+    ],
+    most: Annotated[int, typer.Option(min=1, help="Rows shown; --json and --csv give all.")] = 50,
+    csv: Annotated[Path | None, typer.Option(help="Write the answer to this file, too.")] = None,
+    home: Home = Path(),
+    as_json: Json = False,
+) -> int:
+    """Ask SQL of the rows of all runs."""
+    from pydantic_core import to_json
+
+    from lesion.report.listing import table_words
+    from lesion.runs.durable import write_text
+    from lesion.runs.query import query as ask
+
+    found = ask(home, sql)
+    if csv is not None:
+        write_text(csv, found.write_csv())
+    if as_json:
+        document = {"columns": found.columns, "height": found.height, "rows": found.to_dicts()}
+        print(to_json(document, inf_nan_mode="null", fallback=str).decode())
+    else:
+        print(table_words(found.columns, found.head(most).rows(), found.height))
+    return 0
