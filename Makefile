@@ -10,10 +10,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
-.PHONY: help setup study test slow check smoke format docs bench faults
 FUZZ ?= 100000
 
-.PHONY: help setup study test slow fuzz check smoke format docs bench
+.PHONY: help setup study test slow faults fuzz check smoke format docs bench
+
 .DELETE_ON_ERROR:
 
 help:
