@@ -145,7 +145,7 @@ def tree_attention(
 
 
 def _along(tree: Tree, level: Seen, which: int, tensor: Tensor) -> Tensor:
-    """Keys (`which` 0) or values (1) along each sequence: (batch, groups, tokens, d) -> (batch, groups, count, keys, d)."""
+    """Keys (`which` 0) or values (1) along each sequence: (batch, groups, tokens, d) -> (…, count, keys, d)."""
     if level.path is None:
         own = tensor[:, :, level.where].unflatten(2, (level.count, -1))
     else:

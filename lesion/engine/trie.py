@@ -8,6 +8,7 @@ next to nothing is joined to the level after it. All of it follows from the toke
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from jaxtyping import Int
@@ -34,7 +35,7 @@ def trie(
     order, apart = _parting(ids[:, :first], torch.zeros_like(ids[:, :first]) if edits is None else edits[:, :first])
     cuts = [*sorted({0, *apart.tolist()} & set(range(first))), first]
     levels: list[Level] = []
-    for start, stop in zip(cuts, cuts[1:], strict=False):
+    for start, stop in pairwise(cuts):
         of = torch.zeros(rows, dtype=torch.long)
         of[order[1:]] = (apart <= start).cumsum(0)
         levels.append(Level(start, stop, tuple(of.tolist())))
@@ -49,7 +50,7 @@ def apart(rows: int, length: int, first: int) -> Layout:
 def _parting(
     ids: Int[Tensor, "rows width"], edits: Int[Tensor, "rows width"]
 ) -> tuple[Int[Tensor, " rows"], Int[Tensor, " pairs"]]:
-    """The rows in lexical order, and at which position each parts from the one before; the width where it never does."""
+    """The rows in lexical order, and where each parts from the one before; the width where it never does."""
     both = torch.stack([ids, edits], dim=-1).flatten(1)
     if not both.shape[1]:
         return torch.arange(len(ids)), torch.zeros(len(ids) - 1, dtype=torch.long)

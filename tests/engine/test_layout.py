@@ -75,7 +75,12 @@ def test_a_late_layout_runs_everything_that_an_edit_can_change(case):
 def test_prefixes_of_prefixes_are_levels():
     ids = torch.tensor([[1, 2, 3, 4, 9], [1, 2, 3, 5, 9], [1, 2, 6, 4, 9], [1, 2, 6, 4, 9]])
     layout = trie(ids, 4)
-    assert [(level.start, level.stop, level.count) for level in layout.levels] == [(0, 2, 1), (2, 3, 2), (3, 4, 3), (4, 5, 4)]
+    assert [(level.start, level.stop, level.count) for level in layout.levels] == [
+        (0, 2, 1),
+        (2, 3, 2),
+        (3, 4, 3),
+        (4, 5, 4),
+    ]
     assert (layout.common, layout.tokens) == (2, 2 + 2 + 3 + 4)
     assert layout.times.tolist() == [4, 4, 2, 2, 1, 1, 2, 1, 1, 1, 1]
 

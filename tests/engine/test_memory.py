@@ -5,8 +5,8 @@ from lesion.engine import fast as module
 from lesion.engine import reference
 from lesion.engine.batch import batches
 from lesion.engine.fast import Fast
-from lesion.engine.trie import apart, trie
 from lesion.engine.memory import is_out_of_memory, pass_bytes, peak_bytes
+from lesion.engine.trie import apart, trie
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
