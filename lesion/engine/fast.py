@@ -160,7 +160,7 @@ class Fast:
         """The order of a batch's tokens, where they are edited as `edits` numbers it."""
         if self.model.family.interface:
             return trie(batch.inputs, batch.first, edits)
-        return apart(*batch.inputs.shape, batch.first)
+        return apart(batch.inputs, batch.first)
 
     def _grouped(
         self, batch: Batch, interventions: Sequence[Intervention], sources: Mapping[Intervention, Source]

@@ -39,14 +39,14 @@ class ReadAttention(Exception):
 class Seen(NamedTuple):
     """One level as attention sees it."""
 
-    count: int
-    """Sequences."""
+    sequences: int
+    """How many there are."""
     where: slice
     """Its tokens among those that are run."""
     path: Tensor | None
-    """(count, keys): where each sequence's keys lie among the tokens that are run; none where they are its own."""
+    """(sequences, keys): where each sequence's keys lie among the tokens that are run; none where they are its own."""
     kept: Tensor | None
-    """(count, keys): where the clean keys before them lie in the clean run; none where there are none."""
+    """(sequences, keys): where the clean keys before them lie in the clean run; none where there are none."""
     wanted: int
     """So many last tokens of each sequence want z."""
     hidden_front: Tensor | None
@@ -135,7 +135,7 @@ def tree_attention(
         parts.append(_prefix(tree, query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix], scale, softcap))
     front = [tensor[:, :, : layout.common] for tensor in (tree.clean if layout.start else (key, value))]
     for level in tree.levels:
-        q = query[:, :, level.where].unflatten(2, (level.count, -1))[:, :, :, -level.wanted :] * scale
+        q = query[:, :, level.where].unflatten(2, (level.sequences, -1))[:, :, :, -level.wanted :] * scale
         k, v = (_along(tree, level, which, tensor) for which, tensor in enumerate((key, value)))
         parts.append(_own(level, q, k, v, (front[0], front[1]), softcap))
     z = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)).transpose(1, 2)
@@ -145,9 +145,9 @@ def tree_attention(
 
 
 def _along(tree: Tree, level: Seen, which: int, tensor: Tensor) -> Tensor:
-    """Keys (`which` 0) or values (1) along each sequence: (batch, groups, tokens, d) -> (…, count, keys, d)."""
+    """Keys (`which` 0) or values (1) along each sequence: (batch, groups, tokens, d) -> (…, sequences, keys, d)."""
     if level.path is None:
-        own = tensor[:, :, level.where].unflatten(2, (level.count, -1))
+        own = tensor[:, :, level.where].unflatten(2, (level.sequences, -1))
     else:
         own = tensor.index_select(2, level.path.flatten()).unflatten(2, level.path.shape)
     if level.kept is None:

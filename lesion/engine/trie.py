@@ -32,18 +32,19 @@ def trie(
         worth: a level stays where it saves more than one token in so many.
     """
     rows, length = ids.shape
-    order, apart = _parting(ids[:, :first], torch.zeros_like(ids[:, :first]) if edits is None else edits[:, :first])
-    cuts = [*sorted({0, *apart.tolist()} & set(range(first))), first]
+    order, parting = _parting(ids[:, :first], torch.zeros_like(ids[:, :first]) if edits is None else edits[:, :first])
+    cuts = [*sorted({0, *parting.tolist()} & set(range(first))), first]
     levels: list[Level] = []
     for start, stop in pairwise(cuts):
         of = torch.zeros(rows, dtype=torch.long)
-        of[order[1:]] = (apart <= start).cumsum(0)
+        of[order[1:]] = (parting <= start).cumsum(0)
         levels.append(Level(start, stop, tuple(of.tolist())))
     return Layout(rows, length, first, _joined([*levels, Level(first, length, tuple(range(rows)))], worth))
 
 
-def apart(rows: int, length: int, first: int) -> Layout:
+def apart(ids: Int[Tensor, "rows length"], first: int) -> Layout:
     """The layout in which no row shares anything."""
+    rows, length = ids.shape
     return Layout(rows, length, first, (Level(0, length, tuple(range(rows))),))
 
 

@@ -86,7 +86,7 @@ def floor(model: Model, batch: Batch, wanted: Sequence[Scale]) -> float:
     into = sum(p.numel() for p in attention.parameters() if p.ndim == 2) - out
     mlp = matrices - into - out
     share = model.family.interface
-    full = trie(batch.inputs, batch.first) if share else apart(*batch.inputs.shape, batch.first)
+    full = trie(batch.inputs, batch.first) if share else apart(batch.inputs, batch.first)
     reads = len(full.read)
     total = 2.0 * matrices * full.tokens * sizes.n_layers
     for one in wanted:

@@ -191,6 +191,6 @@ def test_a_site_that_does_not_exist_is_refused(tiny, compiled):
 
 def test_an_argument_of_attention_without_a_rule_is_refused(tiny, compiled):
     q = torch.zeros(1, 1, 2, 4)
-    tree = Tree(layout=apart(1, 2, 1), allowed=torch.ones(2, 2, dtype=torch.bool))
+    tree = Tree(layout=apart(torch.zeros(1, 2, dtype=torch.long), 1), allowed=torch.ones(2, 2, dtype=torch.bool))
     with pytest.raises(InterventionError, match="passes s_aux to attention"):
         tree_attention(torch.nn.Identity(), q, q, q, tree, s_aux=torch.zeros(1))

@@ -98,4 +98,4 @@ def test_a_level_that_saves_next_to_nothing_is_joined_to_the_next():
     ids = torch.randint(2, 99, (40, 12))
     ids[:, 0] = 1
     assert trie(ids, 11, worth=10**9).common == 1
-    assert trie(ids, 11, worth=8).levels == apart(40, 12, 11).levels
+    assert trie(ids, 11, worth=8).levels == apart(ids, 11).levels
