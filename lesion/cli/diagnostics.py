@@ -3,7 +3,7 @@
 # ruff: noqa: PLC0415  (commands import what they need)
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,7 +11,9 @@ from lesion.cli.app import Json, app, out, say
 from lesion.errors import LesionError
 
 ModelName = Annotated[str, typer.Argument(help="zoo:NAME, tiny:FAMILY, a folder, or org/name@COMMIT.")]
-DtypeName = Annotated[str, typer.Option("--dtype", help="float32, float64, or bfloat16, which is for looking only.")]
+DtypeName = Annotated[
+    Literal["float32", "bfloat16", "float64"], typer.Option("--dtype", help="bfloat16 is marked, with its rounding.")
+]
 TaskText = Annotated[str, typer.Option("--task", help="A task and its settings: 'arithmetic high=999 shots=1'.")]
 
 
