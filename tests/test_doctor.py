@@ -91,3 +91,23 @@ def test_a_broken_row_of_the_table_ends_with_1_and_names_what_failed(
 
 def test_rows_together_and_alone_are_nearly_the_same():
     assert noise_floor(open_model("tiny:gemma2")) < 1e-4
+
+
+def test_the_noise_floor_of_bfloat16_is_its_rounding_and_the_document_says_the_dtype(
+    capsys: pytest.CaptureFixture[str],
+):
+    code, document = call(capsys, "doctor", "tiny:llama", "--dtype", "bfloat16")
+    assert (code, document["dtype"]) == (0, "bfloat16")
+    assert document["noise_floor"] > 1e-3, (
+        "rows alone and together are bit-equal, so the copy in float32 is what counts"
+    )
+    code, document = call(capsys, "measure", "tiny:llama", "--do", "zero L1H0", "--items", "8", "--dtype", "bfloat16")
+    assert (code, document["dtype"]) == (0, "bfloat16")
+    assert document["noise_floor"] > 1e-3
+
+
+def test_a_dtype_that_is_not_known_is_refused(capsys: pytest.CaptureFixture[str]):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["doctor", "tiny:llama", "--dtype", "float16"])
+    assert ended.value.code
+    assert "'float16' is not one of" in capsys.readouterr().err

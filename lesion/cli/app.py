@@ -31,6 +31,14 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON document on standar
 Workers = Annotated[
     int, typer.Option(min=1, max=256, help="Worker processes, one thread each; rows do not depend on it.")
 ]
+Memory = Annotated[
+    float | None,
+    typer.Option(
+        min=0.001,
+        metavar="GIB",
+        help="What the passes of all workers may take beside weights and clean runs; smaller passes are recorded.",
+    ),
+]
 StudyFile = Annotated[Path, typer.Argument(help="The study, a YAML file.")]
 RunPath = Annotated[Path, typer.Argument(help="A run folder, or its manifest.json.")]
 

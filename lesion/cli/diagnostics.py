@@ -3,7 +3,7 @@
 # ruff: noqa: PLC0415  (commands import what they need)
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,9 @@ from lesion.cli.app import Json, app, out, say
 from lesion.errors import LesionError
 
 ModelName = Annotated[str, typer.Argument(help="zoo:NAME, tiny:FAMILY, a folder, or org/name@COMMIT.")]
+DtypeName = Annotated[
+    Literal["float32", "bfloat16", "float64"], typer.Option("--dtype", help="bfloat16 is marked, with its rounding.")
+]
 TaskText = Annotated[str, typer.Option("--task", help="A task and its settings: 'arithmetic high=999 shots=1'.")]
 
 
@@ -131,16 +134,21 @@ def measure(
     items: Annotated[int, typer.Option(min=2, max=1_000_000, help="Items asked.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Draws the items.")] = 0,
     rows: Annotated[Path | None, typer.Option(help="Write every item's numbers here, as Parquet.")] = None,
+    dtype: DtypeName = "float32",
     as_json: Json = False,
 ) -> int:
     """Measure an intervention on a task: every measure per item, paired differences, intervals and the receipt."""
     from lesion.lab import Lab
+    from lesion.measures.sanity import noise_floor
+    from lesion.models.model import open_model
     from lesion.report.diagnostic_tables import print_effect
 
-    found = Lab(model).run(task, do, items, seed)
+    opened = open_model(model, dtype=dtype)
+    found = Lab(opened).run(task, do, items, seed)
     if rows is not None:
         found.table.write_parquet(rows)
-    document: dict[str, Any] = {"task": task, **found.effect.model_dump(mode="json")}
+    floor = {"dtype": opened.dtype, "noise_floor": noise_floor(opened)}
+    document: dict[str, Any] = {"task": task, **floor, **found.effect.model_dump(mode="json")}
     if as_json:
         say(document, as_json, "")
     else:
@@ -184,6 +192,7 @@ def doctor(
     full: Annotated[
         bool, typer.Option("--full", help="Also silent layers, the placebo, and the positive control on a hand model.")
     ] = False,
+    dtype: DtypeName = "float32",
     as_json: Json = False,
 ) -> int:
     """Prove the instrument on the loaded weights: identities, noise floor, engine; ends with 1 when something fails."""
@@ -193,11 +202,12 @@ def doctor(
     from lesion.models.model import open_model
     from lesion.report.diagnostic_tables import print_doctor
 
-    opened = open_model(model)
+    opened = open_model(model, dtype=dtype)
     identities = examine(opened)
     checks = [*model_checks(opened), *_hand_checks()] if full else []
     document: dict[str, Any] = {
         "model": model,
+        "dtype": opened.dtype,
         "weights_hash": opened.weights_hash,
         "identities": [identity.model_dump(mode="json") for identity in identities],
         "noise_floor": noise_floor(opened),

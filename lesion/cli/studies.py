@@ -10,6 +10,8 @@ import typer
 
 from lesion.cli.app import SCREEN, WORKERS, Home, Json, RunPath, StudyFile, Workers, app, out, say
 from lesion.errors import BudgetSpent, GateStop, InputError, NotReproduced
+from lesion.cli.app import SCREEN, WORKERS, Home, Json, Memory, RunPath, StudyFile, Workers, app, out, say
+from lesion.errors import BudgetSpent, GateStop, NotReproduced
 
 if TYPE_CHECKING:
     from lesion.runs.manifest import Manifest
@@ -22,6 +24,7 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Walk the whole line with the smallest numbers.")] = False,
     home: Home = Path(),
     workers: Workers = WORKERS,
+    memory: Memory = None,
     as_json: Json = False,
 ) -> int:
     """Run a study to its verdict. An interrupted run goes on where it stopped."""
@@ -40,7 +43,7 @@ def run(
         counts = standing(home, given)
         order = Order(given, text, counts.status, "run", counts.key, counts.registration, counts.deviations)
     with progress_bar(SCREEN, quiet=as_json) as progress:
-        ran = start(order, home, workers, progress, write_report)
+        ran = start(order, home, workers, progress, write_report, None if memory is None else int(memory * 2**30))
     keep(ran, home, as_json)
     if not as_json:
         print_run(out(), ran.folder, ran.manifest)

@@ -19,6 +19,7 @@ from lesion.engine.attach import Source
 from lesion.engine.batch import Batch, batches
 from lesion.engine.fast import Fast, not_taken
 from lesion.engine.kernels import Kernel
+from lesion.engine.memory import Halving
 from lesion.engine.reference import Outcome
 from lesion.errors import InterventionError
 from lesion.identity import Document, generator
@@ -57,6 +58,11 @@ class Engine(NamedTuple):
         """The unedited logits at the answer positions, float32."""
         return reference.run(self.model, batch).logits if self.fast is None else self.fast.clean(batch)
 
+    @property
+    def halvings(self) -> Sequence[Halving]:
+        """Passes of the quick way that were cut because memory did not suffice, since the engine was chosen."""
+        return () if self.fast is None else self.fast.halvings
+
     def why_plain(self, intervention: Intervention) -> str:
         """Why an intervention is run by the reference; empty where the quick way runs it."""
         return (self.choice.note or "no quick way") if self.fast is None else not_taken(intervention)
@@ -82,14 +88,20 @@ class Engine(NamedTuple):
                 yield index, reference.run(self.model, batch, one, baseline, given.get(one))
 
 
-def choose(model: Model, engine: Literal["fast", "reference"] = "fast") -> Engine:
-    """The engine for a model; `reference` asks for the plain way without a comparison."""
+def choose(model: Model, engine: Literal["fast", "reference"] = "fast", *, memory: int | None = None) -> Engine:
+    """The engine for a model; `reference` asks for the plain way without a comparison.
+
+    Args:
+        model: the model.
+        engine: which to try.
+        memory: bytes that a pass of the quick way may take beside weights and clean run; None: shapes decide.
+    """
     tolerance = AGREEMENT[model.dtype]
     if engine == "reference":
         note = "asked for"
         return Engine(model, _plain(None, tolerance, note), None)
     try:
-        fast = Fast(model)
+        fast = Fast(model, memory)
         error = disagreement(fast)
     except (InterventionError, RuntimeError, TypeError) as refused:  # a block that does not fit says so in its own way
         return Engine(model, _plain(None, tolerance, str(refused)[:500]), None)

@@ -79,9 +79,8 @@ def _for_pass(name: str, value: Any, layout: Layout, tree: Tree | None, rows: in
     raise InterventionError(f"blocks of this family are handed '{name}': the quick way has no rule for that")
 
 
-def run_clean(model: Model, twin: Twin, batch: Batch, shared: int) -> Clean:
-    """Run a batch unedited, its first `shared` positions once, and keep everything that an edit could start from."""
-    layout = Layout(*batch.inputs.shape, shared=shared, first=batch.first)
+def run_clean(model: Model, twin: Twin, batch: Batch, layout: Layout) -> Clean:
+    """Run a batch unedited, shared tokens once, and keep everything that an edit could start from."""
     given = block_arguments(model, batch.inputs[:1])
     stream = layout.pack(entering_stream(model, batch.inputs))[None]
     trees = [Tree(layout, _allowed(block, layout.length), recording=True) for block in given]

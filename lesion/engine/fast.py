@@ -1,7 +1,7 @@
 """The quick way: the reference's numbers for many interventions on one batch, without computing twice what is the same.
 
 1. Everything below an intervention's lowest layer is the clean run's; at that layer the change is written as a sum.
-2. A prefix that all rows share is run once per intervention (`layout`, `tree`).
+2. A token that rows share, with everything before it, is run once per intervention (`trie`, `layout`, `tree`).
 3. An intervention at late positions runs those positions only, on the clean run's keys and values.
 4. The last layer and the unembedding are run at the positions whose logits are read.
 5. Several interventions go through a block together, each in its own row of the pass.
@@ -24,10 +24,11 @@ from lesion.engine.batch import Batch
 from lesion.engine.clean import Clean, run_clean
 from lesion.engine.hooks import Recorder
 from lesion.engine.kernels import weight_and_bias
-from lesion.engine.layout import Layout, shared_prefix
+from lesion.engine.layout import Layout
 from lesion.engine.memory import Halving, is_out_of_memory, pass_bytes
 from lesion.engine.reference import Outcome
 from lesion.engine.tree import ReadAttention
+from lesion.engine.trie import apart, trie
 from lesion.engine.twin import RowEdit, Slot, Twin, apply_rows
 from lesion.errors import InterventionError
 from lesion.interventions.edit import edit as edit_units
@@ -68,11 +69,14 @@ def not_taken(intervention: Intervention) -> str:
     return f"the quick way does not edit {', '.join(others)}" if others else ""
 
 
-def _differing(mask: Tensor, source: Source | None) -> Tensor:
-    """A mask that differs between rows wherever rows are given different things, so that they share no such token."""
-    if source is None or all(len(tensor) == 1 for tensor in source.values()):
-        return mask
-    return mask & (torch.arange(len(mask)) == 0)[:, None]
+def _varies(source: Source | None) -> bool:
+    """Whether rows are given different things."""
+    return source is not None and any(len(tensor) > 1 for tensor in source.values())
+
+
+def _edits(mask: Tensor, *, varies: bool) -> Tensor:
+    """How each token is edited, as numbers; equal ones mean equal edits."""
+    return mask * torch.arange(1, len(mask) + 1)[:, None] if varies else mask.long()
 
 
 class Fast:
@@ -112,14 +116,13 @@ class Fast:
             InterventionError: when a site does not exist, is not one that `takes` allows, or an intervention did not
                 act as it must.
         """
-        cleans: dict[int, Clean] = {}
-        for (shared, start), jobs in self._grouped(batch, interventions, sources or {}).items():
-            if shared not in cleans:
-                cleans[shared] = run_clean(self.model, self.twin, batch, shared)
-            layout = cleans[shared].layout.late(start) if self.model.family.interface else cleans[shared].layout
+        cleans: dict[Layout, Clean] = {}
+        for layout, jobs in self._grouped(batch, interventions, sources or {}).items():
+            if layout.full not in cleans:
+                cleans[layout.full] = run_clean(self.model, self.twin, batch, layout.full)
             self._note_limit(layout, jobs)
             for chunk in self._chunks(layout, jobs):
-                for part, logits in self._passes(cleans[shared], layout, chunk, batch):
+                for part, logits in self._passes(cleans[layout.full], layout, chunk, batch):
                     for row, job in enumerate(part):
                         change = None if baseline is None else float((logits[row] - baseline).abs().max())
                         yield job.index, Outcome(logits[row], job.recorder.receipt(change), "fast")
@@ -150,24 +153,35 @@ class Fast:
 
     def clean(self, batch: Batch) -> Tensor:
         """The unedited logits, (rows, answer, vocab)."""
-        shared = shared_prefix(batch.inputs, batch.first, []) if self.model.family.interface else 0
-        clean = run_clean(self.model, self.twin, batch, shared)
+        clean = run_clean(self.model, self.twin, batch, self.layout(batch))
         return self._logits(clean.streams[-1][None, clean.layout.read], batch)[0]
+
+    def layout(self, batch: Batch, edits: Tensor | None = None) -> Layout:
+        """The order of a batch's tokens, where they are edited as `edits` numbers it."""
+        if self.model.family.interface:
+            return trie(batch.inputs, batch.first, edits)
+        return apart(batch.inputs, batch.first)
 
     def _grouped(
         self, batch: Batch, interventions: Sequence[Intervention], sources: Mapping[Intervention, Source]
-    ) -> dict[tuple[int, int], list[Job]]:
-        """Jobs by (shared prefix, first position that changes), each group in the order of its lowest layers."""
-        groups: dict[tuple[int, int], list[Job]] = {}
+    ) -> dict[Layout, list[Job]]:
+        """Jobs by the layout of their passes, each group in the order of its lowest layers."""
+        groups: dict[Layout, list[Job]] = {}
+        known: dict[tuple[str, bool], tuple[Tensor, Layout]] = {}
         for index, intervention in enumerate(interventions):
-            mask = batch.mask(intervention.positions)
             source = sources.get(intervention)
-            alike = [mask, _differing(mask, source)]
-            shared = shared_prefix(batch.inputs, batch.first, alike) if self.model.family.interface else 0
-            touched = torch.nonzero(mask.any(0)).flatten()
-            start = int(touched[0]) if len(touched) else 0
-            groups.setdefault((shared, start), []).append(self._job(index, intervention, mask, source))
+            key = (str(intervention.positions), _varies(source))
+            if key not in known:
+                mask = batch.mask(intervention.positions)
+                known[key] = mask, self._late(self.layout(batch, _edits(mask, varies=key[1])), mask)
+            mask, layout = known[key]
+            groups.setdefault(layout, []).append(self._job(index, intervention, mask, source))
         return {key: sorted(jobs, key=lambda job: (job.layer, job.beginning)) for key, jobs in groups.items()}
+
+    def _late(self, layout: Layout, mask: Tensor) -> Layout:
+        """The layout that runs what an edit under the mask can change, where the family allows."""
+        touched = torch.nonzero(mask.any(0)).flatten()
+        return layout.late(int(touched[0])) if self.model.family.interface and len(touched) else layout
 
     def _job(self, index: int, intervention: Intervention, mask: Tensor, source: Source | None) -> Job:
         if refused := not_taken(intervention):
@@ -227,11 +241,10 @@ class Pass:
         self.fast, self.clean, self.layout, self.jobs = fast, clean, layout, jobs
         self.twin, self.last = fast.twin, fast.last
         self.rows, self.layer = len(jobs), jobs[0].layer
-        self.where = None if layout == clean.layout else layout.among(clean.layout)
+        self.where = None if layout == clean.layout else layout.among
         self.read = layout.read
         self.masks = [layout.pack(job.mask) for job in jobs]
-        self.times = torch.ones(layout.tokens)
-        self.times[: layout.prefix] = layout.rows
+        self.times = layout.times
 
     @torch.inference_mode()
     def run(self) -> Tensor:

@@ -36,12 +36,13 @@ def pass_bytes(sizes: Sizes, layout: Layout, item_bytes: int = 4) -> int:
     """Bytes that one intervention's row of a pass holds at its widest, logits included.
 
     Per token: six streams' worth of copies, queries, keys and values, and the MLP's hidden layer up to three times; per
-    token and head its scores twice; per read token its logits twice.
+    token and head its scores twice; per copied token its key and value; per read token its logits twice.
     """
     width = 6 * sizes.d_model + 4 * sizes.n_heads * sizes.d_head + 3 * sizes.d_mlp
     scores = 2 * sizes.n_heads * layout.length
     logits = 2 * len(layout.read) * sizes.vocab_size
-    return item_bytes * (layout.tokens * (width + scores) + logits)
+    copied = 2 * sizes.n_heads * sizes.d_head * layout.copied
+    return item_bytes * (layout.tokens * (width + scores) + copied + logits)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -1,9 +1,10 @@
-"""Attention over a shared prefix and many rows' own tokens, each key and value computed once.
+"""Attention over a trie of prompts, each key and value computed once.
 
 Registered with transformers' attention interface, so one function serves every family that goes through it. A block
 hands its `attention_mask` through untouched; the quick way gives it a `Tree`, which says how the tokens hang together
-and holds the clean run's keys and values. Scores of a token are those against the prefix and against its own row, in
-one softmax; masks (causal, sliding window) are the family's own, looked up by position.
+and holds the clean run's keys and values. It goes level by level: scores of a token are those against the prefix that
+all rows have in common, in one product, and against the rest of its own row, in one softmax; masks (causal, sliding
+window) are the family's own, looked up by position.
 """
 
 
@@ -11,7 +12,7 @@ one softmax; masks (causal, sliding window) are the family's own, looked up by p
 
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float
@@ -35,6 +36,25 @@ class ReadAttention(Exception):
         self.z = z
 
 
+class Seen(NamedTuple):
+    """One level as attention sees it."""
+
+    sequences: int
+    """How many there are."""
+    where: slice
+    """Its tokens among those that are run."""
+    path: Tensor | None
+    """(sequences, keys): where each sequence's keys lie among the tokens that are run; none where they are its own."""
+    kept: Tensor | None
+    """(sequences, keys): where the clean keys before them lie in the clean run; none where there are none."""
+    wanted: int
+    """So many last tokens of each sequence want z."""
+    hidden_front: Tensor | None
+    """(wanted, common prefix): what they may not see; none where they see it all."""
+    hidden_own: Tensor | None
+    """(wanted, keys): the same for the rest of their row."""
+
+
 @dataclass(frozen=True)
 class Tree:
     """What attention needs to know about one block's tokens."""
@@ -55,15 +75,31 @@ class Tree:
         allowed = self.allowed[: self.layout.prefix, : self.layout.prefix]
         return None if torch.equal(allowed, torch.ones_like(allowed).tril()) else allowed
 
-    @cached_property
-    def hidden(self) -> tuple[Tensor | None, Tensor | None]:
-        """What the tokens that want z may not see of the prefix and of their own row; none where they see it all."""
-        layout = self.layout
-        wanted = layout.length - layout.first if self.only_read else layout.own - layout.kept
-        hidden = ~self.allowed[-wanted:]
-        parts = hidden[:, : layout.shared], hidden[:, layout.shared :]
+    def hidden(self, stop: int, wanted: int) -> tuple[Tensor | None, Tensor | None]:
+        """What the last `wanted` tokens before `stop` may not see of the common prefix and of the rest of their row.
+
+        None where they see it all.
+        """
+        hidden, common = ~self.allowed[stop - wanted : stop, :stop], self.layout.common
+        parts = hidden[:, :common], hidden[:, common:]
         front, own = (part if bool(part.any()) else None for part in parts)
         return front, own
+
+    @cached_property
+    def levels(self) -> tuple["Seen", ...]:
+        """What attention needs to know about each level that is run, the common prefix left out."""
+        layout, offset, seen = self.layout, 0, list[Seen]()
+        since = max(layout.common, layout.start)
+        for level in layout.run:
+            last = level.stop == layout.length
+            wanted = layout.length - layout.first if self.only_read and last else level.width
+            path = None if level.start == since else layout.path(level, since, level.stop)
+            kept = layout.full.path(level, layout.common, layout.start) if layout.start > layout.common else None
+            where = slice(offset, offset + level.count * level.width)
+            if level.stop > layout.common and (last or not self.only_read):
+                seen.append(Seen(level.count, where, path, kept, wanted, *self.hidden(level.stop, wanted)))
+            offset = where.stop
+        return tuple(seen)
 
     def with_layout(self, layout: Layout, *, only_read: bool = False) -> "Tree":
         """The same block seen by another run."""
@@ -93,22 +129,31 @@ def tree_attention(
     if tree.recording:
         tree.clean[:] = [key, value]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    prefix, width = layout.prefix, layout.own - layout.kept
+    prefix = layout.prefix
     parts: list[Tensor] = []
     if prefix and not tree.only_read:
         parts.append(_prefix(tree, query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix], scale, softcap))
-    wanted = layout.length - layout.first if tree.only_read else width
-    q, k, v = (_rows(tensor[:, :, prefix:], layout.rows) for tensor in (query, key, value))
-    parts.append(_own(tree, q, k, v, (key[:, :, :prefix], value[:, :, :prefix]), wanted, scale, softcap))
+    front = [tensor[:, :, : layout.common] for tensor in (tree.clean if layout.start else (key, value))]
+    for level in tree.levels:
+        q = query[:, :, level.where].unflatten(2, (level.sequences, -1))[:, :, :, -level.wanted :] * scale
+        k, v = (_along(tree, level, which, tensor) for which, tensor in enumerate((key, value)))
+        parts.append(_own(level, q, k, v, (front[0], front[1]), softcap))
     z = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)).transpose(1, 2)
     if tree.only_read:
         raise ReadAttention(z)
     return z, None
 
 
-def _rows(tensor: Tensor, rows: int) -> Tensor:
-    """(batch, heads, rows * width, d) -> (batch, heads, rows, width, d)."""
-    return tensor.unflatten(2, (rows, -1))
+def _along(tree: Tree, level: Seen, which: int, tensor: Tensor) -> Tensor:
+    """Keys (`which` 0) or values (1) along each sequence: (batch, groups, tokens, d) -> (…, sequences, keys, d)."""
+    if level.path is None:
+        own = tensor[:, :, level.where].unflatten(2, (level.sequences, -1))
+    else:
+        own = tensor.index_select(2, level.path.flatten()).unflatten(2, level.path.shape)
+    if level.kept is None:
+        return own
+    kept = tree.clean[which].index_select(2, level.kept.flatten()).unflatten(2, level.kept.shape)
+    return torch.cat([kept.expand(len(own), -1, -1, -1, -1), own], dim=3)
 
 
 def _prefix(tree: Tree, query: Tensor, key: Tensor, value: Tensor, scale: float, softcap: float | None) -> Tensor:
@@ -131,43 +176,26 @@ def _prefix(tree: Tree, query: Tensor, key: Tensor, value: Tensor, scale: float,
 
 
 def _own(
-    tree: Tree,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    shared: tuple[Tensor, Tensor],
-    wanted: int,
-    scale: float,
-    softcap: float | None,
+    level: Seen, query: Tensor, key: Tensor, value: Tensor, shared: tuple[Tensor, Tensor], softcap: float | None
 ) -> Tensor:
-    """The last `wanted` tokens of each row against the prefix and the row's own tokens, in one softmax."""
-    layout = tree.layout
-    if layout.start:
-        clean = [tensor[:, :, layout.shared :] for tensor in tree.clean]
-        kept = [
-            _rows(tensor, layout.rows)[:, :, :, : layout.kept].expand(key.shape[0], -1, -1, -1, -1) for tensor in clean
-        ]
-        key, value = (torch.cat(pair, dim=3) for pair in zip(kept, (key, value), strict=True))
-        shared = (tree.clean[0][:, :, : layout.shared], tree.clean[1][:, :, : layout.shared])
-    batch, heads, rows, _, width = query.shape
-    groups, keys = key.shape[1], key.shape[3]
+    """The wanted tokens of each sequence against the common prefix and the rest of their row, in one softmax."""
+    batch, heads, rows, wanted, width = query.shape
+    groups, keys, common = key.shape[1], key.shape[3], shared[0].shape[2]
     each = heads // groups
     # (batch, groups, each, rows, wanted, d): query heads of a group share its keys
-    q = (query[:, :, :, -wanted:] * scale).reshape(batch, groups, each, rows, wanted, width)
-    hidden_front, hidden_own = tree.hidden
+    q = query.reshape(batch, groups, each, rows, wanted, width)
     by_row = q.transpose(2, 3).reshape(batch, groups, rows, each * wanted, width)
     own = (by_row @ key.transpose(-1, -2)).view(batch, groups, rows, each, wanted, keys)
-    own = _masked(_capped(own, softcap), hidden_own)
-    if not layout.shared:
+    own = _masked(_capped(own, softcap), level.hidden_own)
+    if not common:
         z = (own.softmax(-1).reshape(*by_row.shape[:-1], keys) @ value).view(batch, groups, rows, each, wanted, width)
         return z.transpose(2, 3).reshape(batch, heads, rows * wanted, width)
     front = q.reshape(batch, groups, -1, width) @ shared[0].transpose(-1, -2)
-    front = front.view(batch, groups, each, rows, wanted, layout.shared).transpose(2, 3)
-    front = _masked(_capped(front, softcap), hidden_front)
-    weights = torch.cat([front, own], dim=-1).softmax(-1)
-    seen, own = weights.split([layout.shared, keys], dim=-1)
+    front = front.view(batch, groups, each, rows, wanted, common).transpose(2, 3)
+    front = _masked(_capped(front, softcap), level.hidden_front)
+    seen, own = torch.cat([front, own], dim=-1).softmax(-1).split([common, keys], dim=-1)
     z = (own.reshape(batch, groups, rows, each * wanted, keys) @ value).view(batch, groups, rows, each, wanted, width)
-    z = z + (seen.reshape(batch, groups, -1, layout.shared) @ shared[1]).view(z.shape)
+    z = z + (seen.reshape(batch, groups, -1, common) @ shared[1]).view(z.shape)
     return z.transpose(2, 3).reshape(batch, heads, rows * wanted, width)
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from lesion.engine.batch import Batch, batches
-from lesion.engine.layout import Layout, shared_prefix
+from lesion.engine.trie import apart, trie
 from lesion.identity import generator
 from lesion.interventions.intervention import Positions, Scale
 from lesion.interventions.site import head, neuron
@@ -85,15 +85,15 @@ def floor(model: Model, batch: Batch, wanted: Sequence[Scale]) -> float:
     attention = block.get_submodule(model.family.attention_out.rpartition(".")[0])
     into = sum(p.numel() for p in attention.parameters() if p.ndim == 2) - out
     mlp = matrices - into - out
-    shared = shared_prefix(batch.inputs, batch.first, []) if model.family.interface else 0
-    full = Layout(*batch.inputs.shape, shared=shared, first=batch.first)
+    share = model.family.interface
+    full = trie(batch.inputs, batch.first) if share else apart(batch.inputs, batch.first)
     reads = len(full.read)
     total = 2.0 * matrices * full.tokens * sizes.n_layers
     for one in wanted:
         mask = batch.mask(one.positions)
-        layout = full.late(int(torch.nonzero(mask.any(0))[0])) if model.family.interface else full
-        own = layout.tokens - layout.prefix
-        scores = 4 * sizes.n_heads * sizes.d_head * (layout.prefix**2 + own * layout.length)
+        layout = full.late(int(torch.nonzero(mask.any(0))[0])) if share else full
+        pairs = sum(level.count * level.width * level.stop for level in layout.run)
+        scores = 4 * sizes.n_heads * sizes.d_head * pairs
         site = one.sites[0]
         above = sizes.n_layers - 1 - site.layer
         start = mlp if site.kind == "head" and model.residual == "sequential" else 0

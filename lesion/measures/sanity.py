@@ -8,7 +8,9 @@ them fail.
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import copy
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -111,11 +113,21 @@ def _placebo(model: Model, site: Site, ids: Tensor) -> float:
 
 
 def noise_floor(model: Model) -> float:
-    """Largest difference of log-probabilities between rows run together and alone, nats: what is not an effect."""
+    """Largest difference of log-probabilities that is not an effect, nats: between rows run together and alone.
+
+    In bfloat16 that may be nothing while every number is rounded to three digits, so there it is at least the largest
+    difference from the same weights in float32, of which a copy is made.
+    """
     ids = torch.from_numpy(generator("noise").integers(0, model.sizes.vocab_size, (8, 12)))
-    together = run(model, ids).double().log_softmax(-1)
-    alone = torch.cat([run(model, row[None]) for row in ids]).double().log_softmax(-1)
-    return float((together - alone).abs().max())
+    together = _log_probs(model, ids)
+    others = [torch.cat([_log_probs(model, row[None]) for row in ids])]
+    if model.dtype == "bfloat16":
+        others.append(_log_probs(replace(model, module=copy.deepcopy(model.module).float(), dtype="float32"), ids))
+    return max(float((together - other).abs().max()) for other in others)
+
+
+def _log_probs(model: Model, ids: Tensor) -> Tensor:
+    return run(model, ids).double().log_softmax(-1)
 
 
 def positive_control(model: Model, planted: Site) -> Iterator[Check]:

@@ -164,6 +164,7 @@ def print_effect(console: Console, found: Mapping[str, Any]) -> None:
     acted = f"{receipt['firings']} firings in {receipt['forwards']} passes, {receipt['elements']:,} elements written"
     change = f"largest logit change {receipt['max_logit_change']:.3g}"
     said(console, f"Receipt: {acted}, L2 change {receipt['l2_change']:.4g}, {change}")
+    said(console, _floor(found))
 
 
 def print_screen(console: Console, found: Mapping[str, Any]) -> None:
@@ -190,7 +191,7 @@ def print_doctor(console: Console, found: Mapping[str, Any]) -> None:
         error = identity["note"][:40] if identity["error"] is None else f"{identity['error']:.1e}"
         shown.add_row(identity["name"], error, f"{identity['tolerance']:.0e}", "yes" if identity["holds"] else "NO")
     console.print(shown)
-    said(console, f"Noise floor: {found['noise_floor']:.1e} nats between rows run together and alone")
+    said(console, _floor(found))
     engine = found["engine"]
     why = f": {engine['note']}" if engine["note"] else f", off by {engine['error']:.1e} nats from the reference"
     said(console, f"Engine: {engine['engine']}{why}")
@@ -201,3 +202,11 @@ def print_doctor(console: Console, found: Mapping[str, Any]) -> None:
             checks.add_row(check["name"], f"{check['value']:.3g}", limit, "yes" if check["holds"] else "NO")
         console.print(checks)
     said(console, "Everything holds." if found["healthy"] else "SOMETHING FAILED: trust no number of it.", "bold")
+
+
+def _floor(found: Mapping[str, Any]) -> str:
+    """The noise floor, and what a model opened in bfloat16 can show."""
+    floor = f"Noise floor in {found['dtype']}: {found['noise_floor']:.1e} nats"
+    if found["dtype"] != "bfloat16":
+        return f"{floor} between rows run together and alone"
+    return f"{floor} from the same weights in float32: a smaller change of a log-probability is rounding"

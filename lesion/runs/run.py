@@ -31,7 +31,9 @@ class Ran(NamedTuple):
     budget_spent: bool
 
 
-def start(order: Order, home: Path, workers: int, progress: Progress, report: WriteReport) -> Ran:
+def start(
+    order: Order, home: Path, workers: int, progress: Progress, report: WriteReport, memory: int | None = None
+) -> Ran:
     """Run a study to its end, or resume it where an earlier process was cut off.
 
     Args:
@@ -40,6 +42,7 @@ def start(order: Order, home: Path, workers: int, progress: Progress, report: Wr
         workers: processes; 1 computes in this one.
         progress: told of every finished cell.
         report: writes the report into the folder.
+        memory: bytes that the passes of all workers together may take; None: shapes decide.
 
     Raises:
         InputError: before anything is written, when the study cannot be run as it is.
@@ -58,7 +61,8 @@ def start(order: Order, home: Path, workers: int, progress: Progress, report: Wr
             else:
                 prepare()
             afford = order.afford or partial(affordable, basis=basis_of(order.study))
-            conducted = conduct(plan, folder, work, execute, progress, afford=afford)
+            limited = work if memory is None else partial(work, memory=memory // workers)
+            conducted = conduct(plan, folder, limited, execute, progress, afford=afford)
             manifest = close(order, home, folder, conducted, started, workers, report)
     return Ran(path, manifest, conducted.budget_spent)
 

@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -48,9 +49,9 @@ def opened(name: str) -> Model:
 
 
 @lru_cache(maxsize=4)
-def chosen(name: str) -> Engine:
-    """The engine of a model, proved against the reference once per worker."""
-    return choose(opened(name))
+def chosen(name: str, memory: int | None = None) -> Engine:
+    """The engine of a model, proved against the reference once per worker; `memory` limits its passes, bytes."""
+    return choose(opened(name), memory=memory)
 
 
 @lru_cache(maxsize=4)
@@ -69,8 +70,14 @@ def prepare() -> None:
 DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest", "dtype": "float32"}
 
 
-def work(cell: Cell, plan: Plan) -> Result:
-    """Do a cell of a plan."""
+def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
+    """Do a cell of a plan.
+
+    Args:
+        cell: which.
+        plan: whose.
+        memory: bytes that a pass may take beside weights and clean run; the unit tells of passes that were cut.
+    """
     started = time.process_time()
     model = opened(cell.model)
     if cell.stage == "instrument":
@@ -78,7 +85,7 @@ def work(cell: Cell, plan: Plan) -> Result:
     elif cell.stage == "detect":
         result = Result(None, None, _target_answer(model, cell, plan), (), 0.0, {})
     else:
-        result = _measured(model, cell, plan)
+        result = _measured(model, cell, plan, memory)
     return result._replace(cpu_seconds=time.process_time() - started)
 
 
@@ -108,12 +115,13 @@ def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
     return Block(items, [compile_item(item, model.tokenizer, model.bos) for item in items])
 
 
-def _measured(model: Model, cell: Cell, plan: Plan) -> Result:
+def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Result:
     block = block_of(model, cell, plan)
     asked = block.asked
     cut = batches([c for _, c in asked], BATCH_ROWS, model.sizes.max_positions)
-    engine = chosen(cell.model)
+    engine = chosen(cell.model, memory)
     error = _sample_error(engine, cut, cell)
+    before = len(engine.halvings)
     if not error <= engine.choice.tolerance:  # this cell goes the plain way, and its unit says so
         engine = plain(cell.model)
     receipts: dict[str, list[Receipt]] = {}
@@ -131,7 +139,14 @@ def _measured(model: Model, cell: Cell, plan: Plan) -> Result:
     merged = tuple(
         ArmReceipt(arm=arm.name, receipt=_merged(receipts[arm.name])) for arm in cell.arms if arm.name in receipts
     )
-    facts = {"engine": engine.choice.engine, "batches": len(cut), "sample_error": error}
+    halvings = Counter(engine.halvings[before:])
+    facts = {
+        "engine": engine.choice.engine,
+        "batches": len(cut),
+        "sample_error": error,
+        **({"memory_limit": memory} if memory is not None else {}),
+        **({"halvings": [{**one._asdict(), "times": many} for one, many in halvings.items()]} if halvings else {}),
+    }
     return Result(table.sort("index", "arm"), _prompt_rows(cell, block), None, merged, 0.0, facts)
 
 

@@ -9,12 +9,13 @@ from lesion.engine import reference
 from lesion.engine.batch import batches
 from lesion.engine.fast import Fast
 from lesion.engine.hooks import hook_count
-from lesion.engine.layout import Layout
 from lesion.engine.tree import Tree, tree_attention
+from lesion.engine.trie import apart
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site, parse_site
 from lesion.models.families import FAMILIES
+from lesion.tasks.tokenization import Compiled
 
 _FAST = {}
 POSITIONS = ("all", "last", "role:operand_1", "role:answer")
@@ -72,6 +73,37 @@ def _cases(draw):
         alpha = draw(st.sampled_from([0.0, 0.5, 1.0, 2.0, -1.0]))
         chosen.append(Scale(sites=tuple(sites), alpha=alpha, positions=positions))
     return draw(st.sampled_from(sorted(FAMILIES))), (count, prompt, answer, shared), chosen
+
+
+@st.composite
+def _tries(draw):
+    """Rows over two tokens: no prefix, all prefix, prefixes of prefixes, rows that are equal."""
+    count, prompt, answer = draw(st.integers(1, 8)), draw(st.integers(2, 9)), draw(st.integers(1, 3))
+    row = st.lists(st.integers(2, 3), min_size=prompt + answer, max_size=prompt + answer)
+    ids = [tuple(draw(row)) for _ in range(count)]
+    starts = [draw(st.integers(0, prompt - 1)) for _ in range(count)]
+    family, _, interventions = draw(_cases())
+    items = [
+        Compiled(
+            i,
+            {"operand_1": ((s, s + 1),), "answer": ((prompt, prompt + answer),)},
+            i[prompt:],
+            i[:answer],
+            prompt,
+            None,
+        )
+        for i, s in zip(ids, starts, strict=True)
+    ]
+    fits = [one for one in interventions if answer > 1 or one.positions != "role:answer"]
+    return family, items, fits or [Scale(sites=(parse_site("L1H2"),), alpha=0.5)]
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
+@given(_tries())
+def test_prompts_that_share_prefixes_of_prefixes_give_the_references_numbers(tiny, case):
+    family, items, interventions = case
+    (batch,) = batches(items, 8)
+    _compare(tiny(family), batch, interventions)
 
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], derandomize=True)
@@ -159,6 +191,6 @@ def test_a_site_that_does_not_exist_is_refused(tiny, compiled):
 
 def test_an_argument_of_attention_without_a_rule_is_refused(tiny, compiled):
     q = torch.zeros(1, 1, 2, 4)
-    tree = Tree(layout=Layout(1, 2, 0, 1), allowed=torch.ones(2, 2, dtype=torch.bool))
+    tree = Tree(layout=apart(torch.zeros(1, 2, dtype=torch.long), 1), allowed=torch.ones(2, 2, dtype=torch.bool))
     with pytest.raises(InterventionError, match="passes s_aux to attention"):
         tree_attention(torch.nn.Identity(), q, q, q, tree, s_aux=torch.zeros(1))

@@ -5,8 +5,8 @@ from lesion.engine import fast as module
 from lesion.engine import reference
 from lesion.engine.batch import batches
 from lesion.engine.fast import Fast
-from lesion.engine.layout import Layout
 from lesion.engine.memory import is_out_of_memory, pass_bytes, peak_bytes
+from lesion.engine.trie import apart, trie
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
@@ -77,7 +77,7 @@ def test_other_errors_are_not_taken_for_missing_memory(tiny, batch, monkeypatch)
 
 def test_a_memory_limit_makes_passes_smaller_and_is_written_down(tiny, batch, scarce):
     model = tiny("gpt2")
-    layout = Layout(*batch.inputs.shape, shared=6, first=batch.first)
+    layout = trie(batch.inputs, batch.first)
     ran, quick = scarce(99), Fast(model, memory=3 * pass_bytes(model.sizes, layout) + 1)
     found = dict(quick.run(batch, WANTED))
     assert ran == [3, 3, 2]
@@ -93,7 +93,7 @@ def test_without_a_limit_nothing_is_cut(tiny, batch):
 
 def test_predicted_bytes_grow_with_rows_and_no_faster(tiny):
     sizes = tiny("gpt2").sizes
-    one, two = (pass_bytes(sizes, Layout(rows, 10, shared=0, first=8)) for rows in (4, 8))
+    one, two = (pass_bytes(sizes, apart(torch.zeros(rows, 10, dtype=torch.long), 8)) for rows in (4, 8))
     assert two == 2 * one
 
 

@@ -70,6 +70,21 @@ def test_random_replacements_and_steering_give_the_references_numbers(tiny, comp
     _agree(tiny, compiled, case)
 
 
+def test_equal_rows_that_are_given_different_things_share_no_edited_token(tiny, compiled):
+    """Patched from different twins, so that the rows part at the first edited token and not before."""
+    item, *twins = compiled(4, 6, 2)
+    (batch,) = batches([dataclasses.replace(item, twin_ids=twin.ids) for twin in twins], 8)
+    for family in ("gpt2", "gemma2", "bloom"):
+        model = tiny(family)
+        wanted = [
+            Patch(sites=(Site(kind="resid_pre", layer=1),), positions=where) for where in ("all", "index:-2", "last")
+        ]
+        sources = Library(model, []).sources(batch, wanted)
+        for number, outcome in Fast(model).run(batch, wanted, sources=sources):
+            plain = reference.run(model, batch, wanted[number], source=sources[wanted[number]]).logits
+            assert float((outcome.logits.log_softmax(-1) - plain.log_softmax(-1)).abs().max()) < 1e-5
+
+
 @pytest.mark.slow
 @settings(deadline=None, max_examples=1000, suppress_health_check=_ODD)
 @given(_cases())

@@ -201,3 +201,15 @@ def test_a_cell_in_which_the_quick_engine_is_off_goes_the_plain_way_and_says_so(
     gap = (quick.items["answer_logprob"] - plain.items["answer_logprob"]).abs().max()
     assert gap < 1e-4
     assert [r.arm for r in quick.receipts] == [r.arm for r in plain.receipts]
+
+
+def test_a_memory_limit_cuts_passes_and_the_unit_says_so(small_run) -> None:
+    unit = next(unit for unit in RunFolder(small_run.folder).units() if unit.cell.stage == "discovery")
+    free, scarce = (work(unit.cell, small_run.manifest.plan, memory=memory) for memory in (None, 1))
+    assert free.engine.keys().isdisjoint({"memory_limit", "halvings"})
+    assert scarce.engine["memory_limit"] == 1
+    assert {(cut["reason"], cut["got"]) for cut in scarce.engine["halvings"]} == {("limit", 1)}
+    gap = (free.items["answer_logprob"] - scarce.items["answer_logprob"]).abs().max()
+    assert gap < 1e-5
+    again = work(unit.cell, small_run.manifest.plan, memory=1)
+    assert again.engine["halvings"] == scarce.engine["halvings"], "each unit tells of its own passes alone"
