@@ -68,5 +68,5 @@ def export(
     config = parse_task(" ".join(name))
     written = write(config, config.task, Draw(split, key, seed, seeds), items, to, licence or None)
     document = {**written._asdict(), "items": str(written.items), "metadata": str(written.metadata)}
-    say(document, as_json, f"{written.items}: {written.count:,} items\n{written.metadata}: Croissant metadata")
+    say(document, as_json, f"{written.items}: {written.rows:,} items\n{written.metadata}: Croissant metadata")
     return 0

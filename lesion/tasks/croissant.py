@@ -51,8 +51,8 @@ class Exported(NamedTuple):
     """One JSON object a line."""
     metadata: Path
     """`croissant.json` beside it."""
-    count: int
-    """Items."""
+    rows: int
+    """Items written."""
     sha256: str
     """Hash of the items' file."""
 

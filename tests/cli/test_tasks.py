@@ -61,7 +61,7 @@ def test_an_export_holds_the_items_that_a_run_would_ask(said, tmp_path: Path):
     code, text = said("export", "arithmetic", "--out", tmp_path, "--items", 7, *lane, "--json")
     written = json.loads(text)
     assert code == 0
-    assert written["count"] == 7
+    assert written["rows"] == 7
     ids = [json.loads(line)["id"] for line in Path(written["items"]).read_text(encoding="utf-8").splitlines()]
     assert ids == [item.id for item in make_task(ArithmeticConfig()).items(Draw("confirm", "k", 1, 3), 0, 7)]
     assert json.loads(Path(written["metadata"]).read_text(encoding="utf-8"))["@type"] == "sc:Dataset"

@@ -81,7 +81,7 @@ def test_an_exported_file_has_the_recorded_hash_and_the_twins_prompt(tmp_path: P
     written = export(ArithmeticConfig(), "tier1", Draw("discovery", "k", 0, 3), 4, tmp_path)
     assert file_hash(written.items) == written.sha256
     rows = [json.loads(line) for line in written.items.read_text(encoding="utf-8").splitlines()]
-    assert len(rows) == written.count == 4
+    assert len(rows) == written.rows == 4
     assert all(row["twin"] != row["prompt"] and len(row["twin"]) == len(row["prompt"]) for row in rows)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["croissant.json", "tier1.jsonl"]
 
