@@ -51,8 +51,8 @@ def over_training(
 def _folder(given: str, quiet: bool) -> Path:
     """The folder of a training; a recipe is trained into it where that was not done yet."""
     from lesion.report.terminal import training_bar
+    from lesion.runs.trainings import conduct_training
     from lesion.training.recipe import load_recipe
-    from lesion.training.trainer import train
 
     path = Path(given)
     if path.is_dir():
@@ -61,5 +61,5 @@ def _folder(given: str, quiet: bool) -> Path:
     if not recipe.keep:
         raise InputError(f"{path} keeps no checkpoint: list steps under `keep:`")
     with training_bar(SCREEN, quiet=quiet) as progress:
-        train(recipe, folder, on_progress=progress)
+        conduct_training(recipe, path.read_text(encoding="utf-8"), folder, progress)
     return folder

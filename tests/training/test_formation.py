@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,9 @@ from lesion.errors import InputError
 from lesion.measures.heads import HeadScores, detect
 from lesion.measures.probe import Probe
 from lesion.models.model import open_model
+from lesion.runs import trainings
+from lesion.runs.verify import verify
+from lesion.training.examine import make_model
 from lesion.training.formation import Formation, formation
 from lesion.training.recipe import Optimiser, Recipe, Shape, load_recipe
 from lesion.training.trainer import train
@@ -112,6 +116,7 @@ def test_the_command_prints_a_table_one_document_and_a_picture(said, trained, tm
 
 def test_a_recipe_is_trained_into_its_own_folder_first(said, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(trainings, "make_model", partial(make_model, items=10))
     (tmp_path / "short.yaml").write_text(
         QUICK.model_copy(update={"name": "short", "steps": 2, "keep": (1,)}).model_dump_json()
     )
@@ -119,6 +124,7 @@ def test_a_recipe_is_trained_into_its_own_folder_first(said, tmp_path, monkeypat
     (found,) = json.loads(text)["trainings"]
     assert code == 0
     assert [moment["step"] for moment in found["moments"]] == [1, 2]
+    assert verify(tmp_path / "models" / "short") == []
     assert found["training"] == json.loads((tmp_path / "models" / "short" / "training.json").read_bytes())
 
 
