@@ -11,6 +11,9 @@ from lesion.cli.app import Json, app, out, say
 
 Spelled = Annotated[list[str], typer.Argument(help="A task and its settings: arithmetic high=999 shots=1.")]
 
+_AT_ONCE = 1000
+"""Items that an export holds at most when no number is given."""
+
 tasks = typer.Typer(help="List the tasks, show one's card, or export its items.", rich_markup_mode=None)
 app.add_typer(tasks, name="tasks")
 
@@ -49,7 +52,9 @@ def show(
 def export(
     name: Spelled,
     to: Annotated[Path, typer.Option("--out", help="Folder for NAME.jsonl and croissant.json.")],
-    items: Annotated[int, typer.Option(min=1, max=10**9, help="How many items, from the first on.")] = 1000,
+    items: Annotated[
+        int | None, typer.Option(min=1, max=10**9, help="How many, from the first on; all by default, at most 1000.")
+    ] = None,
     split: Annotated[Literal["discovery", "confirm"], typer.Option(help="From which part of the pool.")] = "discovery",
     seed: Annotated[int, typer.Option(min=0, max=999, help="The seed whose items they are.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds share the part.")] = 3,
@@ -59,14 +64,16 @@ def export(
 ) -> int:
     """Write a task's items, one JSON object a line, and their Croissant metadata beside them."""
     from lesion.errors import InputError
+    from lesion.tasks.catalogue import make_task
     from lesion.tasks.croissant import export as write
     from lesion.tasks.spelling import parse_task
     from lesion.tasks.task import Draw
 
     if seed >= seeds:
         raise InputError(f"--seed {seed}: there are {seeds} seeds, 0 … {seeds - 1}; raise --seeds")
-    config = parse_task(" ".join(name))
-    written = write(config, config.task, Draw(split, key, seed, seeds), items, to, licence or None)
+    config, lane = parse_task(" ".join(name)), Draw(split, key, seed, seeds)
+    count = items or min(_AT_ONCE, make_task(config).capacity(lane))
+    written = write(config, config.task, lane, count, to, licence or None)
     document = {**written._asdict(), "items": str(written.items), "metadata": str(written.metadata)}
     say(document, as_json, f"{written.items}: {written.rows:,} items\n{written.metadata}: Croissant metadata")
     return 0

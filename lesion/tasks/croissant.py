@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lesion.errors import InputError
 from lesion.identity import file_hash
 from lesion.tasks.card import Card, describe, row
 from lesion.tasks.catalogue import make_task
@@ -73,12 +74,11 @@ def export(
         license_url: Under which terms the items stand; by default MIT, and nothing for a task of the user's own.
 
     Raises:
-        InputError: when the lane holds fewer items.
+        InputError: when the lane holds fewer items, or the folder cannot be written.
     """
     items = make_task(config).items(draw, 0, count)
     if license_url is None and config.task != "own":
         license_url = MIT
-    folder.mkdir(parents=True, exist_ok=True)
     path, beside = folder / f"{name}.jsonl", folder / "croissant.json"
     _write(path, (json.dumps(row(item), ensure_ascii=False) + "\n" for item in items))
     digest = file_hash(path)
@@ -89,9 +89,13 @@ def export(
 
 def _write(path: Path, lines: Iterable[str]) -> None:
     temporary = path.with_name(f".{path.name}.part")
-    with temporary.open("w", encoding="utf-8") as stream:
-        stream.writelines(lines)
-    temporary.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.writelines(lines)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
 
 
 def metadata(card: Card, file: str, sha256: str, license_url: str | None = MIT) -> dict[str, Any]:

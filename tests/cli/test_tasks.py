@@ -67,6 +67,13 @@ def test_an_export_holds_the_items_that_a_run_would_ask(said, tmp_path: Path):
     assert json.loads(Path(written["metadata"]).read_text(encoding="utf-8"))["@type"] == "sc:Dataset"
 
 
+def test_an_export_without_a_number_holds_all_items_of_a_small_lane(said, tmp_path: Path):
+    code, text = said("export", "arithmetic", "high=9", "--out", tmp_path, "--json")
+    assert code == 0
+    held = make_task(ArithmeticConfig(high=9)).capacity(Draw("discovery", "export", 0, 3))
+    assert json.loads(text)["rows"] == held < 1000
+
+
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
@@ -74,7 +81,8 @@ def test_an_export_holds_the_items_that_a_run_would_ask(said, tmp_path: Path):
         (("show", "gsm8k", "path=nowhere.jsonl"), "there is no GSM8K file"),
         (("shw", "arithmetic"), "Did you mean 'show'"),
         (("export", "arithmetic"), "--out"),
-        (("export", "arithmetic", "high=9", "--out", "x"), "1000 items were asked for"),
+        (("export", "arithmetic", "high=9", "--out", "x", "--items", 1000), "1000 items were asked for"),
+        (("export", "arithmetic", "--out", "/dev/null/x"), "cannot be written"),
         (("export", "arithmetic", "--out", "x", "--seed", "3"), "raise --seeds"),
     ],
 )
