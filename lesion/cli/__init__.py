@@ -7,6 +7,7 @@ import typer
 from typer.exceptions import TyperException
 
 from lesion.cli import benching, budgets, diagnostics, inspection, ledgers, memos, models, records, statistics, studies
+from lesion.cli import benching, budgets, diagnostics, memos, models, records, statistics, studies, tasks
 from lesion.cli.app import app, fail
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
 
@@ -23,6 +24,7 @@ __all__ = [
     "records",
     "statistics",
     "studies",
+    "tasks",
 ]
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lesion.cli.app import Json, app, out, say
-from lesion.errors import LesionError
+from lesion.errors import InputError, LesionError
 
 ModelName = Annotated[str, typer.Argument(help="zoo:NAME, tiny:FAMILY, a folder, or org/name@COMMIT.")]
 DtypeName = Annotated[
@@ -64,9 +64,22 @@ def heads(
     circuits: Annotated[
         bool, typer.Option("--circuits", help="Also read OV and QK circuits: copying, composition.")
     ] = False,
+    over_training: Annotated[
+        bool, typer.Option("--over-training", help="MODEL is a training's folder or a recipe: watch its heads form.")
+    ] = False,
+    against: Annotated[list[str] | None, typer.Option(help="Another training to show beside it; repeat it.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the training: a file that ends in .svg or .png.")] = None,
     as_json: Json = False,
 ) -> int:
     """Name induction, previous-token, duplicate-token and first-token heads, or say that there are none."""
+    if over_training:
+        from lesion.cli.forming import over_training as watch
+
+        if circuits:
+            raise InputError("--circuits and --over-training do not go together: give a checkpoint's folder instead")
+        return watch([model, *(against or [])], detector or [], threshold, seed, picture, as_json)
+    if against or picture:
+        raise InputError("--against and --picture belong to --over-training")
     from lesion.measures.copying import in_context
     from lesion.measures.detection import detection
     from lesion.measures.heads import DETECTORS

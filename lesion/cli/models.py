@@ -16,15 +16,17 @@ def train(
     out: Annotated[Path | None, typer.Option(help="Folder of the model; models/NAME by default.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Train an embedded model by its recipe. A training that was cut off goes on where it stopped."""
-    from lesion.report.terminal import training_bar
-    from lesion.study.load import load_document
-    from lesion.training.examine import make_model
-    from lesion.training.recipe import Recipe
+    """Train an embedded model by its recipe. A training that was cut off goes on where it stopped.
 
-    wanted = load_document(recipe, Recipe)
+    The folder is sealed by a manifest, which `lesion verify` checks.
+    """
+    from lesion.report.terminal import training_bar
+    from lesion.runs.trainings import conduct_training
+    from lesion.training.recipe import load_recipe
+
+    wanted = load_recipe(recipe)
     folder = out or Path("models") / recipe.stem
     with training_bar(SCREEN, quiet=as_json) as progress:
-        card = make_model(wanted, folder, on_progress=progress)
+        card = conduct_training(wanted, recipe.read_text(encoding="utf-8"), folder, progress)
     say({"model": str(folder), **card.model_dump(mode="json")}, as_json, f"{folder}: trained; its card is README.md")
     return 0

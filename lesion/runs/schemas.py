@@ -4,7 +4,13 @@ from collections.abc import Mapping
 
 from lesion.identity import Document
 from lesion.runs.manifest import Manifest
+from lesion.runs.trainings import TrainingManifest
 from lesion.study import schema
 from lesion.training.recipe import Recipe
 
-SCHEMAS: Mapping[str, type[Document]] = {**schema.SCHEMAS, "recipe": Recipe, "manifest": Manifest}
+SCHEMAS: Mapping[str, type[Document]] = {
+    **schema.SCHEMAS,
+    "recipe": Recipe,
+    "manifest": Manifest,
+    "training": TrainingManifest,
+}

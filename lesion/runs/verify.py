@@ -11,6 +11,7 @@ from lesion.models.weights import weights_hash
 from lesion.runs.consistency import contradictions
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.store import RunFolder
+from lesion.runs.trainings import is_training, read_training
 from lesion.study.rows import rows_hash
 
 
@@ -24,24 +25,27 @@ class Finding(NamedTuple):
 
 
 def verify(path: Path) -> list[Finding]:
-    """Everything in a run folder that is not as it was sealed; an empty list when all is well.
+    """Everything in the folder of a run or a training that is not as it was sealed; an empty list when all is well.
 
     Raises:
         InputError: when there is no readable manifest.
     """
     folder = path if path.is_dir() else path.parent
     try:
+        if is_training(path):
+            return _files(folder, read_training(path).files)
         manifest = read_manifest(path)
     except Tampered:
         return [Finding("manifest.json", "was changed after it was sealed")]
     return [*_files(folder, manifest), *_rows(folder, manifest), *weights(manifest), *_parts(folder, manifest)]
+    return [*_files(folder, manifest.files), *_rows(folder, manifest), *weights(manifest)]
 
 
-def _files(folder: Path, manifest: Manifest) -> list[Finding]:
+def _files(folder: Path, files: Mapping[str, str]) -> list[Finding]:
     present = RunFolder(folder).files()
     findings = [
         Finding(name, "is missing" if name not in present else "differs")
-        for name, digest in manifest.files.items()
+        for name, digest in files.items()
         if present.get(name) != digest
     ]
     findings += [Finding(name, "was added") for name in present if name not in manifest.files]
@@ -58,11 +62,12 @@ def _hidden(folder: Path, present: Mapping[str, str]) -> list[Finding]:
         elif path.is_file() and name not in present and name not in (".lock", "manifest.json"):
             found.append(Finding(name, "was added"))
     return found
+    return findings + [Finding(name, "was added") for name in present if name not in files]
 
 
 def _rows(folder: Path, manifest: Manifest) -> list[Finding]:
     """The rows as a whole, where every file is as it was."""
-    if _files(folder, manifest):
+    if _files(folder, manifest.files):
         return []
     same = rows_hash(RunFolder(folder).items()) == manifest.rows_hash
     return [] if same else [Finding("items", "do not give the recorded rows_hash")]

@@ -1,8 +1,8 @@
 r"""Reading answers: exact match, and numbers in free text.
 
 A declared answer wins: what follows the last `####`, else what stands in the last `\boxed{}`; else the last number of
-the text counts, as graders of GSM8K do. What cannot be read is `Unparsed`, a value of its own: it counts as wrong, and
-it is counted apart.
+the text counts, as graders of GSM8K do. A next `Question:` or `Q:` that a model goes on to write ends the text. What
+cannot be read is `Unparsed`, a value of its own: it counts as wrong, and it is counted apart.
 """
 
 import re
@@ -28,6 +28,7 @@ _NUMBER = re.compile(
 )
 _FRACTION = re.compile(r"(?P<sign>-?)\s*(?:\\[dt]?frac\s*\{(\d+)\}\s*\{(\d+)\}|(?<![\d,.])(\d+)\s*/\s*(\d+)(?![\d,.]))")
 _SPELLINGS = (("−", "-"), ("{,}", ","), ("\\!", ""), ("\\$", "$"), ("\\,", ","), ("**", ""))
+_NEXT = re.compile(r"\n\s*(?:Question|Q)\s*:")
 _THIN_SPACE = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")
 
 
@@ -44,7 +45,7 @@ def extract(text: str) -> Fraction | Unparsed:
     """
     for spelling, plain in _SPELLINGS:
         text = text.replace(spelling, plain)
-    text = _THIN_SPACE.sub("", text)
+    text = _own(_THIN_SPACE.sub("", text))
     declared = _declared(text)
     if declared is None:
         found = numbers(text)
@@ -76,6 +77,12 @@ def grade(text: str, reference: str) -> Mark:
     if isinstance(given, Unparsed):
         return "unparsed"
     return "right" if given == wanted else "wrong"
+
+
+def _own(text: str) -> str:
+    """The text up to a next question that the model went on to ask itself."""
+    answered, *_ = _NEXT.split(text, maxsplit=1)
+    return answered if re.search(r"\d|####|boxed", answered) else text
 
 
 def _declared(text: str) -> str | None:

@@ -1,7 +1,7 @@
 """A task's card: what it asks, how much of it there is, and examples, as data and as text."""
 
 from collections import Counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from lesion.errors import InputError
 from lesion.tasks.catalogue import make_task
@@ -65,6 +65,19 @@ def describe(config: TaskConfig, name: str, examples: int = 3) -> Card:
         sample_hash=dataset_hash(item.id for item in items),
         examples=tuple(items[:examples]),
     )
+
+
+def document(card: Card) -> dict[str, Any]:
+    """The card as plain data; an example has the columns of an exported item, and its segments with their roles."""
+    examples = [{**row(item), "segments": [part._asdict() for part in item.segments]} for item in card.examples]
+    return {**card._asdict(), "examples": examples}
+
+
+def row(item: Item) -> dict[str, Any]:
+    """An item as one flat row: what is exported and shown."""
+    twin = "".join(segment.text for segment in item.twin)
+    plain = {"index": item.index, "id": item.id, "prompt": item.prompt, "answer": item.answer}
+    return plain | {"wrong": item.wrong, "twin": twin} | {f"bucket_{key}": value for key, value in item.buckets.items()}
 
 
 def render(card: Card) -> str:

@@ -1,7 +1,7 @@
 """Which tasks exist: the one table from a configuration's `task` to what makes its items."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple, get_args
 
 from lesion.errors import InputError, nearest
 from lesion.tasks.analogy import AnalogyTask
@@ -23,6 +23,41 @@ TASKS: Mapping[str, Callable[[Any], Task]] = {
     "gsm8k": Gsm8kTask,
     "own": own_task,
 }
+_TIERS = {
+    "arithmetic": "1, 2",
+    "symbolic": "3",
+    "analogy": "3",
+    "multistep": "4",
+    "word_problems": "5",
+    "gsm8k": "5",
+    "own": "any",
+}
+
+
+class Entry(NamedTuple):
+    """A kind of task, as the list of tasks says it."""
+
+    name: str
+    tier: str
+    """Tiers of the roadmap that it is for."""
+    about: str
+    """What it asks."""
+    settings: dict[str, str]
+    """What can be set: field -> what it means."""
+
+
+def overview() -> tuple[Entry, ...]:
+    """Every kind of task, in the order of the tiers."""
+    kinds: dict[str, Any] = {kind.model_fields["task"].default: kind for kind in get_args(get_args(TaskConfig)[0])}
+    return tuple(
+        Entry(
+            name,
+            tier,
+            (kinds[name].__doc__ or "").strip(),
+            {field: info.description or "" for field, info in kinds[name].model_fields.items() if field != "task"},
+        )
+        for name, tier in _TIERS.items()
+    )
 
 
 def make_task(config: TaskConfig) -> Task:

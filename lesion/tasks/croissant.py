@@ -1,15 +1,18 @@
 """Croissant metadata of exported items, so that other tools can load them (mlcommons.org/croissant/1.0)."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from lesion.errors import InputError
 from lesion.identity import file_hash
-from lesion.tasks.card import Card, describe
+from lesion.tasks.card import Card, describe, row
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import TaskConfig
-from lesion.tasks.task import Draw, Item
+from lesion.tasks.task import Draw
 
+MIT = "https://opensource.org/license/mit"
 _TERMS = (
     "citeAs column equivalentProperty extract field fileProperty fileObject fileSet format includes isLiveDataset "
     "jsonPath key md5 parentField path recordSet references regex repeated replace samplingRate separator source "
@@ -37,43 +40,72 @@ COLUMNS = {
     "prompt": ("sc:Text", "What is asked, without BOS."),
     "answer": ("sc:Text", "Exactly what must follow, end mark included."),
     "wrong": ("sc:Text", "The counterfactual twin's answer."),
+    "twin": ("sc:Text", "The counterfactual twin's prompt; empty where the task has none."),
 }
 """The exported columns; each bucket adds one named `bucket_…`."""
 
 
-def row(item: Item) -> dict[str, Any]:
-    """An item as one exported row."""
-    plain = {"index": item.index, "id": item.id, "prompt": item.prompt, "answer": item.answer, "wrong": item.wrong}
-    return plain | {f"bucket_{key}": value for key, value in item.buckets.items()}
+class Exported(NamedTuple):
+    """What an export wrote."""
+
+    items: Path
+    """One JSON object a line."""
+    metadata: Path
+    """`croissant.json` beside it."""
+    rows: int
+    """Items written."""
+    sha256: str
+    """Hash of the items' file."""
 
 
-def export(config: TaskConfig, name: str, draw: Draw, count: int, folder: Path) -> Path:
-    """Write `NAME.jsonl` with the first `count` items of a lane, and `croissant.json` beside it; its path is returned.
+def export(
+    config: TaskConfig, name: str, draw: Draw, count: int, folder: Path, license_url: str | None = None
+) -> Exported:
+    """Write `NAME.jsonl` with the first `count` items of a lane, one at a time, and `croissant.json` beside it.
+
+    Both are written under another name first, so that an export that is cut off leaves older files as they were.
+
+    Args:
+        config: The task.
+        name: Of the file and the data set.
+        draw: Which lane.
+        count: Items.
+        folder: Where to; it is made.
+        license_url: Under which terms the items stand; by default MIT, and nothing for a task of the user's own.
 
     Raises:
-        InputError: when the lane holds fewer items.
+        InputError: when the lane holds fewer items, or the folder cannot be written.
     """
     items = make_task(config).items(draw, 0, count)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}.jsonl"
-    with path.open("w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(row(item), ensure_ascii=False) + "\n" for item in items)
-    document = metadata(describe(config, name), path.name, file_hash(path))
-    beside = folder / "croissant.json"
-    beside.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return beside
+    if license_url is None and config.task != "own":
+        license_url = MIT
+    path, beside = folder / f"{name}.jsonl", folder / "croissant.json"
+    _write(path, (json.dumps(row(item), ensure_ascii=False) + "\n" for item in items))
+    digest = file_hash(path)
+    document = metadata(describe(config, name), path.name, digest, license_url)
+    _write(beside, [json.dumps(document, indent=1, ensure_ascii=False) + "\n"])
+    return Exported(path, beside, count, digest)
 
 
-def metadata(
-    card: Card, file: str, sha256: str, license_url: str = "https://opensource.org/license/mit"
-) -> dict[str, Any]:
+def _write(path: Path, lines: Iterable[str]) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("w", encoding="utf-8") as stream:
+            stream.writelines(lines)
+        temporary.replace(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+
+
+def metadata(card: Card, file: str, sha256: str, license_url: str | None = MIT) -> dict[str, Any]:
     """The JSON-LD document for a JSONL file of a task's items.
 
     Args:
         card: The task's card.
         file: The file's name beside the metadata.
         sha256: The file's hash, 64 hexadecimal digits.
-        license_url: Under which terms the items stand.
+        license_url: Under which terms the items stand; left out when unknown.
     """
     buckets = {f"bucket_{key}": ("sc:Text", f"Stratum: {key}.") for key in card.buckets}
     return {
@@ -83,7 +115,7 @@ def metadata(
         "name": card.name,
         "description": f"{card.about} {card.pool} problems; configuration {card.config_hash}.",
         "version": "1.0.0",
-        "license": license_url,
+        **({"license": license_url} if license_url else {}),
         "distribution": [
             {
                 "@type": "cr:FileObject",

@@ -1,9 +1,13 @@
 """Tasks as people write them."""
 
+from pathlib import Path
+
 import pytest
 
 from lesion.errors import InputError
-from lesion.tasks.config import ArithmeticConfig, SymbolicConfig
+from lesion.identity import file_hash
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.config import ArithmeticConfig, OwnConfig, SymbolicConfig
 from lesion.tasks.spelling import parse_task
 
 
@@ -11,6 +15,17 @@ def test_a_spelling_gives_the_configuration():
     assert parse_task("arithmetic operators=+,- high=999 format=spaced") == ArithmeticConfig(high=999, format="spaced")
     assert parse_task("symbolic patterns=repeat longest=8") == SymbolicConfig(longest=8)
     assert parse_task("multistep forms=a+b*c").forms == ("a+b*c",)
+
+
+def test_an_own_task_takes_the_files_hash_as_found_and_hands_other_settings_to_its_maker(tmp_path: Path):
+    path = tmp_path / "task.py"
+    path.write_text("def make(longest): return None\n")
+    config = parse_task(f"own file={path} longest=30")
+    assert config == OwnConfig(file=str(path), sha256=file_hash(path), parameters={"longest": 30})
+    with pytest.raises(InputError, match="there is no file"):
+        parse_task("own file=nowhere.py")
+    with pytest.raises(InputError, match="unexpected keyword argument 'widest'"):
+        make_task(parse_task(f"own file={path} longest=3 widest=30"))
 
 
 @pytest.mark.parametrize(
