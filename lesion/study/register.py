@@ -103,6 +103,6 @@ def deviations(chain: Sequence[Registration], registration: Registration) -> lis
 
 
 def akin(one: Study, other: Study) -> bool:
-    """Whether looking at one study teaches about the other: they share a model and a kind of task, whatever the name."""
+    """Whether looking at one study teaches about the other: they share a model and a kind of task."""
     kinds, others = ({config.task for config in study.tasks.values()} for study in (one, other))
     return not kinds.isdisjoint(others) and not set(one.models).isdisjoint(other.models)

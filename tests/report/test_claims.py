@@ -1,5 +1,6 @@
 """The sentences say what the rule allows, and no more."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,18 @@ def test_every_other_verdict_is_told_and_raises_a_question(record, verdict, said
     changed = with_cell(record, 0, verdict=verdict, reason="a reason" if verdict == "Invalid" else "")
     assert said in headline(changed)
     assert any(verdict in question for question in open_questions(changed))
+
+
+def test_strata_are_named_at_the_level_of_the_studys_own_looks(record):
+    part = record.findings[0].verdict.strata[0]
+    split = (replace(part, name="operator=+", p_holm=0.04), replace(part, name="operator=-", p_holm=0.06))
+    for looks, named in ((1, True), (2, False)):
+        rule = record.manifest.study.verdict.model_copy(update={"looks": looks})
+        study = record.manifest.study.model_copy(update={"verdict": rule})
+        changed = with_cell(record, 0, verdict="Mixed", strata=[vars(each) for each in split])
+        changed = changed._replace(manifest=changed.manifest.model_copy(update={"study": study}))
+        (question,) = [text for text in open_questions(changed) if "part" in text]
+        assert ("operator=+" in question, "operator=-" in question) == (named, False)
 
 
 def test_what_random_heads_do_stands_beside_the_effect_where_it_matters(record):
