@@ -55,7 +55,9 @@ def test_heads_names_them_or_says_that_there_are_none(call, hand: str):
     assert document["detectors"][0]["verdict"] == "1 induction head: L1H1"
     assert document["in_context"]["score"] == pytest.approx(-3.4965, abs=1e-4)
     assert [pair["right"] for pair in document["circuits"]["composition"]["k"]] == ["L1H1"]
+    assert document["status"] == "exploratory", "no study registered these numbers"
     _, words, _ = call("heads", "tiny:gpt2", "--detector", "induction")
+    assert words.strip().endswith("Exploratory: nothing was registered before these numbers.")
     assert words.startswith("No induction head: the best score is 0.")
 
 

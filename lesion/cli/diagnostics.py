@@ -2,16 +2,27 @@
 
 # ruff: noqa: PLC0415  (commands import what they need)
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
 from lesion.cli.app import Json, app, out, say
 from lesion.errors import LesionError
 
 ModelName = Annotated[str, typer.Argument(help="zoo:NAME, tiny:FAMILY, a folder, or org/name@COMMIT.")]
 TaskText = Annotated[str, typer.Option("--task", help="A task and its settings: 'arithmetic high=999 shots=1'.")]
+
+
+def unregistered(document: dict[str, Any], as_json: bool, show: Callable[[Console, dict[str, Any]], None]) -> None:
+    """Print numbers that belong to no registered study, and say so: in the document, and below the tables."""
+    if as_json:
+        say({"status": "exploratory", **document}, as_json, "")
+    else:
+        show(out(), document)
+        say(document, as_json, "Exploratory: nothing was registered before these numbers.")
 
 
 @app.command()
@@ -82,10 +93,7 @@ def heads(
         from lesion.measures.copying import circuit_report
 
         document["circuits"] = circuit_report(opened, seed).model_dump(mode="json")
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_heads(out(), document)
+    unregistered(document, as_json, print_heads)
     return 0
 
 
@@ -116,10 +124,7 @@ def attribute(
         "complete": found.complete,
         **found.model_dump(mode="json"),
     }
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_attribution(out(), document)
+    unregistered(document, as_json, print_attribution)
     return 0 if found.complete else LesionError.exit_code
 
 
@@ -141,10 +146,7 @@ def measure(
     if rows is not None:
         found.table.write_parquet(rows)
     document: dict[str, Any] = {"task": task, **found.effect.model_dump(mode="json")}
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_effect(out(), document)
+    unregistered(document, as_json, print_effect)
     return 0
 
 
@@ -171,10 +173,7 @@ def screen(
     asked = ask(opened, task, items, seed)
     found = estimate(choose(opened), asked, "logit_diff", alpha, method, top, steps, seed)
     document: dict[str, Any] = {"model": model, "task": task, **found.model_dump(mode="json")}
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_screen(out(), document)
+    unregistered(document, as_json, print_screen)
     return 0
 
 

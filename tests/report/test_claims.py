@@ -9,6 +9,7 @@ from lesion.report.caveats import limits, open_questions
 from lesion.report.claims import claim, headline, status_words
 from lesion.report.record import Record, findings_of, read_record
 from lesion.runs.manifest import Manifest
+from lesion.study.register import Registration
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +42,17 @@ def test_the_headline_is_one_sentence_that_names_harm_its_size_and_what_was_rule
 
 def test_an_exploratory_run_says_so_before_anything_else(record):
     assert headline(record).startswith("Exploratory: ")
+
+
+def test_a_registered_run_points_to_what_changed_or_was_seen_before_it(record):
+    registration = Registration(
+        number=2, previous=None, time="", commit=None, clean=True, source_hash="", study=record.manifest.study,
+        study_hash="", text="", amends=None, reason="", runs_seen=(), looked=(),
+    )  # fmt: skip
+    clean = record.manifest.model_copy(update={"status": "confirmatory", "registration": registration})
+    assert "deviations" not in status_words(clean)
+    amended = clean.model_copy(update={"deviations": ("Amended.",)})
+    assert status_words(amended).endswith("What changed or was seen before that stands under the deviations.")
 
 
 def test_a_dry_run_is_never_a_finding(record):

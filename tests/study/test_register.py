@@ -186,5 +186,13 @@ def test_studies_are_akin_by_what_they_ask_and_not_by_name(other: Study, related
     assert akin(other, study()) is related
 
 
+def test_swapping_the_order_of_tiers_changes_nothing_that_is_done() -> None:
+    """The hash does not know the order of keys; by the file's order, an overrun could keep another tier."""
+    tiers = {"tier10": {"task": "multistep"}, "tier2": {"task": "symbolic"}, "tier1": {"task": "arithmetic"}}
+    swapped, straight = (study(tasks=dict(order)) for order in (tiers.items(), reversed(tiers.items())))
+    assert swapped.hash() == straight.hash()
+    assert list(swapped.tasks) == list(straight.tasks) == ["tier1", "tier2", "tier10"]
+
+
 def test_nothing_changed_is_nothing_told() -> None:
     assert changes(study(), study()) == []
