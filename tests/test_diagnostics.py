@@ -68,6 +68,7 @@ def test_attribute_and_screen_give_one_document_and_readable_tables(call):
     assert code == 0
     assert document["complete"]
     assert document["capped"]
+    assert document["status"] == "exploratory"
     assert "adds up" in call("attribute", *arguments)[1]
     code, out, _ = call("screen", *arguments, "--top", "3", "--method", "integrated", "--json")
     assert code == 0
