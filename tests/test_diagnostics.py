@@ -55,7 +55,9 @@ def test_heads_names_them_or_says_that_there_are_none(call, hand: str):
     assert document["detectors"][0]["verdict"] == "1 induction head: L1H1"
     assert document["in_context"]["score"] == pytest.approx(-3.4965, abs=1e-4)
     assert [pair["right"] for pair in document["circuits"]["composition"]["k"]] == ["L1H1"]
+    assert document["status"] == "exploratory", "no study registered these numbers"
     _, words, _ = call("heads", "tiny:gpt2", "--detector", "induction")
+    assert words.strip().endswith("Exploratory: nothing was registered before these numbers.")
     assert words.startswith("No induction head: the best score is 0.")
 
 
@@ -66,6 +68,7 @@ def test_attribute_and_screen_give_one_document_and_readable_tables(call):
     assert code == 0
     assert document["complete"]
     assert document["capped"]
+    assert document["status"] == "exploratory"
     assert "adds up" in call("attribute", *arguments)[1]
     code, out, _ = call("screen", *arguments, "--top", "3", "--method", "integrated", "--json")
     assert code == 0

@@ -2,10 +2,12 @@
 
 # ruff: noqa: PLC0415  (commands import what they need)
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 
 from lesion.cli.app import Json, app, out, say
 from lesion.errors import InputError, LesionError
@@ -15,6 +17,15 @@ DtypeName = Annotated[
     Literal["float32", "bfloat16", "float64"], typer.Option("--dtype", help="bfloat16 is marked, with its rounding.")
 ]
 TaskText = Annotated[str, typer.Option("--task", help="A task and its settings: 'arithmetic high=999 shots=1'.")]
+
+
+def unregistered(document: dict[str, Any], as_json: bool, show: Callable[[Console, dict[str, Any]], None]) -> None:
+    """Print numbers that belong to no registered study, and say so: in the document, and below the tables."""
+    if as_json:
+        say({"status": "exploratory", **document}, as_json, "")
+    else:
+        show(out(), document)
+        say(document, as_json, "Exploratory: nothing was registered before these numbers.")
 
 
 @app.command()
@@ -98,10 +109,7 @@ def heads(
         from lesion.measures.copying import circuit_report
 
         document["circuits"] = circuit_report(opened, seed).model_dump(mode="json")
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_heads(out(), document)
+    unregistered(document, as_json, print_heads)
     return 0
 
 
@@ -132,10 +140,7 @@ def attribute(
         "complete": found.complete,
         **found.model_dump(mode="json"),
     }
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_attribution(out(), document)
+    unregistered(document, as_json, print_attribution)
     return 0 if found.complete else LesionError.exit_code
 
 
@@ -166,6 +171,8 @@ def measure(
         say(document, as_json, "")
     else:
         print_effect(out(), document)
+    document: dict[str, Any] = {"task": task, **found.effect.model_dump(mode="json")}
+    unregistered(document, as_json, print_effect)
     return 0
 
 
@@ -192,10 +199,7 @@ def screen(
     asked = ask(opened, task, items, seed)
     found = estimate(choose(opened), asked, "logit_diff", alpha, method, top, steps, seed)
     document: dict[str, Any] = {"model": model, "task": task, **found.model_dump(mode="json")}
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_screen(out(), document)
+    unregistered(document, as_json, print_screen)
     return 0
 
 

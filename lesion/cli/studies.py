@@ -148,6 +148,7 @@ def keep(ran: "Ran", home: Path, as_json: bool) -> None:
         document = {
             "run": str(ran.folder),
             "rows_hash": manifest.rows_hash,
+            "status": manifest.status,
             "outcome": manifest.outcome,
             "reason": manifest.ending.reason,
             "scenario": manifest.results["scenario"],

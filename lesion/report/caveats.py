@@ -30,8 +30,9 @@ def open_questions(record: Record) -> list[str]:
         if gate.outcome == "Fail"
     ]
     told += _control_questions(record)
+    rule = record.manifest.study.verdict
     for finding in record.findings:
-        told += [f"{_name(finding)}: {question}" for question in _cell_questions(finding)]
+        told += [f"{_name(finding)}: {question}" for question in _cell_questions(finding, rule.alpha / rule.looks)]
     return told
 
 
@@ -74,7 +75,8 @@ def _name(finding: Finding) -> str:
     return f"{model_name(chosen.model)}, {chosen.tier}, {action(chosen.alpha)}"
 
 
-def _cell_questions(finding: Finding) -> list[str]:
+def _cell_questions(finding: Finding, level: float) -> list[str]:
+    """What a cell leaves open; `level` is the error rate of one look, at which strata were judged."""
     verdict = finding.verdict
     told: list[str] = []
     if verdict.verdict in _KINDS:
@@ -86,7 +88,7 @@ def _cell_questions(finding: Finding) -> list[str]:
             else "No number of items would settle it as it stands."
         )
     if verdict.verdict == "Mixed":
-        sides = [f"{part.name} {points(part.delta)}" for part in verdict.strata if part.p_holm <= 0.025]
+        sides = [f"{part.name} {points(part.delta)}" for part in verdict.strata if part.p_holm <= level]
         told.append(f"Why do these kinds of items part: {listed(sides)}?")
     if verdict.verdict in ("Improvement", "Harm") and (finding.specific is None or not finding.specific.holds):
         told.append(specificity(finding))

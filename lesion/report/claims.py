@@ -39,7 +39,8 @@ def status_words(manifest: Manifest) -> str:
     number = manifest.registration.number
     if manifest.status == "exploratory":
         return f"The study is registered (number {number}), but this run does not confirm it; see the deviations."
-    return f"The study was registered (number {number}) before its confirmation items existed."
+    told = "" if not manifest.deviations else " What changed or was seen before that stands under the deviations."
+    return f"The study was registered (number {number}) before its confirmation items existed.{told}"
 
 
 def claim(record: Record, finding: Finding) -> str:

@@ -13,10 +13,12 @@ import polars as pl
 import vl_convert
 
 from lesion.report import drawing, forests, maps, panels, tables
+from lesion.report.claims import MARKS
 from lesion.report.palette import FAINT, FONT, INK, PAPER
 from lesion.report.record import Record, detector_of
 from lesion.report.words import listed
 from lesion.runs.durable import write_bytes, write_text
+from lesion.runs.manifest import Status
 from lesion.study.plan import swept
 
 PNG_SCALE = 2
@@ -41,7 +43,17 @@ class Figure(NamedTuple):
 def figures(record: Record) -> tuple[Figure, ...]:
     """Every figure that the run has rows for, the one that shows the verdict first."""
     made = (make(record) for make in _MAKERS)
-    return tuple(figure for figure in made if figure is not None)
+    return tuple(_marked(figure, record.manifest.status) for figure in made if figure is not None)
+
+
+def _marked(figure: Figure, status: Status) -> Figure:
+    """The figure with its run's status in the picture, unless it is confirmatory, and in every row.
+
+    Pictures and tables travel without their page.
+    """
+    rows = figure.rows.with_columns(pl.lit(status).alias("status"))
+    mark = MARKS[status].removesuffix(": ")
+    return figure._replace(rows=rows, spec={**figure.spec, "title": mark} if mark else figure.spec)
 
 
 def write_figures(folder: Path, drawn: tuple[Figure, ...]) -> dict[str, Path]:

@@ -16,6 +16,9 @@ from lesion.runs.ledger import known, remember, remembered
 from lesion.runs.manifest import Status
 from lesion.runs.store import read_begun
 from lesion.study.register import Registration, changes, check_chain, deviations, readable
+from lesion.runs.priors import runs_akin, runs_of, told_akin, told_of_name, unfinished
+from lesion.study.register import Registration, changes, check_chain, deviations
+from lesion.study.register_page import readable
 from lesion.study.study import Study
 
 
@@ -81,7 +84,6 @@ def register(home: Path, study: Study, text: str, reason: str) -> tuple[Registra
         if older and not reason:
             what = "; ".join(changes(older[-1].study, study))
             raise InputError(f"{study.name} was registered before ({what}); an amendment needs --reason")
-        made = known(home)
         registration = Registration(
             number=len(chain) + 1,
             previous=chain[-1].hash() if chain else None,
@@ -94,14 +96,12 @@ def register(home: Path, study: Study, text: str, reason: str) -> tuple[Registra
             text=text,
             amends=older[-1].hash() if older else None,
             reason=reason,
-            runs_seen=tuple(entry.seal for entry in made),
-            looked=(
-                *(entry.run for entry in made if entry.study == study.name and entry.status != "dry-run"),
-                *_unfinished(home, study.name),
-            ),
+            runs_seen=tuple(entry.seal for entry in known(home)),
+            looked=runs_of(home, study.name),
         )
+        told = (*deviations([*chain, registration], registration), *told_akin(runs_akin(home, study)))
         path = home / "registrations" / f"{file_name(registration)}.json"
-        write_text(path.with_suffix(".md"), readable(registration))
+        write_text(path.with_suffix(".md"), readable(registration, told))
         write_text(path, registration.model_dump_json(indent=1) + "\n")
         remember(home, registration.number, registration.hash())
     return registration, path
@@ -125,15 +125,23 @@ def standing(home: Path, study: Study) -> Standing:
         Tampered: when the chain of registrations is broken.
     """
     chain = read_chain(home)
+    elsewhere = told_akin(runs_akin(home, study))
     same = [entry for entry in chain if entry.study_hash == study.hash()]
     if not same:
-        return Standing("exploratory", study.hash(), None, tuple(_unregistered(chain, study)))
+        told = [*_unregistered(chain, study), *told_of_name(_others(home, study)), *elsewhere]
+        return Standing("exploratory", study.hash(), None, tuple(told))
     registration = same[-1]
-    told = deviations(chain, registration)
+    told = [*deviations(chain, registration), *elsewhere]
     if reasons := _objections(home, registration):
         because = f"Registered, but exploratory: {'; '.join(reasons)}."
         return Standing("exploratory", study.hash(), registration, (*told, because))
     return Standing("confirmatory", registration.hash(), registration, tuple(told))
+
+
+def _others(home: Path, study: Study) -> tuple[str, ...]:
+    """Earlier runs of a study of this name, without the one that this run will resume."""
+    resumed = {run for run, begun in unfinished(home) if begun.study_hash == study.hash()}
+    return tuple(run for run in runs_of(home, study.name) if run not in resumed)
 
 
 def _unregistered(chain: list[Registration], study: Study) -> list[str]:

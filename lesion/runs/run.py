@@ -94,6 +94,7 @@ def _folder(order: Order, home: Path) -> Generator[tuple[Path, Begun]]:
     with _lock(folder) as got:
         if not got:
             raise InputError(f"{folder}: another process took this folder")
+        write_text(folder / "study.yaml", order.text)
         write_text(folder / "begun.json", mine.model_dump_json(indent=1) + "\n")
         yield folder, mine
 

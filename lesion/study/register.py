@@ -102,49 +102,7 @@ def deviations(chain: Sequence[Registration], registration: Registration) -> lis
     return told
 
 
-def readable(registration: Registration) -> str:
-    """The registration as Markdown, for people."""
-    study = registration.study
-    tiers = "\n".join(f"- **{name}**: {config.model_dump_json()}" for name, config in study.tasks.items())
-    hypotheses = "\n".join(f"{i}. {text}" for i, text in enumerate(study.hypotheses, 1)) or "None were written down."
-    amended = f"Amends `{registration.amends}`: {registration.reason}" if registration.amends else "It amends nothing."
-    return f"""\
-# Registration {registration.number}: {study.name}
-
-Registered {registration.time}, at commit `{registration.commit}` ({"clean" if registration.clean else "dirty"} tree).
-{amended}
-
-- hash `{registration.hash()}`
-- study `{registration.study_hash}`
-- previous registration `{registration.previous}`
-
-## Question
-
-{study.question}
-
-## Hypotheses
-
-{hypotheses}
-
-## Models
-
-{", ".join(study.models)}
-
-## Tiers
-
-{tiers}
-
-## Intervention
-
-`{study.sweep.model_dump_json()}`
-
-## Baseline, rule, budget
-
-- baseline `{study.baseline.model_dump_json()}`
-- verdict `{study.verdict.model_dump_json()}`
-- positive control: {study.positive_control or "none"}; exclusions: {study.exclusions:g}
-- seed {study.seed}; block {study.block}
-- budget `{study.budget.model_dump_json()}`
-
-The items of the confirmation are drawn by the hash above: they could not be known before this registration.
-"""
+def akin(one: Study, other: Study) -> bool:
+    """Whether looking at one study teaches about the other: they share a model and a kind of task."""
+    kinds, others = ({config.task for config in study.tasks.values()} for study in (one, other))
+    return not kinds.isdisjoint(others) and not set(one.models).isdisjoint(other.models)

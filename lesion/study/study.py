@@ -3,6 +3,7 @@
 Every field has a unit and a default that is written out in the manifest. See docs/study-format.md.
 """
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -156,6 +157,12 @@ class Budget(Document):
     """Minutes from start to end."""
 
 
+def _counted(name: str) -> list[tuple[int, str]]:
+    """A sort key in which numbers count: tier2 comes before tier10."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+
+
 class Study(Document):
     """A preregistered study."""
 
@@ -170,7 +177,8 @@ class Study(Document):
     models: tuple[ModelName, ...] = Field(min_length=1, max_length=16)
     """`zoo:NAME`, `tiny:FAMILY`, a local folder, or `org/name@COMMIT`."""
     tasks: dict[Slug, TaskConfig] = Field(min_length=1, max_length=16)
-    """Tiers by name, each a task."""
+    """Tiers by name, each a task. They are taken in the order of their names (tier2 before tier10), however the file
+    lists them; when the budget is overrun the first is kept."""
     baseline: Baseline = Baseline()
     """The baseline and its gate."""
     sweep: Sweep = Sweep()
@@ -187,6 +195,12 @@ class Study(Document):
     """Items per work unit; batches never cross a block, so no result depends on memory or on enlargement."""
     budget: Budget = Budget()
     """Limits."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _in_order(cls, tasks: dict[str, TaskConfig]) -> dict[str, TaskConfig]:
+        """The hash does not know the order of keys, so nothing may depend on how a file lists them."""
+        return {name: tasks[name] for name in sorted(tasks, key=_counted)}
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

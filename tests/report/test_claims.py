@@ -1,5 +1,6 @@
 """The sentences say what the rule allows, and no more."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from lesion.report.caveats import limits, open_questions
 from lesion.report.claims import claim, headline, status_words
 from lesion.report.record import Record, findings_of, read_record
 from lesion.runs.manifest import Manifest
+from lesion.study.register import Registration
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,17 @@ def test_the_headline_is_one_sentence_that_names_harm_its_size_and_what_was_rule
 
 def test_an_exploratory_run_says_so_before_anything_else(record):
     assert headline(record).startswith("Exploratory: ")
+
+
+def test_a_registered_run_points_to_what_changed_or_was_seen_before_it(record):
+    registration = Registration(
+        number=2, previous=None, time="", commit=None, clean=True, source_hash="", study=record.manifest.study,
+        study_hash="", text="", amends=None, reason="", runs_seen=(), looked=(),
+    )  # fmt: skip
+    clean = record.manifest.model_copy(update={"status": "confirmatory", "registration": registration})
+    assert "deviations" not in status_words(clean)
+    amended = clean.model_copy(update={"deviations": ("Amended.",)})
+    assert status_words(amended).endswith("What changed or was seen before that stands under the deviations.")
 
 
 def test_a_dry_run_is_never_a_finding(record):
@@ -85,6 +98,18 @@ def test_every_other_verdict_is_told_and_raises_a_question(record, verdict, said
     changed = with_cell(record, 0, verdict=verdict, reason="a reason" if verdict == "Invalid" else "")
     assert said in headline(changed)
     assert any(verdict in question for question in open_questions(changed))
+
+
+def test_strata_are_named_at_the_level_of_the_studys_own_looks(record):
+    part = record.findings[0].verdict.strata[0]
+    split = (replace(part, name="operator=+", p_holm=0.04), replace(part, name="operator=-", p_holm=0.06))
+    for looks, named in ((1, True), (2, False)):
+        rule = record.manifest.study.verdict.model_copy(update={"looks": looks})
+        study = record.manifest.study.model_copy(update={"verdict": rule})
+        changed = with_cell(record, 0, verdict="Mixed", strata=[vars(each) for each in split])
+        changed = changed._replace(manifest=changed.manifest.model_copy(update={"study": study}))
+        (question,) = [text for text in open_questions(changed) if "part" in text]
+        assert ("operator=+" in question, "operator=-" in question) == (named, False)
 
 
 def test_what_random_heads_do_stands_beside_the_effect_where_it_matters(record):

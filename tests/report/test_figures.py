@@ -93,6 +93,16 @@ def test_files_of_a_figure_come_from_one_source(tmp_path, drawn, record):
     assert pl.read_csv(tmp_path / "figures" / "verdicts.csv").height == drawn["verdicts"].rows.height
 
 
+@pytest.mark.parametrize(
+    ("status", "mark"), [("exploratory", "Exploratory"), ("dry-run", "Dry run, not a finding"), ("confirmatory", None)]
+)
+def test_every_picture_and_table_says_as_what_its_run_counts(status, mark, record):
+    counted = record._replace(manifest=record.manifest.model_copy(update={"status": status}))
+    for figure in figures(counted):
+        assert figure.spec.get("title") == mark
+        assert figure.rows["status"].unique().to_list() == [status]
+
+
 def test_figures_are_the_same_each_time(record, drawn):
     again = {figure.name: figure.spec for figure in figures(record)}
     assert again == {name: figure.spec for name, figure in drawn.items()}

@@ -164,6 +164,55 @@ def test_a_run_that_was_cut_off_counts_as_looked_at(tree, small_text, tmp_path) 
     assert "after 1 run(s) of this study had been made" in standing(tmp_path, other).deviations[0]
 
 
+def test_a_new_name_hides_no_earlier_run_of_the_same_question(tree, copied_run, small_text) -> None:
+    home, run = copied_run.home, copied_run.folder.name
+    renamed, text = parsed(small_text, name="fresh", sweep={**yaml.safe_load(small_text)["sweep"], "always": [1.5]})
+    told = f"under other names, on the same models and kinds of task: 1 run(s) ({run})"
+    assert told in standing(home, renamed).deviations[-1]
+    _, path = register(home, renamed, text, "")
+    counts = standing(home, renamed)
+    assert (counts.status, len(counts.deviations)) == ("confirmatory", 1)
+    assert told in counts.deviations[0]
+    assert told in path.with_suffix(".md").read_text()
+    other, _ = parsed(small_text, name="other", tasks={"tier3": {"task": "symbolic"}})
+    assert standing(home, other).deviations == (), "another kind of task teaches nothing about this one"
+    enter(home, copied_run.manifest)
+    (copied_run.folder / "manifest.json").unlink()
+    (copied_run.folder / "study.yaml").unlink()
+    assert told in standing(home, other).deviations[0], "what cannot be read any more is taken to be akin"
+
+
+def test_a_run_that_was_cut_off_under_another_name_is_told(tree, small_text, tmp_path) -> None:
+    study, text = parsed(small_text)
+    begun = Begun(
+        study=study.name, study_hash=study.hash(), key="", source_hash="", status="exploratory", command="run",
+        started="",
+    )  # fmt: skip
+    (tmp_path / "runs" / "cut").mkdir(parents=True)
+    (tmp_path / "runs" / "cut" / "begun.json").write_text(begun.model_dump_json())
+    (tmp_path / "runs" / "cut" / "study.yaml").write_text(text)
+    renamed, _ = parsed(small_text, name="fresh")
+    assert "under other names" in standing(tmp_path, renamed).deviations[0]
+    assert standing(tmp_path, study).deviations == (), "it would be resumed, not repeated"
+    tried_again, _ = parsed(small_text, seed=8)
+    assert "1 run(s) of a study of this name (cut)" in standing(tmp_path, tried_again).deviations[0]
+
+
+def test_a_study_is_beside_its_rows_from_the_first_moment(small_text, quiet, no_report, monkeypatch, tmp_path) -> None:
+    from lesion.runs import run as module
+
+    def cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "conduct", cut)
+    study, text = parsed(small_text)
+    with pytest.raises(KeyboardInterrupt):
+        start(order(tmp_path, study, text), tmp_path, 1, quiet, no_report)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert (folder / "study.yaml").read_text() == text
+    assert "under other names" in standing(tmp_path, parsed(small_text, name="fresh")[0]).deviations[0]
+
+
 def confirmation(folder: Path) -> pl.DataFrame:
     """The confirmation's questions in their order."""
     return RunFolder(folder).prompts().filter(pl.col("split") == "confirm").sort("tier", "seed", "index")

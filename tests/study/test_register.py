@@ -3,7 +3,8 @@
 import pytest
 
 from lesion.errors import Tampered
-from lesion.study.register import Registration, changes, check_chain, deviations, lineage, readable
+from lesion.study.register import Registration, akin, changes, check_chain, deviations, lineage
+from lesion.study.register_page import readable
 from lesion.study.study import Study
 
 
@@ -151,6 +152,46 @@ def test_a_registration_is_readable_and_holds_everything(chain: list[Registratio
     ):
         assert text in page
     assert Registration.model_validate_json(chain[2].model_dump_json()) == chain[2]
+
+
+def test_the_page_says_what_was_seen_and_every_rule_that_is_frozen(chain: list[Registration]) -> None:
+    looked = grow(chain, study(seed=5), "It looked better.", looked=("run-a",))
+    page = readable(looked, deviations(chain, looked))
+    for text in (
+        "after 1 run(s) of this study had been made: seed: 1 -> 5. Reason: It looked better.",
+        "4 cells are to be confirmed",
+        "3 seeds for baseline and confirmation",
+        "at most 2 times, until the accuracies of the seeds lie within 3 points",
+        "2 looks, 0.025 each",
+        "the first tier first, other models put off",
+    ):
+        assert text in page
+    assert "Nothing: no amendment, and no earlier run" in readable(chain[1], deviations(chain, chain[1]))
+    one_look = readable(grow(chain, study("three", verdict={"looks": 1})))
+    assert "Ambiguous cell: Inconclusive at once (1 looks, 0.05 each)" in one_look
+
+
+@pytest.mark.parametrize(
+    ("other", "related"),
+    [
+        (study("renamed"), True),
+        (study("renamed", tasks={"new": {"task": "symbolic"}}, models=("tiny:llama", "tiny:gpt2")), True),
+        (study("elsewhere", models=("tiny:gpt2",)), False),
+        (study("elsewhere", tasks={"tier1": {"task": "multistep"}}), False),
+    ],
+    ids=["same content", "one tier and model shared", "other model", "other kind of task"],
+)
+def test_studies_are_akin_by_what_they_ask_and_not_by_name(other: Study, related: bool) -> None:
+    assert akin(study(), other) is related
+    assert akin(other, study()) is related
+
+
+def test_swapping_the_order_of_tiers_changes_nothing_that_is_done() -> None:
+    """The hash does not know the order of keys; by the file's order, an overrun could keep another tier."""
+    tiers = {"tier10": {"task": "multistep"}, "tier2": {"task": "symbolic"}, "tier1": {"task": "arithmetic"}}
+    swapped, straight = (study(tasks=dict(order)) for order in (tiers.items(), reversed(tiers.items())))
+    assert swapped.hash() == straight.hash()
+    assert list(swapped.tasks) == list(straight.tasks) == ["tier1", "tier2", "tier10"]
 
 
 def test_nothing_changed_is_nothing_told() -> None:

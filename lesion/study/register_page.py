@@ -1,0 +1,100 @@
+"""A registration as Markdown, for people: what it freezes, what it changed, and what had been seen by then."""
+
+from collections.abc import Sequence
+
+from lesion.study.contingency import DETECTOR_RETRIES, TOOLING_RETRIES
+from lesion.study.family import family_size
+from lesion.study.register import Registration
+from lesion.study.study import Study
+
+
+def readable(registration: Registration, told: Sequence[str] = ()) -> str:
+    """The page.
+
+    Args:
+        registration: what was frozen.
+        told: amendments and earlier runs, in sentences; the oldest first.
+    """
+    study = registration.study
+    tiers = "\n".join(f"- **{name}**: {config.model_dump_json()}" for name, config in study.tasks.items())
+    hypotheses = "\n".join(f"{i}. {text}" for i, text in enumerate(study.hypotheses, 1)) or "None were written down."
+    amended = f"Amends `{registration.amends}`: {registration.reason}" if registration.amends else "It amends nothing."
+    return f"""\
+# Registration {registration.number}: {study.name}
+
+Registered {registration.time}, at commit `{registration.commit}` ({"clean" if registration.clean else "dirty"} tree).
+{amended}
+
+- hash `{registration.hash()}`
+- study `{registration.study_hash}`
+- previous registration `{registration.previous}`
+
+## What was changed and seen before
+
+{_list(told) or "Nothing: no amendment, and no earlier run of this study or of one akin to it."}
+
+## Question
+
+{study.question}
+
+## Hypotheses
+
+{hypotheses}
+
+## Models
+
+{", ".join(study.models)}
+
+## Tiers
+
+{tiers}
+
+## Intervention
+
+`{study.sweep.model_dump_json()}`
+
+## Family of tests
+
+{family_size(study)} cells are to be confirmed (models x tiers x factors: those always confirmed, and the
+{study.sweep.best} best others of discovery). Each look corrects over the whole family by Holm, at
+{study.verdict.alpha / study.verdict.looks:g}; it does not shrink at the second look.
+
+## Seeds
+
+{study.baseline.seeds} seeds for baseline and confirmation, which the hash above draws; seed {study.seed} for discovery
+items, detector sequences and control sets. Blocks of {study.block} items.
+
+## Baseline, rule, exclusions, budget
+
+- baseline `{study.baseline.model_dump_json()}`
+- verdict `{study.verdict.model_dump_json()}`
+- positive control: {study.positive_control or "none"}
+- exclusions: at most {study.exclusions:.3g} of a tier's prompts may break the contract
+- budget `{study.budget.model_dump_json()}`
+
+## Contingencies
+
+{_list(contingencies(study))}
+
+The items of the confirmation are drawn by the hash above: they could not be known before this registration.
+"""
+
+
+def contingencies(study: Study) -> tuple[str, ...]:
+    """What will be done when something goes wrong, with the study's own numbers; see docs/gates.md."""
+    baseline, verdict = study.baseline, study.verdict
+    ambiguous = "as many new items again, once, before a verdict" if verdict.looks > 1 else "Inconclusive at once"
+    return (
+        f"Tooling failure: the instrument is proved again, {TOOLING_RETRIES} time; if it fails again the study stops.",
+        f"Unstable baseline: no intervention; more items, at most {baseline.enlargements} times, until the accuracies"
+        f" of the seeds lie within {100 * baseline.spread:g} points; else the study stops.",
+        f"Detector that contradicts itself: twice as many sequences, {DETECTOR_RETRIES} time; then the study stops.",
+        f"Ambiguous cell: {ambiguous} ({verdict.looks} looks, {verdict.alpha / verdict.looks:g} each).",
+        "Pool too small for a cell: the cell is left out and named; N is never lowered.",
+        f"Overrun of {study.budget.cpu_hours:g} processor hours, by forecast: the first tier first, other models put"
+        " off; a spent budget ends the run.",
+    )
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "\n".join(f"- {' '.join(line.split())}" for line in lines)
