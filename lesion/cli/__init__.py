@@ -5,11 +5,23 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from lesion.cli import benching, budgets, diagnostics, memos, models, records, statistics, studies
+from lesion.cli import benching, budgets, diagnostics, edits, memos, models, records, statistics, studies
 from lesion.cli.app import app, fail
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
 
-__all__ = ["app", "benching", "budgets", "diagnostics", "main", "memos", "models", "records", "statistics", "studies"]
+__all__ = [
+    "app",
+    "benching",
+    "budgets",
+    "diagnostics",
+    "edits",
+    "main",
+    "memos",
+    "models",
+    "records",
+    "statistics",
+    "studies",
+]
 
 
 def main(arguments: list[str] | None = None) -> None:
