@@ -39,20 +39,20 @@ def patch(
     from lesion.interventions.site import parse_site
     from lesion.measures.asked import ask
     from lesion.measures.patching import patch_grid, path_grid
-    from lesion.measures.selection import select
+    from lesion.measures.selection import places, select
     from lesion.models.model import open_model
     from lesion.report.edit_tables import print_grid
 
     if to is not None and not path:
         raise InputError("--to names the end of a path; ask for --path too")
     opened = open_model(model)
-    asked, places = ask(opened, task, items, seed), at.split("+")
+    where, asked = places(at), ask(opened, task, items, seed)
     chosen = select(opened.sizes, sites)
     if path:
         receiver = None if to is None else parse_site(to)
-        found = path_grid(opened, asked, _senders(chosen, receiver), receiver, places, target)
+        found = path_grid(opened, asked, _senders(chosen, receiver), receiver, where, target)
     else:
-        found = patch_grid(choose(opened), asked, Library(opened), chosen, places, target)
+        found = patch_grid(choose(opened), asked, Library(opened), chosen, where, target)
     document = _document(model, task, asked, {"path": path, "to": to, **found.model_dump(mode="json")})
     if as_json:
         say(document, as_json, "")
@@ -144,18 +144,21 @@ def steer(
     from lesion.engine.choose import choose
     from lesion.interventions.site import parse_site, stream
     from lesion.measures.asked import ask
+    from lesion.measures.selection import places
     from lesion.measures.steering import contrast, dose_response, without
     from lesion.models.model import open_model
     from lesion.report.edit_tables import print_response
 
-    strengths = _numbers(doses)
+    strengths, where = _numbers(doses), places(at)
+    if len(where) > 1:
+        raise InputError(f"'{at}': a vector is added at one kind of place; ask for each by a call of its own")
     opened = open_model(model)
     place = stream(opened.sizes.n_layers // 2) if site is None else parse_site(site)
     pair = [ask(opened, text, items, seed) for text in (shown, other)]
     vector = contrast(opened, place, *pair)
     asked = ask(opened, task, items, seed)
     tried, seen = without(asked, pair)
-    found = dose_response(choose(opened), tried, place, vector, strengths, at, target, seed)
+    found = dose_response(choose(opened), tried, place, vector, strengths, where[0], target, seed)
     extra = {"shown": shown, "other": other, "norm": float(vector.norm()), "seen": seen}
     document = _document(model, task, asked, {**extra, **found.model_dump(mode="json")})
     if as_json:

@@ -5,10 +5,14 @@ What a grid, a path or a staged ablation runs over. The order is that of the wor
 
 import re
 
+from pydantic import TypeAdapter, ValidationError
+
 from lesion.errors import InputError, nearest
+from lesion.interventions.intervention import Where
 from lesion.interventions.site import Site, head, neuron, parse_site, stream
 from lesion.models.sizes import Sizes
 
+PLACES = ("all", "prompt", "last", "generated", "role:operand_1", "index:0")
 WORDS = ("heads", "neurons", "streams")
 _GROUP = re.compile(r"(?:L(\d{1,5})(?:-(\d{1,5}))?\.)?([a-z]+)", re.ASCII)
 
@@ -48,3 +52,21 @@ def _selected(sizes: Sizes, word: str) -> list[Site]:
         return [stream(layer) for layer in layers]
     count, make = (sizes.n_heads, head) if kind == "heads" else (sizes.d_mlp, neuron)
     return [make(layer, index) for layer in layers for index in range(count)]
+
+
+def places(text: str) -> list[str]:
+    """The places that a text names, joined by `+`.
+
+    >>> places("all+role:operand_1")
+    ['all', 'role:operand_1']
+
+    Raises:
+        InputError: for what is no place.
+    """
+    found = text.split("+")
+    for place in found:
+        try:
+            TypeAdapter(Where).validate_python(place)
+        except ValidationError as error:
+            raise InputError(f"'{place[:40]}' is no place in a prompt; {nearest(place, PLACES)}") from error
+    return found
