@@ -159,7 +159,7 @@ def steer(
     asked = ask(opened, task, items, seed)
     tried, seen = without(asked, pair)
     found = dose_response(choose(opened), tried, place, vector, strengths, where[0], target, seed)
-    extra = {"shown": shown, "other": other, "norm": float(vector.norm()), "seen": seen}
+    extra = {"shown": shown, "other": other, "seen": seen}
     document = _document(model, task, asked, {**extra, **found.model_dump(mode="json")})
     if as_json:
         say(document, as_json, "")

@@ -53,6 +53,8 @@ class Response(Document):
     """At which positions."""
     vector: str
     """SHA-256 of the vector."""
+    norm: float
+    """Its length."""
     target: str
     """What was read."""
     items: int
@@ -132,6 +134,7 @@ def dose_response(
         site=str(site),
         positions=positions,
         vector=vector_hash(vector),
+        norm=norm,
         target=target,
         items=len(asked.compiled),
         doses=tuple(doses),
