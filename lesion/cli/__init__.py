@@ -8,6 +8,7 @@ from typer.exceptions import TyperException
 
 from lesion.cli import benching, budgets, diagnostics, inspection, ledgers, memos, models, records, statistics, studies
 from lesion.cli import benching, budgets, diagnostics, memos, models, records, statistics, studies, tasks
+from lesion.cli import benching, budgets, diagnostics, edits, memos, models, records, statistics, studies
 from lesion.cli.app import app, fail
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
 
@@ -18,6 +19,7 @@ __all__ = [
     "diagnostics",
     "inspection",
     "ledgers",
+    "edits",
     "main",
     "memos",
     "models",

@@ -109,14 +109,18 @@ def patch_grid(
         for index, outcome in engine.run(batch, edits, None, library.sources(batch, edits)):
             changes[index, list(batch.rows)] = values(outcome.logits, batch, target) - base
     whole = float(changes[0].mean())
-    cells: list[Patched] = []
-    for edit, row in zip(edits[1:], changes[1:], strict=True):
+    cells = _cells([(edit.sites[0], edit.positions) for edit in edits[1:]], changes[1:], whole)
+    return Grid(target=target, items=len(kept.compiled), without_twin=without, whole=whole, cells=cells)
+
+
+def _cells(places: Sequence[tuple[Site, str]], changes: np.ndarray, whole: float) -> tuple[Patched, ...]:
+    """One cell for each place; `changes` is (places, items)."""
+    made: list[Patched] = []
+    for (site, where), row in zip(places, changes, strict=True):
         mean, low, high = mean_interval(row)
         share = mean / whole if abs(whole) > 1e-9 else None
-        cells.append(
-            Patched(site=str(edit.sites[0]), positions=edit.positions, change=mean, low=low, high=high, share=share)
-        )
-    return Grid(target=target, items=len(kept.compiled), without_twin=without, whole=whole, cells=tuple(cells))
+        made.append(Patched(site=str(site), positions=where, change=mean, low=low, high=high, share=share))
+    return tuple(made)
 
 
 def path_patch(
@@ -128,32 +132,70 @@ def path_patch(
         InputError: when fewer than two items have a twin that aligns.
         InterventionError: when sender or receiver is no head, or the receiver does not come later.
     """
+    (cell,) = path_grid(model, asked, [sender], receiver, target=target).cells
+    return cell.change, cell.low, cell.high
+
+
+def path_grid(
+    model: Model,
+    asked: Asked,
+    senders: Sequence[Site],
+    receiver: Site | None = None,
+    positions: Sequence[str] = ("all",),
+    target: Target = "logit_diff",
+) -> Grid:
+    """The path from every sender head, patched at every place, to one receiver head, or past all heads to the logits.
+
+    Raises:
+        InputError: when fewer than two items have a twin that aligns.
+        InterventionError: when a sender or the receiver is no head, or the receiver does not come later.
+    """
+    for sender in senders:
+        _check_path(model, sender, receiver)
+    kept, without = with_twins(asked)
+    paths = [(sender, where) for sender in senders for where in positions]
+    changes, whole = np.zeros((len(paths), len(kept.compiled))), np.zeros(len(kept.compiled))
+    for batch in kept.batches:
+        rows = list(batch.rows)
+        twins = torch.tensor([list(kept.compiled[row].twin_ids or ())[:-1] for row in rows])
+        (clean, base), (twin, other) = _heads(model, batch.inputs), _heads(model, twins)
+        before = values(base[:, batch.first :].float(), batch, target)
+        whole[rows] = values(other[:, batch.first :].float(), batch, target) - before
+        for number, (sender, where) in enumerate(paths):
+            logits = _path(model, batch, (clean, twin), sender, receiver, where)
+            changes[number, rows] = values(logits[:, batch.first :].float(), batch, target) - before
+    return Grid(
+        target=target,
+        items=len(kept.compiled),
+        without_twin=without,
+        whole=float(whole.mean()),
+        cells=_cells(paths, changes, float(whole.mean())),
+    )
+
+
+def _check_path(model: Model, sender: Site, receiver: Site | None) -> None:
     for site in (sender, *([] if receiver is None else [receiver])):
         if site.kind != "head":
             raise InterventionError(f"{site}: paths run between heads")
         model.sizes.check(site)
     if receiver is not None and receiver.layer <= sender.layer:
         raise InterventionError(f"{receiver} does not read {sender}: a receiver stands in a later layer")
-    kept, _ = with_twins(asked)
-    found = np.zeros(len(kept.compiled))
-    for batch in kept.batches:
-        found[list(batch.rows)] = _path(model, kept, batch, sender, receiver, target)
-    return mean_interval(found)
 
 
-def _path(model: Model, asked: Asked, batch: Batch, sender: Site, receiver: Site | None, target: Target) -> np.ndarray:
-    twins = torch.tensor([list(asked.compiled[row].twin_ids or ())[:-1] for row in batch.rows])
-    clean, base = _heads(model, batch.inputs)
-    twin, _ = _heads(model, twins)
-    before = values(base[:, batch.first :].float(), batch, target)
-    held = {layer: z.clone() for layer, z in clean.items()}
-    held[sender.layer][:, :, sender.index or 0] = twin[sender.layer][:, :, sender.index or 0]
-    computed, logits = _forced(model, batch.inputs, held)
-    if receiver is not None:
-        z = clean[receiver.layer].clone()
-        z[:, :, receiver.index or 0] = computed[receiver.layer][:, :, receiver.index or 0]
-        _, logits = _forced(model, batch.inputs, {receiver.layer: z})
-    return values(logits[:, batch.first :].float(), batch, target) - before
+def _path(
+    model: Model, batch: Batch, arms: tuple[Heads, Heads], sender: Site, receiver: Site | None, where: str
+) -> Tensor:
+    """Logits with one path patched; `arms` are the base run's heads and the twin's."""
+    clean, twin = arms
+    layer, index, mask = sender.layer, sender.index or 0, batch.mask(where)[..., None]
+    sent = clean[layer].clone()
+    sent[:, :, index] = torch.where(mask, twin[layer][:, :, index], sent[:, :, index])
+    computed, logits = _forced(model, batch.inputs, {**clean, layer: sent})
+    if receiver is None:
+        return logits
+    z = clean[receiver.layer].clone()
+    z[:, :, receiver.index or 0] = computed[receiver.layer][:, :, receiver.index or 0]
+    return _forced(model, batch.inputs, {receiver.layer: z})[1]
 
 
 def _path_of(model: Model, layer: int) -> str:

@@ -22,7 +22,7 @@ from lesion.identity import Document, generator
 from lesion.interventions.edit import vector_hash
 from lesion.interventions.intervention import Steer
 from lesion.interventions.site import Site
-from lesion.measures.asked import Asked
+from lesion.measures.asked import Asked, of
 from lesion.measures.attribution import Target, mean_interval, values
 from lesion.models.model import Model
 
@@ -53,6 +53,8 @@ class Response(Document):
     """At which positions."""
     vector: str
     """SHA-256 of the vector."""
+    norm: float
+    """Its length."""
     target: str
     """What was read."""
     items: int
@@ -70,6 +72,22 @@ def contrast(model: Model, site: Site, shown: Asked, other: Asked) -> Tensor:
     """
     means = [_streams(model, site, asked).mean(0) for asked in (shown, other)]
     return (means[0] - means[1]).float()
+
+
+def without(asked: Asked, used: Sequence[Asked]) -> tuple[Asked, int]:
+    """The items that a vector was not made from, and how many were left out because it was.
+
+    Raises:
+        InputError: when fewer than two are left.
+    """
+    seen = {one.ids for group in used for one in group.compiled}
+    kept = [one for one in asked.compiled if one.ids not in seen]
+    if len(kept) < 2:
+        raise InputError(
+            f"{len(kept)} of {len(asked.compiled)} items are not among those the vector was made from; steering needs "
+            "two to try it on: ask for another task, or for more items"
+        )
+    return of(kept), len(asked.compiled) - len(kept)
 
 
 def _streams(model: Model, site: Site, asked: Asked) -> Tensor:
@@ -116,6 +134,7 @@ def dose_response(
         site=str(site),
         positions=positions,
         vector=vector_hash(vector),
+        norm=norm,
         target=target,
         items=len(asked.compiled),
         doses=tuple(doses),

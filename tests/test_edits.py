@@ -1,0 +1,139 @@
+"""The commands that edit cell by cell: patch, ablate, steer. One document for programs, words for people, refusals."""
+
+import json
+
+import pytest
+
+from lesion import cli
+from lesion.errors import InputError, InterventionError
+from lesion.interventions.site import head, parse_site
+from lesion.measures.asked import ask, of
+from lesion.measures.selection import select
+from lesion.measures.steering import without
+from lesion.models.model import open_model
+
+TINY = ["tiny:llama", "--task", "arithmetic high=9 shots=0", "--items", "12"]
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str]):
+    def run(*arguments: str) -> tuple[int, str, str]:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main(list(arguments))
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    return run
+
+
+def document(call, *arguments: str) -> dict:
+    code, out, _ = call(*arguments, "--json")
+    assert code == 0
+    return json.loads(out)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return open_model("tiny:llama")
+
+
+def test_a_grid_has_every_site_at_every_place_and_the_whole_stream_goes_all_the_way(call):
+    found = document(call, "patch", *TINY, "--sites", "streams", "--at", "all+last")
+    assert [(c["site"], c["positions"]) for c in found["cells"][:2]] == [
+        ("L0.resid_pre", "all"),
+        ("L0.resid_pre", "last"),
+    ]
+    assert all(c["share"] == pytest.approx(1, abs=1e-4) for c in found["cells"] if c["positions"] == "all")
+    assert found["items"] + found["without_twin"] == 12
+    words = call("patch", *TINY)[1]
+    assert words.startswith("Patching from the twin, logit_diff")
+    assert max(map(len, words.splitlines())) <= 80
+
+
+def test_a_path_leaves_out_senders_that_do_not_come_before_the_receiver(call):
+    found = document(call, "patch", *TINY, "--path", "--to", "L1H0", "--at", "last")
+    assert {cell["site"][:2] for cell in found["cells"]} == {"L0"}
+    assert (found["path"], found["to"]) == (True, "L1H0")
+    assert "path to L1H0" in call("patch", *TINY, "--path", "--to", "L1H0")[1]
+    assert call("patch", *TINY, "--path", "--to", "L1H0", "--sites", "L1H1")[0] == 2
+
+
+def test_a_staged_ablation_is_cumulative_and_stands_beside_random_orders(call):
+    found = document(call, "ablate", *TINY, "--sites", "L0-1.heads", "--chance", "2", "--order", "layer")
+    assert [stage["added"] for stage in found["curve"]["stages"]][:2] == [None, "L0H0"]
+    lasts = [curve["stages"][-1]["logit_diff"] for curve in (found["curve"], *found["random"])]
+    assert lasts == pytest.approx([lasts[0]] * 3, abs=1e-4), "everything scaled is everything scaled, in any order"
+    assert found["random"][0]["stages"][1]["added"] != found["random"][1]["stages"][1]["added"]
+
+
+def test_the_order_by_a_detector_begins_with_the_head_that_it_scores_highest(call):
+    found = document(
+        call, "ablate", "zoo:abacus-llama", "--items", "4", "--by", "induction", "--chance", "0", "--sites", "L1.heads"
+    )
+    assert found["curve"]["stages"][1]["added"] == "L1H0"
+    words = call("ablate", *TINY, "--sites", "L0.heads")[1]
+    assert "in the order of score by effect" in words
+    assert max(map(len, words.splitlines())) <= 80
+
+
+def test_a_dose_of_nothing_does_nothing_and_a_command_twice_is_the_same_document(call):
+    arguments = ["steer", *TINY, "--shown", "arithmetic high=9 shots=0 operators=+", "--other", "symbolic"]
+    found = document(call, *arguments, "--doses", "-1,0,1")
+    assert [dose["coefficient"] for dose in found["doses"]] == [-1, 0, 1]
+    assert found["doses"][1]["change"] == pytest.approx(0, abs=1e-5)
+    assert found["site"] == "L1.resid_pre"
+    assert found == document(call, *arguments, "--doses", "-1,0,1")
+    words = call(*arguments)[1]
+    assert words.startswith("Steering at L1.resid_pre @last")
+    assert max(map(len, words.splitlines())) <= 80
+
+
+def test_a_vector_is_not_tried_on_the_items_it_was_made_from(tiny):
+    asked = ask(tiny, "arithmetic high=9 shots=0", 12)
+    kept, seen = without(asked, [of(asked.compiled[:5])])
+    assert (len(kept.compiled), seen) == (7, 5)
+    with pytest.raises(InputError, match="0 of 12 items are not among"):
+        without(asked, [asked])
+
+
+def test_selections_name_the_sites_that_they_say(tiny):
+    sizes = tiny.sizes
+    assert len(select(sizes, "heads")) == sizes.n_layers * sizes.n_heads
+    assert select(sizes, "L1.heads")[0] == head(1, 0)
+    assert len(select(sizes, "streams")) == sizes.n_layers + 1
+    assert len(select(sizes, "L0-1.neurons")) == 2 * sizes.d_mlp
+    assert select(sizes, "L1H0+L0H1+L1H0") == [head(1, 0), head(0, 1)]
+    assert select(sizes, "L0.mlp_out") == [parse_site("L0.mlp_out")]
+    for text, kind, told in [
+        ("haeds", InputError, "did you mean 'heads'"),
+        ("L1-0.heads", InputError, "from the lower to the higher"),
+        ("L9.heads", InterventionError, "layer 9 of"),
+        ("", InputError, "is not a site"),
+    ]:
+        with pytest.raises(kind, match=told):
+            select(sizes, text)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("patch", *TINY, "--sites", "L9H0"),
+        ("patch", *TINY, "--at", "nowhere"),
+        ("patch", *TINY, "--to", "L1H0"),
+        ("patch", *TINY, "--path", "--sites", "streams"),
+        ("ablate", *TINY, "--by", "inducton"),
+        ("ablate", *TINY, "--sites", "streams"),
+        ("ablate", *TINY, "--by", "induction", "--sites", "L0.neurons"),
+        ("steer", *TINY, "--shown", "symbolic"),
+        ("steer", *TINY, "--shown", "symbolic", "--other", "arithmetic", "--doses", "1,two"),
+        ("steer", *TINY, "--shown", "symbolic", "--other", "arithmetic", "--doses", "nan"),
+        ("steer", *TINY, "--shown", "symbolic", "--other", "arithmetic", "--at", "nowhere"),
+    ],
+)
+def test_bad_arguments_end_with_2_and_a_sentence(call, arguments: tuple[str, ...]):
+    code, out, err = call(*arguments)
+    assert code == 2
+    assert out == ""
+    assert err.startswith("lesion: ")
+    assert "Traceback" not in err
