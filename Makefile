@@ -51,7 +51,7 @@ check: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: check
-	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow

@@ -6,9 +6,20 @@ import sys
 import typer
 from typer.exceptions import TyperException
 
-from lesion.cli import benching, budgets, diagnostics, inspection, ledgers, memos, models, records, statistics, studies
-from lesion.cli import benching, budgets, diagnostics, memos, models, records, statistics, studies, tasks
-from lesion.cli import benching, budgets, diagnostics, edits, memos, models, records, statistics, studies
+from lesion.cli import (
+    benching,
+    budgets,
+    diagnostics,
+    edits,
+    inspection,
+    ledgers,
+    memos,
+    models,
+    records,
+    statistics,
+    studies,
+    tasks,
+)
 from lesion.cli.app import app, fail
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
 
@@ -17,9 +28,9 @@ __all__ = [
     "benching",
     "budgets",
     "diagnostics",
+    "edits",
     "inspection",
     "ledgers",
-    "edits",
     "main",
     "memos",
     "models",

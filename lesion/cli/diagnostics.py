@@ -167,11 +167,6 @@ def measure(
         found.table.write_parquet(rows)
     floor = {"dtype": opened.dtype, "noise_floor": noise_floor(opened)}
     document: dict[str, Any] = {"task": task, **floor, **found.effect.model_dump(mode="json")}
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_effect(out(), document)
-    document: dict[str, Any] = {"task": task, **found.effect.model_dump(mode="json")}
     unregistered(document, as_json, print_effect)
     return 0
 

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesion.cli.app import SCREEN, WORKERS, Home, Json, RunPath, StudyFile, Workers, app, out, say
-from lesion.errors import BudgetSpent, GateStop, InputError, NotReproduced
 from lesion.cli.app import SCREEN, WORKERS, Home, Json, Memory, RunPath, StudyFile, Workers, app, out, say
-from lesion.errors import BudgetSpent, GateStop, NotReproduced
+from lesion.errors import BudgetSpent, GateStop, InputError, NotReproduced
 
 if TYPE_CHECKING:
     from lesion.runs.manifest import Manifest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lesion.errors import InputError
 from lesion.runs.ledger import known
-from lesion.runs.store import Begun
+from lesion.runs.store import Begun, read_begun
 from lesion.study.load import parse_document
 from lesion.study.register import akin
 from lesion.study.study import Study
@@ -21,7 +21,7 @@ def unfinished(home: Path) -> list[tuple[str, Begun]]:
     """Name and beginning of every run that was cut off: its rows are on disk and may have been looked at."""
     found: list[tuple[str, Begun]] = []
     for path in sorted((home / "runs").glob("*/begun.json")):
-        begun = Begun.model_validate_json(path.read_text(encoding="utf-8"))
+        begun = read_begun(path)
         if begun.status != "dry-run" and not (path.parent / "manifest.json").exists():
             found.append((path.parent.name, begun))
     return found

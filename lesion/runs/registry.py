@@ -14,8 +14,6 @@ from lesion.runs.durable import write_text
 from lesion.runs.environment import read_code
 from lesion.runs.ledger import known, remember, remembered
 from lesion.runs.manifest import Status
-from lesion.runs.store import read_begun
-from lesion.study.register import Registration, changes, check_chain, deviations, readable
 from lesion.runs.priors import runs_akin, runs_of, told_akin, told_of_name, unfinished
 from lesion.study.register import Registration, changes, check_chain, deviations
 from lesion.study.register_page import readable
@@ -105,15 +103,6 @@ def register(home: Path, study: Study, text: str, reason: str) -> tuple[Registra
         write_text(path, registration.model_dump_json(indent=1) + "\n")
         remember(home, registration.number, registration.hash())
     return registration, path
-
-
-def _unfinished(home: Path, study: str) -> list[str]:
-    """Runs of a study that were cut off: their rows are on disk and may have been looked at."""
-    open_ones = [
-        path for path in sorted((home / "runs").glob("*/begun.json")) if not (path.parent / "manifest.json").exists()
-    ]
-    told = [(path.parent.name, read_begun(path)) for path in open_ones]
-    return [name for name, begun in told if begun.study == study and begun.status != "dry-run"]
 
 
 def standing(home: Path, study: Study) -> Standing:

@@ -37,8 +37,7 @@ def verify(path: Path) -> list[Finding]:
         manifest = read_manifest(path)
     except Tampered:
         return [Finding("manifest.json", "was changed after it was sealed")]
-    return [*_files(folder, manifest), *_rows(folder, manifest), *weights(manifest), *_parts(folder, manifest)]
-    return [*_files(folder, manifest.files), *_rows(folder, manifest), *weights(manifest)]
+    return [*_files(folder, manifest.files), *_rows(folder, manifest), *weights(manifest), *_parts(folder, manifest)]
 
 
 def _files(folder: Path, files: Mapping[str, str]) -> list[Finding]:
@@ -48,7 +47,7 @@ def _files(folder: Path, files: Mapping[str, str]) -> list[Finding]:
         for name, digest in files.items()
         if present.get(name) != digest
     ]
-    findings += [Finding(name, "was added") for name in present if name not in manifest.files]
+    findings += [Finding(name, "was added") for name in present if name not in files]
     return findings + _hidden(folder, present)
 
 
@@ -62,7 +61,6 @@ def _hidden(folder: Path, present: Mapping[str, str]) -> list[Finding]:
         elif path.is_file() and name not in present and name not in (".lock", "manifest.json"):
             found.append(Finding(name, "was added"))
     return found
-    return findings + [Finding(name, "was added") for name in present if name not in files]
 
 
 def _rows(folder: Path, manifest: Manifest) -> list[Finding]:
@@ -75,7 +73,7 @@ def _rows(folder: Path, manifest: Manifest) -> list[Finding]:
 
 def _parts(folder: Path, manifest: Manifest) -> list[Finding]:
     """What the manifest says twice and differently, where every file is as it was."""
-    return [] if _files(folder, manifest) else [Finding(*found) for found in contradictions(folder, manifest)]
+    return [] if _files(folder, manifest.files) else [Finding(*found) for found in contradictions(folder, manifest)]
 
 
 def weights(manifest: Manifest) -> list[Finding]:
