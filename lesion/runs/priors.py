@@ -30,7 +30,8 @@ def unfinished(home: Path) -> list[tuple[str, Begun]]:
 def runs_of(home: Path, study: str) -> tuple[str, ...]:
     """Every run of studies of this name, replays among them, the cut-off ones last."""
     ended = [entry.run for entry in known(home) if entry.study == study and entry.status != "dry-run"]
-    return (*ended, *(run for run, begun in unfinished(home) if begun.study == study))
+    cut_off = [run for run, begun in unfinished(home) if begun.study == study]
+    return tuple(dict.fromkeys([*ended, *cut_off]))
 
 
 def runs_akin(home: Path, study: Study) -> tuple[str, ...]:
@@ -41,7 +42,7 @@ def runs_akin(home: Path, study: Study) -> tuple[str, ...]:
         if entry.study != study.name and entry.status != "dry-run" and entry.command == "run"
     ]
     others += [run for run, begun in unfinished(home) if begun.study != study.name and begun.command == "run"]
-    return tuple(run for run in others if _akin(home / "runs" / run, study))
+    return tuple(run for run in dict.fromkeys(others) if _akin(home / "runs" / run, study))
 
 
 def _akin(folder: Path, study: Study) -> bool:

@@ -117,8 +117,8 @@ def all_right(patch):
 
 
 def _results(patch, change):
-    def measured(model, cell, plan):
-        result = MEASURED(model, cell, plan)
+    def measured(model, cell, plan, memory=None):
+        result = MEASURED(model, cell, plan, memory)
         return change(result) if cell.stage == "confirm" else result
 
     patch.setattr(work, "_measured", measured)
@@ -192,8 +192,8 @@ def results_exchanged(patch):
 def later_rows_repeat(patch):
     kept = {}
 
-    def measured(model, cell, plan):
-        result = MEASURED(model, cell, plan)
+    def measured(model, cell, plan, memory=None):
+        result = MEASURED(model, cell, plan, memory)
         old = kept.setdefault(cell.stage, result)
         return (
             result

@@ -127,13 +127,13 @@ def test_a_baseline_that_no_pool_can_make_stable_stops_with_a_note(
 ) -> None:
     """With half of the answers right at random, a spread of a tenth of a point is not to be had."""
     text = changed(small_text, baseline={"items": 64, "spread": 0.001})
-    honest = module.measure
+    honest = module._rows
 
-    def coin(logits, batch, names, baseline=None):
-        numbers = honest(logits, batch, names, baseline)
-        return {**numbers, "correct": (batch.ids.sum(1).numpy() % 2).astype(float)}
+    def coin(cell, arm, batch, logits, asked):
+        right = pl.Series("correct", (batch.ids.sum(1).numpy() % 2) == 1)
+        return honest(cell, arm, batch, logits, asked).with_columns(right)
 
-    monkeypatch.setattr(module, "measure", coin)
+    monkeypatch.setattr(module, "_rows", coin)
     ran = start(order_of(text), tmp_path, 1, quiet, no_report)
     assert ran.manifest.outcome == "stopped"
     assert "stable baseline" in ran.manifest.ending.reason
