@@ -114,8 +114,8 @@ def choose(model: Model, engine: Literal["fast", "reference"] = "fast", *, memor
 def disagreement(fast: Fast) -> float:
     """Largest absolute difference of log-probabilities from the reference, nats, over random tokens and all kinds."""
     worst = 0.0
-    for prompt, answer, shared in ((7, 2, 4), (5, 1, 0)):
-        (batch,) = batches(_items(fast.model, prompt, answer, shared), 2)
+    for prompt, answer, shared, draw in ((7, 2, 4, 0), (5, 1, 0, 0), (7, 2, 4, 1)):  # the last: one shape, other tokens
+        (batch,) = batches(_items(fast.model, prompt, answer, shared, draw), 2)
         wanted = [_intervention(fast.model, kind, where) for kind in _KINDS for where in ("all", "last")]
         pairs = [(fast.clean(batch), reference.run(fast.model, batch).logits)]
         for index, outcome in fast.run(batch, wanted):
@@ -133,9 +133,9 @@ def _plain(error: float | None, tolerance: float, note: str) -> Choice:
     return Choice(engine="reference", kernel="default", error=error, tolerance=tolerance, note=note)
 
 
-def _items(model: Model, prompt: int, answer: int, shared: int) -> list[Compiled]:
+def _items(model: Model, prompt: int, answer: int, shared: int, draw: int) -> list[Compiled]:
     """Two prompts of random tokens that share their first ones."""
-    rng = generator("agreement", prompt, answer, shared)
+    rng = generator("agreement", prompt, answer, shared, draw)
     rows = rng.integers(0, model.sizes.vocab_size, size=(2, prompt + answer))
     rows[1, :shared] = rows[0, :shared]
     made = [tuple(map(int, row)) for row in rows]

@@ -5,7 +5,7 @@ import torch
 
 from lesion.engine import reference
 from lesion.engine.batch import batches
-from lesion.engine.choose import choose
+from lesion.engine.choose import AGREEMENT, choose
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import parse_site
 from lesion.models.model import open_model
@@ -48,4 +48,5 @@ def test_both_engines_answer_the_same_call(tiny, compiled, engine):
 
 def test_bfloat16_is_compared_with_its_own_tolerance():
     choice = choose(open_model("tiny:llama", dtype="bfloat16")).choice
-    assert (choice.engine, choice.kernel) == ("fast", "default"), choice.note
+    assert (choice.tolerance, choice.kernel) == (AGREEMENT["bfloat16"], "default")
+    assert (choice.engine == "fast") == (choice.error <= choice.tolerance), choice.note
