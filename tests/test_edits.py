@@ -137,3 +137,9 @@ def test_bad_arguments_end_with_2_and_a_sentence(call, arguments: tuple[str, ...
     assert out == ""
     assert err.startswith("lesion: ")
     assert "Traceback" not in err
+
+
+def test_numbers_that_no_study_registered_say_so(call):
+    arguments = ["patch", *TINY, "--sites", "L0-0.heads"]
+    assert document(call, *arguments)["status"] == "exploratory"
+    assert "Exploratory: nothing was registered" in call(*arguments)[1]

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesion.cli.app import Json, app, out, say
-from lesion.cli.diagnostics import ModelName, TaskText
+from lesion.cli.app import Json, app
+from lesion.cli.diagnostics import ModelName, TaskText, unregistered
 from lesion.errors import InputError
 
 if TYPE_CHECKING:
@@ -54,10 +54,7 @@ def patch(
     else:
         found = patch_grid(choose(opened), asked, Library(opened), chosen, where, target)
     document = _document(model, task, asked, {"path": path, "to": to, **found.model_dump(mode="json")})
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_grid(out(), document)
+    unregistered(document, as_json, print_grid)
     return 0
 
 
@@ -97,10 +94,7 @@ def ablate(
     others = [staged(engine, asked, chosen, "random", None, alpha, seed + 1 + number) for number in range(chance)]
     curves = {"curve": curve.model_dump(mode="json"), "random": [one.model_dump(mode="json") for one in others]}
     document = _document(model, task, asked, {"by": by if order == "score" else None, **curves})
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_curve(out(), document)
+    unregistered(document, as_json, print_curve)
     return 0
 
 
@@ -161,10 +155,7 @@ def steer(
     found = dose_response(choose(opened), tried, place, vector, strengths, where[0], target, seed)
     extra = {"shown": shown, "other": other, "seen": seen}
     document = _document(model, task, asked, {**extra, **found.model_dump(mode="json")})
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_response(out(), document)
+    unregistered(document, as_json, print_response)
     return 0
 
 

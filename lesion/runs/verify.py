@@ -37,7 +37,9 @@ def verify(path: Path) -> list[Finding]:
         manifest = read_manifest(path)
     except Tampered:
         return [Finding("manifest.json", "was changed after it was sealed")]
-    return [*_files(folder, manifest.files), *_rows(folder, manifest), *weights(manifest), *_parts(folder, manifest)]
+    if found := _files(folder, manifest.files):
+        return [*found, *weights(manifest)]
+    return [*_rows(folder, manifest), *weights(manifest), *_parts(folder, manifest)]
 
 
 def _files(folder: Path, files: Mapping[str, str]) -> list[Finding]:
@@ -65,15 +67,13 @@ def _hidden(folder: Path, present: Mapping[str, str]) -> list[Finding]:
 
 def _rows(folder: Path, manifest: Manifest) -> list[Finding]:
     """The rows as a whole, where every file is as it was."""
-    if _files(folder, manifest.files):
-        return []
     same = rows_hash(RunFolder(folder).items()) == manifest.rows_hash
     return [] if same else [Finding("items", "do not give the recorded rows_hash")]
 
 
 def _parts(folder: Path, manifest: Manifest) -> list[Finding]:
     """What the manifest says twice and differently, where every file is as it was."""
-    return [] if _files(folder, manifest.files) else [Finding(*found) for found in contradictions(folder, manifest)]
+    return [Finding(*found) for found in contradictions(folder, manifest)]
 
 
 def weights(manifest: Manifest) -> list[Finding]:
