@@ -39,6 +39,13 @@ Memory = Annotated[
         help="What the passes of all workers may take beside weights and clean runs; smaller passes are recorded.",
     ),
 ]
+Cluster = Annotated[
+    str,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Workers of a Ray cluster: `auto` joins this machine's, or its head's address; `local` starts one here.",
+    ),
+]
 StudyFile = Annotated[Path, typer.Argument(help="The study, a YAML file.")]
 RunPath = Annotated[Path, typer.Argument(help="A run folder, or its manifest.json.")]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesion.cli.app import SCREEN, WORKERS, Home, Json, Memory, RunPath, StudyFile, Workers, app, out, say
+from lesion.cli.app import SCREEN, WORKERS, Cluster, Home, Json, Memory, RunPath, StudyFile, Workers, app, out, say
 from lesion.errors import BudgetSpent, GateStop, InputError, NotReproduced
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def run(
     home: Home = Path(),
     workers: Workers = WORKERS,
     memory: Memory = None,
+    cluster: Cluster = "",
     as_json: Json = False,
 ) -> int:
     """Run a study to its verdict. An interrupted run goes on where it stopped."""
@@ -41,7 +42,8 @@ def run(
         counts = standing(home, given)
         order = Order(given, text, counts.status, "run", counts.key, counts.registration, counts.deviations)
     with progress_bar(SCREEN, quiet=as_json) as progress:
-        ran = start(order, home, workers, progress, write_report, None if memory is None else int(memory * 2**30))
+        most = None if memory is None else int(memory * 2**30)
+        ran = start(order, home, workers, progress, write_report, most, cluster)
     keep(ran, home, as_json)
     if not as_json:
         print_run(out(), ran.folder, ran.manifest)

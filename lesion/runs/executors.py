@@ -1,19 +1,24 @@
-"""Where cells are computed: in this process, or in several processes of one thread each.
+"""Where cells are computed: in this process, or in several processes of one thread each; `cluster.py` has other machines.
 
 The rows are the same whichever it is: a cell's batches are part of the plan, and every worker has the same number of
-threads. Results are yielded as they finish.
+threads. Results are yielded as they finish. A worker that dies costs what it had in hand, which is computed again.
 """
 
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 
+from lesion.errors import LesionError
+from lesion.runs.logs import LOGGER
 from lesion.runs.store import Result
 from lesion.study.plan import Cell
 
 Work = Callable[[Cell], Result]
+MOST_LOSSES = 3
+"""Times that workers may die within a stage; more often, something kills them each time (mostly want of memory)."""
 
 
 def run_here(work: Work, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Result]]:
@@ -26,8 +31,13 @@ class Processes:
     """A pool of worker processes that stay warm between stages; use it as a context manager."""
 
     def __init__(self, workers: int, prepare: Callable[[], None]) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pool = ProcessPoolExecutor(workers, mp_context=context, initializer=partial(_start_worker, prepare))
+        self._start = partial(
+            ProcessPoolExecutor,
+            workers,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=partial(_start_worker, prepare),
+        )
+        self._pool = self._start()
 
     def __enter__(self) -> "Processes":
         return self
@@ -36,7 +46,26 @@ class Processes:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def __call__(self, work: Work, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Result]]:
-        """Results in the order in which they finish."""
+        """Results in the order in which they finish.
+
+        Raises:
+            LesionError: when workers died more than `MOST_LOSSES` times.
+        """
+        left, losses = dict.fromkeys(cells), 0
+        while left:
+            try:
+                for cell, result in self._round(work, list(left)):
+                    del left[cell]
+                    yield cell, result
+            except BrokenProcessPool as error:
+                losses += 1
+                if losses > MOST_LOSSES:
+                    raise LesionError(too_many(losses)) from error
+                LOGGER.warning("a worker process died; the units that it had in hand are computed again")
+                self._pool.shutdown(wait=True, cancel_futures=True)
+                self._pool = self._start()
+
+    def _round(self, work: Work, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Result]]:
         futures = {self._pool.submit(work, cell): cell for cell in cells}
         try:
             for future in as_completed(futures):
@@ -44,6 +73,14 @@ class Processes:
         finally:
             for future in futures:
                 future.cancel()
+
+
+def too_many(losses: int) -> str:
+    """The sentence for workers that keep dying."""
+    return (
+        f"workers died {losses} times in one stage, so something kills them each time, mostly want of memory: "
+        "use fewer --workers or a smaller --memory; what is finished is kept, and the same command goes on from there"
+    )
 
 
 def _start_worker(prepare: Callable[[], None]) -> None:

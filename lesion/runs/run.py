@@ -11,6 +11,7 @@ from typing import NamedTuple
 from lesion.errors import InputError
 from lesion.runs.clock import iso, now, stamp
 from lesion.runs.closing import Order, WriteReport, close
+from lesion.runs.cluster import Cluster
 from lesion.runs.conduct import Executor, Progress, conduct
 from lesion.runs.costs import affordable, basis_of
 from lesion.runs.durable import DiskError, new_folder, write_text
@@ -32,7 +33,13 @@ class Ran(NamedTuple):
 
 
 def start(
-    order: Order, home: Path, workers: int, progress: Progress, report: WriteReport, memory: int | None = None
+    order: Order,
+    home: Path,
+    workers: int,
+    progress: Progress,
+    report: WriteReport,
+    memory: int | None = None,
+    cluster: str = "",
 ) -> Ran:
     """Run a study to its end, or resume it where an earlier process was cut off.
 
@@ -43,28 +50,38 @@ def start(
         progress: told of every finished cell.
         report: writes the report into the folder.
         memory: bytes that the passes of all workers together may take; None: shapes decide.
+        cluster: a Ray cluster whose machines compute, see `Cluster`; empty: processes of this machine do.
 
     Raises:
-        InputError: before anything is written, when the study cannot be run as it is.
+        InputError: before anything is written, when the study cannot be run as it is, or there is no such cluster.
         DiskError: when the folder cannot be written.
     """
     plan = prepare_plan(order.study, order.key or order.study.hash())
-    with _folder(order, home) as (path, begun):
+    with _executor(workers, cluster) as execute, _folder(order, home) as (path, begun):
         started = datetime.fromisoformat(begun.started)
         name = path.name.split("_", 2)[2]
-        with run_log(home, stamp(started), name), ExitStack() as stack:
+        with run_log(home, stamp(started), name):
             LOGGER.info("run %s of study %s", path.name, order.study.name)
             folder = RunFolder(path)
-            execute: Executor = run_here
-            if workers > 1:
-                execute = stack.enter_context(Processes(workers, prepare))
-            else:
-                prepare()
             afford = order.afford or partial(affordable, basis=basis_of(order.study))
             limited = work if memory is None else partial(work, memory=memory // workers)
             conducted = conduct(plan, folder, limited, execute, progress, afford=afford)
             manifest = close(order, home, folder, conducted, started, workers, report)
     return Ran(path, manifest, conducted.budget_spent)
+
+
+@contextmanager
+def _executor(workers: int, cluster: str) -> Generator[Executor]:
+    """What computes the cells; workers are prepared, this process is when it is the worker."""
+    if cluster:
+        with Cluster(cluster, workers, prepare) as machines:
+            yield machines
+    elif workers > 1:
+        with Processes(workers, prepare) as processes:
+            yield processes
+    else:
+        prepare()
+        yield run_here
 
 
 @contextmanager
