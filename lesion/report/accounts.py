@@ -16,6 +16,16 @@ def print_outlook(console: Console, document: Mapping[str, Any]) -> None:
             f"{row['bytes'] / 1e6:.1f}", f"{row['minutes']:.2f}",
         )  # fmt: skip
     console.print(table)
+    table = _table("workers", "minutes", "worker hours", "busy")
+    for row in document["scaling"]:
+        table.add_row(
+            f"{row['workers']:,}", f"{row['minutes']:.2f}", f"{row['worker_hours']:.3f}", f"{100 * row['busy']:.0f} %"
+        )
+    console.print(table)
+    console.print(
+        "Predicted, without the second look; twice the workers of the last line save less than a tenth more.",
+        soft_wrap=True,
+    )
     for tier, pool in document["pools"].items():
         enough = "enough" if pool["enough"] else "NOT ENOUGH"
         held = f"{pool['holds']:,}" if pool["holds"] < 10**9 else "over 10^9"

@@ -30,6 +30,8 @@ PATIENCE = 120.0
 """Seconds without any worker after which the run ends; it can be resumed."""
 QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
 """Ray sends nothing anywhere, and leaves the processes' view of accelerators alone."""
+LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Ray's own name for: this machine's address is 127.0.0.1, and nobody else can join. Read when ray is imported."""
 
 
 class Place(NamedTuple):
@@ -53,10 +55,8 @@ class Place(NamedTuple):
         for name, number in self.packages.items():
             if other.packages.get(name) != number:
                 said.append(f"{name} {other.packages.get(name, 'missing')} instead of {number}")
-        for name in ("processor", "python"):
-            if getattr(self, name) != getattr(other, name):
-                said.append(f"{name} {getattr(other, name)} instead of {getattr(self, name)}")
-        return said
+        pairs = (("processor", self.processor, other.processor), ("python", self.python, other.python))
+        return said + [f"{name} {theirs} instead of {mine}" for name, mine, theirs in pairs if mine != theirs]
 
 
 class Worker:
@@ -93,16 +93,21 @@ class Cluster:
     """
 
     def __init__(self, address: str, workers: int, prepare: Callable[[], None]) -> None:
-        os.environ.update(QUIET)
+        os.environ.update(QUIET | (LOOPBACK if _is_local(address) else {}))
         try:
             import ray  # noqa: PLC0415  (an extra)
         except ImportError as error:
             raise InputError("a cluster needs the extra 'ray': pip install -c constraints.txt -e '.[ray]'") from error
         self._ray: Any = ray
         self._join(address, workers)
-        environment = {"env_vars": {"OMP_NUM_THREADS": "1", **QUIET}}
-        options = {"num_cpus": 1, "max_restarts": 0, "scheduling_strategy": "SPREAD", "runtime_env": environment}
-        self._remote = ray.remote(**options)(Worker)
+        one_thread = {"env_vars": {"OMP_NUM_THREADS": "1", **QUIET}}
+        options: dict[str, Any] = {
+            "num_cpus": 1,
+            "max_restarts": 0,
+            "scheduling_strategy": "SPREAD",
+            "runtime_env": environment,
+        }
+        self._remote: Any = self._ray.remote(**options)(Worker)
         self._driver, self._prepare = Place.here(), prepare
         self._starting: dict[Any, Any] = {}
         """Reference to a worker's first answer -> the worker."""
@@ -116,7 +121,7 @@ class Cluster:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
         try:
             if address == "local":
-                self._ray.init(num_cpus=workers, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
+                self._ray.init(num_cpus=workers, include_dashboard=False, **quiet)
             else:
                 self._ray.init(address=address, **quiet)
         except (ConnectionError, ValueError, RuntimeError) as error:
@@ -146,7 +151,9 @@ class Cluster:
                 busy[worker.do.remote(shared, cell)] = (worker, cell)
             seen = time.monotonic() if busy else seen
             if not busy and time.monotonic() - seen > PATIENCE:
-                raise LesionError(f"the cluster gave no worker for {PATIENCE:g} seconds; the same command goes on later")
+                raise LesionError(
+                    f"the cluster gave no worker for {PATIENCE:g} seconds; the same command goes on later"
+                )
             done, _ = self._ray.wait([*busy, *self._starting], num_returns=1, timeout=5.0)
             for reference in done:
                 if reference in self._starting:
@@ -201,3 +208,8 @@ class Cluster:
                 f"{model}: machines of the cluster hold different weights under this name ({known[:12]} and "
                 f"{found[:12]}); put the same folder on each, or name a pinned hub revision"
             )
+
+
+def _is_local(address: str) -> bool:
+    """Whether an address is of this machine alone."""
+    return address == "local" or address.partition(":")[0] in ("localhost", "127.0.0.1")

@@ -31,6 +31,7 @@ from lesion.study.forecast import (
     needs,
     total,
 )
+from lesion.study.makespan import scaling
 from lesion.study.plan import Plan
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
@@ -122,6 +123,7 @@ def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
     """The forecast of a study as a document: stages, pools, rate, what it takes and whether the budget holds it."""
     basis, rate = basis_of(plan.study), rate_of(home)
     stages, budget = forecast(plan, basis), plan.study.budget
+    first = [each for each in stages if not each.stage.startswith("second")]
     most, likely = total(stages), expected(plan, basis)
     cpu_hours = likely / rate.flop_per_second / 3600
     wall = minutes(likely, rate.flop_per_second, workers)
@@ -142,6 +144,7 @@ def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
         "total": {**most._asdict(), "bytes": most.bytes, "minutes": minutes(most.flop, rate.flop_per_second, workers)},
         "rate": rate._asdict(),
         "workers": workers,
+        "scaling": [each._asdict() for each in scaling(first, rate.flop_per_second)],
         "pools": needs(plan),
         "budget": {
             "cpu_hours": {"limit": budget.cpu_hours, "expected": cpu_hours, "fits": cpu_hours <= budget.cpu_hours},

@@ -1,4 +1,4 @@
-"""Where cells are computed: in this process, or in several processes of one thread each; `cluster.py` has other machines.
+"""Where cells are computed: in this process or in several of one thread each; `cluster.py` has other machines.
 
 The rows are the same whichever it is: a cell's batches are part of the plan, and every worker has the same number of
 threads. Results are yielded as they finish. A worker that dies costs what it had in hand, which is computed again.

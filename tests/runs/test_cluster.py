@@ -1,9 +1,15 @@
 """A real Ray cluster of two nodes on this machine: the same rows as in one process, also when a node is killed."""
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
+from lesion.runs.cluster import LOOPBACK, QUIET
+
+os.environ.update(QUIET | LOOPBACK)  # ray reads them when it is imported
+
 import ray
 from ray.cluster_utils import Cluster as Nodes
 
@@ -23,9 +29,9 @@ def nodes() -> Iterator[Any]:
     """Two nodes with a processor each, bound to 127.0.0.1; the head computes nothing."""
     made = Nodes(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "node_ip_address": "127.0.0.1", "include_dashboard": False},
+        head_node_args={"num_cpus": 0, "include_dashboard": False},
     )
-    both = [made.add_node(num_cpus=1, node_ip_address="127.0.0.1") for _ in range(2)]
+    both = [made.add_node(num_cpus=1) for _ in range(2)]
     made.wait_for_nodes()
     yield made, both
     ray.shutdown()

@@ -1,5 +1,7 @@
 """A prediction on N workers: bounded by the work, by the longest cell, and by the stages that wait for each other."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +34,6 @@ def test_five_cells_on_two_workers_take_three_turns() -> None:
 def test_the_table_ends_where_doubling_is_not_worth_it(forecast) -> None:
     table = scaling(forecast, 1e10)
     seconds = [row.minutes for row in table]
-    assert all(later <= (1 - WORTH) * sooner for sooner, later in zip(seconds, seconds[1:], strict=False))
+    assert all(later <= (1 - WORTH) * sooner for sooner, later in pairwise(seconds))
     assert all(0 < row.busy <= 1 + 1e-9 for row in table)
     assert [row.workers for row in table] == [2**power for power in range(len(table))]
