@@ -15,14 +15,18 @@ RunName = Annotated[str, typer.Argument(help="A run folder, its manifest.json, o
 @app.command()
 def show(run: RunName, home: Home = Path(), as_json: Json = False) -> int:
     """Say what a run asked, how it ended, on what it ran and what it cost."""
-    from lesion.report.listing import show_words, shown
+    from lesion.report.listing import call_shown, call_words, show_words, shown
+    from lesion.runs.calls import Call
     from lesion.runs.find import find_run, folder_of
-    from lesion.runs.ledger import check_seal
-    from lesion.runs.manifest import read_manifest
+    from lesion.runs.ledger import check_seal, own_manifest
 
     path = find_run(home, run)
-    manifest = read_manifest(path)
+    manifest = own_manifest(path)
     check_seal(home, manifest)
+    if isinstance(manifest, Call):
+        told = call_shown(manifest, folder_of(path))
+        say(told, as_json, call_words(told))
+        return 0
     document = shown(manifest, folder_of(path))
     say(document, as_json, show_words(document))
     return 0

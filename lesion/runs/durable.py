@@ -80,9 +80,8 @@ def whole_folder(parent: Path, name: str, fill: Callable[[Path, str], object]) -
     place = parent / ".new"
     temporary = place / f"{name}.{os.getpid()}.{threading.get_ident()}"
     try:
-        place.mkdir(parents=True, exist_ok=True)
         _sweep(place)
-        temporary.mkdir()
+        temporary.mkdir(parents=True)
         number = 1
         while True:
             final = name if number == 1 else f"{name}-{number}"
@@ -99,6 +98,8 @@ def whole_folder(parent: Path, name: str, fill: Callable[[Path, str], object]) -
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        with suppress(OSError):  # others may be filling theirs
+            place.rmdir()
 
 
 def _rename(temporary: Path, final: Path) -> None:
@@ -114,7 +115,7 @@ def _rename(temporary: Path, final: Path) -> None:
 
 def _sweep(place: Path) -> None:
     """Take away what killed processes left half filled."""
-    for left in place.iterdir():
+    for left in place.glob("*"):
         with suppress(OSError):
             if time.time() - left.stat().st_mtime > STALE_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)

@@ -28,6 +28,7 @@ __all__ = [
     "UnitFacts", "read_manifest",
 ]  # fmt: skip
 
+
 class UnitFacts(Document):
     """One finished unit of work."""
 

@@ -9,7 +9,7 @@ Format 1 had no common part: runs and trainings each had fields of their own. `r
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar, cast
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -161,10 +161,11 @@ def raw_manifest(path: Path) -> dict[str, Any]:
         raw: Any = from_json(small_text(path), allow_inf_nan=False)
     except ValueError as error:
         raise InputError(f"{path}: not a manifest: {error}") from error
-    if not isinstance(raw, dict) or raw.get("format") not in FORMATS:
-        known = " or ".join(map(str, FORMATS))
-        raise InputError(f"{path}: not a manifest of format {known}; a newer lesion may read it")
-    return raw
+    if isinstance(raw, dict):
+        found = cast("dict[str, Any]", raw)
+        if found.get("format") in FORMATS:
+            return found
+    raise InputError(f"{path}: not a manifest of format {' or '.join(map(str, FORMATS))}; a newer lesion may read it")
 
 
 def kind_of(raw: Mapping[str, Any]) -> str:

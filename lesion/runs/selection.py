@@ -28,6 +28,8 @@ class Wanted(NamedTuple):
     """Only runs that were repeated."""
     last: int = 0
     """Only so many of the newest; 0 is all."""
+    command: str = ""
+    """The command; * and ? stand for any letters."""
 
 
 def select(entries: Iterable[Entry], wanted: Wanted) -> list[Entry]:
@@ -46,6 +48,7 @@ def select(entries: Iterable[Entry], wanted: Wanted) -> list[Entry]:
 def _fits(entry: Entry, wanted: Wanted) -> bool:
     return (
         fnmatchcase(entry.study, wanted.study or "*")
+        and fnmatchcase(entry.command, wanted.command or "*")
         and set(wanted.status) <= {*entry.standings}
         and set(wanted.tags) <= {*entry.tags}
         and entry.started >= wanted.since
