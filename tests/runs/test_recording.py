@@ -145,7 +145,7 @@ def test_what_a_stranger_s_record_would_write_goes_elsewhere(measured: Path, sai
     [
         ({"command": "rm"}, "no recorded command"),
         ({"parameters": {"model": "tiny:llama", "do": "zero L0H1", "shell": "x"}}, "no parameter 'shell'"),
-        ({"parameters": {"model": "tiny:llama", "do": "zero L0H1", "items": "--help"}}, "not a valid int"),
+        ({"parameters": {"model": "tiny:llama", "do": "zero L0H1", "items": "--help"}}, "valid integer"),
         ({"parameters": {"model": "--help", "do": "zero L0H1"}}, "not a model"),
     ],
 )
@@ -207,9 +207,7 @@ def test_names_secrets_and_home_folders_are_never_recorded(said, tmp_path: Path,
     from lesion.training.hand import write_hand_model
 
     write_hand_model(person / "model")
-    task, rows = f"arithmetic high=9 shots=0", person / "rows.parquet"
-    arguments = ("--do", "zero L1H1", "--task", task, "--items", "8", "--rows", rows, "--home", tmp_path / "record")
-    assert said("measure", person / "model", *arguments)[0] == 0
+    assert said("heads", person / "model", "--detector", "induction", "--home", tmp_path / "record")[0] == 0
     written = [path for path in (tmp_path / "record").rglob("*") if path.is_file()]
     assert len(written) == 6
     for path in written:
