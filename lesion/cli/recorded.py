@@ -201,7 +201,7 @@ def _arguments(command: Any, parameters: Mapping[str, Any]) -> list[str]:
         if each.param_type_name == "option":
             options += _option(each, value)
         else:
-            words += map(str, _listed(value))
+            words += [_path(str(one)) for one in _listed(value)]
     return [*options, "--", *words] if words else options
 
 

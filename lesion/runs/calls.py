@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, file_hash
 from lesion.runs.find import small_text
+from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.results import Result
-from lesion.runs.sealed import Sealed, read_sealed
+from lesion.runs.sealed import Sealed, kind_of, raw_manifest, read_sealed
 
 MOST_TEXT_BYTES = 1_000_000
 """Of a file that was given: a larger one is known by its hash alone."""
@@ -42,6 +43,10 @@ class Call(Sealed):
     """Where the log is, below the folder that holds runs/."""
 
 
+Entered = Manifest | Call
+"""What has a folder in runs/ and a row in the ledger."""
+
+
 class Repeat(NamedTuple):
     """The call that is repeated."""
 
@@ -72,6 +77,16 @@ def read_call(path: Path) -> Call:
         Tampered: when its content does not fit its seal.
     """
     return read_sealed(path, Call, "call", lambda raw: raw)
+
+
+def read_entered(path: Path) -> Entered:
+    """Read the manifest of a run or a call and check its seal.
+
+    Raises:
+        InputError: when there is no such file, or it is the manifest of neither.
+        Tampered: when its content does not fit its seal.
+    """
+    return read_call(path) if kind_of(raw_manifest(path)) == "call" else read_manifest(path)
 
 
 def read_repeat(path: Path) -> Repeat:

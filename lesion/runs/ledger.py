@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lesion.errors import InputError, LesionError, Tampered
-from lesion.runs.calls import Call
+from lesion.runs.calls import Entered, read_entered
 from lesion.runs.certificate import certified
 from lesion.runs.durable import DiskError
 from lesion.runs.manifest import Manifest
 from lesion.runs.marks import read_marks
-from lesion.runs.records import read_record
 from lesion.runs.sealed import REPRODUCED
 
 _TABLE = """
@@ -99,14 +98,9 @@ def _make(connection: sqlite3.Connection, home: Path) -> None:
             _insert(connection, home, own_manifest(home / "runs" / name))
 
 
-Entered = Manifest | Call
-
-
 def own_manifest(folder: Path) -> Entered:
     """The manifest of a folder that bears its run's name: a copy elsewhere never stands for the run itself."""
-    manifest = read_record(folder)
-    if not isinstance(manifest, Entered):
-        raise InputError(f"{folder}: holds a training's model, and no run")
+    manifest = read_entered(folder)
     if manifest.run != folder.name:
         raise InputError(f"{folder}: its manifest is that of {manifest.run[:100]}")
     return manifest

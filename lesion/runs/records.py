@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field, RootModel
 
-from lesion.runs.calls import Call, read_call
-from lesion.runs.manifest import Manifest, read_manifest
+from lesion.runs.calls import Call, read_entered
+from lesion.runs.manifest import Manifest
 from lesion.runs.sealed import kind_of, raw_manifest
 from lesion.runs.trainings import TrainingManifest, read_training
 
@@ -22,5 +22,4 @@ def read_record(path: Path) -> Manifest | Call | TrainingManifest:
         InputError: when there is no such file, or it is no manifest.
         Tampered: when its content does not fit its seal.
     """
-    read = {"run": read_manifest, "call": read_call, "training": read_training}
-    return read.get(kind_of(raw_manifest(path)), read_manifest)(path)
+    return read_training(path) if kind_of(raw_manifest(path)) == "training" else read_entered(path)
