@@ -108,10 +108,10 @@ def own_manifest(folder: Path) -> Entered:
 
 def _names(home: Path) -> set[str]:
     """Names of the folders that hold a manifest."""
-    folder = home / "runs"
-    if not folder.is_dir():
+    folder = str(home / "runs")
+    if not os.path.isdir(folder):
         return set()
-    return {name for name in os.listdir(folder) if (folder / name / "manifest.json").exists()}
+    return {name for name in os.listdir(folder) if os.path.exists(f"{folder}/{name}/manifest.json")}
 
 
 def _outdated(connection: sqlite3.Connection) -> bool:

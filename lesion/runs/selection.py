@@ -1,5 +1,6 @@
 """Which runs of the ledger are meant: by study, standing, tag, date and whether they were replayed."""
 
+import os
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -59,5 +60,8 @@ def _fits(entry: Entry, wanted: Wanted) -> bool:
 
 def unfinished(home: Path) -> list[str]:
     """Names of the run folders that were begun and have no manifest: still running, or cut off."""
-    found = sorted((home / "runs").glob("*/begun.json"))
-    return [path.parent.name for path in found if not (path.parent / "manifest.json").exists()]
+    folder = str(home / "runs")
+    if not os.path.isdir(folder):
+        return []
+    begun = (name for name in os.listdir(folder) if not os.path.exists(f"{folder}/{name}/manifest.json"))
+    return sorted(name for name in begun if os.path.exists(f"{folder}/{name}/begun.json"))
