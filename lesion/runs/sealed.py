@@ -113,7 +113,7 @@ class Sealed(Document):
     """What was run: `run`, `replay`, `train`, `heads`, …"""
     run: str
     """Name of the folder."""
-    parameters: dict[str, object]
+    parameters: dict[str, object] = {}
     """Every parameter of the command with its value, defaults written out; empty where format 1 did not tell."""
     status: Status
     """`exploratory` wherever nothing was registered."""
@@ -125,7 +125,7 @@ class Sealed(Document):
     """Every model that was opened."""
     datasets: tuple[DatasetFacts, ...]
     """Every ordered set of questions."""
-    seeds: dict[str, int]
+    seeds: dict[str, int] = {}
     """What was drawn from: name -> seed."""
     cost: Cost
     replay_of: str | None = None
