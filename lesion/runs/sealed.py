@@ -189,13 +189,14 @@ def read_sealed(path: Path, shape: type[Kind], kind: str, upgrade: Upgrade) -> K
         InputError: when there is no such file, or it is not a manifest of this kind.
         Tampered: when its content does not fit its seal.
     """
+    path = path / "manifest.json" if path.is_dir() else path
     raw = raw_manifest(path)
     found = kind_of(raw)
     if found != kind:
         raise InputError(f"{path}: is the manifest of a {found[:40]}, and a {kind} is needed here")
     try:
         manifest = shape.model_validate(upgrade(raw) if raw["format"] == 1 else raw)
-    except (ValidationError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a manifest of format {raw['format']}: {_first(error)}") from error
     if raw.get("seal") != _hash_of(raw):
         raise Tampered(f"{path}: the manifest was changed after it was sealed (its content no longer fits its seal)")
