@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from lesion.cli import app
+from lesion.cli.app import SCREEN
 from lesion.cli.recorded import replay_call
 from lesion.engine.batch import batches
 from lesion.engine.check import examine
@@ -186,6 +187,7 @@ def finished() -> Finished:
     enter(home, ran.manifest)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         app(["-q", *MEASURE, f"--home={home}"], standalone_mode=False)
+    SCREEN.quiet = False
     (call,) = (home / "runs").glob("*_measure_*")
     return Finished(home, ran.folder, ran.manifest, call)
 

@@ -12,6 +12,7 @@ from lesion.runs.calls import read_call
 from lesion.runs.durable import write_text
 from lesion.runs.results import comparable
 from lesion.study import plan as plan_module
+from lesion.study import trial
 from lesion.tasks.arithmetic import ArithmeticTask, Problem
 from lesion.tasks.numbering import Lane
 from lesion.tasks.task import Segment
@@ -73,7 +74,8 @@ def rows_hash_of_the_height(patch):
 
 
 def file_hash_of_the_length(patch):
-    patch.setattr(store, "file_hash", lambda path: f"{path.stat().st_size:064x}")
+    for module in (identity, store, trial):
+        patch.setattr(module, "file_hash", lambda path: f"{path.stat().st_size:064x}")
 
 
 def arm_of_another_strength(patch):
