@@ -34,13 +34,16 @@ def show(run: RunName, home: Home = Path(), as_json: Json = False) -> int:
 
 @app.command()
 def diff(first: RunName, second: RunName, home: Home = Path(), as_json: Json = False) -> int:
-    """Explain how two runs differ: parameters, environment, rows, verdicts, and a grade. Different ends with 4."""
+    """Explain how two runs or commands differ: parameters, environment, results, and a grade. Different ends with 4."""
     from lesion.errors import NotReproduced
     from lesion.report.listing import diff_words
-    from lesion.runs.compare import compare_runs
+    from lesion.runs.compare import compare_calls, compare_runs
     from lesion.runs.find import find_run
+    from lesion.runs.sealed import kind_of, raw_manifest
 
-    found = compare_runs(find_run(home, first), find_run(home, second))
+    paths = find_run(home, first), find_run(home, second)
+    calls = {kind_of(raw_manifest(path)) for path in paths} == {"call"}
+    found = compare_calls(*paths) if calls else compare_runs(*paths)
     document = found.model_dump(mode="json")
     say(document, as_json, diff_words(document))
     return NotReproduced.exit_code if found.grade == "different" else 0

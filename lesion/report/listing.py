@@ -153,22 +153,26 @@ def _row(entry: Entry) -> tuple[str, str, str, str]:
 
 
 def diff_words(document: dict[str, Any], most: int = 20) -> str:
-    """A comparison of two runs for people.
+    """A comparison of two runs, or of two commands, for people.
 
     Args:
-        document: a `Comparison` as JSON.
+        document: a `Comparison` or a `CallsCompared` as JSON.
         most: changes shown of each part.
     """
-    rows = document["rows"]
+    parts = ("parameters", "environment", *(["verdicts"] if "verdicts" in document else []))
     lines = [f"1  {document['first']}", f"2  {document['second']}", f"Grade: {document['grade']}"]
-    for part in ("parameters", "environment", "verdicts"):
+    for part in parts:
         changes = document[part]
         lines.append(f"{part.capitalize()}: {'the same' if not changes else f'{len(changes)} differ'}")
         for change in changes[:most]:
             lines += [f"  {change['what']}", f"    1  {_short(change['first'])}", f"    2  {_short(change['second'])}"]
         if len(changes) > most:
             lines.append(f"  … and {len(changes) - most} more (--json has them all)")
-    return "\n".join([*lines, *_row_words(rows)])
+    if "rows" in document:
+        return "\n".join([*lines, *_row_words(document["rows"])])
+    places = [f"  {_short(where)}" for where in document["result"][:most]]
+    told = f"{len(document['result'])} values differ" if places else "no value differs, as far as both are at hand"
+    return "\n".join([*lines, f"Result: {told}", *places])
 
 
 def _row_words(rows: dict[str, Any]) -> Iterable[str]:

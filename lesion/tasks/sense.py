@@ -12,16 +12,21 @@ DONE = re.compile(r"(-?\d+)([-+*×])(-?\d+)=(-?\d+)(?!\d)", re.ASCII)
 """A problem with its answer, without spaces."""
 
 
-def nonsense(item: Item) -> str:
-    """What makes no sense in an item; empty when all is well."""
+def nonsense(item: Item, *, sums: bool) -> str:
+    """What makes no sense in an item; empty when all is well.
+
+    Args:
+        item: which.
+        sums: whether its signs mean whole-number arithmetic, as they do in the task `arithmetic`; those of a task of
+            one's own may mean something else.
+    """
     asked = "".join(segment.text for segment in item.segments if segment.role != "shot").strip()
     shots = [segment.text.strip() for segment in item.segments if segment.role == "shot"]
     if any(shot.startswith(asked) for shot in shots):
         return f"an example holds the question's own answer: {asked[-40:]!r}"
     if item.answer == item.wrong or item.twin == item.segments:
         return f"the counterfactual twin has the same answer, {item.answer[-40:]!r}"
-    roles = {segment.role for segment in item.segments}
-    if {"operand_1", "operator", "operand_2"} <= roles:
+    if sums:
         return next(filter(None, (_miscalculated(text) for text in (asked + item.answer, *shots))), "")
     return ""
 

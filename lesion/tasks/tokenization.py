@@ -11,7 +11,6 @@ from typing import Literal, NamedTuple
 from tokenizers import Encoding, Tokenizer
 
 from lesion.identity import content_hash
-from lesion.tasks.sense import nonsense
 from lesion.tasks.task import Item, Segment
 
 Reason = Literal[
@@ -99,8 +98,6 @@ def contradiction(item: Item, compiled: Compiled, tokenizer: Tokenizer, bos: int
     Exactly one BOS in front where the model wants one, and none elsewhere; the ids spell prompt and answer; the
     answer's ids and each role's spell what they stand for. `compile_item` is not asked.
     """
-    if said := nonsense(item):
-        return said
     ids, front = compiled.ids, () if bos is None else (bos,)
     if ids[: len(front)] != front or (bos is not None and ids.count(bos) != 1):
         return f"{ids.count(bos) if bos is not None else 0} BOS stand in the prompt, where one must stand in front"
