@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -16,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+from lesion.runs.recording import recording
 from tests.faults import defences
 from tests.faults.catalogue import FAULTS
 from tests.faults.fault import Caught, Fault, Finished
@@ -90,22 +92,32 @@ def main() -> int:
     warnings.simplefilter("ignore")
     wanted = options.only.split("|")
     faults = [f for f in FAULTS if (f.cheap or not options.quick) and any(each in f.name for each in wanted)]
+    home = Path(os.environ.get("LESION_HOME", "."))
+    with recording("faults", vars(options), home) as record:
+        record.result = put_in(faults, page=not (options.quick or options.only or options.no_page))
+        record.exit_code = int(record.result["caught"] < len(faults) or record.result["false_alarms"] > 0)
+    print(f"{record.result['false_alarms']} false alarms without a fault")
+    print(f"{record.result['caught']} of {len(faults)} faults caught")
+    return record.exit_code
+
+
+def put_in(faults: Sequence[Fault], *, page: bool) -> dict[str, Any]:
+    """Put in every fault and say what caught it; also on the page, when that is wanted."""
     defences.prepare()
     sound = defences.finished()
-    lines, count = list[str](), 0
+    lines, told = list[str](), list[dict[str, Any]]()
     alarms = false_alarms(faults, sound)
     for number, fault in enumerate(faults, 1):
         found = tried(fault, fault.battery, fault.model, sound)
-        count += found is not None
+        told.append({"fault": fault.name, "where": fault.where, "caught_by": found and found.defence})
         words = ("**nothing**", "") if found is None else (found.defence, in_words(found.words, sound))
         print(f"{number:3d} {'caught' if found else 'MISSED'}  {fault.name}: {words[0]}: {words[1]}", flush=True)
         lines.append(f"| {number} | {fault.name} | `{fault.where}` | {words[0]} | {words[1]} |")
     shutil.rmtree(sound.home)
-    if not (options.quick or options.only or options.no_page):
+    if page:
         PAGE.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{alarms} false alarms without a fault")
-    print(f"{count} of {len(faults)} faults caught")
-    return int(count < len(faults) or alarms > 0)
+    caught = sum(each["caught_by"] is not None for each in told)
+    return {"caught": caught, "false_alarms": alarms, "faults": told}
 
 
 if __name__ == "__main__":
