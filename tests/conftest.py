@@ -18,6 +18,17 @@ settings.load_profile("lesion")
 
 
 @pytest.fixture(scope="session")
+def _records(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("records")
+
+
+@pytest.fixture(autouse=True)
+def _records_elsewhere(_records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that are given no --home leave their records in a folder of the tests, not in the working tree."""
+    monkeypatch.setenv("LESION_HOME", str(_records))
+
+
+@pytest.fixture(scope="session")
 def repository() -> Path:
     """The root of the working tree."""
     return Path(__file__).resolve().parents[1]

@@ -157,8 +157,10 @@ def test_an_interrupt_says_how_to_go_on(lesion, monkeypatch: pytest.MonkeyPatch,
 
 
 def test_schemas_and_notes(lesion, tmp_path: Path) -> None:
-    for kind in ("study", "recipe", "manifest"):
+    for kind in ("study", "recipe", "training", "marks", "certificate"):
         assert json.loads(lesion("schema", kind).out)["properties"]
+    manifest = json.loads(lesion("schema", "manifest").out)
+    assert set(manifest["discriminator"]["mapping"]) == {"run", "call", "training"}
     written = lesion("note", "A rationale.", "--topic", "why this", "--home", tmp_path, "--json").json["note"]
     assert Path(written).read_text().endswith("A rationale.\n")
 

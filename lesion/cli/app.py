@@ -6,6 +6,8 @@ Importing it must not import torch, polars or scipy, so every command imports th
 import json
 import logging
 import os
+from collections.abc import Callable
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +28,10 @@ WORKERS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") e
 SCREEN = Console(stderr=True, highlight=False)
 """Progress and words for people; standard output belongs to results."""
 
-Home = Annotated[Path, typer.Option(help="Where runs/, logs/ and notes/ are.")]
+RESULT: ContextVar[dict[str, Any] | None] = ContextVar("result", default=None)
+"""What the command said last: the result that is recorded."""
+
+Home = Annotated[Path, typer.Option(envvar="LESION_HOME", help="Where runs/, logs/, notes/ and the ledger are.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
 Workers = Annotated[
     int, typer.Option(min=1, max=256, help="Worker processes, one thread each; rows do not depend on it.")
@@ -89,10 +94,20 @@ def out() -> Console:
 
 def say(document: dict[str, Any], as_json: bool, words: str) -> None:
     """A command's result: JSON for programs, or words for people."""
+    RESULT.set(document)
     if as_json:
         print(json.dumps(document, ensure_ascii=False))
     elif not SCREEN.quiet:
         print(words)
+
+
+def tell(document: dict[str, Any], as_json: bool, show: Callable[[Console, dict[str, Any]], None]) -> None:
+    """A command's result: JSON for programs, or what `show` prints for people."""
+    RESULT.set(document)
+    if as_json:
+        print(json.dumps(document, ensure_ascii=False))
+    else:
+        show(out(), document)
 
 
 def fail(message: str, code: int, as_json: bool) -> int:

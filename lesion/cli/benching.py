@@ -6,9 +6,11 @@ import platform
 from typing import Annotated, Any, Literal
 
 import typer
+from rich.console import Console
 from rich.table import Table
 
-from lesion.cli.app import Json, app, out, say
+from lesion.cli.app import Json, app, tell
+from lesion.cli.recorded import recorded
 
 Work = Annotated[
     Literal["W1", "W2", "W3"],
@@ -17,6 +19,7 @@ Work = Annotated[
 
 
 @app.command()
+@recorded("bench")
 def bench(
     family: Annotated[str, typer.Option(help="Row of the table of architectures; random weights.")] = "gpt2",
     work: Work = "W1",
@@ -60,11 +63,12 @@ def _tell(document: dict[str, Any], as_json: bool) -> int:
     from lesion.runs.environment import processor
 
     document |= {"processor": processor(), "system": f"{platform.system()} {platform.machine()}"}
-    if as_json:
-        say(document, as_json, "")
-        return 0
+    tell(document, as_json, _print)
+    return 0
+
+
+def _print(console: Console, document: dict[str, Any]) -> None:
     table = Table(show_header=False)
     for name, value in document.items():
         table.add_row(name, f"{value:.4g}" if isinstance(value, float) else str(value))
-    out().print(table)
-    return 0
+    console.print(table)

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from lesion.cli.app import Json, app, out, say
+from lesion.cli.app import Json, app, tell
+from lesion.cli.recorded import recorded, wrote
 from lesion.errors import InputError, LesionError
 
 ModelName = Annotated[str, typer.Argument(help="zoo:NAME, tiny:FAMILY, a folder, or org/name@COMMIT.")]
@@ -21,14 +22,16 @@ TaskText = Annotated[str, typer.Option("--task", help="A task and its settings: 
 
 def unregistered(document: dict[str, Any], as_json: bool, show: Callable[[Console, dict[str, Any]], None]) -> None:
     """Print numbers that belong to no registered study, and say so: in the document, and below the tables."""
-    if as_json:
-        say({"status": "exploratory", **document}, as_json, "")
-    else:
-        show(out(), document)
-        say(document, as_json, "Exploratory: nothing was registered before these numbers.")
+
+    def shown(console: Console, found: dict[str, Any]) -> None:
+        show(console, found)
+        console.print("Exploratory: nothing was registered before these numbers.")
+
+    tell({"status": "exploratory", **document}, as_json, shown)
 
 
 @app.command()
+@recorded("tokens")
 def tokens(
     model: Annotated[str, typer.Argument(help="A model's name, its folder, or a tokenizer.json.")],
     to: Annotated[int, typer.Option(min=0, max=10**7, help="The highest number.")] = 10_000,
@@ -50,10 +53,7 @@ def tokens(
     document: dict[str, Any] = report.model_dump(mode="json")
     if stress:
         document["stress"] = _stressed(model)
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_tokens(out(), document)
+    tell(document, as_json, print_tokens)
     return 0
 
 
@@ -67,6 +67,7 @@ def _stressed(model: str) -> dict[str, Any]:
 
 
 @app.command()
+@recorded("heads", outputs=("picture",))
 def heads(
     model: ModelName,
     detector: Annotated[list[str] | None, typer.Option(help="A detector; repeat it. All of them by default.")] = None,
@@ -114,6 +115,7 @@ def heads(
 
 
 @app.command()
+@recorded("attribute")
 def attribute(
     model: ModelName,
     task: TaskText = "arithmetic",
@@ -145,6 +147,7 @@ def attribute(
 
 
 @app.command()
+@recorded("measure", outputs=("rows",))
 def measure(
     model: ModelName,
     do: Annotated[str, typer.Option("--do", help="'scale L5H1 0.5', 'zero L5H1+L6H9 @last'.")],
@@ -165,6 +168,7 @@ def measure(
     found = Lab(opened).run(task, do, items, seed)
     if rows is not None:
         found.table.write_parquet(rows)
+        wrote(rows)
     floor = {"dtype": opened.dtype, "noise_floor": noise_floor(opened)}
     document: dict[str, Any] = {"task": task, **floor, **found.effect.model_dump(mode="json")}
     unregistered(document, as_json, print_effect)
@@ -172,6 +176,7 @@ def measure(
 
 
 @app.command()
+@recorded("screen")
 def screen(
     model: ModelName,
     task: TaskText = "arithmetic",
@@ -199,6 +204,7 @@ def screen(
 
 
 @app.command()
+@recorded("doctor")
 def doctor(
     model: ModelName,
     full: Annotated[
@@ -227,10 +233,7 @@ def doctor(
         "checks": [check.model_dump(mode="json") for check in checks],
         "healthy": all(one.holds for one in (*identities, *checks)),
     }
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_doctor(out(), document)
+    tell(document, as_json, print_doctor)
     return 0 if document["healthy"] else LesionError.exit_code
 
 

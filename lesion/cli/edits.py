@@ -8,6 +8,7 @@ import typer
 
 from lesion.cli.app import Json, app
 from lesion.cli.diagnostics import ModelName, TaskText, unregistered
+from lesion.cli.recorded import recorded
 from lesion.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ Target = Annotated[str, typer.Option(help="logit_diff, or answer.")]
 
 
 @app.command()
+@recorded("patch")
 def patch(
     model: ModelName,
     task: TaskText = "arithmetic",
@@ -65,6 +67,7 @@ def _senders(chosen: "list[Site]", receiver: "Site | None") -> "list[Site]":
 
 
 @app.command()
+@recorded("ablate")
 def ablate(
     model: ModelName,
     task: TaskText = "arithmetic",
@@ -121,6 +124,7 @@ def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: 
 
 
 @app.command()
+@recorded("steer")
 def steer(
     model: ModelName,
     shown: Annotated[str, typer.Option(help="A task whose prompts show what the vector stands for.")],

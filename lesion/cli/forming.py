@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lesion.cli.app import SCREEN, out, say
+from rich.console import Console
+
+from lesion.cli.app import SCREEN, tell
+from lesion.cli.recorded import wrote
 from lesion.errors import InputError
 
 DETECTORS = ("induction", "previous_token")
@@ -40,11 +43,13 @@ def over_training(
         found.append({**made.model_dump(mode="json"), "threshold": threshold, "formed": formed, "verdicts": verdicts})
     if picture is not None:
         write_picture(picture, found)
-    if as_json:
-        say({"trainings": found, "picture": picture and str(picture)}, as_json, "")
-        return 0
-    for document in found:
-        print_formation(out(), document)
+        wrote(picture)
+
+    def shown(console: Console, _: dict[str, Any]) -> None:
+        for document in found:
+            print_formation(console, document)
+
+    tell({"trainings": found, "picture": picture and str(picture)}, as_json, shown)
     return 0
 
 

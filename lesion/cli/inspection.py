@@ -15,14 +15,18 @@ RunName = Annotated[str, typer.Argument(help="A run folder, its manifest.json, o
 @app.command()
 def show(run: RunName, home: Home = Path(), as_json: Json = False) -> int:
     """Say what a run asked, how it ended, on what it ran and what it cost."""
-    from lesion.report.listing import show_words, shown
+    from lesion.report.listing import call_shown, call_words, show_words, shown
+    from lesion.runs.calls import Call
     from lesion.runs.find import find_run, folder_of
-    from lesion.runs.ledger import check_seal
-    from lesion.runs.manifest import read_manifest
+    from lesion.runs.ledger import check_seal, own_manifest
 
     path = find_run(home, run)
-    manifest = read_manifest(path)
+    manifest = own_manifest(path)
     check_seal(home, manifest)
+    if isinstance(manifest, Call):
+        told = call_shown(manifest, folder_of(path))
+        say(told, as_json, call_words(told))
+        return 0
     document = shown(manifest, folder_of(path))
     say(document, as_json, show_words(document))
     return 0
@@ -30,13 +34,16 @@ def show(run: RunName, home: Home = Path(), as_json: Json = False) -> int:
 
 @app.command()
 def diff(first: RunName, second: RunName, home: Home = Path(), as_json: Json = False) -> int:
-    """Explain how two runs differ: parameters, environment, rows, verdicts, and a grade. Different ends with 4."""
+    """Explain how two runs or commands differ: parameters, environment, results, and a grade. Different ends with 4."""
     from lesion.errors import NotReproduced
     from lesion.report.listing import diff_words
-    from lesion.runs.compare import compare_runs
+    from lesion.runs.compare import compare_calls, compare_runs
     from lesion.runs.find import find_run
+    from lesion.runs.sealed import kind_of, raw_manifest
 
-    found = compare_runs(find_run(home, first), find_run(home, second))
+    paths = find_run(home, first), find_run(home, second)
+    calls = {kind_of(raw_manifest(path)) for path in paths} == {"call"}
+    found = compare_calls(*paths) if calls else compare_runs(*paths)
     document = found.model_dump(mode="json")
     say(document, as_json, diff_words(document))
     return NotReproduced.exit_code if found.grade == "different" else 0

@@ -18,6 +18,7 @@ def runs(
         list[str] | None,
         typer.Option(help="exploratory, confirmatory, dry-run, replay, stopped, complete or superseded; repeat it."),
     ] = None,
+    command: Annotated[str, typer.Option(help="Only this command: run, replay, train, heads; * for any letters.")] = "",
     tag: Annotated[list[str] | None, typer.Option(help="Only runs with this tag; repeat it.")] = None,
     since: Annotated[str, typer.Option(help="Only from this day on: 2026-11-22.")] = "",
     until: Annotated[str, typer.Option(help="Only up to this day.")] = "",
@@ -27,14 +28,14 @@ def runs(
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """List runs, how they stand, and which of them were replayed."""
+    """List all runs and other commands that computed, how they stand, and which of them were replayed."""
     from lesion.report.listing import runs_words
     from lesion.runs.ledger import entries
     from lesion.runs.ledger import rebuild as renew
     from lesion.runs.selection import Wanted, select, unfinished
 
     bad = renew(home) if rebuild or not (home / "ledger.sqlite").exists() else []
-    wanted = Wanted(study, status or (), tag or (), since, until, replayed, last)
+    wanted = Wanted(study, status or (), tag or (), since, until, replayed, last, command)
     listed, begun = select(entries(home), wanted), [] if wanted != Wanted(last=last) else unfinished(home)
     found = [{**entry._asdict(), "standings": entry.standings} for entry in listed]
     document = {"runs": found, "unreadable": bad, "unfinished": begun}
@@ -56,12 +57,11 @@ def tag(
 ) -> int:
     """Tag a run, or say that another takes its place; written beside the run, which stays sealed."""
     from lesion.runs.find import find_run, folder_of
-    from lesion.runs.ledger import check_seal, enter
-    from lesion.runs.manifest import read_manifest
+    from lesion.runs.ledger import check_seal, enter, own_manifest
     from lesion.runs.marks import mark
 
     path = home / "runs" / folder_of(find_run(home, run)).name
-    manifest = read_manifest(path)
+    manifest = own_manifest(path)
     check_seal(home, manifest)
     other = superseded_by and folder_of(find_run(home, superseded_by)).name
     marks = mark(home, manifest.run, tags or (), remove or (), other, reason)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lesion.cli.app import SCREEN, Json, app, say
+from lesion.cli.recorded import recorded, wrote
 from lesion.errors import GateStop, InputError, nearest
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ CHECKS = (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("pyright"
 
 
 @app.command()
+@recorded("memo", outputs=("out",))
 def memo(
     phase: Annotated[str, typer.Argument(help="phase0 or phase1.")],
     out: Annotated[Path, typer.Option(help="Folder of the memos.")] = Path("docs/memos"),
@@ -44,6 +46,7 @@ def memo(
         text, criteria = phase1_memo(seen), phase1_criteria(seen)
     path = out / f"{phase}.md"
     write_text(path, text)
+    wrote(path)
     unmet = [criterion.name for criterion in criteria if not criterion.met]
     words = f"{path}: {'Ready' if not unmet else 'Not ready: ' + '; '.join(unmet)}"
     say({"memo": str(path), "ready": not unmet, "unmet": unmet}, as_json, words)

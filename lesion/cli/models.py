@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from lesion.cli.app import SCREEN, Json, app, say
+from lesion.cli.recorded import recorded
 
 
 @app.command()
+@recorded("train", outputs=("out",), always=True)
 def train(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
     out: Annotated[Path | None, typer.Option(help="Folder of the model; models/NAME by default.")] = None,

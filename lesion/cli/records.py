@@ -20,13 +20,13 @@ def verify(
 ) -> int:
     """Name every file of a run or a training that differs, is missing or was added since it was sealed."""
     from lesion.runs.ledger import check_seal
-    from lesion.runs.manifest import read_manifest
-    from lesion.runs.trainings import is_training
+    from lesion.runs.records import read_record
+    from lesion.runs.trainings import TrainingManifest
     from lesion.runs.verify import verify as check
 
     findings = check(run_folder)
-    if not findings and not is_training(run_folder):
-        check_seal(home, read_manifest(run_folder))
+    if not findings and not isinstance(record := read_record(run_folder), TrainingManifest):
+        check_seal(home, record)
     document = {"run": str(run_folder), "intact": not findings, "findings": [f._asdict() for f in findings]}
     say(document, as_json, "\n".join(f"{f.what} {f.fault}" for f in findings) or f"{run_folder}: intact")
     return Tampered.exit_code if findings else 0
@@ -102,7 +102,7 @@ def notes(
 
 @app.command()
 def schema(
-    kind: Annotated[str, typer.Argument(help="study, recipe, manifest or training.")] = "study",
+    kind: Annotated[str, typer.Argument(help="study, recipe, manifest, training, marks or certificate.")] = "study",
     as_json: Json = False,
 ) -> int:
     """Print the JSON Schema of a document: on one line with --json, else to be read."""

@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
 
-from lesion.cli.app import SCREEN, Json, RunPath, StudyFile, app, out, say
+from lesion.cli.app import SCREEN, Json, RunPath, StudyFile, app, say, tell
+from lesion.cli.recorded import recorded, wrote
 from lesion.errors import LesionError, NotReproduced
 
 
 @app.command()
+@recorded("calibrate", outputs=("picture",))
 def calibrate(
     quick: Annotated[bool, typer.Option("--quick", help="A smaller grid, in at most a minute.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
@@ -23,23 +26,26 @@ def calibrate(
     from lesion.report.terminal import print_calibration
     from lesion.stats.calibrate import calibrate as simulate
 
-    def tell(text: str) -> None:
+    def progress(text: str) -> None:
         if not as_json:
             SCREEN.print(text, markup=False)
 
-    found = simulate(generator("calibrate", seed), quick=quick, progress=tell)
+    found = simulate(generator("calibrate", seed), quick=quick, progress=progress)
     if picture is not None:
         from lesion.report.calibration import calibration_chart
 
         calibration_chart(found.document()).save(str(picture))
-    if as_json:
-        say(found.document(), as_json, "")
-    else:
-        print_calibration(out(), found)
+        wrote(picture)
+
+    def shown(console: Console, _: dict[str, Any]) -> None:
+        print_calibration(console, found)
+
+    tell(found.document(), as_json, shown)
     return 0 if found.holds else LesionError.exit_code
 
 
 @app.command()
+@recorded("power")
 def power(study: StudyFile, as_json: Json = False) -> int:
     """The items per seed that a study needs, for several shares of changed answers, and what its pools hold."""
     from lesion.report.terminal import print_power
@@ -51,14 +57,12 @@ def power(study: StudyFile, as_json: Json = False) -> int:
     plan = prepare_plan(given, "any")
     rows = power_table(plan)
     document: dict[str, Any] = {"family_size": family_size(given), "cells": rows}
-    if as_json:
-        say(document, as_json, "")
-    else:
-        print_power(out(), document)
+    tell(document, as_json, print_power)
     return 0
 
 
 @app.command()
+@recorded("stats")
 def stats(run_folder: RunPath, as_json: Json = False) -> int:
     """Compute every gate, verdict and statistic of a run again from its rows; written beside the run."""
     from lesion.runs.recount import recount, table

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lesion.cli.app import SCREEN, WORKERS, Cluster, Home, Json, Memory, RunPath, StudyFile, Workers, app, out, say
+from lesion.cli.recorded import replay_call
 from lesion.errors import BudgetSpent, GateStop, InputError, NotReproduced
 
 if TYPE_CHECKING:
@@ -36,11 +37,13 @@ def run(
     from lesion.study.rehearsal import rehearse
 
     given, text = load_study(study), study.read_text(encoding="utf-8")
+    parameters = {"study": study.name, "dry_run": dry_run, "workers": workers, "memory": memory}
     if dry_run:
-        order = Order(study=rehearse(given), text=text, status="dry-run")
+        order = Order(study=rehearse(given), text=text, status="dry-run", parameters=parameters)
     else:
         counts = standing(home, given)
         order = Order(given, text, counts.status, "run", counts.key, counts.registration, counts.deviations)
+        order = order._replace(parameters=parameters)
     with progress_bar(SCREEN, quiet=as_json) as progress:
         most = None if memory is None else int(memory * 2**30)
         ran = start(order, home, workers, progress, write_report, most, cluster)
@@ -96,7 +99,10 @@ def replay(
     from lesion.runs.manifest import read_manifest
     from lesion.runs.replay import replay as repeat
     from lesion.runs.replay import reproduced
+    from lesion.runs.sealed import kind_of, raw_manifest
 
+    if kind_of(raw_manifest(manifest)) == "call" and not fresh:
+        return replay_call(manifest, home, as_json)
     check_seal(home, read_manifest(manifest))
     if fresh:
         return _replay_fresh(manifest, repository, home, workers, trust=trust, as_json=as_json)

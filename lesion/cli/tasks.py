@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from lesion.cli.app import Json, app, out, say
+from lesion.cli.recorded import recorded, wrote
 
 Spelled = Annotated[list[str], typer.Argument(help="A task and its settings: arithmetic high=999 shots=1.")]
 
@@ -49,6 +50,7 @@ def show(
 
 
 @tasks.command()
+@recorded("tasks export", outputs=("to",))
 def export(
     name: Spelled,
     to: Annotated[Path, typer.Option("--out", help="Folder for NAME.jsonl and croissant.json.")],
@@ -74,6 +76,8 @@ def export(
     config, lane = parse_task(" ".join(name)), Draw(split, key, seed, seeds)
     count = items or min(_AT_ONCE, make_task(config).capacity(lane))
     written = write(config, config.task, lane, count, to, licence or None)
+    wrote(written.items)
+    wrote(written.metadata)
     document = {**written._asdict(), "items": str(written.items), "metadata": str(written.metadata)}
     say(document, as_json, f"{written.items}: {written.rows:,} items\n{written.metadata}: Croissant metadata")
     return 0

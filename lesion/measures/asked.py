@@ -6,7 +6,9 @@ from typing import NamedTuple
 
 from lesion.engine.batch import Batch, batches
 from lesion.errors import InputError
+from lesion.identity import canonical_json, content_hash
 from lesion.models.model import Model
+from lesion.models.witness import AskedItems, asked, watched
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import TaskConfig
 from lesion.tasks.spelling import parse_task
@@ -55,6 +57,10 @@ def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0) -
     if not kept:
         told = ", ".join(f"{reason} {count}" for reason, count in refused.items())
         raise InputError(f"no item of this task can be asked of {model.name}: {told or 'none was drawn'}")
+    if watched():
+        spelled = task if isinstance(task, str) else canonical_json(config.model_dump(mode="json")).decode()
+        ordered = content_hash([[item.id for item, _ in kept], [compiled.prompt_hash for _, compiled in kept]])
+        asked(AskedItems(model.name, spelled, seed, items, items - len(kept), ordered))
     return Asked(tuple(i for i, _ in kept), *batched([c for _, c in kept]), dict(refused))
 
 

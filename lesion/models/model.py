@@ -26,6 +26,7 @@ from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_con
 from lesion.models.tiny import character_tokenizer, tiny_module
 from lesion.models.vocabulary import read_bos, read_tokenizer
 from lesion.models.weights import weights_hash
+from lesion.models.witness import OpenedModel, opened
 
 Dtype = Literal["float32", "bfloat16", "float64"]
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -176,15 +177,22 @@ def open_model(name: str, *, dtype: Dtype = "float32", threads: int | None = Non
     source = locate(name)
     if threads is not None:
         torch.set_num_threads(threads)
-    return _open_tiny(name, source, dtype) if source.kind == "tiny" else _open_folder(name, source, dtype)
+    model = _open_tiny(name, source, dtype) if source.kind == "tiny" else _open_folder(name, source, dtype)
+    return _noted(model)
 
 
 def random_model(family: Family, arguments: Mapping[str, Any], vocab_size: int, dtype: Dtype = "float32") -> Model:
     """A random model of another shape, for benchmarks; its tokenizer knows only the first tokens."""
     config = {**arguments, "vocab_size": vocab_size}
-    return _random(
-        f"random:{family.name}", family, config, tiny_module(family, DTYPES[dtype], arguments, vocab_size), dtype
-    )
+    module = tiny_module(family, DTYPES[dtype], arguments, vocab_size)
+    return _noted(_random(f"random:{family.name}", family, config, module, dtype))
+
+
+def _noted(model: Model) -> Model:
+    """The model, told to whoever keeps a record."""
+    told = (model.name, model.revision or "", model.family.name, model.dtype)
+    opened(OpenedModel(*told, model.weights_hash, model.tokenizer_hash))
+    return model
 
 
 def _open_tiny(name: str, source: Source, dtype: Dtype) -> Model:

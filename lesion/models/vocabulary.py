@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from lesion.errors import InputError
 from lesion.models.sizes import TINY_VOCABULARY, locate, read_config
+from lesion.models.witness import OpenedModel, opened, watched
 
 
 class Vocabulary(NamedTuple):
@@ -27,6 +28,13 @@ def open_vocabulary(name: str) -> Vocabulary:
     Raises:
         InputError: when the name is no model and no tokenizer file.
     """
+    found = _found(name)
+    if watched():
+        opened(OpenedModel(name, "", "", "", "", sha256(found.tokenizer.to_str().encode()).hexdigest()))
+    return found
+
+
+def _found(name: str) -> Vocabulary:
     if Path(name).is_file():
         return Vocabulary(_parsed(Path(name)), None)
     source = locate(name)

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lesion.runs.calls import Call
 from lesion.runs.ledger import Entry
 from lesion.runs.manifest import Manifest
 from lesion.runs.notes import Note
@@ -75,6 +76,60 @@ def show_words(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def call_shown(call: Call, folder: Path) -> dict[str, Any]:
+    """A command that is no study as a document: what it was given, on what it ran, what it cost."""
+    code, cost = call.code, call.cost
+    return {
+        "run": call.run,
+        "folder": str(folder),
+        "command": call.command,
+        "status": call.status,
+        "outcome": call.outcome,
+        "exit_code": call.exit_code,
+        "parameters": call.parameters,
+        "inputs": {name: given.sha256 or given.seal for name, given in call.inputs.items()},
+        "outputs": call.outputs,
+        "models": {m.name: m.weights_hash or m.tokenizer_hash for m in call.models},
+        "datasets": {f"{d.tier}, seed {d.seed}": d.dataset_hash for d in call.datasets},
+        "commit": code.commit,
+        "dirty": code.dirty,
+        "version": code.version,
+        "processor": call.environment.processor,
+        "started": cost.started,
+        "wall_seconds": cost.wall_seconds,
+        "cpu_seconds": cost.cpu_seconds,
+        "result_hash": call.result_hash,
+        "log": call.log,
+        "seal": call.seal,
+        "replay_of": call.replay_of,
+        "match": call.match,
+    }
+
+
+def call_words(document: dict[str, Any]) -> str:
+    """The document of `call_shown` for people."""
+    dirty = ", tree dirty" if document["dirty"] else ""
+    ended = f"{document['outcome']}, code {document['exit_code']}"
+    lines = [
+        _line("run", document["run"]),
+        _line("command", f"lesion {document['command']} ({document['status']}, {ended})"),
+        *(_line("", f"{name} = {value}") for name, value in document["parameters"].items()),
+        *(_line("given", f"{name} {digest[:12]}") for name, digest in document["inputs"].items()),
+        *(_line("wrote", f"{name} {digest[:12]}") for name, digest in document["outputs"].items()),
+        *(_line("model", f"{name} ({digest[:12]})") for name, digest in document["models"].items()),
+        *(_line("questions", f"{name} ({digest[:12]})") for name, digest in document["datasets"].items()),
+        _line("code", f"{document['version']}, commit {(document['commit'] or 'none')[:12]}{dirty}"),
+        _line("took", f"{document['wall_seconds']:.1f} s, {document['cpu_seconds']:.1f} s of processor"),
+        _line("started", document["started"]),
+        _line("log", document["log"]),
+        _line("result", document["result_hash"]),
+        _line("seal", document["seal"]),
+    ]
+    if document["match"]:
+        lines.append(_line("repeats", f"{document['replay_of'][:12]}: {document['match']}"))
+    return "\n".join(lines)
+
+
 def runs_words(listed: Sequence[Entry], unreadable: Sequence[str], unfinished: Sequence[str]) -> str:
     """All runs, the oldest first, one a line, in columns as wide as they must be."""
     rows = [("run", "status", "scenario", "replayed"), *map(_row, listed)]
@@ -89,29 +144,35 @@ def runs_words(listed: Sequence[Entry], unreadable: Sequence[str], unfinished: S
 def _row(entry: Entry) -> tuple[str, str, str, str]:
     done = entry.match or "" if entry.replay_of else ("yes" if entry.replayed else "no")
     said = [name for name in entry.standings if name in ("stopped", "superseded", "complete")]
+    if entry.outcome == "failed":
+        said.append("failed")
     status = "+".join([entry.status, *said])
     tags = " ".join(f"#{tag}" for tag in entry.tags)
-    scenario = entry.scenario if entry.outcome == "complete" else "-"
+    scenario = (entry.scenario or "-") if entry.outcome == "complete" else "-"
     return plain(entry.run), status, plain(scenario), f"{done:<8} {tags}" if tags else done
 
 
 def diff_words(document: dict[str, Any], most: int = 20) -> str:
-    """A comparison of two runs for people.
+    """A comparison of two runs, or of two commands, for people.
 
     Args:
-        document: a `Comparison` as JSON.
+        document: a `Comparison` or a `CallsCompared` as JSON.
         most: changes shown of each part.
     """
-    rows = document["rows"]
+    parts = ("parameters", "environment", *(["verdicts"] if "verdicts" in document else []))
     lines = [f"1  {document['first']}", f"2  {document['second']}", f"Grade: {document['grade']}"]
-    for part in ("parameters", "environment", "verdicts"):
+    for part in parts:
         changes = document[part]
         lines.append(f"{part.capitalize()}: {'the same' if not changes else f'{len(changes)} differ'}")
         for change in changes[:most]:
             lines += [f"  {change['what']}", f"    1  {_short(change['first'])}", f"    2  {_short(change['second'])}"]
         if len(changes) > most:
             lines.append(f"  … and {len(changes) - most} more (--json has them all)")
-    return "\n".join([*lines, *_row_words(rows)])
+    if "rows" in document:
+        return "\n".join([*lines, *_row_words(document["rows"])])
+    places = [f"  {_short(where)}" for where in document["result"][:most]]
+    told = f"{len(document['result'])} values differ" if places else "no value differs, as far as both are at hand"
+    return "\n".join([*lines, f"Result: {told}", *places])
 
 
 def _row_words(rows: dict[str, Any]) -> Iterable[str]:

@@ -12,7 +12,7 @@ from lesion.errors import InputError, LesionError, Tampered
 from lesion.identity import Document, content_hash
 from lesion.runs.durable import write_text
 from lesion.runs.find import beside, small_text
-from lesion.runs.manifest import REPRODUCED, Manifest, Match
+from lesion.runs.sealed import REPRODUCED, Match, Sealed
 
 MOST_CERTIFICATE_BYTES = 10_000_000
 
@@ -89,7 +89,7 @@ def read_certificate(path: Path) -> Certificate:
     return certificate
 
 
-def certified(home: Path, manifest: Manifest) -> bool:
+def certified(home: Path, manifest: Sealed) -> bool:
     """Whether a certificate that can be trusted says of this very run that it was repeated."""
     path = certificate_path(home, manifest.run)
     try:

@@ -1,8 +1,9 @@
 """The end of a run: what it left behind is gathered, the report written, and the manifest sealed, as the last file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -47,6 +48,8 @@ class Order(NamedTuple):
     """Compares the finished rows and results with those of the run that is repeated."""
     afford: Afford | None = None
     """What a replay puts off, because its run did; a run decides by the forecast."""
+    parameters: Mapping[str, object] = MappingProxyType({})
+    """Those of the command, with every default."""
 
 
 def close(
@@ -71,6 +74,8 @@ def close(
     draft = Manifest(
         command=order.command,
         run=folder.path.name,
+        parameters=dict(order.parameters),
+        seeds={"study": order.study.seed},
         status=order.status,
         outcome=plan.ending.outcome,
         ending=plan.ending,

@@ -103,9 +103,8 @@ class Cluster:
         one_thread = {"env_vars": {"OMP_NUM_THREADS": "1", **QUIET}}
         options: dict[str, Any] = {
             "num_cpus": 1,
-            "max_restarts": 0,
             "scheduling_strategy": "SPREAD",
-            "runtime_env": environment,
+            "runtime_env": one_thread,
         }
         self._remote: Any = self._ray.remote(**options)(Worker)
         self._driver, self._prepare = Place.here(), prepare

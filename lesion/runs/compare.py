@@ -12,8 +12,11 @@ import polars as pl
 
 from lesion.errors import Tampered
 from lesion.identity import Document, canonical_json
+from lesion.runs.calls import Call, read_repeat
 from lesion.runs.find import folder_of
 from lesion.runs.manifest import Manifest, Match, read_manifest
+from lesion.runs.results import differences, grade
+from lesion.runs.sealed import Sealed
 from lesion.runs.store import RunFolder
 from lesion.study.rows import ITEM_KEY, ITEMS, rows_hash
 
@@ -107,6 +110,46 @@ def compare_runs(first: Path, second: Path) -> Comparison:
     )
 
 
+class CallsCompared(Document):
+    """Two commands that are no studies, explained."""
+
+    first: str
+    second: str
+    grade: Match
+    parameters: tuple[Change, ...]
+    """The command, what it was given, and the hashes of the files among it."""
+    environment: tuple[Change, ...]
+    """Code, packages, hardware, settings, models."""
+    result: tuple[str, ...]
+    """Where the results differ, as paths with dots; empty where one of them is not at hand."""
+
+
+def compare_calls(first: Path, second: Path) -> CallsCompared:
+    """Explain how two records of commands differ.
+
+    Raises:
+        InputError: when one of them is no record of a command.
+        Tampered: when a manifest or a result was changed after it was sealed.
+    """
+    one, two = read_repeat(first), read_repeat(second)
+    told = [{"command": c.command, **c.parameters, **_hashes(c)} for c in (one.call, two.call)]
+    here = one.result is not None and two.result is not None
+    command = one.call.command
+    same = "bit-equal" if one.call.result_hash == two.call.result_hash else "different"
+    return CallsCompared(
+        first=one.call.run,
+        second=two.call.run,
+        grade=grade(command, one.call.result_hash, one.result, two.result) if two.result is not None else same,
+        parameters=tuple(_changes(*told)),
+        environment=tuple(_changes(_environment(one.call), _environment(two.call))),
+        result=tuple(differences(command, one.result, two.result)) if here else (),
+    )
+
+
+def _hashes(call: Call) -> dict[str, str]:
+    return {f"{name} (content)": given.sha256 or given.seal for name, given in call.inputs.items()}
+
+
 def _sealed_rows(manifest: Manifest, folder: RunFolder) -> pl.DataFrame:
     items = folder.items()
     if rows_hash(items) != manifest.rows_hash:
@@ -184,7 +227,7 @@ def _parameters(manifest: Manifest) -> dict[str, Any]:
     return {"study": manifest.study.model_dump(mode="json"), "key": manifest.key, "status": manifest.status}
 
 
-def _environment(manifest: Manifest) -> dict[str, Any]:
+def _environment(manifest: Sealed) -> dict[str, Any]:
     models = {m.name: m.model_dump(mode="json", exclude={"answer", "name"}) for m in manifest.models}
     return {
         "code": manifest.code.model_dump(mode="json"),

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lesion.errors import BudgetSpent
+from lesion.errors import BudgetSpent, LesionError
 from lesion.runs.logs import LOGGER
 from lesion.runs.store import Result, RunFolder, Unit
 from lesion.study.contingency import amend, stop
@@ -105,6 +105,7 @@ def conduct(
     gates: list[Verdict] = []
     hashes = [plan.hash()]
     meter = _Meter(plan, metered)
+    _try_meter(plan)
     try:
         while stage := plan.next_stage():
             LOGGER.info("stage %s, attempt %d: %d cells", stage.name, stage.attempt, len(stage.cells))
@@ -151,6 +152,25 @@ class _Meter:
             if self.metered and used > limit:
                 self.over = True
                 raise BudgetSpent(f"the budget is spent: {name} {used:.3f} of {limit:g}")
+
+
+def _try_meter(plan: Plan) -> None:
+    """Charge a meter more than the budget holds.
+
+    Raises:
+        LesionError: when it goes on.
+    """
+    budget = plan.study.budget
+    for cpu, gpu in ((budget.cpu_hours * 3600 + 1, 0.0), (0.0, budget.gpu_hours * 3600 + 1)):
+        dear = Unit(
+            cell=Cell(stage="baseline", model="dear"), rows_hash="", file_hash=None, answer=None, receipts=(),
+            cpu_seconds=cpu, engine={}, gpu_seconds=gpu,
+        )  # fmt: skip
+        try:
+            _Meter(plan, metered=True).add(dear)
+        except BudgetSpent:
+            continue
+        raise LesionError("the meter lets a study go over its budget, so nothing is run; install the package again")
 
 
 def _do(

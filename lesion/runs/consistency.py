@@ -37,6 +37,8 @@ def _study(manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "study", "does not give the recorded study_hash"
     if manifest.plan.study.hash() != manifest.study_hash:
         yield "plan", "is of another study"
+    if manifest.seeds != {"study": manifest.study.seed}:
+        yield "seeds", "are not the study's"
     if manifest.plan_hashes and manifest.plan_hashes[-1] != manifest.plan.hash():
         yield "plan", "does not give the last of the recorded plan_hashes"
     if manifest.status == "confirmatory" and (
@@ -55,6 +57,9 @@ def _study(manifest: Manifest) -> Iterator[tuple[str, str]]:
 def _questions(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """The ordered questions give the recorded dataset hashes."""
     prompts = RunFolder(folder).prompts()
+    kinds = {(fact.model, fact.tier, fact.split, fact.seed) for fact in manifest.datasets}
+    if kinds != {*prompts.select("model", "tier", "split", "seed").unique().rows()}:
+        yield "datasets", "are not those of the questions that were asked"
     for fact in manifest.datasets:
         asked = prompts.filter(
             (prompts["model"] == fact.model)
@@ -75,7 +80,11 @@ def _units(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     units = list(run.units())
     if {run.key(unit.cell): unit.rows_hash for unit in units} != {fact.key: fact.rows_hash for fact in manifest.units}:
         yield "units", "are not those that the manifest lists"
+    if abs(sum(unit.cpu_seconds for unit in units) - manifest.cost.cpu_seconds) > 1e-6:
+        yield "cost", "has another number of processor seconds than the units"
     proofs = {u.cell.model: u for u in sorted(units, key=lambda u: u.cell.seed) if u.cell.stage == "instrument"}
+    if {facts.name for facts in manifest.models} != {*proofs}:
+        yield "models", "are not those that were proved"
     for facts in manifest.models:
         proof = proofs.get(facts.name)
         told: Mapping[str, Any] = (proof.answer if proof is not None else None) or {}

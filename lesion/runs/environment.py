@@ -9,7 +9,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import lesion
-from lesion.runs.manifest import Code, Environment
+from lesion.runs.sealed import Code, Environment
 
 PACKAGE = Path(lesion.__file__).parent
 

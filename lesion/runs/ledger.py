@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lesion.errors import InputError, LesionError, Tampered
+from lesion.runs.calls import Entered, read_entered
 from lesion.runs.certificate import certified
 from lesion.runs.durable import DiskError
-from lesion.runs.manifest import REPRODUCED, Manifest, read_manifest
+from lesion.runs.manifest import Manifest
 from lesion.runs.marks import read_marks
+from lesion.runs.sealed import REPRODUCED
 
 _TABLE = """
 create table if not exists runs (
@@ -36,12 +38,14 @@ class Entry(NamedTuple):
     seal: str
     command: str
     study: str
+    """Name of the study; empty for a command that is none."""
     status: str
     outcome: str
     scenario: str
     started: str
     cpu_seconds: float
     rows_hash: str
+    """Of all rows; of a command that is no study, of its result."""
     key: str
     """What ordered its confirmation items."""
     replay_of: str | None
@@ -62,7 +66,8 @@ class Entry(NamedTuple):
     @property
     def standings(self) -> tuple[str, ...]:
         """All that `--status` finds it by, the last one being how it stands: `exploratory`, …, `superseded`."""
-        said = [self.status, self.command] if self.command != self.status else [self.status]
+        repeated = ["replay"] if self.replay_of else []
+        said: list[str] = list(dict.fromkeys([self.status, self.command, *repeated]))
         found = {"stopped": self.outcome == "stopped", "complete": self.complete, "superseded": self.superseded_by}
         return (*reversed(said), *(name for name, holds in found.items() if holds))
 
@@ -90,12 +95,12 @@ def _make(connection: sqlite3.Connection, home: Path) -> None:
     indexed = {row[0] for row in connection.execute("select run from runs")}
     for name in sorted(_names(home) - indexed):
         with suppress(LesionError):  # named by `rebuild` and `verify`; it must not stop the others
-            _insert(connection, home, _own_manifest(home / "runs" / name))
+            _insert(connection, home, own_manifest(home / "runs" / name))
 
 
-def _own_manifest(folder: Path) -> Manifest:
+def own_manifest(folder: Path) -> Entered:
     """The manifest of a folder that bears its run's name: a copy elsewhere never stands for the run itself."""
-    manifest = read_manifest(folder)
+    manifest = read_entered(folder)
     if manifest.run != folder.name:
         raise InputError(f"{folder}: its manifest is that of {manifest.run[:100]}")
     return manifest
@@ -103,10 +108,10 @@ def _own_manifest(folder: Path) -> Manifest:
 
 def _names(home: Path) -> set[str]:
     """Names of the folders that hold a manifest."""
-    folder = home / "runs"
-    if not folder.is_dir():
+    folder = str(home / "runs")
+    if not os.path.isdir(folder):
         return set()
-    return {name for name in os.listdir(folder) if (folder / name / "manifest.json").exists()}
+    return {name for name in os.listdir(folder) if os.path.exists(f"{folder}/{name}/manifest.json")}
 
 
 def _outdated(connection: sqlite3.Connection) -> bool:
@@ -115,23 +120,28 @@ def _outdated(connection: sqlite3.Connection) -> bool:
     return bool(found) and found != {*_COLUMNS}
 
 
-def _manifests(home: Path) -> tuple[list[Manifest], list[str]]:
+def _manifests(home: Path) -> tuple[list[Entered], list[str]]:
     """Every manifest that can be trusted, and the names of the folders of the others."""
-    good: list[Manifest] = []
+    good: list[Entered] = []
     bad: list[str] = []
     for path in sorted((home / "runs").glob("*/manifest.json")):
         try:
-            good.append(_own_manifest(path.parent))
+            good.append(own_manifest(path.parent))
         except LesionError:
             bad.append(path.parent.name)
     return good, bad
 
 
-def _insert(connection: sqlite3.Connection, home: Path, manifest: Manifest) -> None:
+def _insert(connection: sqlite3.Connection, home: Path, manifest: Entered) -> None:
     cost = manifest.cost
+    if isinstance(manifest, Manifest):
+        study, scenario = manifest.study.name, str(manifest.results.get("scenario", ""))
+        rows_hash, key = manifest.rows_hash, manifest.key
+    else:
+        study, scenario, rows_hash, key = "", "", manifest.result_hash, ""
     values = (
-        manifest.run, manifest.seal, manifest.command, manifest.study.name, manifest.status, manifest.outcome,
-        str(manifest.results.get("scenario", "")), cost.started, cost.cpu_seconds, manifest.rows_hash, manifest.key,
+        manifest.run, manifest.seal, manifest.command, study, manifest.status, manifest.outcome,
+        scenario, cost.started, cost.cpu_seconds, rows_hash, key,
         manifest.replay_of, manifest.match, cost.gpu_seconds, cost.wall_seconds, cost.flop,
         manifest.environment.processor,
     )  # fmt: skip
@@ -142,7 +152,7 @@ def _insert(connection: sqlite3.Connection, home: Path, manifest: Manifest) -> N
     connection.execute("insert or replace into marks values (?, ?, ?, ?)", row)
 
 
-def enter(home: Path, manifest: Manifest) -> None:
+def enter(home: Path, manifest: Entered) -> None:
     """Write a finished run down, with its marks and whether it is certified."""
     with _open(home) as connection:
         _insert(connection, home, manifest)
@@ -216,7 +226,7 @@ def sums(home: Path) -> dict[str, dict[str, float]]:
     return found
 
 
-def check_seal(home: Path, manifest: Manifest) -> None:
+def check_seal(home: Path, manifest: Entered) -> None:
     """Hold a manifest against the ledger, where it is known there.
 
     Raises:

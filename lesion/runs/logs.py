@@ -5,10 +5,12 @@ import logging
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
+from copy import copy
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from lesion.runs.durable import DiskError
+from lesion.runs.scrub import scrubbed
 
 LOGGER = logging.getLogger("lesion")
 LIMIT_BYTES = 5_000_000
@@ -46,24 +48,79 @@ class _Rotating(RotatingFileHandler):
 @contextmanager
 def run_log(home: Path, stamp: str, name: str) -> Generator[Path]:
     """While open, everything that the laboratory logs goes to this run's two files."""
-    folder = home / "logs" / stamp
-    path = folder / f"{name}.log"
+    path = home / "logs" / stamp / f"{name}.log"
+    files = _open_files(path)
+    with _listening(*files):
+        try:
+            yield path
+        finally:
+            for handler in files:
+                handler.close()
+
+
+def _open_files(path: Path) -> tuple[logging.Handler, logging.Handler]:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         text = _Rotating(path, maxBytes=LIMIT_BYTES, backupCount=2, encoding="utf-8")
         lines = _Rotating(path.with_suffix(".jsonl"), maxBytes=LIMIT_BYTES, backupCount=2, encoding="utf-8")
     except OSError as error:
         raise DiskError(f"{path}: cannot be written ({error.strerror}); choose another place with --home") from error
     text.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s"))
     lines.setFormatter(_JsonLines())
+    return text, lines
+
+
+@contextmanager
+def _listening(*handlers: logging.Handler) -> Generator[None]:
     level = LOGGER.level
     LOGGER.setLevel(logging.INFO)
-    for handler in (text, lines):
+    for handler in handlers:
         LOGGER.addHandler(handler)
     try:
-        yield path
+        yield
     finally:
         LOGGER.setLevel(level)
-        for handler in (text, lines):
+        for handler in handlers:
             LOGGER.removeHandler(handler)
-            handler.close()
+
+
+class CallLog(logging.Handler):
+    """The log of one command: its files are made with the second event, so that a refused command leaves none."""
+
+    def __init__(self, home: Path, stamp: str, name: str) -> None:
+        super().__init__()
+        folder, number = home / "logs" / stamp, 1
+        while (folder / f"{name}{'' if number == 1 else f'-{number}'}.log").exists():
+            number += 1
+        self.path = folder / f"{name}{'' if number == 1 else f'-{number}'}.log"
+        self.files: tuple[logging.Handler, ...] = ()
+        self._first: logging.LogRecord | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the first event until there is a second; user's names and secrets are left out."""
+        record = copy(record)
+        record.msg, record.args = scrubbed(record.getMessage()), None
+        if not self.files and self._first is None:
+            self._first = record
+            return
+        for event in (self._first, record) if not self.files else (record,):
+            self.files = self.files or _open_files(self.path)
+            for file in self.files:
+                file.handle(event or record)
+
+    def close(self) -> None:
+        """Close the files, where there are any."""
+        for file in self.files:
+            file.close()
+        super().close()
+
+
+@contextmanager
+def call_log(home: Path, stamp: str, name: str) -> Generator[CallLog]:
+    """While open, what is logged goes to the files of one command, in logs/."""
+    log = CallLog(home, stamp, name)
+    with _listening(log):
+        try:
+            yield log
+        finally:
+            log.close()

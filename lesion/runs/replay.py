@@ -43,6 +43,7 @@ def replay(path: Path, home: Path, workers: int, progress: Progress, report: Wri
         registration=manifest.registration,
         deviations=manifest.deviations,
         replay_of=manifest.seal,
+        parameters={"manifest": manifest.run, "workers": workers},
         afford=partial(_put_off_again, manifest.plan),
         compare=partial(grade, manifest, folder if beside else None),
     )

@@ -8,13 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from lesion.errors import InputError
 from lesion.runs.clock import iso, now, stamp
 from lesion.runs.closing import Order, WriteReport, close
 from lesion.runs.cluster import Cluster
 from lesion.runs.conduct import Executor, Progress, conduct
 from lesion.runs.costs import affordable, basis_of
-from lesion.runs.durable import DiskError, new_folder, write_text
+from lesion.runs.durable import DiskError, whole_folder, write_text
 from lesion.runs.environment import source_hash
 from lesion.runs.executors import Processes, run_here
 from lesion.runs.logs import LOGGER, run_log
@@ -107,13 +106,15 @@ def _folder(order: Order, home: Path) -> Generator[tuple[Path, Begun]]:
             LOGGER.warning("%s is in the hands of another process; this one takes a folder of its own", folder.name)
     suffix = "" if order.command == "run" else f"_{order.command}"
     name = f"{stamp(datetime.fromisoformat(mine.started))}_{order.study.name}_{mine.study_hash[:6]}{suffix}"
-    folder = new_folder(home / "runs", name)
-    with _lock(folder) as got:
-        if not got:
-            raise InputError(f"{folder}: another process took this folder")
-        write_text(folder / "study.yaml", order.text)
-        write_text(folder / "begun.json", mine.model_dump_json(indent=1) + "\n")
-        yield folder, mine
+    with ExitStack() as stack:
+
+        def fill(folder: Path, _: str) -> None:
+            if not (folder / ".lock").exists():  # held from before anybody can see the folder
+                stack.enter_context(_lock(folder))
+            write_text(folder / "study.yaml", order.text)
+            write_text(folder / "begun.json", mine.model_dump_json(indent=1) + "\n")
+
+        yield whole_folder(home / "runs", name, fill), mine
 
 
 def _done(folder: Path) -> bool:

@@ -2,15 +2,20 @@
 
 from collections.abc import Mapping
 
-from lesion.identity import Document
-from lesion.runs.manifest import Manifest
+from pydantic import BaseModel
+
+from lesion.runs.certificate import Certificate
+from lesion.runs.marks import Marks
+from lesion.runs.records import AnyManifest
 from lesion.runs.trainings import TrainingManifest
 from lesion.study import schema
 from lesion.training.recipe import Recipe
 
-SCHEMAS: Mapping[str, type[Document]] = {
+SCHEMAS: Mapping[str, type[BaseModel]] = {
     **schema.SCHEMAS,
     "recipe": Recipe,
-    "manifest": Manifest,
+    "manifest": AnyManifest,
     "training": TrainingManifest,
+    "marks": Marks,
+    "certificate": Certificate,
 }

@@ -1,5 +1,6 @@
 """Which runs of the ledger are meant: by study, standing, tag, date and whether they were replayed."""
 
+import os
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -28,6 +29,8 @@ class Wanted(NamedTuple):
     """Only runs that were repeated."""
     last: int = 0
     """Only so many of the newest; 0 is all."""
+    command: str = ""
+    """The command; * and ? stand for any letters."""
 
 
 def select(entries: Iterable[Entry], wanted: Wanted) -> list[Entry]:
@@ -46,6 +49,7 @@ def select(entries: Iterable[Entry], wanted: Wanted) -> list[Entry]:
 def _fits(entry: Entry, wanted: Wanted) -> bool:
     return (
         fnmatchcase(entry.study, wanted.study or "*")
+        and fnmatchcase(entry.command, wanted.command or "*")
         and set(wanted.status) <= {*entry.standings}
         and set(wanted.tags) <= {*entry.tags}
         and entry.started >= wanted.since
@@ -56,5 +60,8 @@ def _fits(entry: Entry, wanted: Wanted) -> bool:
 
 def unfinished(home: Path) -> list[str]:
     """Names of the run folders that were begun and have no manifest: still running, or cut off."""
-    found = sorted((home / "runs").glob("*/begun.json"))
-    return [path.parent.name for path in found if not (path.parent / "manifest.json").exists()]
+    folder = str(home / "runs")
+    if not os.path.isdir(folder):
+        return []
+    begun = (name for name in os.listdir(folder) if not os.path.exists(f"{folder}/{name}/manifest.json"))
+    return sorted(name for name in begun if os.path.exists(f"{folder}/{name}/begun.json"))

@@ -4,17 +4,19 @@ A training may take several sittings, when it was cut off and went on. Each is n
 the model's folder, and stands in the manifest, which is written when the card is: its seal covers the other fields.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
-from lesion.errors import InputError, Tampered
-from lesion.identity import Document, content_hash
+from lesion.errors import InputError
+from lesion.identity import Document
 from lesion.runs.clock import iso, now
 from lesion.runs.durable import write_bytes, write_text
 from lesion.runs.environment import read_code, read_environment
-from lesion.runs.manifest import Code, Environment
+from lesion.runs.sealed import Code, Environment, Sealed, kind_of, raw_manifest, read_sealed
 from lesion.runs.store import RunFolder
 from lesion.training.card import Card
 from lesion.training.examine import make_model
@@ -37,11 +39,10 @@ class Sitting(Document):
     """On what."""
 
 
-class TrainingManifest(Document):
-    """Version 1 of the record of a training."""
+class TrainingManifest(Sealed):
+    """The record of a training, sealed into the folder of the model that it made; `code` is the last sitting's."""
 
-    format: Literal[1] = 1
-    command: Literal["train"] = "train"
+    kind: Literal["training"] = "training"
     recipe: Recipe
     """With every default written out."""
     recipe_text: str
@@ -49,20 +50,8 @@ class TrainingManifest(Document):
     recipe_hash: str
     sittings: tuple[Sitting, ...]
     """In order; more than one where the training was cut off and went on."""
-    ended: str
-    """UTC, ISO 8601."""
-    cpu_seconds: float
-    """Processor time of all steps and measurements, over all sittings."""
     weights: str
     """SHA-256 of the weights file."""
-    files: dict[str, str]
-    """Path within the folder -> SHA-256, for every file but this one."""
-    seal: str = ""
-    """Hash of everything above."""
-
-    def unsealed_hash(self) -> str:
-        """Hash of all fields but the seal."""
-        return content_hash(self.model_dump(mode="json", exclude={"seal"}))
 
 
 _SITTINGS = TypeAdapter(tuple[Sitting, ...])
@@ -81,18 +70,12 @@ def conduct_training(recipe: Recipe, text: str, folder: Path, on_progress: OnPro
         return make_model(recipe, folder, on_progress=on_progress)
     sittings = _begin(recipe, folder)
     card = make_model(recipe, folder, on_progress=on_progress)
-    draft = TrainingManifest(
-        recipe=recipe,
-        recipe_text=text,
-        recipe_hash=recipe.hash(),
-        sittings=sittings,
-        ended=iso(now()),
-        cpu_seconds=card.training.cpu_seconds,
-        weights=card.weights,
-        files=dict(RunFolder(folder).files()),
-    )
-    sealed = draft.model_copy(update={"seal": draft.unsealed_hash()})
-    write_text(folder / MANIFEST, sealed.model_dump_json(indent=1) + "\n")
+    files = dict(RunFolder(folder).files())
+    given = {"recipe": recipe.model_dump(mode="json"), "recipe_text": text, "weights": card.weights, "files": files}
+    made = [one.model_dump(mode="json") for one in sittings]
+    told = {**given, "recipe_hash": recipe.hash(), "sittings": made}
+    draft = TrainingManifest.model_validate(told | _common(told, iso(now()), card.training.cpu_seconds))
+    write_text(folder / MANIFEST, draft.sealed().model_dump_json(indent=1) + "\n")
     (folder / SITTINGS).unlink()
     return card
 
@@ -115,12 +98,44 @@ def _begin(recipe: Recipe, folder: Path) -> tuple[Sitting, ...]:
     return sittings
 
 
+def _common(told: Mapping[str, Any], ended: str, cpu_seconds: float) -> dict[str, Any]:
+    """The part that all manifests share, of what is told of a training; it is named by its recipe."""
+    recipe, last = told["recipe"], told["sittings"][-1]
+    started = told["sittings"][0]["started"]
+    wall = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
+    return {
+        "command": "train",
+        "run": recipe["name"],
+        "parameters": {"recipe": told["recipe_hash"]},
+        "status": "exploratory",
+        "outcome": "complete",
+        "code": last["code"],
+        "environment": last["environment"],
+        "models": (),
+        "datasets": (),
+        "seeds": {"recipe": recipe["seed"]},
+        "cost": {
+            "started": started,
+            "ended": ended,
+            "wall_seconds": max(0.0, wall),
+            "cpu_seconds": cpu_seconds,
+            "gpu_seconds": 0.0,
+        },
+    }
+
+
+def _from_format_1(raw: dict[str, Any]) -> dict[str, Any]:
+    """What format 2 added, from what format 1 told."""
+    ended, cpu_seconds = raw["ended"], raw["cpu_seconds"]
+    kept = {name: value for name, value in raw.items() if name not in ("ended", "cpu_seconds")}
+    return {**kept, **_common(raw, ended, cpu_seconds), "format": 2, "kind": "training"}
+
+
 def is_training(path: Path) -> bool:
     """Whether a folder, or its manifest.json, is a training's."""
-    path = path / MANIFEST if path.is_dir() else path
     try:
-        return '"command": "train"' in path.read_text(encoding="utf-8")[:200]
-    except (OSError, UnicodeDecodeError):
+        return kind_of(raw_manifest(path)) == "training"
+    except InputError:
         return False
 
 
@@ -131,11 +146,4 @@ def read_training(path: Path) -> TrainingManifest:
         InputError: when it cannot be read.
         Tampered: when its content does not fit its seal.
     """
-    path = path / MANIFEST if path.is_dir() else path
-    try:
-        manifest = TrainingManifest.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        raise InputError(f"{path}: not a training's manifest of format 1 ({error.__class__.__name__})") from error
-    if manifest.seal != manifest.unsealed_hash():
-        raise Tampered(f"{path}: the manifest was changed after it was sealed (its content no longer fits its seal)")
-    return manifest
+    return read_sealed(path, TrainingManifest, "training", _from_format_1)

@@ -5,13 +5,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lesion.errors import Tampered
+from lesion.identity import content_hash
 from lesion.models.sizes import locate
 from lesion.models.vocabulary import tokenizer_hash
 from lesion.models.weights import weights_hash
+from lesion.runs.calls import Call, read_repeat
 from lesion.runs.consistency import contradictions
-from lesion.runs.manifest import Manifest, read_manifest
+from lesion.runs.manifest import Manifest
+from lesion.runs.records import read_record
+from lesion.runs.results import comparable
 from lesion.runs.store import RunFolder
-from lesion.runs.trainings import is_training, read_training
+from lesion.runs.trainings import TrainingManifest
 from lesion.study.rows import rows_hash
 
 
@@ -25,18 +29,20 @@ class Finding(NamedTuple):
 
 
 def verify(path: Path) -> list[Finding]:
-    """Everything in the folder of a run or a training that is not as it was sealed; an empty list when all is well.
+    """Everything in the folder of a run, a call or a training that is not as it was sealed; empty when all is well.
 
     Raises:
         InputError: when there is no readable manifest.
     """
     folder = path if path.is_dir() else path.parent
     try:
-        if is_training(path):
-            return _files(folder, read_training(path).files)
-        manifest = read_manifest(path)
+        manifest = read_record(path)
     except Tampered:
         return [Finding("manifest.json", "was changed after it was sealed")]
+    if isinstance(manifest, TrainingManifest):
+        return _files(folder, manifest.files)
+    if isinstance(manifest, Call):
+        return _files(folder, manifest.files) or _result(folder, manifest)
     if found := _files(folder, manifest.files):
         return [*found, *weights(manifest)]
     return [*_rows(folder, manifest), *weights(manifest), *_parts(folder, manifest)]
@@ -69,6 +75,16 @@ def _rows(folder: Path, manifest: Manifest) -> list[Finding]:
     """The rows as a whole, where every file is as it was."""
     same = rows_hash(RunFolder(folder).items()) == manifest.rows_hash
     return [] if same else [Finding("items", "do not give the recorded rows_hash")]
+
+
+def _result(folder: Path, call: Call) -> list[Finding]:
+    """What a call's manifest says of its result, where every file is as it was."""
+    result = read_repeat(folder).result
+    same = result is not None and content_hash(comparable(call.command, result)) == call.result_hash
+    found = [] if same else [Finding("result.json", "does not give the recorded result_hash")]
+    if (call.outcome == "failed") != bool(call.exit_code):
+        found.append(Finding("outcome", "does not fit the recorded exit_code"))
+    return found
 
 
 def _parts(folder: Path, manifest: Manifest) -> list[Finding]:

@@ -29,6 +29,7 @@ from lesion.study.plan import BASELINE, Cell, Plan, targets_neurons
 from lesion.study.rows import ITEMS, PROMPTS
 from lesion.study.study import DetectedHeads, RankedNeurons
 from lesion.tasks.catalogue import make_task
+from lesion.tasks.sense import nonsense
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenization import Compiled, Refused, compile_item, contradiction
 
@@ -293,5 +294,7 @@ def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
     reasons = sorted({c.reason for c in block.compiled if isinstance(c, Refused)})
     refused = sum(isinstance(c, Refused) for c in block.compiled)
     read_back = (contradiction(item, one, model.tokenizer, model.bos) for item, one in block.asked)
-    answer["contradictions"] = sorted({f"{tier}: {said}" for said in read_back if said})
+    sums = plan.study.tasks[tier].task == "arithmetic"
+    made = (nonsense(item, sums=sums) for item in block.items)
+    answer["contradictions"] = sorted({f"{tier}: {said}" for said in (*read_back, *made) if said})
     return answer | {"contract": {"items": len(block.items), "refused": refused, "reasons": reasons}}

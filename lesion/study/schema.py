@@ -8,11 +8,12 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from lesion.errors import InputError, nearest
-from lesion.identity import Document
 from lesion.study.study import Study
 
-SCHEMAS: Mapping[str, type[Document]] = {"study": Study}
+SCHEMAS: Mapping[str, type[BaseModel]] = {"study": Study}
 """The documents that the study room defines; the command line joins those of the rooms above."""
 
 _INTRODUCTION = """\
@@ -44,7 +45,7 @@ repeated keys, NaN and infinity, anchors, aliases, merge keys and tags, tabs as 
 """
 
 
-def json_schema(kind: str, schemas: Mapping[str, type[Document]] = SCHEMAS) -> dict[str, Any]:
+def json_schema(kind: str, schemas: Mapping[str, type[BaseModel]] = SCHEMAS) -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of a kind of document; `schemas` are the kinds that there are.
 
     Raises:
@@ -55,7 +56,7 @@ def json_schema(kind: str, schemas: Mapping[str, type[Document]] = SCHEMAS) -> d
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schemas[kind].model_json_schema()}
 
 
-def schema_text(kind: str, schemas: Mapping[str, type[Document]] = SCHEMAS) -> str:
+def schema_text(kind: str, schemas: Mapping[str, type[BaseModel]] = SCHEMAS) -> str:
     """The JSON Schema as the text of its file in docs/schema/."""
     return dumps(json_schema(kind, schemas), indent=2, ensure_ascii=False) + "\n"
 

@@ -7,13 +7,15 @@ independent implementations (the reference values of docs/verdict.md). Takes mil
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
 from lesion.errors import LesionError
-from lesion.identity import generator
+from lesion.identity import content_hash, file_hash, generator
 from lesion.stats.baseline import baseline_gate
 from lesion.stats.decide import judge
 from lesion.stats.intervals import tango
@@ -27,11 +29,14 @@ from lesion.study.evidence import paired_rows
 from lesion.study.gates import Facts
 from lesion.study.load import parse_document
 from lesion.study.plan import Chosen, Plan, Shape, StageName, new_plan
-from lesion.study.rows import ITEMS, PROMPTS, empty
+from lesion.study.rows import ITEMS, PROMPTS, empty, rows_hash
 from lesion.study.study import Study
+from lesion.tasks.numbering import PARTS, Stratum, lane
 
 MCNEMAR = {(0, 0): 1.0, (5, 0): 0.0625, (6, 0): 0.03125, (9, 2): 0.0654297, (2, 9): 0.0654297, (15, 5): 0.0413895}
 """Gained and lost -> exact two-sided p, from statsmodels."""
+KNOWN_HASH = "135f17a475a61afdeeaf3759ad2e45ad1c7abb192395abe47e41fc8e395dc1a9"
+"""SHA-256 of `["a",1]`, from coreutils."""
 WRONGLY = "the gates and tests of this installation judge wrongly, so nothing is run: "
 N = 1300
 """Items per seed of the rows that are judged: enough for the seed gate at a discovered psi of .1."""
@@ -143,6 +148,27 @@ def _seeds() -> Iterator[str]:
         yield "generators of two seeds draw the same numbers"
 
 
+def _lanes() -> Iterator[str]:
+    """Every problem of a task stands in one place only: of one part, one seed, once."""
+    strata = (Stratum("trial", 97), Stratum("another trial", 60))
+    lanes = [lane(strata, part, "trial", seed, 3) for part in PARTS for seed in range(3)]
+    places = [(at.stratum, at.number) for each in lanes for at in each.places(0, each.capacity)]
+    if len(places) != len({*places}):
+        yield "a lane through a task's numbers asks a problem twice"
+
+
+def _hashes() -> Iterator[str]:
+    """Hashes see every value, every row's numbers, and their order."""
+    here = Path(__file__)
+    if file_hash(here) != sha256(here.read_bytes()).hexdigest():
+        yield "the hash of a file is not its SHA-256"
+    if content_hash(["a", 1]) != KNOWN_HASH or content_hash([1, "a"]) == content_hash(["a", 1]):
+        yield "the hash of a value is not that of its canonical JSON"
+    rows = _same_seeds()
+    if len({rows_hash(rows), rows_hash(rows.with_columns(entropy=pl.lit(1e-9))), rows_hash(rows.head(-1))}) != 3:
+        yield "rows with other numbers have the same hash"
+
+
 def _stages() -> Iterator[str]:
     """Each stage's gate, as the line calls it, on facts that must not pass."""
     plan = new_plan(
@@ -208,4 +234,4 @@ models: [{MODEL}]
 tasks: {{tier: {{task: arithmetic}}}}
 sweep: {{target: {{kind: detected, detector: induction, threshold: 0.5}}}}
 """
-CASES: tuple[Callable[[], Iterator[str]], ...] = (_tests, _verdicts, _gates, _seeds, _stages)
+CASES: tuple[Callable[[], Iterator[str]], ...] = (_tests, _verdicts, _gates, _seeds, _lanes, _hashes, _stages)

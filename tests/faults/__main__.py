@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -16,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
+from lesion.runs.recording import recording
 from tests.faults import defences
 from tests.faults.catalogue import FAULTS
 from tests.faults.fault import Caught, Fault, Finished
@@ -38,11 +40,12 @@ def caught(fault: Fault | None, battery: str, model: str, sound: Finished) -> Ca
     with pytest.MonkeyPatch.context() as patch, defences.copied(sound) as run:
         defences.forget()
         if fault is not None:
-            fault.put(run if battery == "record" else patch)  # pyright: ignore
+            fault.put(run if battery in ("record", "call") else patch)  # pyright: ignore
         asked = {
             "model": lambda: defences.ask_model(model),
             "run": defences.ask_run,
             "record": lambda: defences.ask_record(run),
+            "call": lambda: defences.ask_call(run),
         }
         try:
             return next(asked[battery](), None)
@@ -73,7 +76,7 @@ def false_alarms(faults: Sequence[Fault], sound: Finished) -> int:
 
 def in_words(text: str, sound: Finished) -> str:
     """A defence's words for a table: one line, without places and names that differ from run to run."""
-    text = text.replace(str(sound.folder.name), "RUN").replace("|", "\\|")
+    text = text.replace(sound.folder.name, "RUN").replace(sound.call.name, "RECORD").replace("|", "\\|")
     text = re.sub(r"/\S*/", "", " ".join(text.split()))
     text = re.sub(r"[0-9a-f]{12,}", "HASH", text)
     return text if len(text) <= 150 else text[:149] + "…"
@@ -83,27 +86,38 @@ def main() -> int:
     """Exit code 0 when every fault is caught and nothing else is."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="the cheap subset; writes no page")
-    parser.add_argument("--only", default="", help="faults whose name contains this; writes no page")
+    parser.add_argument("--only", default="", help="faults whose name contains this (or|that); writes no page")
     parser.add_argument("--no-page", action="store_true", help="leave docs/faults.md as it is")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    faults = [f for f in FAULTS if (f.cheap or not options.quick) and options.only in f.name]
+    wanted = options.only.split("|")
+    faults = [f for f in FAULTS if (f.cheap or not options.quick) and any(each in f.name for each in wanted)]
+    home = Path(os.environ.get("LESION_HOME", "."))
+    with recording("faults", vars(options), home) as record:
+        record.result = put_in(faults, page=not (options.quick or options.only or options.no_page))
+        record.exit_code = int(record.result["caught"] < len(faults) or record.result["false_alarms"] > 0)
+    print(f"{record.result['false_alarms']} false alarms without a fault")
+    print(f"{record.result['caught']} of {len(faults)} faults caught")
+    return record.exit_code
+
+
+def put_in(faults: Sequence[Fault], *, page: bool) -> dict[str, Any]:
+    """Put in every fault and say what caught it; also on the page, when that is wanted."""
     defences.prepare()
     sound = defences.finished()
-    lines, count = list[str](), 0
+    lines, told = list[str](), list[dict[str, Any]]()
     alarms = false_alarms(faults, sound)
     for number, fault in enumerate(faults, 1):
         found = tried(fault, fault.battery, fault.model, sound)
-        count += found is not None
+        told.append({"fault": fault.name, "where": fault.where, "caught_by": found and found.defence})
         words = ("**nothing**", "") if found is None else (found.defence, in_words(found.words, sound))
         print(f"{number:3d} {'caught' if found else 'MISSED'}  {fault.name}: {words[0]}: {words[1]}", flush=True)
         lines.append(f"| {number} | {fault.name} | `{fault.where}` | {words[0]} | {words[1]} |")
     shutil.rmtree(sound.home)
-    if not (options.quick or options.only or options.no_page):
+    if page:
         PAGE.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")
-    print(f"{alarms} false alarms without a fault")
-    print(f"{count} of {len(faults)} faults caught")
-    return int(count < len(faults) or alarms > 0)
+    caught = sum(each["caught_by"] is not None for each in told)
+    return {"caught": caught, "false_alarms": alarms, "faults": told}
 
 
 if __name__ == "__main__":

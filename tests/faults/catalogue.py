@@ -4,5 +4,6 @@ from tests.faults.line_faults import LINE_FAULTS
 from tests.faults.model_faults import MODEL_FAULTS
 from tests.faults.record_faults import RECORD_FAULTS
 from tests.faults.rule_faults import RULE_FAULTS
+from tests.faults.second_faults import SECOND_FAULTS
 
-FAULTS = [*MODEL_FAULTS, *LINE_FAULTS, *RULE_FAULTS, *RECORD_FAULTS]
+FAULTS = [*MODEL_FAULTS, *LINE_FAULTS, *RULE_FAULTS, *RECORD_FAULTS, *SECOND_FAULTS]

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import torch
 
+from lesion.cli import app
+from lesion.cli.app import SCREEN
+from lesion.cli.recorded import replay_call
 from lesion.engine.batch import batches
 from lesion.engine.check import examine
 from lesion.engine.choose import choose
@@ -22,6 +25,7 @@ from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
 from lesion.models.model import open_model
 from lesion.runs import work
+from lesion.runs.calls import read_call
 from lesion.runs.closing import Order
 from lesion.runs.ledger import check_seal, enter
 from lesion.runs.manifest import Manifest, read_manifest
@@ -48,6 +52,10 @@ baseline: {items: 64, spread: 0.9}
 sweep: {target: {kind: sites, sites: [L0H1]}, items: 64, alphas: [0.0], best: 1, controls: 1}
 verdict: {margin: 0.3, effect: 0.5, spread: 0.9}
 """
+
+
+MEASURE = ("measure", "tiny:llama", "--do", "scale L0H1 0.5", "--task", "arithmetic high=9 shots=0", "--items", "12")
+"""The command whose record is spoiled."""
 
 
 def order(text: str = STUDY) -> Order:
@@ -100,7 +108,7 @@ def ask_run() -> Iterator[Caught]:
         finally:
             forget()
         yield from _said_by(ran.folder, ran.manifest)
-        yield from ask_record(Finished(Path(home), ran.folder, ran.manifest))
+        yield from ask_record(Finished(Path(home), ran.folder, ran.manifest, ran.folder))
 
 
 def _said_by(folder: Path, manifest: Manifest) -> Iterator[Caught]:
@@ -137,6 +145,20 @@ def ask_record(run: Finished) -> Iterator[Caught]:
         yield _refusal(refused)
 
 
+def ask_call(run: Finished) -> Iterator[Caught]:
+    """Verify, ledger and a replay of the record of a command."""
+    try:
+        for what, fault in verify(run.call):
+            yield Caught("verify", f"{what} {fault}")
+        yield from _refused("ledger", lambda: check_seal(run.home, read_call(run.call)))
+        with contextlib.redirect_stdout(io.StringIO()) as said:
+            code = replay_call(run.call, run.home, as_json=False)
+        if code:
+            yield Caught("replay", said.getvalue().partition(": ")[2])
+    except LesionError as refused:
+        yield _refusal(refused)
+
+
 def _refusal(refused: LesionError) -> Caught:
     """What ended the run or the question; the trial before a run has a name of its own."""
     words = str(refused)
@@ -163,7 +185,11 @@ def finished() -> Finished:
     home = Path(tempfile.mkdtemp())
     ran = start(order(), home, 1, quiet, quiet)
     enter(home, ran.manifest)
-    return Finished(home, ran.folder, ran.manifest)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        app(["-q", *MEASURE, f"--home={home}"], standalone_mode=False)
+    SCREEN.quiet = False
+    (call,) = (home / "runs").glob("*_measure_*")
+    return Finished(home, ran.folder, ran.manifest, call)
 
 
 @contextlib.contextmanager
@@ -172,4 +198,5 @@ def copied(run: Finished) -> Iterator[Finished]:
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stderr(io.StringIO()):
         home = Path(folder) / "home"
         shutil.copytree(run.home, home)
-        yield Finished(home, home / "runs" / run.folder.name, run.manifest)
+        runs = home / "runs"
+        yield Finished(home, runs / run.folder.name, run.manifest, runs / run.call.name)

@@ -22,10 +22,13 @@ class Finished(NamedTuple):
     home: Path
     folder: Path
     manifest: Manifest
+    call: Path
+    """The folder of a command's record, in the same home."""
 
 
-Battery = Literal["model", "run", "record"]
-"""What is asked: the instrument on an opened model, then a whole run; a whole run; a finished run folder."""
+Battery = Literal["model", "run", "record", "call"]
+"""What is asked: the instrument on an opened model, then a whole run; a whole run; a finished run folder; the record of
+a command."""
 
 
 class Fault(NamedTuple):

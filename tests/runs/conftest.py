@@ -73,4 +73,5 @@ def copied_run(small_run: Done, tmp_path: Path) -> Done:
     """A copy that a test may spoil."""
     home = tmp_path / "home"
     shutil.copytree(small_run.home, home)
+    (home / "ledger.sqlite").unlink(missing_ok=True)  # of a test that looked into the shared home
     return Done(home, home / "runs" / small_run.folder.name, small_run.manifest)

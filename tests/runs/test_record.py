@@ -1,6 +1,8 @@
 """The record: what was sealed stays as it was or is named; a replay gives the same rows; the ledger can be rebuilt."""
 
 import json
+import os
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,15 +10,19 @@ import polars as pl
 import pytest
 import yaml
 
-from lesion.errors import InputError, Tampered
+from lesion.errors import InputError, LesionError, Tampered
+from lesion.runs.closing import Order
 from lesion.runs.compare import compare_rows
-from lesion.runs.durable import DiskError, new_folder, write_text
+from lesion.runs.durable import STALE_SECONDS, DiskError, new_folder, whole_folder, write_text
 from lesion.runs.ledger import check_seal, enter, entries, rebuild
 from lesion.runs.manifest import read_manifest
 from lesion.runs.notes import write_note
 from lesion.runs.replay import grade, replay, reproduced
+from lesion.runs.run import start
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
+from lesion.study.load import parse_document
+from lesion.study.study import Study
 
 
 def test_an_untouched_run_is_intact(small_run) -> None:
@@ -173,3 +179,46 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path) -> None:
 
 def test_a_taken_folder_name_gets_a_number(tmp_path) -> None:
     assert [new_folder(tmp_path, "a").name for _ in range(3)] == ["a", "a-2", "a-3"]
+
+
+def test_a_folder_is_seen_whole_or_not_at_all(tmp_path) -> None:
+    def fill(folder: Path, name: str) -> None:
+        assert not (tmp_path / "a").exists() or name != "a"
+        write_text(folder / "x", name)
+
+    def fails(folder: Path, name: str) -> None:
+        write_text(folder / "x", name)
+        raise OSError(28, "No space left on device")
+
+    assert [whole_folder(tmp_path, "a", fill).name for _ in range(3)] == ["a", "a-2", "a-3"]
+    assert (tmp_path / "a-3" / "x").read_text() == "a-3", "it knows the name that it has"
+    with pytest.raises(DiskError, match="No space left"):
+        whole_folder(tmp_path, "b", fails)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "a-2", "a-3"]
+
+
+def test_a_name_that_is_taken_at_the_last_moment_is_left_alone(tmp_path) -> None:
+    def fill(folder: Path, name: str) -> None:
+        write_text(folder / "x", "mine")
+        if name == "a":
+            write_text(tmp_path / "a" / "x", "theirs")
+
+    assert whole_folder(tmp_path, "a", fill).name == "a-2"
+    assert (tmp_path / "a" / "x").read_text() == "theirs"
+
+
+def test_what_a_killed_process_left_half_filled_is_swept_after_an_hour(tmp_path) -> None:
+    for name, age in {"old": STALE_SECONDS + 60, "new": 60.0}.items():
+        write_text(tmp_path / ".new" / name / "x", "half")
+        os.utime(tmp_path / ".new" / name, (time.time() - age,) * 2)
+    whole_folder(tmp_path, "a", lambda folder, name: write_text(folder / "x", name))
+    assert [path.name for path in (tmp_path / ".new").iterdir()] == ["new"]
+
+
+def test_a_meter_that_counts_nothing_ends_the_run_before_it_begins(
+    small_text, tmp_path, quiet, no_report, monkeypatch
+) -> None:
+    monkeypatch.setattr("lesion.runs.conduct._Meter.add", lambda meter, unit: None)
+    order = Order(parse_document(small_text, "small.yaml", Study), small_text, "exploratory")
+    with pytest.raises(LesionError, match="lets a study go over its budget"):
+        start(order, tmp_path, 1, quiet, no_report)

@@ -1,0 +1,155 @@
+"""Faults of a second look, in rooms that the first ones cover least: tasks, hashes, arms, and records of commands."""
+
+import dataclasses
+import json
+
+from pydantic_core import to_json
+
+from lesion import identity
+from lesion.identity import content_hash, file_hash
+from lesion.runs import closing, conduct, store
+from lesion.runs.calls import read_call
+from lesion.runs.durable import write_text
+from lesion.runs.results import comparable
+from lesion.study import plan as plan_module
+from lesion.study import trial
+from lesion.tasks.arithmetic import ArithmeticTask, Problem
+from lesion.tasks.numbering import Lane
+from lesion.tasks.task import Segment
+from tests.faults.fault import Fault, Finished
+
+RESULT, ITEM, AT = Problem.__dict__["result"].fget, ArithmeticTask._item, Lane.at
+ADD, ARM = conduct._Meter.add, plan_module.arm
+
+
+def sum_one_too_large(patch):
+    patch.setattr(Problem, "result", property(lambda problem: RESULT(problem) + 1))
+
+
+def taken_from_the_wrong_side(patch):
+    def turned(problem):
+        return problem.b - problem.a if problem.operator == "-" else RESULT(problem)
+
+    patch.setattr(Problem, "result", property(turned))
+
+
+def answer_in_the_examples(patch):
+    def leaked(task, place, examples):
+        item = ITEM(task, place, examples)
+        own = "".join(segment.text for segment in item.segments if segment.role != "shot")
+        shots = (*examples, Segment(own + item.answer, "shot"))
+        return dataclasses.replace(item, segments=shots + item.segments[len(examples) :], twin=())
+
+    patch.setattr(ArithmeticTask, "_item", leaked)
+
+
+def twin_is_the_item(patch):
+    def same(task, place, examples):
+        item = ITEM(task, place, examples)
+        return dataclasses.replace(item, wrong=item.answer, twin=item.segments)
+
+    patch.setattr(ArithmeticTask, "_item", same)
+
+
+def every_problem_twice(patch):
+    patch.setattr(Lane, "at", lambda lane, item: AT(lane, item - item % 2)._replace(item=item))
+
+
+def hash_without_order(patch):
+    def sorted_first(value):
+        def flat(each):
+            if isinstance(each, dict):
+                return {name: flat(one) for name, one in each.items()}
+            return sorted(map(flat, each), key=repr) if isinstance(each, list) else each
+
+        return content_hash(flat(value))
+
+    for module in (identity, closing, store):
+        patch.setattr(module, "content_hash", sorted_first)
+
+
+def rows_hash_of_the_height(patch):
+    for module in (closing, store):
+        patch.setattr(module, "rows_hash", lambda table: f"{table.height:064x}")
+
+
+def file_hash_of_the_length(patch):
+    for module in (identity, store, trial):
+        patch.setattr(module, "file_hash", lambda path: f"{path.stat().st_size:064x}")
+
+
+def arm_of_another_strength(patch):
+    def weaker(name, sites, alpha, study):
+        made = ARM(name, sites, alpha, study)
+        return made.model_copy(update={"intervention": made.intervention.model_copy(update={"alpha": 0.5})})
+
+    patch.setattr(plan_module, "arm", weaker)
+
+
+def budget_uncounted(patch):
+    def uncounted(meter, unit):
+        ADD(meter, unit.model_copy(update={"cpu_seconds": 0.0}))
+
+    patch.setattr(conduct._Meter, "add", uncounted)
+
+
+def _forge_call(run: Finished, **changes: object) -> None:
+    """Change a command's record, and seal it anew."""
+    files = {name: file_hash(run.call / name) for name in ("README.md", "result.json")}
+    made = read_call(run.call).model_copy(update={"files": files, **changes}).sealed()
+    write_text(run.call / "manifest.json", made.model_dump_json(indent=1) + "\n")
+    (run.home / "ledger.sqlite").unlink()
+
+
+def _other_result(run: Finished) -> dict:
+    result = json.loads((run.call / "result.json").read_text(encoding="utf-8"))
+    result["changes"][0]["edited"] = 0.999
+    write_text(run.call / "result.json", json.dumps(result))
+    return result
+
+
+def result_written_over(run):
+    _other_result(run)
+
+
+def result_half_forged(run):
+    _other_result(run)
+    _forge_call(run)
+
+
+def result_forged(run):
+    result = json.loads(to_json(_other_result(run)))
+    _forge_call(run, result_hash=content_hash(comparable("measure", result)))
+
+
+def parameters_forged(run):
+    parameters = {**read_call(run.call).parameters, "do": "scale L0H1 0.25"}
+    _forge_call(run, parameters=parameters)
+
+
+def ledger_knows_better(run):
+    made = read_call(run.call).model_copy(update={"status": "confirmatory"}).sealed()
+    write_text(run.call / "manifest.json", made.model_dump_json(indent=1) + "\n")
+
+
+SECOND_FAULTS = [
+    Fault("a sum is one too large", "tasks.arithmetic.Problem.result", "run", sum_one_too_large),
+    Fault("differences are taken from the wrong side", "tasks.arithmetic.Problem.result", "run",
+          taken_from_the_wrong_side),
+    Fault("the examples hold the question's own answer", "tasks.arithmetic.ArithmeticTask._item", "run",
+          answer_in_the_examples),
+    Fault("the counterfactual twin is the item itself", "tasks.arithmetic.ArithmeticTask._item", "run",
+          twin_is_the_item),
+    Fault("every problem is asked twice", "tasks.numbering.Lane.at", "run", every_problem_twice),
+    Fault("hashes do not see the order", "identity.content_hash", "run", hash_without_order),
+    Fault("the hash of rows is their number", "study.rows.rows_hash", "run", rows_hash_of_the_height),
+    Fault("a file's hash is its length", "identity.file_hash", "run", file_hash_of_the_length),
+    Fault("an arm has another strength than its name", "study.plan.arm", "run", arm_of_another_strength),
+    Fault("the budget counts nothing", "runs.conduct._Meter.add", "run", budget_uncounted),
+    Fault("a command's result is written over", "result.json", "call", result_written_over),
+    Fault("a command's result is forged, and sealed", "result.json, manifest.json", "call", result_half_forged),
+    Fault("a command's result is forged with its hash, and sealed", "result.json, manifest.json", "call",
+          result_forged),
+    Fault("a command's parameters are forged, and sealed", "manifest.json", "call", parameters_forged),
+    Fault("a command is called confirmatory, and sealed", "manifest.json", "call", ledger_knows_better),
+]  # fmt: skip
