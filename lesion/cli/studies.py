@@ -37,7 +37,7 @@ def run(
     from lesion.study.rehearsal import rehearse
 
     given, text = load_study(study), study.read_text(encoding="utf-8")
-    parameters = {"study": study.name, "dry_run": dry_run, "workers": workers, "memory": memory}
+    parameters = {"study": study.name, "dry_run": dry_run, "workers": workers, "memory": memory, "cluster": cluster}
     if dry_run:
         order = Order(study=rehearse(given), text=text, status="dry-run", parameters=parameters)
     else:
