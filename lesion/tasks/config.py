@@ -1,5 +1,6 @@
 """The configuration formats of the tasks: what a study writes under `tasks:`. Pure data."""
 
+import re
 from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, model_validator
@@ -167,17 +168,32 @@ class WordProblemsConfig(Document):
 
 
 class Gsm8kConfig(Document):
-    """GSM8K (Cobbe et al. 2021) from its JSONL: one object a line with `question` and `answer`."""
+    """GSM8K (Cobbe et al. 2021) from its JSONL or Parquet: problems with `question` and `answer`."""
 
     task: Literal["gsm8k"] = "gsm8k"
     path: str = Field(min_length=1, max_length=1000)
-    """The local file."""
+    """The local file; with `hub`, the file's path in that data set."""
+    hub: str | None = Field(default=None, max_length=200, exclude_if=lambda name: name is None)
+    """A data set of the Hugging Face hub at a pinned commit, `org/name@0123…4567`; it needs `sha256`."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
     """The file's hash; when given, another file is refused."""
     solution: Solution = "direct"
     """`direct`: the answer at once. `worked`: the reference solution, then `#### 18`. The items are the same."""
     shots: int = Field(default=2, ge=0, le=16)
     """Few-shot examples, shared by all items of a seed."""
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if self.hub is None:
+            return self
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", self.hub):
+            raise ValueError(
+                f"hub '{self.hub}' is not pinned to a commit: write org/name@0123…4567 (40 hexadecimal digits, from the "
+                "data set's history); branches and tags move"
+            )
+        if self.sha256 is None:
+            raise ValueError(f"a file of the hub needs its hash too: give the sha256 of {self.path}")
+        return self
 
 
 class OwnConfig(Document):

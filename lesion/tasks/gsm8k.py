@@ -1,13 +1,17 @@
-"""Tier 5: GSM8K (Cobbe et al. 2021, "Training verifiers to solve math word problems") from its own JSONL.
+"""Tier 5: GSM8K (Cobbe et al. 2021, "Training verifiers to solve math word problems") from its own JSONL, or Parquet.
 
-Problems are numbered by line and permuted. GSM8K has no twins: `wrong` is the answer with its last digit changed.
+The file is local, or one of a data set of the Hugging Face hub, pinned twice: by the commit and by the file's hash. Only
+naming a hub uses the network, and only when the file is not in the hub's cache yet. Problems are numbered by line and
+permuted. GSM8K has no twins: `wrong` is the answer with its last digit changed.
 """
 
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import polars as pl
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
@@ -31,29 +35,70 @@ class Row(NamedTuple):
     """Calculations marked in the reference solution; 0 when it marks none."""
 
 
+def local_file(config: Gsm8kConfig) -> Path:
+    """The configuration's file on this machine, fetched from the hub if it names one; its content is not looked at.
+
+    Raises:
+        InputError: when the hub does not give it: no network, no such data set, commit or file.
+    """
+    if config.hub is None:
+        return Path(config.path)
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415  (only a pinned hub name may use the network)
+    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
+
+    name, _, commit = config.hub.partition("@")
+    try:
+        return Path(hf_hub_download(name, config.path, repo_type="dataset", revision=commit))
+    except (OSError, EntryNotFoundError) as error:
+        raise InputError(
+            f"{config.path} of the data set {config.hub} cannot be fetched: {error}; check name, commit and path, or give "
+            "a local copy as `path`, without `hub`"
+        ) from error
+
+
 def read_rows(path: Path, sha256: str | None = None) -> tuple[Row, ...]:
-    """All problems of a GSM8K file.
+    """All problems of a GSM8K file: Parquet if its name ends so, else JSONL.
 
     Raises:
         InputError: when the file is missing or a line is not a problem.
         Tampered: when the file's hash is not `sha256`.
     """
     if not path.is_file():
-        raise InputError(f"there is no GSM8K file {path}; give the path of a JSONL with question and answer")
+        raise InputError(f"there is no GSM8K file {path}; give the path of a JSONL or Parquet with question and answer")
     if sha256 is not None and file_hash(path) != sha256:
         raise Tampered(f"{path} has the hash {file_hash(path)}, the configuration asks for {sha256}")
-    with path.open(encoding="utf-8") as lines:
-        rows = tuple(_row(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip())
+    records = _parquet(path) if path.suffix == ".parquet" else _lines(path)
+    rows = tuple(_row(record, where) for record, where in records)
     if not rows:
         raise InputError(f"{path} holds no problem")
     return rows
 
 
-def _row(line: str, where: str) -> Row:
+def _lines(path: Path) -> Iterator[tuple[object, str]]:
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                where = f"{path}, line {number}"
+                try:
+                    record = json.loads(line)
+                except ValueError as error:
+                    raise InputError(f"{where}: found no JSON object with question and answer ({error})") from error
+                yield record, where
+
+
+def _parquet(path: Path) -> Iterator[tuple[object, str]]:
     try:
-        record = json.loads(line)
+        table = pl.read_parquet(path)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise InputError(f"{path} cannot be read as Parquet: {error}") from error
+    for number, record in enumerate(table.iter_rows(named=True), 1):
+        yield record, f"{path}, row {number}"
+
+
+def _row(record: Any, where: str) -> Row:
+    try:
         question, answer = str(record["question"]), str(record["answer"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (KeyError, TypeError) as error:
         raise InputError(f"{where}: found no JSON object with question and answer ({error})") from error
     solution, mark, final = answer.rpartition("####")
     final = final.strip().replace(",", "")
@@ -73,7 +118,7 @@ class Gsm8kTask:
 
     def __init__(self, config: Gsm8kConfig) -> None:
         self.config = config
-        path = Path(config.path)
+        path = local_file(config)
         self._rows = read_rows(path, config.sha256)
         self._strata = (Stratum(f"gsm8k {file_hash(path)}", len(self._rows)),)
 

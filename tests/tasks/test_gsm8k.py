@@ -3,9 +3,14 @@
 import json
 from pathlib import Path
 
+import huggingface_hub
+import polars as pl
 import pytest
+from huggingface_hub.errors import EntryNotFoundError
+from pydantic import ValidationError
 
 from lesion.errors import InputError, Tampered
+from lesion.identity import file_hash
 from lesion.tasks.answers import extract
 from lesion.tasks.config import Gsm8kConfig
 from lesion.tasks.gsm8k import Gsm8kTask, read_rows
@@ -85,3 +90,74 @@ def test_a_line_that_is_no_problem_is_named(tmp_path: Path, line: str, message: 
     path.write_text(line + "\n")
     with pytest.raises(InputError, match=message):
         read_rows(path)
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+HUB = f"org/gsm8k@{COMMIT}"
+
+
+@pytest.fixture
+def hub(small: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[object, ...]]:
+    """A hub that holds one file, `main/test.jsonl`, and notes what it was asked for."""
+    asked: list[tuple[object, ...]] = []
+
+    def download(repo: str, name: str, *, repo_type: str, revision: str) -> str:
+        asked.append((repo, name, repo_type, revision))
+        if name != "main/test.jsonl":
+            raise EntryNotFoundError(f"no {name}")
+        return str(small)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return asked
+
+
+def test_a_file_of_the_hub_gives_the_items_of_the_same_local_file(hub, small: Path):
+    config = Gsm8kConfig(hub=HUB, path="main/test.jsonl", sha256=file_hash(small), shots=2)
+    from_hub, local = Gsm8kTask(config), Gsm8kTask(Gsm8kConfig(path=str(small), shots=2))
+    assert list(from_hub.items(LANE, 0, 20)) == list(local.items(LANE, 0, 20))
+    assert hub == [("org/gsm8k", "main/test.jsonl", "dataset", COMMIT)]
+
+
+def test_a_file_of_the_hub_with_another_hash_is_refused(hub):
+    with pytest.raises(Tampered, match="asks for 0000"):
+        Gsm8kTask(Gsm8kConfig(hub=HUB, path="main/test.jsonl", sha256="0" * 64))
+
+
+def test_what_the_hub_does_not_have_is_named(hub):
+    with pytest.raises(InputError, match=r"main/none.jsonl of the data set org/gsm8k@0123.* cannot be fetched"):
+        Gsm8kTask(Gsm8kConfig(hub=HUB, path="main/none.jsonl", sha256="0" * 64))
+
+
+@pytest.mark.usefixtures("no_sockets")
+def test_a_file_of_the_hub_that_was_never_fetched_cannot_be_had_without_a_network(tmp_path, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(InputError, match="cannot be fetched"):
+        Gsm8kTask(Gsm8kConfig(hub=HUB, path="main/test.jsonl", sha256="0" * 64))
+
+
+@pytest.mark.parametrize("name", ["org/gsm8k", "org/gsm8k@main", "gsm8k@" + COMMIT, HUB[:-1]])
+def test_a_hub_that_is_not_pinned_to_a_commit_is_refused(name: str):
+    with pytest.raises(ValidationError, match="not pinned to a commit"):
+        Gsm8kConfig(hub=name, path="main/test.jsonl", sha256="0" * 64)
+
+
+def test_a_hub_without_the_files_hash_is_refused():
+    with pytest.raises(ValidationError, match="give the sha256 of main/test.jsonl"):
+        Gsm8kConfig(hub=HUB, path="main/test.jsonl")
+
+
+def test_a_local_configuration_keeps_the_hash_it_had_before_there_was_a_hub():
+    known = "c93e5c5264a354a3b52f8eb7a2e67b7fb51b797c92c10d58bf40bbc5d4dadd93"
+    assert Gsm8kConfig(path="test.jsonl").hash() == known
+
+
+def test_parquet_holds_the_same_problems(small: Path):
+    table = pl.read_ndjson(small)
+    table.write_parquet(small.with_suffix(".parquet"))
+    assert read_rows(small.with_suffix(".parquet")) == read_rows(small)
+    (small.parent / "bad.parquet").write_text("{}")
+    with pytest.raises(InputError, match="cannot be read as Parquet"):
+        read_rows(small.parent / "bad.parquet")
+    table.drop("answer").write_parquet(small.with_suffix(".parquet"))
+    with pytest.raises(InputError, match="row 1: found no JSON object with question and answer"):
+        read_rows(small.with_suffix(".parquet"))
