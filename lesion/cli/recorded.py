@@ -126,14 +126,13 @@ def replay_call(path: Path, home: Path, as_json: bool) -> int:
 
 
 def _told(repeat: "Repeat", made: "Recording", folder: Path, as_json: bool) -> int:
-    import json
-
+    from lesion.runs.calls import read_result
     from lesion.runs.results import differences
     from lesion.runs.sealed import REPRODUCED
 
     again = made.sealed
     assert again is not None
-    result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    result = read_result(folder / "result.json")
     others = differences(again.command, repeat.result, result) if repeat.result is not None else []
     others += [name for name, digest in repeat.call.outputs.items() if again.outputs.get(name) != digest]
     document = {"run": str(folder), "command": again.command, "match": again.match, "differences": others}

@@ -1,8 +1,9 @@
 """The manifest of a command that computes and is no study: a document, and how it is read. `recording` writes it."""
 
-import json
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
+
+from pydantic_core import from_json
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, file_hash
@@ -58,9 +59,8 @@ class Repeat(NamedTuple):
 def read_given(path: Path) -> GivenFile:
     """What a file or a folder holds, as it is recorded."""
     if path.is_dir():
-        manifest = path / "manifest.json"
-        seal = json.loads(small_text(manifest)).get("seal", "") if manifest.is_file() else ""
-        return GivenFile(name=path.resolve().name, seal=str(seal))
+        seal = str(raw_manifest(path).get("seal", "")) if (path / "manifest.json").is_file() else ""
+        return GivenFile(name=path.resolve().name, seal=seal)
     data = path.read_bytes() if path.stat().st_size <= MOST_TEXT_BYTES else b""
     try:
         text = data.decode() if data else None
@@ -101,7 +101,19 @@ def read_repeat(path: Path) -> Repeat:
         return Repeat(call, None)
     if file_hash(beside) != call.files.get("result.json"):
         raise Tampered(f"{beside}: is not the result that was sealed")
+    return Repeat(call, read_result(beside))
+
+
+def read_result(path: Path) -> Result:
+    """A command's result.
+
+    Raises:
+        InputError: when the file holds no JSON object.
+    """
     try:
-        return Repeat(call, json.loads(small_text(beside)))
+        found: Any = from_json(small_text(path))
     except ValueError as error:
-        raise InputError(f"{beside}: not a result: {error}") from error
+        raise InputError(f"{path}: not the result of a command: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{path}: not the result of a command: it is no JSON object")
+    return cast("Result", found)

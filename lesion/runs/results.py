@@ -52,7 +52,8 @@ def grade(command: str, recorded: str, first: Result | None, second: Result) -> 
         return "bit-equal"
     if first is None:
         return "different"
-    floors = [float(each.get("noise_floor", AGREEMENT)) for each in (first, second)]
+    told = [each.get("noise_floor") for each in (first, second)]
+    floors = [float(each) if isinstance(each, int | float) else AGREEMENT for each in told]
     return "noise-floor" if _close(comparable(command, first), again, max(floors)) else "different"
 
 

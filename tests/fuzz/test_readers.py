@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 from lesion.errors import InputError, LesionError, Tampered
 from lesion.models.sizes import read_sizes
 from lesion.models.weights import weights_hash
-from lesion.runs.calls import read_repeat
+from lesion.runs.calls import read_repeat, read_result
 from lesion.runs.certificate import certificate_path, read_certificate
 from lesion.runs.manifest import read_manifest
 from lesion.runs.marks import marks_path, read_marks
 from lesion.runs.notes import read_note
 from lesion.runs.records import read_record
+from lesion.runs.results import comparable
 from lesion.runs.store import read_begun, read_table, read_unit
 from lesion.study.load import load_study
 from lesion.study.rows import ITEMS, PROMPTS, empty
@@ -82,6 +83,7 @@ CALL = b'{"format": 2, "kind": "call", "command": "heads", "run": "x", "paramete
 READERS = {
     "manifest.json": (read_manifest, b'{"format": 1, "command": "run", "run": "x"}'),
     "call.json": (read_repeat, CALL),
+    "result.json": (lambda path: comparable("measure", read_result(path)), b'{"items": 12, "changes": [{"low": 0.5}]}'),
     "training.json": (read_record, (EXAMPLES / "training-1.json").read_bytes()),
     "begun.json": (read_begun, b'{"study": "x", "study_hash": "x"}'),
     "unit.json": (read_unit, b'{"cell": {"stage": "baseline"}}'),
