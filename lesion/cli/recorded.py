@@ -110,12 +110,12 @@ def replay_call(path: Path, home: Path, as_json: bool) -> int:
     repeat = read_repeat(path)
     check_seal(home, repeat.call)
     with tempfile.TemporaryDirectory(prefix="lesion-replay-") as place:
-        words, command = _command(repeat.call.command)
-        arguments = [*_arguments(command, _placed(repeat, Path(place))), f"--home={home.resolve()}"]
+        command = _command(repeat.call.command)
+        arguments = _arguments(command, _placed(repeat, Path(place)))
         quiet, token = SCREEN.quiet, _REPEAT.set(repeat)
         SCREEN.quiet = True
         try:
-            command.main([*arguments[-1:], *arguments[:-1]], prog_name=words, standalone_mode=False)
+            command.main([f"--home={home.resolve()}", *arguments], standalone_mode=False)
         finally:
             SCREEN.quiet = quiet
             _REPEAT.reset(token)
@@ -144,14 +144,14 @@ def _told(repeat: "Repeat", made: "Recording", folder: Path, as_json: bool) -> i
     return 0 if again.match in REPRODUCED else NotReproduced.exit_code
 
 
-def _command(words: str) -> tuple[str, Any]:
+def _command(words: str) -> Any:
     """The command of this program that these words name."""
     if words not in OUTPUTS:
         raise InputError(f"'{words[:60]}' is no recorded command of this version; {nearest(words, OUTPUTS)}")
     found: Any = typer.main.get_command(app)
     for word in words.split(" "):
         found = found.commands[word]
-    return words, found
+    return found
 
 
 def _placed(repeat: "Repeat", place: Path) -> dict[str, Any]:
