@@ -2,7 +2,8 @@
 
 Baseline and intervention see the same items in the same batches; every difference is taken item by item, its mean with
 a 95 % t interval over items (accuracy: Tango's interval of the paired difference). A row that has no number (a logit
-that is not finite, no wrong answer) is unscored: null, counted, never a silent 0.
+that is not finite, no wrong answer) is unscored: null, counted, never a silent 0. Accuracy is exact match under teacher
+forcing; parse rate and digit errors are read from text that was really decoded (`spoken.py`).
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -13,7 +14,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from lesion.engine.attach import Source
@@ -27,8 +27,8 @@ from lesion.measures.asked import Asked
 from lesion.measures.attribution import mean_interval
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neutral import neutral
+from lesion.measures.spoken import parsed, spoken
 from lesion.stats.intervals import tango
-from lesion.tasks.answers import Unparsed, extract
 
 Numbers = NDArray[np.float64]
 NAMES = ("correct", "parsed", "answer_logprob", "logit_diff", "entropy", "entropy_share", "margin", "ties")
@@ -183,8 +183,8 @@ def _arms(
     engine: Engine, asked: Asked, do: Intervention, library: Library | None
 ) -> tuple[dict[str, Any], dict[str, Any], list[Receipt]]:
     n = len(asked.compiled)
-    base: dict[str, Any] = {name: np.full(n, np.nan) for name in NAMES} | {"texts": [""] * n}
-    edited: dict[str, Any] = {name: np.full(n, np.nan) for name in (*NAMES, "kl", "top1_flip")} | {"texts": [""] * n}
+    base: dict[str, Any] = {name: np.full(n, np.nan) for name in NAMES}
+    edited: dict[str, Any] = {name: np.full(n, np.nan) for name in (*NAMES, "kl", "top1_flip")}
     receipts: list[Receipt] = []
     for batch in asked.batches:
         clean = engine.clean(batch)
@@ -192,12 +192,19 @@ def _arms(
         ((_, outcome),) = engine.run(batch, [do], clean, sources)
         if outcome.receipt is not None:
             receipts.append(outcome.receipt)
-        _fill(base, engine.model.tokenizer, clean, batch, None)
-        _fill(edited, engine.model.tokenizer, outcome.logits, batch, clean)
+        _fill(base, clean, batch, None)
+        _fill(edited, outcome.logits, batch, clean)
+
+    def source(batch: Batch) -> Source | None:
+        return None if library is None else library.sources(batch, [do]).get(do)
+
+    base["texts"], edited["texts"] = spoken(engine.model, asked), spoken(engine.model, asked, do, source)
+    for arm in (base, edited):
+        arm["parsed"] = np.array([parsed(text) for text in arm["texts"]])
     return base, edited, receipts
 
 
-def _fill(arm: dict[str, Any], tokenizer: Tokenizer, logits: Tensor, batch: Batch, baseline: Tensor | None) -> None:
+def _fill(arm: dict[str, Any], logits: Tensor, batch: Batch, baseline: Tensor | None) -> None:
     rows = list(batch.rows)
     names = [*METRICS, *(["kl"] if baseline is not None else [])]
     for name, numbers in measure(logits, batch, names, baseline).items():
@@ -206,10 +213,6 @@ def _fill(arm: dict[str, Any], tokenizer: Tokenizer, logits: Tensor, batch: Batc
     if baseline is not None:
         flips = (logits.argmax(-1) != baseline.argmax(-1)).any(-1).double().numpy()
         arm["top1_flip"][rows] = np.where(np.isnan(arm["kl"][rows]), np.nan, flips)
-    for row, guess in zip(rows, logits.argmax(-1).tolist(), strict=True):
-        text = tokenizer.decode(guess, skip_special_tokens=False)
-        arm["texts"][row] = text
-        arm["parsed"][row] = np.nan if np.isnan(arm["correct"][row]) else float(not isinstance(extract(text), Unparsed))
 
 
 def _change(name: str, base: Numbers | None, edited: Numbers) -> Change:
@@ -244,14 +247,15 @@ def _collateral(engine: Engine, do: Intervention, source: Source | None) -> list
     return [_change("neutral_loss", base, edited), _change("neutral_kl", None, distance)]
 
 
-def _digits(asked: Asked, base: Sequence[str], edited: Sequence[str]) -> tuple[DigitErrors, ...]:
-    """Errors by decimal place, under teacher forcing; the end mark and the sign are no digits."""
+def _digits(asked: Asked, base: Sequence[str | None], edited: Sequence[str | None]) -> tuple[DigitErrors, ...]:
+    """Errors by decimal place of decoded text; in one of another length all are wrong. Signs are no digits."""
     places: dict[int, list[tuple[bool, bool]]] = {}
     for row, item in enumerate(asked.items):
         answer = "".join(c for c in item.answer if c.isdigit())
-        if not answer or item.answer.strip("-; \n").strip() != answer:
+        texts = (base[row], edited[row])
+        if not answer or item.answer.strip("-; \n").strip() != answer or None in texts:
             continue
-        guesses = ["".join(c for c in texts[row] if c.isdigit()) for texts in (base, edited)]
+        guesses = ["".join(c for c in text or "" if c.isdigit()) for text in texts]
         for place, digit in enumerate(reversed(answer)):
             wrong = [len(guess) != len(answer) or guess[-1 - place] != digit for guess in guesses]
             places.setdefault(place, []).append((wrong[0], wrong[1]))
