@@ -82,6 +82,7 @@ class Lab:
         items: int = 200,
         seed: int = 0,
         library: Library | None = None,
+        neutral: str | None = None,
     ) -> Result:
         """Measure an intervention on items of a task.
 
@@ -90,6 +91,7 @@ class Lab:
             do: an intervention, or a spelling such as `scale L5H1 0.5`.
             items: how many are drawn, from the discovery split.
             seed: draws them.
+            neutral: a text that the intervention should leave alone; by default a passage of this project's own.
             library: makes what mean, resample, patch and steer put at sites; see `lesion.engine.sources`.
 
         Raises:
@@ -97,7 +99,7 @@ class Lab:
         """
         wanted = parse_intervention(do) if isinstance(do, str) else do
         self.proof.require(wanted)
-        measured = effect(self.engine, ask(self.model, task, items, seed), wanted, library)
+        measured = effect(self.engine, ask(self.model, task, items, seed), wanted, library, text=neutral)
         changes = [change.model_dump() for change in measured.effect.changes]
         return Result(pl.DataFrame(measured.rows), pl.DataFrame(changes, infer_schema_length=None), measured.effect)
 

@@ -155,17 +155,19 @@ def measure(
     items: Annotated[int, typer.Option(min=2, max=1_000_000, help="Items asked.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Draws the items.")] = 0,
     rows: Annotated[Path | None, typer.Option(help="Write every item's numbers here, as Parquet.")] = None,
+    neutral: Annotated[Path | None, typer.Option(help="A text file that the edit should leave alone.")] = None,
     dtype: DtypeName = "float32",
     as_json: Json = False,
 ) -> int:
     """Measure an intervention on a task: every measure per item, paired differences, intervals and the receipt."""
     from lesion.lab import Lab
+    from lesion.measures.passage import given_text
     from lesion.measures.sanity import noise_floor
     from lesion.models.model import open_model
     from lesion.report.diagnostic_tables import print_effect
 
     opened = open_model(model, dtype=dtype)
-    found = Lab(opened).run(task, do, items, seed)
+    found = Lab(opened).run(task, do, items, seed, neutral=None if neutral is None else given_text(neutral))
     if rows is not None:
         found.table.write_parquet(rows)
         wrote(rows)

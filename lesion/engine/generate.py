@@ -141,8 +141,8 @@ def generate(
     limit = model.sizes.max_positions
     if limit is not None and batch.length + most - 1 > limit:
         raise InputError(f"{batch.length} prompt tokens and {most} to generate: this model has {limit} positions")
-    if intervention is not None:
-        _allowed(intervention, batch, source)
+    if intervention is not None and (why := meaningless(intervention, prompts, source)):
+        raise InterventionError(f"{intervention}: {why}")
     run = _Run(model, batch, intervention, source, cache and not isinstance(intervention, KnockOut))
     ids, open_rows = batch.ids, torch.ones(len(prompts), dtype=torch.bool)
     stops = torch.tensor(sorted(stop), dtype=torch.long)
@@ -164,19 +164,23 @@ def generate(
     return Generation(texts, run.receipt())
 
 
-def _allowed(intervention: Intervention, batch: Padded, source: Source | None) -> None:
-    """Refuse what has no source for the tokens that are generated, or for rows of different lengths."""
+def meaningless(intervention: Intervention, prompts: Sequence[Compiled], source: Source | None) -> str:
+    """Why an intervention cannot act while text is generated: no source for new tokens, or for rows of other lengths.
+
+    Returns:
+        A sentence; empty where it can act.
+    """
     if not replaces(intervention):
-        return
+        return ""
     if any(site.kind == "pattern" for site in intervention.sites):
-        raise InterventionError(f"{intervention}: a pattern can be replaced under teacher forcing only")
-    fixed = source is not None and all(tensor.shape[1] == 1 for tensor in source.values())
-    if not fixed and intervention.positions in ("all", "last", "generated"):
-        raise InterventionError(
-            f"{intervention}: generated tokens have nothing to be replaced by; ask for prompt, a role or an index"
-        )
-    if not fixed and bool(batch.pads.any()):
-        raise InterventionError(f"{intervention}: prompts of different lengths share no source; give them one by one")
+        return "a pattern can be replaced under teacher forcing only"
+    if source is not None and all(tensor.shape[1] == 1 for tensor in source.values()):
+        return ""
+    if intervention.positions in ("all", "last", "generated"):
+        return "generated tokens have nothing to be replaced by; ask for prompt, a role or an index"
+    if len({prompt.prompt_length for prompt in prompts}) > 1:
+        return "prompts of different lengths share no source; give them one by one"
+    return ""
 
 
 class _Run:

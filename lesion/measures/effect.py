@@ -2,7 +2,8 @@
 
 Baseline and intervention see the same items in the same batches; every difference is taken item by item, its mean with
 a 95 % t interval over items (accuracy: Tango's interval of the paired difference). A row that has no number (a logit
-that is not finite, no wrong answer) is unscored: null, counted, never a silent 0.
+that is not finite, no wrong answer) is unscored: null, counted, never a silent 0. Accuracy is exact match under teacher
+forcing; parse rate and digit errors are read from text that was really decoded (`spoken.py`).
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -13,22 +14,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch
 from lesion.engine.choose import Engine
 from lesion.engine.sources import Library
-from lesion.errors import InputError
+from lesion.errors import InputError, InterventionError
 from lesion.identity import Document
 from lesion.interventions.intervention import Intervention, Receipt, Scale, Steer
 from lesion.measures.asked import Asked
 from lesion.measures.attribution import mean_interval
 from lesion.measures.metrics import METRICS, measure
-from lesion.measures.neutral import neutral
+from lesion.measures.neutral import neutral, neutral_text
+from lesion.measures.passage import PASSAGE
+from lesion.measures.spoken import parsed, spoken
 from lesion.stats.intervals import tango
-from lesion.tasks.answers import Unparsed, extract
 
 Numbers = NDArray[np.float64]
 NAMES = ("correct", "parsed", "answer_logprob", "logit_diff", "entropy", "entropy_share", "margin", "ties")
@@ -46,6 +47,8 @@ UNITS = {
     "top1_flip": "share",
     "neutral_loss": "nats",
     "neutral_kl": "nats",
+    "text_loss": "nats",
+    "text_kl": "nats",
 }
 
 
@@ -117,6 +120,8 @@ class Effect(Document):
     """Errors by place; empty where answers are no numbers."""
     strata: tuple[Stratum, ...]
     """Accuracy by carry, borrow and sign; empty where the task has none of these."""
+    neutral_text: str
+    """Which text stands behind `text_loss` and `text_kl`, or why they are not there."""
     receipt: Receipt
     """Proof that the intervention acted."""
 
@@ -141,9 +146,14 @@ class Measured(NamedTuple):
 
 
 def effect(
-    engine: Engine, asked: Asked, intervention: Intervention, library: Library | None = None, collateral: bool = True
+    engine: Engine,
+    asked: Asked,
+    intervention: Intervention,
+    library: Library | None = None,
+    collateral: bool = True,
+    text: str | None = None,
 ) -> Measured:
-    """Measure an intervention on a task's items and, for collateral damage, on neutral sequences.
+    """Measure an intervention on a task's items and, for collateral damage, on neutral sequences and natural text.
 
     Args:
         engine: the model and the way it is run.
@@ -151,6 +161,7 @@ def effect(
         intervention: what is changed.
         library: makes the sources of mean, resample, patch and steer; scaling and knocking out need none.
         collateral: whether neutral sequences are run too; only scaling and steering mean something there.
+        text: what the intervention should leave alone; by default a passage of this project's own.
 
     Raises:
         InterventionError: when a site does not exist, or the intervention did not act as it must.
@@ -158,9 +169,11 @@ def effect(
     base, edited, receipts = _arms(engine, asked, intervention, library)
     changes = [_change(name, base[name], edited[name]) for name in NAMES]
     changes += [_change(name, None, edited[name]) for name in ("kl", "top1_flip")]
+    read = "not asked"
     if collateral and isinstance(intervention, Scale | Steer):
         given = {} if library is None else library.sources(asked.batches[0], [intervention])
-        changes += _collateral(engine, intervention, given.get(intervention))
+        damage, read = _collateral(engine, intervention, given.get(intervention), text)
+        changes += damage
     found = Effect(
         model=engine.model.name,
         weights_hash=engine.model.weights_hash,
@@ -170,6 +183,7 @@ def effect(
         changes=tuple(changes),
         digits=_digits(asked, base["texts"], edited["texts"]),
         strata=_strata(asked, base["correct"], edited["correct"]),
+        neutral_text=read,
         receipt=merged(receipts),
     )
     rows: dict[str, list[Any]] = {"index": [item.index for item in asked.items] or list(range(found.items))}
@@ -183,8 +197,8 @@ def _arms(
     engine: Engine, asked: Asked, do: Intervention, library: Library | None
 ) -> tuple[dict[str, Any], dict[str, Any], list[Receipt]]:
     n = len(asked.compiled)
-    base: dict[str, Any] = {name: np.full(n, np.nan) for name in NAMES} | {"texts": [""] * n}
-    edited: dict[str, Any] = {name: np.full(n, np.nan) for name in (*NAMES, "kl", "top1_flip")} | {"texts": [""] * n}
+    base: dict[str, Any] = {name: np.full(n, np.nan) for name in NAMES}
+    edited: dict[str, Any] = {name: np.full(n, np.nan) for name in (*NAMES, "kl", "top1_flip")}
     receipts: list[Receipt] = []
     for batch in asked.batches:
         clean = engine.clean(batch)
@@ -192,12 +206,19 @@ def _arms(
         ((_, outcome),) = engine.run(batch, [do], clean, sources)
         if outcome.receipt is not None:
             receipts.append(outcome.receipt)
-        _fill(base, engine.model.tokenizer, clean, batch, None)
-        _fill(edited, engine.model.tokenizer, outcome.logits, batch, clean)
+        _fill(base, clean, batch, None)
+        _fill(edited, outcome.logits, batch, clean)
+
+    def source(batch: Batch) -> Source | None:
+        return None if library is None else library.sources(batch, [do]).get(do)
+
+    base["texts"], edited["texts"] = spoken(engine.model, asked), spoken(engine.model, asked, do, source)
+    for arm in (base, edited):
+        arm["parsed"] = np.array([parsed(text) for text in arm["texts"]])
     return base, edited, receipts
 
 
-def _fill(arm: dict[str, Any], tokenizer: Tokenizer, logits: Tensor, batch: Batch, baseline: Tensor | None) -> None:
+def _fill(arm: dict[str, Any], logits: Tensor, batch: Batch, baseline: Tensor | None) -> None:
     rows = list(batch.rows)
     names = [*METRICS, *(["kl"] if baseline is not None else [])]
     for name, numbers in measure(logits, batch, names, baseline).items():
@@ -206,10 +227,6 @@ def _fill(arm: dict[str, Any], tokenizer: Tokenizer, logits: Tensor, batch: Batc
     if baseline is not None:
         flips = (logits.argmax(-1) != baseline.argmax(-1)).any(-1).double().numpy()
         arm["top1_flip"][rows] = np.where(np.isnan(arm["kl"][rows]), np.nan, flips)
-    for row, guess in zip(rows, logits.argmax(-1).tolist(), strict=True):
-        text = tokenizer.decode(guess, skip_special_tokens=False)
-        arm["texts"][row] = text
-        arm["parsed"][row] = np.nan if np.isnan(arm["correct"][row]) else float(not isinstance(extract(text), Unparsed))
 
 
 def _change(name: str, base: Numbers | None, edited: Numbers) -> Change:
@@ -237,21 +254,35 @@ def _change(name: str, base: Numbers | None, edited: Numbers) -> Change:
     )
 
 
-def _collateral(engine: Engine, do: Intervention, source: Source | None) -> list[Change]:
-    """Loss and KL on sequences that the intervention should not touch; positions by role do not exist there: `all`."""
+def _collateral(engine: Engine, do: Intervention, source: Source | None, text: str | None) -> tuple[list[Change], str]:
+    """Loss and KL on what the intervention should not touch, and which text it was; roles do not exist there: `all`.
+
+    Raises:
+        InputError: when a given text cannot be read; the project's own is left out, and said to be, where it cannot.
+    """
     everywhere = do.model_copy(update={"positions": "all"})
     base, edited, distance = neutral(engine.model, everywhere, source)
-    return [_change("neutral_loss", base, edited), _change("neutral_kl", None, distance)]
+    changes = [_change("neutral_loss", base, edited), _change("neutral_kl", None, distance)]
+    try:
+        base, edited, distance = neutral_text(engine.model, everywhere, PASSAGE if text is None else text, source)
+    except InputError as error:
+        if text is not None or isinstance(error, InterventionError):
+            raise
+        return changes, f"not measured on natural text: {error}"
+    name = "the built-in passage" if text is None else "the given text"
+    changes += [_change("text_loss", base, edited), _change("text_kl", None, distance)]
+    return changes, f"{name}, {len(base)} windows"
 
 
-def _digits(asked: Asked, base: Sequence[str], edited: Sequence[str]) -> tuple[DigitErrors, ...]:
-    """Errors by decimal place, under teacher forcing; the end mark and the sign are no digits."""
+def _digits(asked: Asked, base: Sequence[str | None], edited: Sequence[str | None]) -> tuple[DigitErrors, ...]:
+    """Errors by decimal place of decoded text; in one of another length all are wrong. Signs are no digits."""
     places: dict[int, list[tuple[bool, bool]]] = {}
     for row, item in enumerate(asked.items):
         answer = "".join(c for c in item.answer if c.isdigit())
-        if not answer or item.answer.strip("-; \n").strip() != answer:
+        texts = (base[row], edited[row])
+        if not answer or item.answer.strip("-; \n").strip() != answer or None in texts:
             continue
-        guesses = ["".join(c for c in texts[row] if c.isdigit()) for texts in (base, edited)]
+        guesses = ["".join(c for c in text or "" if c.isdigit()) for text in texts]
         for place, digit in enumerate(reversed(answer)):
             wrong = [len(guess) != len(answer) or guess[-1 - place] != digit for guess in guesses]
             places.setdefault(place, []).append((wrong[0], wrong[1]))

@@ -163,6 +163,7 @@ def print_effect(console: Console, found: Mapping[str, Any]) -> None:
     receipt = found["receipt"]
     acted = f"{receipt['firings']} firings in {receipt['forwards']} passes, {receipt['elements']:,} elements written"
     change = f"largest logit change {receipt['max_logit_change']:.3g}"
+    said(console, f"Collateral damage: {found['neutral_text']}")
     said(console, f"Receipt: {acted}, L2 change {receipt['l2_change']:.4g}, {change}")
     said(console, _floor(found))
 

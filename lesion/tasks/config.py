@@ -188,8 +188,8 @@ class Gsm8kConfig(Document):
             return self
         if not re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", self.hub):
             raise ValueError(
-                f"hub '{self.hub}' is not pinned to a commit: write org/name@0123…4567 (40 hexadecimal digits, from the "
-                "data set's history); branches and tags move"
+                f"hub '{self.hub}' is not pinned to a commit: write org/name@0123…4567 (40 hexadecimal digits, from "
+                "the data set's history); branches and tags move"
             )
         if self.sha256 is None:
             raise ValueError(f"a file of the hub needs its hash too: give the sha256 of {self.path}")

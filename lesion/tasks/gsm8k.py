@@ -1,6 +1,6 @@
 """Tier 5: GSM8K (Cobbe et al. 2021, "Training verifiers to solve math word problems") from its own JSONL, or Parquet.
 
-The file is local, or one of a data set of the Hugging Face hub, pinned twice: by the commit and by the file's hash. Only
+The file is local, or one of a data set of the Hugging Face hub, pinned twice: by commit and the file's hash. Only
 naming a hub uses the network, and only when the file is not in the hub's cache yet. Problems are numbered by line and
 permuted. GSM8K has no twins: `wrong` is the answer with its last digit changed.
 """
@@ -51,8 +51,8 @@ def local_file(config: Gsm8kConfig) -> Path:
         return Path(hf_hub_download(name, config.path, repo_type="dataset", revision=commit))
     except (OSError, EntryNotFoundError) as error:
         raise InputError(
-            f"{config.path} of the data set {config.hub} cannot be fetched: {error}; check name, commit and path, or give "
-            "a local copy as `path`, without `hub`"
+            f"{config.path} of the data set {config.hub} cannot be fetched: {error}; check name, commit and path, or "
+            "give a local copy as `path`, without `hub`"
         ) from error
 
 

@@ -65,10 +65,10 @@ def dataset_hash(prompts: Iterable[str]) -> str:
 def compile_item(item: Item, tokenizer: Tokenizer, bos: int | None) -> Compiled | Refused:
     """An item's ids and roles, with exactly one BOS in front when `bos` is given."""
     prompt = item.prompt
-    whole = _encode(tokenizer, prompt + item.answer, bos)
+    whole = encode(tokenizer, prompt + item.answer, bos)
     if isinstance(whole, Refused):
         return whole
-    wrong = _encode(tokenizer, prompt + item.wrong, bos)
+    wrong = encode(tokenizer, prompt + item.wrong, bos)
     if isinstance(wrong, Refused):
         return wrong
     alone = tokenizer.encode(prompt, add_special_tokens=False).ids
@@ -125,7 +125,8 @@ def _spelled(tokenizer: Tokenizer, ids: tuple[int, ...]) -> str:
     return tokenizer.decode(list(ids), skip_special_tokens=False)
 
 
-def _encode(tokenizer: Tokenizer, text: str, bos: int | None) -> Encoding | Refused:
+def encode(tokenizer: Tokenizer, text: str, bos: int | None) -> Encoding | Refused:
+    """A text's tokens, or why the tokenizer cannot write it so that it reads back the same."""
     try:
         encoding = tokenizer.encode(text, add_special_tokens=False)
     except Exception as error:  # noqa: BLE001  (a vocabulary without an unknown token raises nothing more specific)

@@ -142,7 +142,7 @@ def test_a_hub_that_is_not_pinned_to_a_commit_is_refused(name: str):
 
 
 def test_a_hub_without_the_files_hash_is_refused():
-    with pytest.raises(ValidationError, match="give the sha256 of main/test.jsonl"):
+    with pytest.raises(ValidationError, match=r"give the sha256 of main/test\.jsonl"):
         Gsm8kConfig(hub=HUB, path="main/test.jsonl")
 
 
