@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from lesion.report.paper.cast import Cast
 from lesion.report.paper.cells import Cell
-from lesion.report.paper.claim import Register, Source
+from lesion.report.paper.claim import SENTENCES, Register, Source
 from lesion.report.paper.manuscript import (
     Block,
     Bullets,
@@ -152,8 +152,6 @@ def question(cast: Cast, register: Register) -> Section:
 
 
 def _deviations(source: Source) -> int:
-    from lesion.report.paper.claim import SENTENCES  # noqa: PLC0415
-
     return len(SENTENCES["deviations"](source.record))
 
 

@@ -22,7 +22,6 @@ from lesion.report.paper.manuscript import (
 from lesion.report.paper.terms import models
 from lesion.report.words import model_name
 from lesion.study.study import DetectedHeads, RankedNeurons
-from lesion.tasks.config import SymbolicConfig
 
 _SHORT = 12
 """Digits of a hash in a table; whole ones stand in claims.json and in the manifests."""
@@ -146,7 +145,3 @@ def _machine(register: Register, run: str) -> Iterable[str | Claim]:
                 field("text", "processor", "environment", "processor"), "), ",
                 field("text", "system", "environment", "system"), ".")  # fmt: skip
 
-
-def symbolic(source: Source) -> bool:
-    """Whether a tier repeats patterns, as the detector's own probe does."""
-    return any(isinstance(task, SymbolicConfig) for task in source.record.manifest.study.tasks.values())

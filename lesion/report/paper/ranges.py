@@ -49,7 +49,7 @@ def paired(model: str, tier: str, arm: str, against: str = "baseline", part: str
     ]  # fmt: skip
     if equals:
         name, told = canonical_json(bucket).decode(), canonical_json(level).decode()
-        where.append(f"STRPOS(p.buckets, {_quoted(f'{name}:{told}')}) > 0")
+        where.append(f"p.buckets LIKE {_quoted(f'%{name}:{told}%')}")
     elif part:
         where.append(f"e.seed = {int(part.removeprefix('seed '))}")
     joined = _PAIRED + (_ASKED if equals else "")
