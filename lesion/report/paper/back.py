@@ -83,7 +83,9 @@ _HOW = words("Row ranges name rows of the run's tables; the queries stand whole 
 def _run(row: dict[str, object]) -> Iterable[Block]:
     names = ("started", "command", "status", "outcome", "reason", "scenario", "standing", "commit", "dirty",
              "manifest", "registration", "replay", "gates", "cpu_seconds", "gpu_seconds", "deviations")  # fmt: skip
-    rows = tuple((words(Words(name.replace("_", " "))), (Theirs(_said(row[name])),)) for name in names if _said(row[name]))
+    rows = tuple(
+        (words(Words(name.replace("_", " "))), (Theirs(_said(row[name])),)) for name in names if _said(row[name])
+    )
     yield Grid((Name(str(row["run"])),), ("of this run", ""), rows, (1, 6), small=True)
 
 

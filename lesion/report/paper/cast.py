@@ -88,7 +88,9 @@ def _named(home: Path, entries: Sequence[Entry], given: Sequence[str], names: Se
         try:
             run = folder_of(find_run(home, each)).resolve().name
         except LesionError as error:
-            raise InputError(f"'{each[:100]}' is no study of this home ({nearest(each, names)}); and {error}") from error
+            raise InputError(
+                f"'{each[:100]}' is no study of this home ({nearest(each, names)}); and {error}"
+            ) from error
         if run not in by_name:
             raise InputError(f"{each}: not a run of {home / 'runs'}; say where with --home")
         if by_name[run].command != "run" or by_name[run].status == "dry-run":

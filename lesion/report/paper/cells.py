@@ -1,4 +1,4 @@
-"""The claims about one cell of the confirmatory family: each number from its rows, held against what the run recorded."""
+"""The claims about one cell of the family: each number from its rows, held against what the run recorded."""
 
 from typing import NamedTuple
 
@@ -134,4 +134,3 @@ def _piece(register: Register, cell: Cell, kind: str, number: int, part: Part) -
     if kind == "strata":
         p = register.of_fields(cell.run, "p", f"{about}: Holm p", (pointer(*path, "p_holm"),), rows)
     return Piece(name, items, moved, p)
-

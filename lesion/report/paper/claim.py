@@ -5,7 +5,7 @@ rows give as well, both are compared when the claim is made.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -20,7 +20,7 @@ from lesion.report.timeline import timeline
 
 AUDIT = "audit"
 """What a claim is computed from when it counts runs instead of rows."""
-SENTENCES = {
+SENTENCES: dict[str, Callable[[Record], list[str]]] = {
     "open_questions": caveats.open_questions,
     "deviations": caveats.deviations,
     "limits": caveats.limits,
@@ -98,11 +98,12 @@ def at(document: Any, pointer: str) -> Any:
     Raises:
         InputError: when there is nothing.
     """
-    value = document
+    value: Any = document
     for part in pointer.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
         try:
-            value = value[int(key)] if isinstance(value, list | tuple) else value[key]
+            place = int(key) if isinstance(value, list) else key
+            value = value[place]
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise InputError(f"the manifest has nothing at {pointer}") from error
     return value
@@ -117,7 +118,9 @@ def pointer(*parts: str | int) -> str:
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)
 
 
-def compute(claim: Claim, source: Source | None, tables: Mapping[str, pl.DataFrame], rows: pl.DataFrame | None = None):
+def compute(
+    claim: Claim, source: Source | None, tables: Mapping[str, pl.DataFrame], rows: pl.DataFrame | None = None
+) -> Computed:
     """The claim once more, from rows and fields.
 
     Raises:
@@ -130,11 +133,11 @@ def compute(claim: Claim, source: Source | None, tables: Mapping[str, pl.DataFra
     found = rows if rows is not None else select(claim.rows, **tables) if claim.rows else pl.DataFrame()
     counts: dict[str, int] = select(claim.counts, rows=found).row(0, named=True) if claim.counts else {}
     if kind.compute is None or not claim.counts:
-        return Computed(kind.say(*recorded), recorded, found, counts)
+        return Computed(kind.say(recorded), recorded, found, counts)
     values = kind.compute(counts, claim.confidence)
     if recorded and not all(map(_close, recorded, values)):
         raise Tampered(f"{claim.run}: its rows give {values} for {claim.what}, its manifest says {recorded}")
-    return Computed(kind.say(*values), recorded, found, counts)
+    return Computed(kind.say(values), recorded, found, counts)
 
 
 def _close(one: float, other: float) -> bool:

@@ -173,7 +173,9 @@ def _registered(register: Register, run: str, source: Source) -> Iterable[Block]
     number = register.of_field(run, "number", "registration: number in the chain", "registration", "number")
     day = register.of_field(run, "day", "registration: day", "registration", "time")
     before = manifest.registration.previous
-    chain = words("It is the first of its chain.") if before is None else words("The one before it: ", Name(before), ".")
+    chain = (
+        words("It is the first of its chain.") if before is None else words("The one before it: ", Name(before), ".")
+    )
     yield Paragraph(
         words("The study was registered as number ", number, " of its chain on ", day, ", hash ",
               Name(manifest.registration.hash()), ". ", chain, " That hash orders the confirmation's items, so nobody can"

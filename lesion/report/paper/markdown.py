@@ -42,14 +42,14 @@ def _inline(part: Inline) -> str:
         case Words(text):
             return text.replace("<", "&lt;").replace("*", r"\*")
         case Strong(text):
-            return f"**{text}**"
+            return f"**{text.strip()}**{' ' if text.endswith(' ') else ''}"
         case Name(text):
             return code(text)
         case Number(claim):
             mark = "<sup>p</sup>" if claim.provisional else ""
             return f"[{escape(claim.text)}](#claim-{claim.number}){mark}"
         case Cited(key):
-            return f"[{escape(short(key))}](#ref-{key})"
+            return f"([{escape(short(key))}](#ref-{key}))"
         case Theirs(text, style):
             around = {"strong": "**", "emphasis": "*"}.get(style, "")
             return code(text) if style == "code" else f"{around}{escape(text)}{around}"
@@ -64,7 +64,7 @@ def code(text: str) -> str:
     return f"{fence}{pad}{flat}{pad}{fence}"
 
 
-def _block(block: Block) -> str:
+def _block(block: Block) -> str:  # noqa: PLR0911
     match block:
         case Heading(level, text, key):
             return f"{f'<a id={chr(34)}{key}{chr(34)}></a>' if key else ''}{'#' * (level + 1)} {text}"
@@ -76,7 +76,7 @@ def _block(block: Block) -> str:
             return f"{_table(columns, [[line(cell) for cell in row] for row in rows])}\n\n*Table.* {line(caption)}"
         case Picture(name, title, reading):
             files = f"figures/{name}.csv, figures/{name}.sql"
-            return f"![{escape(title)}](figures/{name}.svg)\n\n*{escape(title)}* {escape(reading)} Rows and query: {files}."
+            return f"![{escape(title)}](figures/{name}.svg)\n\n*{escape(title)}* {escape(reading)} Data: {files}."
         case Listing(text):
             return _fenced(text)
         case Entries(entries):

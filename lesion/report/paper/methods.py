@@ -48,8 +48,12 @@ def _models(source: Source) -> Iterable[Block]:
         for model in source.record.manifest.models
     )  # fmt: skip
     columns = ("model", "family", "numbers", "revision", "weights (hash)", "tokenizer (hash)")
-    caption = words("Models, each proved on its loaded weights before use: heads sum to the attention output, zeroing"
-                    " a head equals zeroing its weights, and scaling by one changes no bit ", Cited("elhage2021"), ".")
+    caption = words(
+        "Models, each proved on its loaded weights before use: heads sum to the attention output, zeroing"
+        " a head equals zeroing its weights, and scaling by one changes no bit ",
+        Cited("elhage2021"),
+        ".",
+    )
     yield Grid(caption, columns, rows)  # fmt: skip
 
 
@@ -66,8 +70,10 @@ def _tasks(register: Register, run: str, source: Source) -> Iterable[Block]:
         hashes = joined([words(Name(fact.dataset_hash[:_SHORT])) for _, fact in facts[:1]])
         rows.append((words(Name(tier)), words(what), (Theirs(example[-60:], "code"),), joined(counted, ", ", ", "),
                      hashes))  # fmt: skip
-    caption = words("Tasks; items by split and seed (excluded ones would stand under the deviations); the hash is that"
-                    " of the first ordered set of questions. An example shows the end of a prompt.")
+    caption = words(
+        "Tasks; items by split and seed (excluded ones would stand under the deviations); the hash is that"
+        " of the first ordered set of questions. An example shows the end of a prompt."
+    )
     columns = ("tier", "task", "example", "items", "data (hash)")
     yield Grid(caption, columns, tuple(rows), (0, 1.1, 1.6, 2, 0), small=True)  # fmt: skip
 
@@ -94,16 +100,19 @@ def _accounts(register: Register, run: str, source: Source) -> Iterable[Line]:
     yield words(strong("Statistics. "), "Each item is answered by the unedited and by the edited model; an answer is"
                 " right when greedy decoding gives exactly its tokens. The change in accuracy is tested by McNemar's"
                 " exact test ", Cited("mcnemar1947"), ", corrected over the family by Holm ", Cited("holm1979"),
-                ", with Tango's score interval ", Cited("tango1998"), "; absence of an effect needs two one-sided tests ",
-                Cited("schuirmann1987"), " against a margin of ", field("share", "margin, points", *rule, "margin"),
+                ", with Tango's score interval ", Cited("tango1998"), "; absence of an effect needs two one-sided tests",
+                " ",                 Cited("schuirmann1987"), " against a margin of ", field("share", "margin, points", *rule, "margin"),
                 " points. The error rate over ", field("number", "looks", *rule, "looks"), " looks is ",
                 field("number", "alpha", *rule, "alpha"), ". Items per seed follow from discovery's discordance ",
-                Cited("connor1987"), " for an effect of ", field("share", "effect to be found, points", *rule, "effect"),
-                " points at a power of ", field("number", "power", *rule, "power"), ". Accuracies bear Wilson's interval ",
+                Cited("connor1987"), " for an effect of ",
+                field("share", "effect to be found, points", *rule, "effect"),
+                " points at a power of ", field("number", "power", *rule, "power"),
+                ". Accuracies bear Wilson's interval ",
                 Cited("wilson1927"), ".")  # fmt: skip
-    yield words(strong("Gates and rule. "), "The instrument is proved first; then the unedited model must be stable over ",
-                field("number", "seeds", "study", "baseline", "seeds"), " seeds (largest less smallest accuracy below ",
-                field("share", "baseline gate, points", "study", "baseline", "spread"), " points), before any intervention."
+    yield words(strong("Gates and rule. "), "The instrument is proved first; then the unedited model must be stable",
+                " over ",                 field("number", "seeds", "study", "baseline", "seeds"), " seeds (largest less smallest accuracy below ",
+                field("share", "baseline gate, points", "study", "baseline", "spread"), " points), before any"
+                " intervention."
                 " A cell is Invalid, Mixed, Null, Improvement, Harm or Inconclusive by the first clause that fits; the"
                 " effect's range over seeds must stay below ", field("share", "seed gate, points", *rule, "spread"),
                 " points. A claim that names the kind of heads also needs the positive control",
@@ -122,7 +131,8 @@ def _target(register: Register, run: str, source: Source) -> Iterable[str | Line
                     " of them.")  # fmt: skip
     elif isinstance(goal, RankedNeurons):
         yield words("Neurons are ranked by what they write to the residual stream on ", Name(goal.tier), "; the first ",
-                    register.of_field(run, "number", "neurons", "study", "sweep", "target", "most"), " are taken.")  # fmt: skip
+                    register.of_field(run, "number", "neurons", "study", "sweep", "target", "most"),
+                    " are taken.")  # fmt: skip
     else:
         yield words("The sites are named by the study itself.")
 
@@ -144,4 +154,3 @@ def _machine(register: Register, run: str) -> Iterable[str | Claim]:
     yield from (field("number", "cores", "environment", "cores"), " cores (",
                 field("text", "processor", "environment", "processor"), "), ",
                 field("text", "system", "environment", "system"), ".")  # fmt: skip
-

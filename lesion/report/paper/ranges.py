@@ -60,7 +60,7 @@ def unedited(model: str, tier: str, seed: int) -> Range:
     """Rows of the baseline stage."""
     where = f"model = {_quoted(model)} AND tier = {_quoted(tier)} AND seed = {seed}"
     return Range(
-        f'SELECT seed, "index", item_id, correct AS after\nFROM items\nWHERE stage = \'baseline\' AND arm = \'baseline\''
+        f"SELECT seed, \"index\", item_id, correct AS after\nFROM items\nWHERE stage = 'baseline' AND arm = 'baseline'"
         f' AND {where}\nORDER BY seed, "index"',
         SINGLE_COUNTS,
     )

@@ -74,8 +74,9 @@ def _verdicts(cells: list[Cell]) -> Iterable[Block]:
                "Holm p", "random sets", "apart from them", "Holm p")  # fmt: skip
     rows = tuple(_row(cell) for cell in cells)
     caption = words("Verdicts on the confirmation items. Intervals are Tango's, or over templates where items come from"
-                    " templates; random sets are matched by layer. The last columns compare target and random sets.")  # fmt: skip
-    yield Grid(caption, columns, rows, (0, 0, 0, 0, 1.4, 0, 0, 0, 0, 1.4, 0), small=True)
+                    " templates; random sets are matched by layer. The last columns compare target and random"
+                    " sets.")  # fmt: skip
+    yield Grid(caption, columns, rows, (1.5, 1.3, 1.2, 0.9, 1.5, 0.8, 0.9, 0.9, 0.8, 1.5, 0.9), small=True)
 
 
 def _row(cell: Cell) -> tuple[Line, ...]:
@@ -108,7 +109,8 @@ def _baseline(register: Register, run: str, source: Source) -> Iterable[Block]:
                 words(Name(model_name(model)), ", ", Name(tier)), words(Name(f"seed {seed}")),
                 words(register.of_rows(run, "accuracy", f"{about}: accuracy", chosen)),
                 words(register.of_rows(run, "items", f"{about}: items", chosen, (pointer(*path, "n"),))),
-                words(register.of_field(run, "spread", f"{model_name(model)}, {tier}: spread over seeds", *path, "spread")),
+                words(register.of_field(run, "spread", f"{model_name(model)}, {tier}: spread over seeds",
+                                        *path, "spread")),
                 words(cell["outcome"]),
             ))  # fmt: skip
     columns = ("where", "seed", "accuracy, % (interval)", "items", "spread, points", "gate")

@@ -79,13 +79,13 @@ def _inline(part: Inline) -> str:
         case Words(text):
             return _kept(text)
         case Strong(text):
-            return f"#strong[{escaped(text)}]"
+            return f"#strong[{escaped(text)}]{' ' if text.endswith(' ') else ''}"
         case Name(text):
             return f"#name({literal(' '.join(text.split()))})"
         case Number(claim):
             return f"#claim({claim.number}, {str(claim.provisional).lower()})[{escaped(claim.text)}]"
         case Cited(key):
-            return f"#link(<ref-{key}>)[{escaped(short(key))}]"
+            return f"(#link(<ref-{key}>)[{escaped(short(key))}])"
         case Theirs(text, style):
             inner = f"#name({literal(' '.join(text.split()))})" if style == "code" else _kept(text)
             return {"strong": f"#strong[{inner}]", "emphasis": f"#emph[{inner}]"}.get(style, inner)
@@ -96,7 +96,7 @@ def _section(section: Section) -> str:
     return f"#abstract[\n{body}\n]" if section.key == "abstract" else body
 
 
-def _block(block: Block) -> str:
+def _block(block: Block) -> str:  # noqa: PLR0911
     match block:
         case Heading(level, text, key):
             return f"{'=' * level} {escaped(text)}{f' <{key}>' if key else ''}"

@@ -169,4 +169,3 @@ def trace(home: Path, folder: Path, number: int) -> Traced:
     if source.record.manifest.seal != claim.seal:
         raise InputError(f"{claim.run} has another seal than when the paper was written; write it again")
     return Traced(claim, compute(claim, source, source.tables()))
-
