@@ -1,6 +1,7 @@
 """The back of the paper: limitations, open questions, reproducibility, and the audit appendix."""
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -89,7 +90,7 @@ def _run(row: dict[str, object]) -> Iterable[Block]:
     yield Grid((Name(str(row["run"])),), ("of this run", ""), rows, (1, 6), small=True)
 
 
-def _said(value: object) -> str:
+def _said(value: Any) -> str:
     if isinstance(value, list):
         return f"{len(value)}: {'; '.join(map(str, value))}" if value else "none"
     return "" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)

@@ -102,8 +102,7 @@ def at(document: Any, pointer: str) -> Any:
     for part in pointer.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
         try:
-            place = int(key) if isinstance(value, list) else key
-            value = value[place]
+            value = value[int(key) if type(value) is list else key]
         except (KeyError, IndexError, ValueError, TypeError) as error:
             raise InputError(f"the manifest has nothing at {pointer}") from error
     return value

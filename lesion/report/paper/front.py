@@ -178,6 +178,7 @@ def _registered(register: Register, run: str, source: Source) -> Iterable[Block]
     )
     yield Paragraph(
         words("The study was registered as number ", number, " of its chain on ", day, ", hash ",
-              Name(manifest.registration.hash()), ". ", chain, " That hash orders the confirmation's items, so nobody can"
+              Name(manifest.registration.hash()), ". ", chain, " That hash orders the confirmation's items, so"
+              " nobody can"
               " have seen them before.")
     )  # fmt: skip

@@ -100,8 +100,9 @@ def _accounts(register: Register, run: str, source: Source) -> Iterable[Line]:
     yield words(strong("Statistics. "), "Each item is answered by the unedited and by the edited model; an answer is"
                 " right when greedy decoding gives exactly its tokens. The change in accuracy is tested by McNemar's"
                 " exact test ", Cited("mcnemar1947"), ", corrected over the family by Holm ", Cited("holm1979"),
-                ", with Tango's score interval ", Cited("tango1998"), "; absence of an effect needs two one-sided tests",
-                " ",                 Cited("schuirmann1987"), " against a margin of ", field("share", "margin, points", *rule, "margin"),
+                ", with Tango's score interval ", Cited("tango1998"), "; absence of an effect needs two one-sided"
+                " tests ", Cited("schuirmann1987"), " against a margin of ",
+                field("share", "margin, points", *rule, "margin"),
                 " points. The error rate over ", field("number", "looks", *rule, "looks"), " looks is ",
                 field("number", "alpha", *rule, "alpha"), ". Items per seed follow from discovery's discordance ",
                 Cited("connor1987"), " for an effect of ",
@@ -110,7 +111,8 @@ def _accounts(register: Register, run: str, source: Source) -> Iterable[Line]:
                 ". Accuracies bear Wilson's interval ",
                 Cited("wilson1927"), ".")  # fmt: skip
     yield words(strong("Gates and rule. "), "The instrument is proved first; then the unedited model must be stable",
-                " over ",                 field("number", "seeds", "study", "baseline", "seeds"), " seeds (largest less smallest accuracy below ",
+                " over ", field("number", "seeds", "study", "baseline", "seeds"),
+                " seeds (largest less smallest accuracy below ",
                 field("share", "baseline gate, points", "study", "baseline", "spread"), " points), before any"
                 " intervention."
                 " A cell is Invalid, Mixed, Null, Improvement, Harm or Inconclusive by the first clause that fits; the"
