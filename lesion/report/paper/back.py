@@ -91,7 +91,7 @@ def _run(row: dict[str, object]) -> Iterable[Block]:
 
 
 def _said(value: Any) -> str:
-    if isinstance(value, list):
+    if type(value) is list:
         return f"{len(value)}: {'; '.join(map(str, value))}" if value else "none"
     return "" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
 
