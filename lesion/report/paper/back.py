@@ -69,8 +69,9 @@ def references(cited: set[str]) -> Section:
 def appendix(cast: Cast, register: Register, table: pl.DataFrame) -> Section:
     """Every run of the study, then every claim with its rows."""
     every = register.of_audit("runs of this study, whatever came of them")
-    head = words("Of this study there are ", every, " runs; the paper rests on ", cast.rule, ". The others are listed,"
-                 " too.")  # fmt: skip
+    head = words(
+        "Runs of this study in the ledger: ", every, ". Picked for the paper: ", cast.rule, ". All are listed."
+    )
     blocks: list[Block] = [Heading(1, "Audit appendix: every run"), Paragraph(head)]
     for row in table.to_dicts():
         blocks += _run(row)
@@ -91,7 +92,7 @@ def _run(row: dict[str, object]) -> Iterable[Block]:
 
 
 def _said(value: Any) -> str:
-    if type(value) is list:
+    if hasattr(value, "append"):
         return f"{len(value)}: {'; '.join(map(str, value))}" if value else "none"
     return "" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
 
