@@ -1,4 +1,4 @@
-"""Shows the examples in docstrings as code: griffe, which reads them, takes `>>>` outside an `Examples:` for quotations."""
+"""Shows the examples in docstrings as code; griffe takes `>>>` outside an `Examples:` section for quotations."""
 
 import re
 from typing import Any
