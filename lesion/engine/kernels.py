@@ -78,6 +78,15 @@ class PackedLinear(nn.Module):
         y: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, name, [], form)
         return y.view(*x.shape[:-1], -1)
 
+    def linear(self, x: Tensor) -> Tensor:
+        """X @ W alone; (rows, inputs) to (rows, outputs)."""
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, None, "none", [], "")
+
+    def bend_(self, y: Tensor) -> Tensor:
+        """What follows the linear map, in place."""
+        name, form = self.activation
+        return torch.ops.aten.gelu_(y, approximate=form) if name == "gelu" else y
+
 
 class TanhGelu(nn.Module):
     """gelu_new in one pass over the numbers instead of eight; equal to transformers' formula up to rounding."""
