@@ -29,7 +29,7 @@ from lesion.models.model import Model
 
 Beginning = Literal["stream", "attention", "sum"]
 FEW = 4
-"""A change counts as made from few columns where tokens and stream are each at least so many times as many."""
+"""A change counts as made from few columns where the stream is at least so many times as wide."""
 WIDE = 512
 """Width of the stream from which on a known output costs less than the product that it spares."""
 
@@ -101,7 +101,8 @@ class Pass:
             stream.add_(self._change("head"))
         if read_only:
             return stream[:, self.read]
-        kinds = [kind for kind in ("head", "neuron") if self._touches(kind)]
+        both: tuple[Kind, Kind] = ("head", "neuron")
+        kinds: list[Kind] = [kind for kind in both if self._touches(kind)]
         if len(kinds) == 1 and self.layer + 1 < self.last and not (norm and self._touches("neuron")):
             self._foretell(self.layer + 1, "stream", kinds[0], stream)
         return stream
@@ -117,7 +118,8 @@ class Pass:
             plus: its second summand.
         """
         groups = self.twin.groups[layer].get(of, [])
-        if not groups or self._edited(layer, of) or self.model.sizes.d_model < WIDE:
+        small = self.layout.start > 0 or self.model.sizes.d_model < WIDE
+        if not groups or small or self._edited(layer, of):
             return
         edits = [edit for row in range(self.rows) for edit in self._edits_at(self.layer, kind, row)]
         if len(edits) != self.rows or not all(self._of_few(edit) for edit in edits):
@@ -138,10 +140,8 @@ class Pass:
 
     def _of_few(self, edit: RowEdit) -> bool:
         """Whether an edit scales few columns, so that a small product tells what it changes."""
-        columns = len(edit.chosen) * edit.width
-        return isinstance(edit.intervention, Scale) and FEW * columns <= min(
-            self.layout.tokens, self.model.sizes.d_model
-        )
+        few = FEW * len(edit.chosen) * edit.width <= self.model.sizes.d_model
+        return few and isinstance(edit.intervention, Scale)
 
     def _added(self, group: Group, place: tuple[int, Of, int], kind: Kind, edit: RowEdit) -> tuple[Tensor, ...]:
         """What full strength of an edit adds to a group's readers; of the edit that came last it is kept."""

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from lesion.engine.hooks import watched
-from lesion.engine.kernels import PackedLinear, is_conv1d, weight_and_bias
+from lesion.engine.kernels import PackedLinear, is_map, weight_and_bias
 from lesion.models.model import Model
 
 Of = Literal["stream", "middle"]
@@ -177,7 +177,7 @@ def find(model: Model) -> list[list[Read]]:
 def _paths(model: Model, layer: int) -> list[str]:
     """The block, its attention, its norms and its linear maps."""
     block = model.block_path(layer)
-    inside = [f"{block}.{name}" for name, part in model.block(layer).named_modules() if _is_norm(part) or _is_map(part)]
+    inside = [f"{block}.{name}" for name, part in model.block(layer).named_modules() if _is_norm(part) or is_map(part)]
     return [block, f"{block}.{model.family.attention_out.rpartition('.')[0]}", *inside]
 
 
@@ -202,7 +202,7 @@ def _of_block(model: Model, layer: int, seen: Mapping[str, tuple[Tensor, Any]]) 
         readers = tuple(
             other
             for other, linear in model.block(layer).named_modules()
-            if _is_map(linear) and other not in own and _reads(seen.get(f"{block}.{other}"), seen[at][1])
+            if is_map(linear) and other not in own and _reads(seen.get(f"{block}.{other}"), seen[at][1])
         )
         if readers:
             found.append(Read(of, name, readers))
@@ -221,10 +221,6 @@ def _reads(seen: tuple[Tensor, Any] | None, normed: Tensor) -> bool:
 
 def _is_norm(part: nn.Module) -> bool:
     return isinstance(part, nn.LayerNorm) or type(part).__name__.endswith("RMSNorm")
-
-
-def _is_map(part: nn.Module) -> bool:
-    return type(part) is nn.Linear or is_conv1d(part)
 
 
 def form_of(norm: nn.Module) -> Form | None:
