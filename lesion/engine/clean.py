@@ -122,13 +122,16 @@ def run_clean(
     """
     given = twin.arguments(model, batch)
     stream = layout.pack(entering_stream(model, batch.inputs))[None]
-    trees = [Tree(layout, _allowed(block, layout.length), recording=late) for block in given]
-    clean = Clean(layout, given, trees if model.family.interface else [])
+    trees = [
+        Tree(layout, _allowed(block, layout.length, twin.window(layer)), recording=late)
+        for layer, block in enumerate(given)
+    ]
+    clean = Clean(layout, given, trees if twin.shares else [])
     for layer, block in enumerate(given):
         clean.streams.append(stream[0])
         named = {n: _for_pass(n, v, layout, trees[layer] if clean.trees else None, 1) for n, v in block.items()}
         shaped = stream if clean.trees else stream.view(layout.rows, layout.length, -1)
-        wanted = [what for what, where in needs if where == layer]
+        wanted: list[What] = [what for what, where in needs if where == layer]
         with twin.recording(layer, on=bool(wanted)):
             stream = twin.enter(layer, shaped, named).reshape(stream.shape)
             for what in wanted:
@@ -138,10 +141,11 @@ def run_clean(
     return clean
 
 
-def _allowed(block: Mapping[str, Any], length: int) -> Tensor:
-    """Which key positions a query position may see, from the mask that the model made for one row."""
+def _allowed(block: Mapping[str, Any], length: int, window: Tensor | None) -> Tensor:
+    """Which key positions a query position may see, from the mask that the model made for one row, and the module's."""
     mask = block.get("attention_mask")
     if mask is None:
-        return torch.ones(length, length, dtype=torch.bool).tril()
-    allowed = mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] >= 0
-    return allowed[-length:, -length:]
+        allowed = torch.ones(length, length, dtype=torch.bool).tril()
+    else:
+        allowed = (mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] >= 0)[-length:, -length:]
+    return allowed if window is None else allowed & window[0, 0, :length, :length].bool()

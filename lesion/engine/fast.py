@@ -99,7 +99,9 @@ class Fast:
         for layout, jobs in groups.items():
             if layout.full not in cleans:
                 same = [other for other in groups if other.full == layout.full]
-                needs = {need for other in same for job in groups[other] for need in self._needs(job)}
+                needs: set[tuple[What, int]] = {
+                    need for other in same for job in groups[other] for need in self._needs(job)
+                }
                 late = any(other.start for other in same)
                 cleans[layout.full] = run_clean(self.model, self.twin, batch, layout.full, needs, late=late)
             self._note_limit(layout, jobs)
@@ -140,7 +142,7 @@ class Fast:
 
     def layout(self, batch: Batch, edits: Tensor | None = None) -> Layout:
         """The order of a batch's tokens, where they are edited as `edits` numbers it."""
-        if self.model.family.interface:
+        if self.twin.shares:
             return trie(batch.inputs, batch.first, edits)
         return apart(batch.inputs, batch.first)
 
@@ -163,7 +165,7 @@ class Fast:
     def _late(self, layout: Layout, mask: Tensor) -> Layout:
         """The layout that runs what an edit under the mask can change, where the family allows."""
         touched = torch.nonzero(mask.any(0)).flatten()
-        return layout.late(int(touched[0])) if self.model.family.interface and len(touched) else layout
+        return layout.late(int(touched[0])) if self.twin.shares and len(touched) else layout
 
     def _job(self, index: int, intervention: Intervention, mask: Tensor, source: Source | None) -> Job:
         if refused := not_taken(intervention):

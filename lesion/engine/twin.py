@@ -21,7 +21,7 @@ from lesion.engine.batch import Batch
 from lesion.engine.hooks import Recorder, block_arguments
 from lesion.engine.kernels import Kernel, quicken
 from lesion.engine.readers import Group, Of, Read, Reader, find, form_of
-from lesion.engine.tree import INTERFACE
+from lesion.engine.tree import INTERFACE, by_method
 from lesion.errors import InterventionError
 from lesion.interventions.edit import rewrite
 from lesion.interventions.intervention import Intervention, Scale
@@ -119,6 +119,11 @@ class Gate(nn.Module):
         return given
 
 
+def shares_prefixes(model: Model) -> bool:
+    """Whether a model's attention can be put over a trie; ALiBi is added to scores in the module's own lines."""
+    return model.family.attends != "inline" and not getattr(model.module.config, "alibi", False)
+
+
 class Twin:
     """The copied tree of a model."""
 
@@ -127,11 +132,12 @@ class Twin:
         shared = {id(tensor): tensor for tensor in [*original.parameters(), *original.buffers()]}
         self.module: Any = copy.deepcopy(original, shared)
         self.kernel: Kernel = quicken(self.module)
-        if model.family.interface:
-            self.module.config._attn_implementation = INTERFACE
+        self.shares = shares_prefixes(model)
         self.blocks: list[nn.Module] = [
             self.module.get_submodule(model.block_path(layer)) for layer in range(model.sizes.n_layers)
         ]
+        if self.shares:
+            self._attend_over_tries(model)
         self.groups = self._groups(model)
         self._given: tuple[int, list[dict[str, Any]]] | None = None
         family = model.family
@@ -139,6 +145,19 @@ class Twin:
         self.neurons = [self._wrap(block, family.mlp_out, Slot) for block in self.blocks]
         attention = family.attention_out.rpartition(".")[0]
         self.gates = [self._wrap(block, attention, Gate) for block in self.blocks]
+
+    def _attend_over_tries(self, model: Model) -> None:
+        """Put the attention function for tries where the family lets it be put."""
+        if model.family.attends != "method":
+            self.module.config._attn_implementation = INTERFACE if model.family.attends == "interface" else "sdpa"
+            return
+        for block in self.blocks:
+            by_method(block.get_submodule(model.family.attention_out.rpartition(".")[0]))
+
+    def window(self, layer: int) -> Tensor | None:
+        """What a block's attention lets see by itself, (1, 1, positions, positions); none where the mask says all."""
+        inside = getattr(self.gates[layer].inner, "bias", None)
+        return inside if isinstance(inside, Tensor) and inside.ndim == 4 else None
 
     def _groups(self, model: Model) -> list[dict[Of, list[Group]]]:
         """Per layer and stream, its norms with the modules that read them, these wrapped; none in bfloat16."""

@@ -17,6 +17,7 @@ from lesion.engine.climb import WIDE
 from lesion.engine.kernels import weight_and_bias
 from lesion.engine.readers import Read, find
 from lesion.engine.trie import apart, trie
+from lesion.engine.twin import shares_prefixes
 from lesion.identity import generator
 from lesion.interventions.intervention import Positions, Scale
 from lesion.interventions.site import Site, head, neuron
@@ -90,7 +91,7 @@ def floor(model: Model, batch: Batch, wanted: Sequence[Scale]) -> float:
     attention = block.get_submodule(model.family.attention_out.rpartition(".")[0])
     into = sum(p.numel() for p in attention.parameters() if p.ndim == 2) - out
     mlp = matrices - into - out
-    share = model.family.interface
+    share = shares_prefixes(model)
     full = trie(batch.inputs, batch.first) if share else apart(batch.inputs, batch.first)
     reads = len(full.read)
     total = 2.0 * matrices * full.tokens * sizes.n_layers
