@@ -90,7 +90,7 @@ def _for_pass(name: str, value: Any, layout: Layout, tree: Tree | None, rows: in
     if value is None or isinstance(value, bool):
         return value
     if name == "alibi":
-        return value.repeat(rows * layout.rows, 1, 1)
+        return value.repeat(rows * layout.rows, *[1] * (value.ndim - 1))
     if name in _BY_POSITION:
         axis, positions = _BY_POSITION[name], layout.positions
         if tree is None:

@@ -22,7 +22,7 @@ from lesion.interventions.site import head, neuron
 from lesion.measures.heads import Probe, ordinary_tokens, robust_score
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neurons import highest, norm_tenths, write_scores
-from lesion.models.model import Model, open_model
+from lesion.models.model import Dtype, Model, open_model
 from lesion.runs.second import misread
 from lesion.runs.store import ArmReceipt, Result
 from lesion.study.plan import BASELINE, Cell, Plan, targets_neurons
@@ -39,26 +39,28 @@ THREADS = 1
 """Threads of a worker. The last bits of a result depend on it, so it is fixed and recorded."""
 SAMPLE = 64
 """Items per tier on which the instrument stage tries the placebo, the repeat and the prompt contract."""
+ROUNDED = 256
+"""Discovery items per tier on which a model in bfloat16 is compared with its float32 self."""
 RANKED_ITEMS = 256
 """Discovery items on which neurons are ranked, at most."""
 
 
 @lru_cache(maxsize=4)
-def opened(name: str) -> Model:
+def opened(name: str, dtype: Dtype = "float32") -> Model:
     """The model, opened once per worker."""
-    return open_model(name, threads=THREADS)
+    return open_model(name, dtype=dtype, threads=THREADS)
 
 
 @lru_cache(maxsize=4)
-def chosen(name: str, memory: int | None = None) -> Engine:
+def chosen(name: str, memory: int | None = None, dtype: Dtype = "float32") -> Engine:
     """The engine of a model, proved against the reference once per worker; `memory` limits its passes, bytes."""
-    return choose(opened(name), memory=memory)
+    return choose(opened(name, dtype), memory=memory)
 
 
 @lru_cache(maxsize=4)
-def plain(name: str) -> Engine:
+def plain(name: str, dtype: Dtype = "float32") -> Engine:
     """The reference as an engine."""
-    return choose(opened(name), "reference")
+    return choose(opened(name, dtype), "reference")
 
 
 def prepare() -> None:
@@ -68,7 +70,7 @@ def prepare() -> None:
     torch.set_float32_matmul_precision("highest")
 
 
-DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest", "dtype": "float32"}
+DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest"}
 
 
 def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
@@ -80,7 +82,7 @@ def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
         memory: bytes that a pass may take beside weights and clean run; the unit tells of passes that were cut.
     """
     started = time.process_time()
-    model = opened(cell.model)
+    model = opened(cell.model, plan.study.dtype)
     if cell.stage == "instrument":
         result = Result(None, None, _proof(model, plan), (), 0.0, {})
     elif cell.stage == "detect":
@@ -120,11 +122,11 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
     block = block_of(model, cell, plan)
     asked = block.asked
     cut = batches([c for _, c in asked], BATCH_ROWS, model.sizes.max_positions)
-    engine = chosen(cell.model, memory)
+    engine = chosen(cell.model, memory, plan.study.dtype)
     error = _sample_error(engine, cut, cell)
     before = len(engine.halvings)
     if not error <= engine.choice.tolerance:  # this cell goes the plain way, and its unit says so
-        engine = plain(cell.model)
+        engine = plain(cell.model, plan.study.dtype)
     receipts: dict[str, list[Receipt]] = {}
     parts: list[pl.DataFrame] = []
     edits = [(arm.name, arm.intervention) for arm in cell.arms if arm.intervention is not None]
@@ -262,7 +264,7 @@ def _proof(model: Model, plan: Plan) -> dict[str, Any]:
         "revision": model.revision or "",
         "family": model.family.name,
         "dtype": model.dtype,
-        "engine": chosen(model.name).choice.model_dump(mode="json"),
+        "engine": chosen(model.name, dtype=plan.study.dtype).choice.model_dump(mode="json"),
         "identities": [identity.model_dump(mode="json") for identity in proof.identities],
         "placebo_bit_equal": all(tier["placebo_bit_equal"] for tier in tiers.values()),
         "repeat_flips": sum(tier["repeat_flips"] for tier in tiers.values()),
@@ -270,8 +272,29 @@ def _proof(model: Model, plan: Plan) -> dict[str, Any]:
         "contract": {tier: answer["contract"] for tier, answer in tiers.items()},
         "contradictions": [said for answer in tiers.values() for said in answer["contradictions"]],
         "misread": max(answer["misread"] for answer in tiers.values()),
+        **({"rounding": _rounding(model, plan)} if model.dtype == "bfloat16" else {}),
         **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
     }
+
+
+def _rounding(model: Model, plan: Plan) -> dict[str, dict[str, float]]:
+    """By tier: of so many items, how many the unedited model answers otherwise than the same weights in float32.
+
+    The largest difference of their log-probabilities, nats, stands beside it. A float32 copy is held while it is asked.
+    """
+    whole = open_model(model.name, threads=THREADS)
+    told: dict[str, dict[str, float]] = {}
+    for tier in plan.study.tasks:
+        cell = Cell(stage="discovery", model=model.name, tier=tier, stop=ROUNDED, arms=(BASELINE,))
+        rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
+        flips, worst = 0, 0.0
+        for batch in batches(rows, BATCH_ROWS, model.sizes.max_positions):
+            rounded, exact = run(model, batch).logits, run(whole, batch).logits
+            correct = [measure(logits, batch, ["correct"])["correct"] for logits in (rounded, exact)]
+            flips += int((correct[0] != correct[1]).sum())
+            worst = max(worst, float((rounded.log_softmax(-1) - exact.log_softmax(-1)).abs().max()))
+        told[tier] = {"items": len(rows), "flips": flips, "nats": worst}
+    return told
 
 
 def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:

@@ -213,3 +213,21 @@ def test_a_memory_limit_cuts_passes_and_the_unit_says_so(small_run) -> None:
     assert gap < 1e-5
     again = work(unit.cell, small_run.manifest.plan, memory=1)
     assert again.engine["halvings"] == scarce.engine["halvings"], "each unit tells of its own passes alone"
+
+
+def test_a_study_in_bfloat16_opens_the_weights_so_measures_the_floor_and_marks_every_verdict(
+    small_text, quiet, no_report, tmp_path
+) -> None:
+    text = changed(small_text, dtype="bfloat16")
+    ran = start(order_of(text), tmp_path, 1, quiet, no_report)
+    manifest = ran.manifest
+    (model,) = manifest.models
+    assert model.dtype == "bfloat16" == manifest.environment.determinism["dtype"]
+    rounding = model.answer["rounding"]
+    assert rounding["tier1"]["items"] > 0
+    assert rounding["tier1"]["nats"] > 1e-4
+    assert manifest.plan.rounding["tiny:llama"]["tier1"] > 0
+    assert manifest.outcome == "complete"
+    cells = manifest.results["cells"].values()
+    assert cells
+    assert all("bfloat16" in cell["tags"] or cell["verdict"] == "Invalid" for cell in cells)
