@@ -22,6 +22,7 @@ from lesion.interventions.site import head, neuron
 from lesion.measures.heads import Probe, ordinary_tokens, robust_score
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neurons import highest, norm_tenths, write_scores
+from lesion.models.chat import open_frame
 from lesion.models.model import Dtype, Model, open_model
 from lesion.runs.second import misread
 from lesion.runs.store import ArmReceipt, Result
@@ -29,6 +30,7 @@ from lesion.study.plan import BASELINE, Cell, Plan, targets_neurons
 from lesion.study.rows import ITEMS, PROMPTS
 from lesion.study.study import DetectedHeads, RankedNeurons
 from lesion.tasks.catalogue import make_task
+from lesion.tasks.chat import Chat, Frame, framed
 from lesion.tasks.sense import nonsense
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenization import Compiled, Refused, compile_item, contradiction
@@ -61,6 +63,12 @@ def chosen(name: str, memory: int | None = None, dtype: Dtype = "float32") -> En
 def plain(name: str, dtype: Dtype = "float32") -> Engine:
     """The reference as an engine."""
     return choose(opened(name, dtype), "reference")
+
+
+@lru_cache(maxsize=8)
+def frame_of(name: str, system: str | None) -> Frame:
+    """What a model's chat template puts around a question, read once per worker."""
+    return open_frame(name, Chat(system=system))
 
 
 def prepare() -> None:
@@ -102,8 +110,13 @@ def draw_of(cell: Cell, plan: Plan) -> Draw:
 class Block(NamedTuple):
     """The items of a cell, compiled for a model."""
 
+    made: list[Item]
+    """As the task made them."""
     items: list[Item]
+    """As they are asked: inside the chat template's text, where the study wants that."""
     compiled: list[Compiled | Refused]
+    bos: int | None
+    """The token that begins each prompt, where one does."""
 
     @property
     def asked(self) -> list[tuple[Item, Compiled]]:
@@ -115,7 +128,11 @@ class Block(NamedTuple):
 def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
     """Make and compile a cell's items."""
     items = list(make_task(plan.study.tasks[cell.tier]).items(draw_of(cell, plan), cell.start, cell.stop))
-    return Block(items, [compile_item(item, model.tokenizer, model.bos) for item in items])
+    made, bos = items, model.bos
+    if plan.study.chat is not None:
+        frame = frame_of(cell.model, plan.study.chat.system)
+        items, bos = [framed(item, frame) for item in items], bos if frame.begins else None
+    return Block(made, items, [compile_item(item, model.tokenizer, bos) for item in items], bos)
 
 
 def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Result:
@@ -272,6 +289,7 @@ def _proof(model: Model, plan: Plan) -> dict[str, Any]:
         "contract": {tier: answer["contract"] for tier, answer in tiers.items()},
         "contradictions": [said for answer in tiers.values() for said in answer["contradictions"]],
         "misread": max(answer["misread"] for answer in tiers.values()),
+        **({"chat": frame_of(model.name, plan.study.chat.system)._asdict()} if plan.study.chat is not None else {}),
         **({"rounding": _rounding(model, plan)} if model.dtype == "bfloat16" else {}),
         **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
     }
@@ -316,8 +334,8 @@ def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
         answer["noise_floor"] = max(answer["noise_floor"], float(change))
     reasons = sorted({c.reason for c in block.compiled if isinstance(c, Refused)})
     refused = sum(isinstance(c, Refused) for c in block.compiled)
-    read_back = (contradiction(item, one, model.tokenizer, model.bos) for item, one in block.asked)
+    read_back = (contradiction(item, one, model.tokenizer, block.bos) for item, one in block.asked)
     sums = plan.study.tasks[tier].task == "arithmetic"
-    made = (nonsense(item, sums=sums) for item in block.items)
+    made = (nonsense(item, sums=sums) for item in block.made)
     answer["contradictions"] = sorted({f"{tier}: {said}" for said in (*read_back, *made) if said})
     return answer | {"contract": {"items": len(block.items), "refused": refused, "reasons": reasons}}

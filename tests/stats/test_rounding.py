@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,9 +9,10 @@ from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Discovered, Rule
 
 RULE = Rule()
+SIDES = [("operator=+", 0.1, 0.2), ("operator=-", -0.2, -0.04)]
 
 
-def _verdict(gained, lost, n=30_000):
+def _verdict(gained, lost, n=3000):
     """The float32 verdict of three seeds with so many changed answers."""
     before = np.ones(n, dtype=bool)
     before[: n // 2] = False
@@ -28,11 +31,12 @@ def test_the_floor_is_twice_the_largest_share_of_flips_that_the_sample_allows():
     assert rounding_floor(256, 256) == 1
 
 
-@pytest.mark.parametrize(("gained", "lost", "claim"), [(3000, 0, "Improvement"), (0, 3000, "Harm"), (100, 100, "Null")])
-def test_a_claim_stands_beyond_the_floor_and_is_marked_and_falls_within_it(gained, lost, claim):
-    found = _verdict(gained, lost)
-    assert found.verdict == claim
-    beyond, within = (beside_floor(found, floor, RULE) for floor in (0.005, 0.3))
+@pytest.mark.parametrize(
+    ("claim", "low", "high"), [("Improvement", 0.05, 0.15), ("Harm", -0.15, -0.05), ("Null", -0.005, 0.005)]
+)
+def test_a_claim_stands_beyond_the_floor_and_is_marked_and_falls_within_it(claim, low, high):
+    found = replace(_verdict(90, 0), verdict=claim, ci_low=low, ci_high=high)
+    beyond, within = (beside_floor(found, floor, RULE) for floor in (0.02, 0.06))
     assert beyond.verdict == claim
     assert beyond.tags[-1] == "bfloat16"
     assert within.verdict == "Invalid"
@@ -41,7 +45,15 @@ def test_a_claim_stands_beyond_the_floor_and_is_marked_and_falls_within_it(gaine
     assert beyond.delta == within.delta == found.delta
 
 
+def test_opposite_kinds_stand_only_where_both_clear_the_floor():
+    found = _verdict(90, 0)
+    parts = tuple(replace(found.seeds[0], name=name, low=low, high=high) for name, low, high in SIDES)
+    mixed = replace(found, verdict="Mixed", strata=parts)
+    assert beside_floor(mixed, 0.03, RULE).verdict == "Mixed"
+    assert beside_floor(mixed, 0.05, RULE).verdict == "Invalid"
+
+
 def test_what_claims_nothing_is_marked_and_stays():
-    found = _verdict(90, 0, n=3000)
+    found = _verdict(90, 0)
     assert found.verdict in ("Ambiguous", "Inconclusive")
     assert beside_floor(found, 1.0, RULE).verdict == found.verdict
