@@ -1,7 +1,6 @@
 """What is checked before a run may leave a trace: models, sites, roles and pools. Torch is not needed for it."""
 
 from lesion.errors import InputError, nearest
-from lesion.models.chat import open_frame
 from lesion.models.sizes import Sizes, read_sizes
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.study import GivenSites, Study
@@ -26,6 +25,8 @@ def prepare_plan(study: Study, key: str) -> Plan:
     for name, size in sizes.items():
         _check_sites(study, name, size)
     if study.chat is not None:
+        from lesion.models.chat import open_frame  # noqa: PLC0415  (a plan without chat needs no templates)
+
         for name in study.models:
             open_frame(name, study.chat)
     tasks = {tier: make_task(config) for tier, config in study.tasks.items()}

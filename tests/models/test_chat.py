@@ -28,7 +28,9 @@ def folder(tmp_path):
         made = tmp_path / "model"
         model = open_model("tiny:llama")
         model.module.save_pretrained(made)
-        character_tokenizer().save(str(made / "tokenizer.json"))
+        tokenizer = character_tokenizer()
+        tokenizer.add_special_tokens(["<bos>"])
+        tokenizer.save(str(made / "tokenizer.json"))
         said = {"bos_token": "<bos>", **said}
         if stored == STORED[1]:
             (made / stored).write_text(template, encoding="utf-8")
