@@ -61,13 +61,14 @@ def main() -> None:
     parser.add_argument("--share", type=int, default=1, help="of our own interventions, run one group in so many")
     parser.add_argument("--without", nargs="*", default=[], help="peers to leave out, by their environment's name")
     parser.add_argument("--only-peers", action="store_true", help="leave out prefixes, positions, families and growth")
+    parser.add_argument("--quick", action="store_true", help="of these, run a few interventions, to see that it works")
     parser.add_argument("--note", default="", help="a sentence for the page about the conditions of this run")
     given = parser.parse_args()
     if given.repeats < 3:
         parser.error("medians need at least 3 repeats")
     before = os.getloadavg()
     found = {work: compare(work, given.repeats, given.loops, given.share, given.without) for work in given.work}
-    extra = {} if given.only_peers else measured(given.repeats, quick=given.share > 1)
+    extra = {} if given.only_peers else measured(given.repeats, quick=given.quick)
     said = targets(found, extra)
     write(found, said, given.repeats, f"{before[0]:.1f} before, {os.getloadavg()[0]:.1f} after", given.note)
 
