@@ -68,6 +68,12 @@ class Pass:
         """The stream that leaves the last block at the read positions, (rows, reads, d_model)."""
         if self.layer > self.last:
             return self._edit_stream(self._expanded(self.clean.streams[-1]), self.layer)[:, self.read]
+        try:
+            return self._climbed()
+        finally:
+            self.twin.forget()
+
+    def _climbed(self) -> Tensor:
         read_only = self.layer == self.last
         begin = {"stream": self._from_stream, "attention": self._from_attention, "sum": self._from_sum}
         stream = begin[self.jobs[0].beginning](read_only)

@@ -196,6 +196,14 @@ class Twin:
             for slot in slots:
                 slot.input = None
 
+    def forget(self) -> None:
+        """Take back what readers were given and did not use, as when a pass ended early for want of memory."""
+        for layer in self.groups:
+            for groups in layer.values():
+                for group in groups:
+                    for reader in group.readers:
+                        reader.known = None
+
     def recorded(self, layer: int, what: Literal["attention", "heads", "neurons", "mlp"]) -> Tensor:
         """What was kept of a block.
 

@@ -70,3 +70,21 @@ def test_a_wrong_constant_of_a_norm_shows_in_the_numbers(tiny, compiled, monkeyp
     finally:
         with torch.no_grad():
             bias.copy_(before)
+
+
+def test_a_pass_that_ends_early_leaves_no_told_output_behind(tiny, compiled, monkeypatch):
+    """As when memory does not suffice in the middle of a block: the next pass must not find what this one was told."""
+    model = tiny("gpt2")
+    (batch,) = batches(compiled(3, 6, 2, shared=3), 8)
+    fast, one = Fast(model), Scale(sites=(neuron(0, 5),), alpha=3.0)
+    enter = fast.twin.enter
+
+    def scarce(layer, stream, given, known=None):
+        if layer == 1 and fast.twin.groups[1]["stream"][0].readers[0].known is not None:
+            raise ValueError("the end")
+        return enter(layer, stream, given, known)
+
+    monkeypatch.setattr(fast.twin, "enter", scarce)
+    with pytest.raises(ValueError, match="the end"):
+        list(fast.run(batch, [one]))
+    assert all(r.known is None for layer in fast.twin.groups for gs in layer.values() for g in gs for r in g.readers)
