@@ -50,9 +50,21 @@ def limits(record: Record) -> list[str]:
         "Maps of single heads and dashed lines are exploratory. Heads can stand in for one another: that one alone does"
         " nothing says nothing about a group.",
     ]
+    told += _rounding(record)
     if record.manifest.registration is None:
         told.append("The study was not registered, so its authors could have seen data before fixing it.")
     return told
+
+
+def _rounding(record: Record) -> list[str]:
+    """What bfloat16 alone may do, by model and tier, where the study computed in it."""
+    floors = record.manifest.plan.rounding
+    return [
+        f"{model_name(model)} computed in bfloat16. On {tier} that alone may move the accuracy by"
+        f" {100 * floor:.1f} points (measured on unedited passes, against float32); a claim stands only beyond that."
+        for model, tiers in floors.items()
+        for tier, floor in tiers.items()
+    ]
 
 
 def _control_questions(record: Record) -> list[str]:

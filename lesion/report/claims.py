@@ -141,7 +141,7 @@ def _size(record: Record, finding: Finding) -> str:
         return "some kinds of items gain, others lose"
     if "magnitude_unstable" in verdict.tags:
         return "its size differs between seeds"
-    said = f"{points(verdict.delta)} points"
+    said = f"{points(verdict.delta)} points" + (" in bfloat16" if "bfloat16" in verdict.tags else "")
     control, margin = _random_delta(finding), record.manifest.study.verdict.margin
     if control is not None and abs(control) >= margin:
         said += f", random ones {points(control)}"

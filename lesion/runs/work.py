@@ -22,13 +22,15 @@ from lesion.interventions.site import head, neuron
 from lesion.measures.heads import Probe, ordinary_tokens, robust_score
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neurons import highest, norm_tenths, write_scores
-from lesion.models.model import Model, open_model
+from lesion.models.chat import open_frame
+from lesion.models.model import Dtype, Model, open_model
 from lesion.runs.second import misread
 from lesion.runs.store import ArmReceipt, Result
 from lesion.study.plan import BASELINE, Cell, Plan, targets_neurons
 from lesion.study.rows import ITEMS, PROMPTS
 from lesion.study.study import DetectedHeads, RankedNeurons
 from lesion.tasks.catalogue import make_task
+from lesion.tasks.chat import Chat, Frame, framed
 from lesion.tasks.sense import nonsense
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenization import Compiled, Refused, compile_item, contradiction
@@ -39,26 +41,34 @@ THREADS = 1
 """Threads of a worker. The last bits of a result depend on it, so it is fixed and recorded."""
 SAMPLE = 64
 """Items per tier on which the instrument stage tries the placebo, the repeat and the prompt contract."""
+ROUNDED = 256
+"""Discovery items per tier on which a model in bfloat16 is compared with its float32 self."""
 RANKED_ITEMS = 256
 """Discovery items on which neurons are ranked, at most."""
 
 
 @lru_cache(maxsize=4)
-def opened(name: str) -> Model:
+def opened(name: str, dtype: Dtype = "float32") -> Model:
     """The model, opened once per worker."""
-    return open_model(name, threads=THREADS)
+    return open_model(name, dtype=dtype, threads=THREADS)
 
 
 @lru_cache(maxsize=4)
-def chosen(name: str, memory: int | None = None) -> Engine:
+def chosen(name: str, memory: int | None = None, dtype: Dtype = "float32") -> Engine:
     """The engine of a model, proved against the reference once per worker; `memory` limits its passes, bytes."""
-    return choose(opened(name), memory=memory)
+    return choose(opened(name, dtype), memory=memory)
 
 
 @lru_cache(maxsize=4)
-def plain(name: str) -> Engine:
+def plain(name: str, dtype: Dtype = "float32") -> Engine:
     """The reference as an engine."""
-    return choose(opened(name), "reference")
+    return choose(opened(name, dtype), "reference")
+
+
+@lru_cache(maxsize=8)
+def frame_of(name: str, system: str | None) -> Frame:
+    """What a model's chat template puts around a question, read once per worker."""
+    return open_frame(name, Chat(system=system))
 
 
 def prepare() -> None:
@@ -68,7 +78,7 @@ def prepare() -> None:
     torch.set_float32_matmul_precision("highest")
 
 
-DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest", "dtype": "float32"}
+DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest"}
 
 
 def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
@@ -80,7 +90,7 @@ def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
         memory: bytes that a pass may take beside weights and clean run; the unit tells of passes that were cut.
     """
     started = time.process_time()
-    model = opened(cell.model)
+    model = opened(cell.model, plan.study.dtype)
     if cell.stage == "instrument":
         result = Result(None, None, _proof(model, plan), (), 0.0, {})
     elif cell.stage == "detect":
@@ -100,8 +110,13 @@ def draw_of(cell: Cell, plan: Plan) -> Draw:
 class Block(NamedTuple):
     """The items of a cell, compiled for a model."""
 
+    made: list[Item]
+    """As the task made them."""
     items: list[Item]
+    """As they are asked: inside the chat template's text, where the study wants that."""
     compiled: list[Compiled | Refused]
+    bos: int | None
+    """The token that begins each prompt, where one does."""
 
     @property
     def asked(self) -> list[tuple[Item, Compiled]]:
@@ -113,18 +128,22 @@ class Block(NamedTuple):
 def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
     """Make and compile a cell's items."""
     items = list(make_task(plan.study.tasks[cell.tier]).items(draw_of(cell, plan), cell.start, cell.stop))
-    return Block(items, [compile_item(item, model.tokenizer, model.bos) for item in items])
+    made, bos = items, model.bos
+    if plan.study.chat is not None:
+        frame = frame_of(cell.model, plan.study.chat.system)
+        items, bos = [framed(item, frame) for item in items], bos if frame.begins else None
+    return Block(made, items, [compile_item(item, model.tokenizer, bos) for item in items], bos)
 
 
 def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Result:
     block = block_of(model, cell, plan)
     asked = block.asked
     cut = batches([c for _, c in asked], BATCH_ROWS, model.sizes.max_positions)
-    engine = chosen(cell.model, memory)
+    engine = chosen(cell.model, memory, plan.study.dtype)
     error = _sample_error(engine, cut, cell)
     before = len(engine.halvings)
     if not error <= engine.choice.tolerance:  # this cell goes the plain way, and its unit says so
-        engine = plain(cell.model)
+        engine = plain(cell.model, plan.study.dtype)
     receipts: dict[str, list[Receipt]] = {}
     parts: list[pl.DataFrame] = []
     edits = [(arm.name, arm.intervention) for arm in cell.arms if arm.intervention is not None]
@@ -262,7 +281,7 @@ def _proof(model: Model, plan: Plan) -> dict[str, Any]:
         "revision": model.revision or "",
         "family": model.family.name,
         "dtype": model.dtype,
-        "engine": chosen(model.name).choice.model_dump(mode="json"),
+        "engine": chosen(model.name, dtype=plan.study.dtype).choice.model_dump(mode="json"),
         "identities": [identity.model_dump(mode="json") for identity in proof.identities],
         "placebo_bit_equal": all(tier["placebo_bit_equal"] for tier in tiers.values()),
         "repeat_flips": sum(tier["repeat_flips"] for tier in tiers.values()),
@@ -270,8 +289,30 @@ def _proof(model: Model, plan: Plan) -> dict[str, Any]:
         "contract": {tier: answer["contract"] for tier, answer in tiers.items()},
         "contradictions": [said for answer in tiers.values() for said in answer["contradictions"]],
         "misread": max(answer["misread"] for answer in tiers.values()),
+        **({"chat": frame_of(model.name, plan.study.chat.system)._asdict()} if plan.study.chat is not None else {}),
+        **({"rounding": _rounding(model, plan)} if model.dtype == "bfloat16" else {}),
         **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
     }
+
+
+def _rounding(model: Model, plan: Plan) -> dict[str, dict[str, float]]:
+    """By tier: of so many items, how many the unedited model answers otherwise than the same weights in float32.
+
+    The largest difference of their log-probabilities, nats, stands beside it. A float32 copy is held while it is asked.
+    """
+    whole = open_model(model.name, threads=THREADS)
+    told: dict[str, dict[str, float]] = {}
+    for tier in plan.study.tasks:
+        cell = Cell(stage="discovery", model=model.name, tier=tier, stop=ROUNDED, arms=(BASELINE,))
+        rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
+        flips, worst = 0, 0.0
+        for batch in batches(rows, BATCH_ROWS, model.sizes.max_positions):
+            rounded, exact = run(model, batch).logits, run(whole, batch).logits
+            correct = [measure(logits, batch, ["correct"])["correct"] for logits in (rounded, exact)]
+            flips += int((correct[0] != correct[1]).sum())
+            worst = max(worst, float((rounded.log_softmax(-1) - exact.log_softmax(-1)).abs().max()))
+        told[tier] = {"items": len(rows), "flips": flips, "nats": worst}
+    return told
 
 
 def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
@@ -293,8 +334,8 @@ def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
         answer["noise_floor"] = max(answer["noise_floor"], float(change))
     reasons = sorted({c.reason for c in block.compiled if isinstance(c, Refused)})
     refused = sum(isinstance(c, Refused) for c in block.compiled)
-    read_back = (contradiction(item, one, model.tokenizer, model.bos) for item, one in block.asked)
+    read_back = (contradiction(item, one, model.tokenizer, block.bos) for item, one in block.asked)
     sums = plan.study.tasks[tier].task == "arithmetic"
-    made = (nonsense(item, sums=sums) for item in block.items)
+    made = (nonsense(item, sums=sums) for item in block.made)
     answer["contradictions"] = sorted({f"{tier}: {said}" for said in (*read_back, *made) if said})
     return answer | {"contract": {"items": len(block.items), "refused": refused, "reasons": reasons}}

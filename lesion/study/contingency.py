@@ -5,10 +5,11 @@ interventions halted, data enlarged, at most `baseline.enlargements` times. Ambi
 once. Overrun: tier 1 first, other models put off. No other exit exists; the run's loop ends when the plan does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lesion.interventions.site import parse_site
+from lesion.stats.rounding import rounding_floor
 from lesion.study.plan import Chosen, Ending, Plan, PlanNote, StageName, Verdict, control_sets
 from lesion.study.study import GivenSites
 
@@ -93,11 +94,18 @@ def _after_instrument(plan: Plan, verdict: Verdict) -> Plan:
     if verdict.outcome == "Pass":
         models: Any = verdict.evidence.get("models", {})
         tenths = {name: tuple(answer["norm_tenths"]) for name, answer in models.items() if "norm_tenths" in answer}
-        return _open(_told(plan, verdict).model_copy(update={"tenths": tenths}), "baseline")
+        rounding = {name: _floors(answer["rounding"]) for name, answer in models.items() if "rounding" in answer}
+        found = {"tenths": tenths, "rounding": rounding}
+        return _open(_told(plan, verdict).model_copy(update=found), "baseline")
     if plan.attempt < TOOLING_RETRIES:
         text = f"The instrument failed ({verdict.reason}). It is proved once more before the study stops."
         return _open(_noted(plan, "tooling-failure", text), "instrument", plan.attempt + 1)
     return stop(plan, f"the instrument failed twice: {verdict.reason}")
+
+
+def _floors(told: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Tier -> what rounding alone may do to a paired accuracy difference."""
+    return {tier: rounding_floor(int(each["flips"]), int(each["items"])) for tier, each in told.items()}
 
 
 def _after_baseline(plan: Plan, verdict: Verdict) -> Plan:

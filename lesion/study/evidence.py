@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lesion.stats.decide import judge
+from lesion.stats.rounding import beside_floor
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Discovered
 from lesion.stats.specific import Specificity, specific
@@ -74,15 +75,20 @@ def confirm_cells(
     """The verdict of every pending member, with Holm over the whole family."""
     members = pending(plan)
     cells = {c.id: paired_rows(plan, items, prompts, c, "target") for c in members if c.id not in invalid}
-    return judge(
+    rule = rule_of(plan.study.verdict)
+    verdicts = judge(
         cells,
-        rule_of(plan.study.verdict),
+        rule,
         look=plan.attempt + 1,
         family_size=len(plan.family),
         discovered={chosen.id: Discovered(psi=chosen.psi, delta=chosen.delta) for chosen in members},
         chance=dict.fromkeys([chosen.id for chosen in members], 0.0),
         invalid=dict(invalid),
     )
+    if plan.study.dtype == "float32":
+        return verdicts
+    floors = {c.id: plan.rounding.get(c.model, {}).get(c.tier, 1.0) for c in members}
+    return {name: beside_floor(found, floors[name], rule) for name, found in verdicts.items()}
 
 
 def specificity_arms(
@@ -106,9 +112,10 @@ def spoiled(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame) -> dict[str,
     return reasons
 
 
-DRIFT = 1e-2
+DRIFT = {"float32": 1e-2, "bfloat16": 0.5}
 """Largest difference of an answer's log-probability between two unedited runs of an item, nats: a hundred times what
-the engines may differ by at one token, and far below any effect that a verdict could rest on."""
+the engines may differ by at one token (five times in bfloat16, whose answers are compared with its floor besides), and
+far below any effect that a verdict could rest on."""
 
 
 def _asked_before(items: pl.DataFrame, base: pl.DataFrame) -> int:
@@ -151,6 +158,7 @@ def _moved(plan: Plan, items: pl.DataFrame, chosen: Chosen, base: pl.DataFrame) 
         if flips := int((both["correct"] != both["again"]).sum()):
             return f"{flips} answers differ between the baseline and {name}"
         gap = (both["answer_logprob"] - both["told"]).abs().max()
-        if isinstance(gap, float) and not gap <= DRIFT:
-            return f"log-probabilities differ by {gap:.2g} nats between the baseline and {name} (limit {DRIFT:g})"
+        limit = DRIFT[plan.study.dtype]
+        if isinstance(gap, float) and not gap <= limit:
+            return f"log-probabilities differ by {gap:.2g} nats between the baseline and {name} (limit {limit:g})"
     return None

@@ -126,6 +126,8 @@ class Plan(Document):
     """Model -> sites of the target."""
     tenths: dict[str, tuple[str, ...]] = {}
     """Model -> by layer, a digit per neuron: the tenth of its layer's output norms; only where neurons are a target."""
+    rounding: dict[str, dict[str, float]] = {}
+    """Model -> tier -> accuracy difference that bfloat16 alone may make, a share; empty in float32."""
     controls: dict[str, tuple[tuple[str, ...], ...]] = {}
     """Model -> matched random sets."""
     family: tuple[Chosen, ...] = ()

@@ -13,6 +13,7 @@ from lesion.identity import Document
 from lesion.interventions.intervention import Positions
 from lesion.interventions.site import Site, parse_site
 from lesion.study.names import Detector
+from lesion.tasks.chat import Chat
 from lesion.tasks.config import TaskConfig
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
@@ -176,6 +177,11 @@ class Study(Document):
     """What is expected, each in a sentence, written before the data."""
     models: tuple[ModelName, ...] = Field(min_length=1, max_length=16)
     """`zoo:NAME`, `tiny:FAMILY`, a local folder, or `org/name@COMMIT`."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Numbers that the models compute with. In bfloat16 a claim must clear a floor that is measured against float32,
+    and every verdict is marked."""
+    chat: Chat | None = None
+    """When given, every question is put through the model's own chat template; a model without one is refused."""
     tasks: dict[Slug, TaskConfig] = Field(min_length=1, max_length=16)
     """Tiers by name, each a task. They are taken in the order of their names (tier2 before tier10), however the file
     lists them; when the budget is overrun the first is kept."""
