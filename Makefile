@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING = 1
 
 FUZZ ?= 100000
 
-.PHONY: help setup study test slow faults fuzz check smoke format schemas docs bench
+.PHONY: help setup study test slow faults fuzz oracles check smoke format schemas docs bench
 
 .DELETE_ON_ERROR:
 
@@ -23,6 +23,7 @@ help:
 	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
 	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
+	@echo 'make oracles  the same weights through transformer-lens, in an environment of its own under .bench/'
 	@echo 'make check    the same without the tests'
 	@echo 'make smoke    data loaders and command-line parsing only, in seconds'
 	@echo 'make format   let ruff rewrite the files'
@@ -88,6 +89,9 @@ BENCH ?=
 	@test -x .bench/$*/bin/python || $(PYTHON) -m venv .bench/$*
 	@.bench/$*/bin/python -m pip install -qq -r $<
 	@touch $@
+
+oracles: $(STAMP) .bench/transformer-lens/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/oracles
 
 bench: $(STAMP) $(PEERS:%=.bench/%/.installed)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/compare.py $(BENCH)
