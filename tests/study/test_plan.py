@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from lesion.interventions.site import parse_site
 from lesion.study.contingency import amend
-from lesion.study.plan import Plan, Shape, Stage, Verdict, control_sets, new_plan
+from lesion.study.controls import control_sets
+from lesion.study.plan import Plan, Shape, Stage, Verdict, new_plan
 from lesion.study.study import Study
 
 MODEL = "zoo:some-model"
