@@ -50,8 +50,10 @@ def companion(verdict: Verdict, rows: PairedRows | None, of: int, rule: Rule, *,
         rule: the preregistered thresholds.
         replaced: whether the companion moved any number; one that moved none replaced nothing.
     """
+    asked = verdict in ("Improvement", "Harm", "Null")
     if rows is None:
-        return Companion("unknown", "no item has one", 0, of, 0, 0, None, None, None, None, None)
+        nothing: Answer = "unknown" if asked else "not asked"
+        return Companion(nothing, "no item has one", 0, of, 0, 0, None, None, None, None, None)
     found = compare(rows, rule.confidence, rule.margin)
     n, gained, lost = found.counts
     reason = ""
@@ -60,7 +62,8 @@ def companion(verdict: Verdict, rows: PairedRows | None, of: int, rule: Rule, *,
     elif not replaced:
         reason = "it changed no number, so nothing was replaced"
     low, high = found.interval
-    answer: Answer = "unknown" if reason else _answer(verdict, gained - lost, found.p, found.p_equivalence, rule)
+    heard = _answer(verdict, gained - lost, found.p, found.p_equivalence, rule)
+    answer: Answer = "unknown" if reason and asked else heard
     return Companion(answer, reason, n, of, gained, lost, found.counts.delta, low, high, found.p, found.p_equivalence)
 
 

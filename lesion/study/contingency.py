@@ -108,7 +108,11 @@ def _floors(told: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
 def _measured(models: Mapping[str, Any]) -> dict[str, Any]:
     """What the instrument measured and later stages need: output norms, reference sets' names, rounding's floors."""
-    norms = {m: tuple(map(tuple, answer["head_norms"])) for m, answer in models.items() if "head_norms" in answer}
+    norms = {
+        m: tuple(tuple(map(float, layer)) for layer in answer["head_norms"])
+        for m, answer in models.items()
+        if "head_norms" in answer
+    }
     references = {
         m: {tier: tuple(hashes) for tier, hashes in answer["references"].items()}
         for m, answer in models.items()
