@@ -105,6 +105,10 @@ def _read(model: str, answer: Mapping[str, Any]) -> Iterator[Check]:
     yield Check("alone", model, "Pass" if floor <= alone else "Fail", said, True)
     said = f"a number differs by {misread:.2g} from the same one computed a second way (limit {second:g})"
     yield Check("second reading", model, "Pass" if misread <= second else "Fail", said, True)
+    if "own_mean" in answer:
+        moved = answer["own_mean"]
+        said = f"a row's own activations, given as their mean, change it by {moved:.2g} nats (limit {alone:g})"
+        yield Check("own mean", model, "Pass" if moved <= alone else "Fail", said, True)
     said = f"tokens and items contradict each other: {'; '.join(told[:3])}" if told else "tokens spell the items"
     yield Check("tokens read back", model, "Fail" if told else "Pass", said, True)
 

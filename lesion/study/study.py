@@ -23,6 +23,8 @@ ModelName = Annotated[
 ]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Alpha = Annotated[float, Field(ge=-100, le=100)]
+Ablation = Literal["mean", "resample"]
+"""What is put in the place of a zeroed activation, beside the zero, so that a finding does not rest on zero alone."""
 
 
 class DetectedHeads(Document):
@@ -86,6 +88,9 @@ class Sweep(Document):
     """Factors that are always confirmed."""
     best: int = Field(default=1, ge=0, le=8)
     """Besides, so many others per tier: those with the highest accuracy on discovery items."""
+    ablations: tuple[Ablation, ...] = ("mean", "resample")
+    """Companions of every confirmed zeroing, on the same items: the activation's mean, and that of another item (one
+    seeded draw for each). Where they do not show what zero shows, the verdict is tagged `zero_only`."""
     controls: int = Field(default=3, ge=0, le=32)
     """Matched random sets (same layers and counts, disjoint from the target; for neurons also the same tenth of their
     layer's output norms); seed s is paired with set s modulo their number. None means that no claim of specificity can
@@ -101,6 +106,13 @@ class Sweep(Document):
         if isinstance(self.target, GivenSites):
             return frozenset(site.kind for site in self.target.parsed())
         return frozenset({"head" if isinstance(self.target, DetectedHeads) else "neuron"})
+
+    @field_validator("ablations")
+    @classmethod
+    def _each_once(cls, ablations: tuple[Ablation, ...]) -> tuple[Ablation, ...]:
+        if len(set(ablations)) < len(ablations):
+            raise ValueError("an ablation is listed twice")
+        return ablations
 
     @field_validator("alphas", "always")
     @classmethod
