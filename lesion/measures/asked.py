@@ -30,6 +30,8 @@ class Asked(NamedTuple):
     """Rows of equal lengths, in a fixed order."""
     refused: dict[str, int]
     """Items that were not asked, by reason; `too_long` is longer than the model reads."""
+    written: str = "compact"
+    """How the task writes numbers: `spaced_digits` and `reversed_digits` must be read back before they are numbers."""
 
 
 def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0, start: int = 0) -> Asked:
@@ -68,7 +70,9 @@ def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0, s
         spelled = task if isinstance(task, str) else canonical_json(config.model_dump(mode="json")).decode()
         ordered = content_hash([[item.id for item, _ in kept], [compiled.prompt_hash for _, compiled in kept]])
         asked(AskedItems(model.name, spelled, seed, items, items - len(kept), ordered))
-    return Asked(tuple(i for i, _ in kept), *batched([c for _, c in kept]), dict(refused))
+    return Asked(
+        tuple(i for i, _ in kept), *batched([c for _, c in kept]), dict(refused), getattr(config, "format", "compact")
+    )
 
 
 def batched(compiled: Sequence[Compiled]) -> tuple[tuple[Compiled, ...], tuple[Batch, ...]]:

@@ -10,6 +10,7 @@ forcing; parse rate and digit errors are read from text that was really decoded 
 
 import math
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,8 +29,9 @@ from lesion.measures.attribution import mean_interval
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neutral import neutral, neutral_text
 from lesion.measures.passage import PASSAGE
-from lesion.measures.spoken import parsed, spoken
+from lesion.measures.spoken import parsed, plain, spoken
 from lesion.stats.intervals import tango
+from lesion.tasks.answers import Unparsed, extract
 
 Numbers = NDArray[np.float64]
 NAMES = ("correct", "parsed", "answer_logprob", "logit_diff", "entropy", "entropy_share", "margin", "ties")
@@ -88,6 +90,21 @@ class DigitErrors(Document):
     """Share wrong under the intervention."""
 
 
+class CarryErrors(Document):
+    """Written answers that are wrong by exactly 10, 100, …: one carry or borrow was dropped, or made up."""
+
+    items: int
+    """Items with a whole number as their answer, and text in both arms."""
+    baseline: int
+    """Such answers, unedited."""
+    baseline_wrong: int
+    """All wrong numbers, unedited."""
+    edited: int
+    """Such answers under the intervention."""
+    edited_wrong: int
+    """All wrong numbers under the intervention."""
+
+
 class Stratum(Document):
     """Accuracy among items of one bucket, such as those with a carry."""
 
@@ -118,6 +135,8 @@ class Effect(Document):
     """All measures; accuracy first."""
     digits: tuple[DigitErrors, ...]
     """Errors by place; empty where answers are no numbers."""
+    carries: CarryErrors | None
+    """Errors by one carry or borrow; null where answers are no numbers."""
     strata: tuple[Stratum, ...]
     """Accuracy by carry, borrow and sign; empty where the task has none of these."""
     neutral_text: str
@@ -182,6 +201,7 @@ def effect(
         refused=asked.refused,
         changes=tuple(changes),
         digits=_digits(asked, base["texts"], edited["texts"]),
+        carries=_carries(asked, base["texts"], edited["texts"]),
         strata=_strata(asked, base["correct"], edited["correct"]),
         neutral_text=read,
         receipt=merged(receipts),
@@ -213,8 +233,11 @@ def _arms(
         return None if library is None else library.sources(batch, [do]).get(do)
 
     base["texts"], edited["texts"] = spoken(engine.model, asked), spoken(engine.model, asked, do, source)
+    numeric = [parsed(item.answer) == 1 for item in asked.items] or [True] * n
     for arm in (base, edited):
-        arm["parsed"] = np.array([parsed(text) for text in arm["texts"]])
+        arm["parsed"] = np.array(
+            [parsed(t if wanted else None) for t, wanted in zip(arm["texts"], numeric, strict=True)]
+        )
     return base, edited, receipts
 
 
@@ -278,11 +301,11 @@ def _digits(asked: Asked, base: Sequence[str | None], edited: Sequence[str | Non
     """Errors by decimal place of decoded text; in one of another length all are wrong. Signs are no digits."""
     places: dict[int, list[tuple[bool, bool]]] = {}
     for row, item in enumerate(asked.items):
-        answer = "".join(c for c in item.answer if c.isdigit())
-        texts = (base[row], edited[row])
-        if not answer or item.answer.strip("-; \n").strip() != answer or None in texts:
+        right, *told = (plain(text or "", asked.written) for text in (item.answer, base[row], edited[row]))
+        answer = "".join(c for c in right if c.isdigit())
+        if not answer or right.strip("-; \n").strip() != answer or None in (base[row], edited[row]):
             continue
-        guesses = ["".join(c for c in text or "" if c.isdigit()) for text in texts]
+        guesses = ["".join(c for c in text if c.isdigit()) for text in told]
         for place, digit in enumerate(reversed(answer)):
             wrong = [len(guess) != len(answer) or guess[-1 - place] != digit for guess in guesses]
             places.setdefault(place, []).append((wrong[0], wrong[1]))
@@ -295,6 +318,31 @@ def _digits(asked: Asked, base: Sequence[str | None], edited: Sequence[str | Non
         )
         for place, pairs in sorted(places.items())
     )
+
+
+def _carries(asked: Asked, base: Sequence[str | None], edited: Sequence[str | None]) -> CarryErrors | None:
+    """Of the wrong numbers those that differ from the right one by a power of ten, 10 or more."""
+    counts = np.zeros((2, 2), dtype=int)
+    items = 0
+    for item, *texts in zip(asked.items, base, edited, strict=True):
+        wanted = extract(plain(item.answer, asked.written))
+        if isinstance(wanted, Unparsed) or wanted.denominator != 1 or None in texts:
+            continue
+        items += 1
+        for arm, text in enumerate(texts):
+            given = extract(plain(text or "", asked.written))
+            if not isinstance(given, Unparsed) and given != wanted:
+                counts[arm] += (_is_one_carry(abs(given - wanted)), True)
+    if not items:
+        return None
+    (one, wrong), (one_edited, wrong_edited) = counts.tolist()
+    return CarryErrors(items=items, baseline=one, baseline_wrong=wrong, edited=one_edited, edited_wrong=wrong_edited)
+
+
+def _is_one_carry(difference: Fraction) -> bool:
+    """Whether a difference is a power of ten, 10 or more."""
+    text = str(difference)
+    return len(text) > 1 and text[0] == "1" and set(text[1:]) == {"0"}
 
 
 def _strata(asked: Asked, base: Numbers, edited: Numbers) -> tuple[Stratum, ...]:

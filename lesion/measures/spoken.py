@@ -6,6 +6,7 @@ answer's end mark. An intervention that has no meaning for generated tokens (its
 text.
 """
 
+import re
 from collections.abc import Callable
 
 from lesion.engine.attach import Source
@@ -49,6 +50,17 @@ def spoken(
             tokens = text.tokens[:-1] if text.stopped else text.tokens
             texts[row] = model.tokenizer.decode(list(tokens), skip_special_tokens=False)
     return texts
+
+
+def plain(text: str, written: str) -> str:
+    """A text whose numbers are read in the usual way: digits joined that a task writes apart, or turned round.
+
+    >>> plain("4 2 1;", "spaced_digits"), plain("-124", "reversed_digits")
+    ('421;', '-421')
+    """
+    if written == "spaced_digits":
+        return re.sub(r"(?<=[\d-]) (?=\d)", "", text)
+    return re.sub(r"\d+", lambda digits: digits[0][::-1], text) if written == "reversed_digits" else text
 
 
 def parsed(text: str | None) -> float:

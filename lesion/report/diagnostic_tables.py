@@ -158,6 +158,9 @@ def print_effect(console: Console, found: Mapping[str, Any]) -> None:
     for place in found["digits"]:
         name = f"Digit {place['place']} from the right wrong"
         said(console, f"{name}: {place['baseline']:.3f} → {place['edited']:.3f} of {place['items']}")
+    if (by_one := found["carries"]) is not None:
+        before, after = (f"{by_one[arm]} of {by_one[f'{arm}_wrong']}" for arm in ("baseline", "edited"))
+        said(console, f"Wrong by one carry or borrow: {before} wrong numbers → {after}")
     for part in found["strata"]:
         said(console, f"Right with {part['bucket']}: {part['baseline']:.3f} → {part['edited']:.3f} of {part['items']}")
     receipt = found["receipt"]

@@ -6,10 +6,12 @@ from lesion.engine.choose import choose
 from lesion.engine.sources import Library, reference_hash
 from lesion.interventions.intervention import Mean, Scale
 from lesion.interventions.site import head
+from lesion.measures import effect as module
 from lesion.measures.asked import ask
 from lesion.measures.effect import effect
-from lesion.measures.spoken import parsed, spoken
+from lesion.measures.spoken import parsed, plain, spoken
 from lesion.models.model import open_model
+from lesion.tasks.answers import extract
 
 LESS = Scale(sites=(head(1, 0), head(1, 1)), alpha=0.7)
 TASK = "arithmetic low=0 high=119 beyond=199 shots=2"
@@ -65,3 +67,35 @@ def test_a_text_without_a_number_is_unparsed_and_no_text_has_no_rate() -> None:
     assert parsed("12") == 1.0
     assert parsed("abc") == 0.0
     assert parsed(None) != parsed(None)
+
+
+def test_a_task_whose_answers_are_no_numbers_has_no_parse_rate(engine) -> None:
+    asked = ask(engine.model, "symbolic patterns=repeat shortest=6 longest=8", 6, 0)
+    found = effect(engine, asked, LESS, collateral=False).effect
+    assert (found.change("parsed").scored, found.change("parsed").baseline) == (0, None)
+    assert found.carries is None
+
+
+def test_wrong_numbers_are_split_into_those_by_one_carry_and_others(engine, asked, monkeypatch) -> None:
+    wanted = [extract(item.answer) for item in asked.items]
+    told = {None: [str(n) for n in wanted], LESS: [str(n + (10 if row % 2 else 7)) for row, n in enumerate(wanted)]}
+    monkeypatch.setattr(module, "spoken", lambda model, given, do=None, sources=None: told[do])
+    carries = effect(engine, asked, LESS, collateral=False).effect.carries
+    assert (carries.items, carries.baseline, carries.baseline_wrong) == (60, 0, 0)
+    assert (carries.edited, carries.edited_wrong) == (30, 60)
+
+
+@pytest.mark.parametrize("written", ["compact", "reversed_digits"])
+def test_the_lowest_digit_is_the_lowest_however_a_task_writes_it(engine, monkeypatch, written) -> None:
+    asked = ask(engine.model, f"arithmetic low=20 high=99 shots=0 format={written}", 20, 0)
+    end = asked.items[0].answer[-1]
+
+    def wrong_units(text: str) -> str:
+        number = plain(text.removesuffix(end), written)
+        return plain(number[:-1] + str((int(number[-1]) + 1) % 10), written)
+
+    told = {None: [i.answer.removesuffix(end) for i in asked.items], LESS: [wrong_units(i.answer) for i in asked.items]}
+    monkeypatch.setattr(module, "spoken", lambda model, given, do=None, sources=None: told[do])
+    digits = effect(engine, asked, LESS, collateral=False).effect.digits
+    assert {place.edited for place in digits if place.place == 0} == {1.0}
+    assert {place.edited for place in digits if place.place > 0} == {0.0}
