@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from lesion.cli.app import Home, Json, app, say
+from lesion.cli.recorded import recorded, wrote
 from lesion.errors import NotReproduced
 
 
 @app.command()
+@recorded("paper", outputs=("out",), always=True)
 def paper(
     study: Annotated[list[str], typer.Argument(help="A study file, the name of a study, or runs.")],
     out: Annotated[Path | None, typer.Option(help="The paper's folder; papers/STUDY_HASH by default.")] = None,
@@ -22,6 +24,8 @@ def paper(
     from lesion.report.paper.write import write_paper
 
     done = write_paper(home, study, out)
+    for name in ("paper.pdf", "paper.md", "claims.json"):
+        wrote(done.folder / name)
     runs = list(done.cast.sources)
     words = f"{done.folder / 'paper.pdf'}\n{done.claims} claims from {', '.join(runs)}\nPicked: {done.cast.rule}"
     say({"paper": str(done.folder), "claims": done.claims, "runs": runs, "rule": done.cast.rule}, as_json, words)

@@ -16,6 +16,7 @@ VARIES: Mapping[str, frozenset[str]] = {
         "exponent_prompts", "exponent_interventions", "default_gflops", "onednn_gflops",
     }),
     "memo": frozenset({"memo"}),
+    "paper": frozenset({"paper"}),
     "stats": frozenset({"file"}),
     "tasks export": frozenset({"items", "metadata"}),
     "train": TIMES | {"model"},
