@@ -17,8 +17,10 @@ from lesion.report.words import action, model_name
 from lesion.runs.explored import DOCUMENT, TABLE, Explored, Looked
 
 MOST_NUMBERS = 700_000
-"""Numbers of patterns in a page, at most (2.7 bytes each); where they are more, the heads with the smallest shares go."""
+"""Numbers of patterns in a page, at most, of 2.7 bytes each; beyond them the heads with the smallest shares go."""
 STEPS = 65_535
+_Head = tuple[str, int, int]
+"""Arm, layer, head."""
 _NO_TARGET = "The run ended before a target was picked, so there is nothing to look at: no edit was allowed yet."
 _NOT_TAKEN = "The run took no looks at single items (it was made without them), so patterns cannot be shown."
 
@@ -28,7 +30,7 @@ def explorer_view(record: Record, explored: tuple[Explored, pl.DataFrame] | None
     if explored is None:
         return {"data": None, "why": [_NOT_TAKEN if record.manifest.plan.targets else _NO_TARGET]}
     document, table = explored
-    why = [f"{model_name(model)}, {tier}: not shown; {said}." for model, tier, said in _refusals(document)]
+    why = [_refusal(name, said) for name, said in document.refused.items()]
     if not document.items:
         return {"data": None, "why": why or [_NO_TARGET]}
     looks = {
@@ -47,15 +49,16 @@ def explorer_view(record: Record, explored: tuple[Explored, pl.DataFrame] | None
     return {"data": {"models": models, "items": items}, "why": [document.rule, *why]}
 
 
-def _refusals(document: Explored) -> list[tuple[str, str, str]]:
-    return [(*name.rpartition("|")[::2], said.rstrip(".")) for name, said in document.refused.items()]
+def _refusal(name: str, said: str) -> str:
+    model, _, tier = name.rpartition("|")
+    return f"{model_name(model)}, {tier}: not shown; {said.rstrip('.')}."
 
 
 def _item(one: Looked, rows: pl.DataFrame, targets: tuple[str, ...], most: int) -> dict[str, Any]:
     """One item as the script reads it."""
     size = len(one.ids) * (len(one.ids) + 1) // 2
     heads = {(row["arm"], row["layer"], row["head"]): row for row in rows.to_dicts()}
-    patterns, left_out = _patterns(heads, [each.arm for each in one.answered], targets, max(1, most // size))
+    patterns, same, left_out = _patterns(heads, [each.arm for each in one.answered], targets, max(1, most // size))
     layers, width = (1 + int(rows[name].to_numpy().max()) for name in ("layer", "head"))
     return {
         "model": one.model,
@@ -78,6 +81,7 @@ def _item(one: Looked, rows: pl.DataFrame, targets: tuple[str, ...], most: int) 
             for each in one.answered
         },
         "patterns": patterns,
+        "same": same,
         "left_out": left_out,
     }  # fmt: skip
 
@@ -89,24 +93,26 @@ def _did(arm: str) -> str:
 
 
 def _patterns(
-    heads: Mapping[tuple[str, int, int], dict[str, Any]], arms: list[str], targets: tuple[str, ...], most: int
-) -> tuple[dict[str, str], int]:
-    """`arm|layer|head` -> pattern in base64, at most so many; and how many were left out.
+    heads: Mapping[_Head, dict[str, Any]], arms: list[str], targets: tuple[str, ...], most: int
+) -> tuple[dict[str, str], list[str], int]:
+    """`arm|layer|head` -> pattern in base64, at most so many; those that are the unedited one; how many are left out.
 
-    An edited pattern that is the unedited one bit for bit is not sent. Where not all fit, the target's come first, then
-    those of the heads with the largest shares.
+    Where not all fit, the target's come first, then those of the heads with the largest shares.
     """
 
-    def rank(key: tuple[str, int, int]) -> tuple[bool, float]:
+    def rank(key: _Head) -> tuple[bool, float]:
         _, layer, head = key
         return f"L{layer}H{head}" not in targets, -abs(heads[arms[0], layer, head]["direct"])
 
     whole = {key: np.asarray(row["pattern"], dtype=np.float32) for key, row in heads.items()}
-    needed = [
-        key for key in whole if key[0] == arms[0] or not np.array_equal(whole[key], whole[arms[0], key[1], key[2]])
-    ]
-    kept = sorted(needed, key=rank)[:most]
-    return {"|".join(map(str, key)): packed(whole[key]) for key in kept}, len(needed) - len(kept)
+    same = [k for k in whole if k[0] != arms[0] and np.array_equal(whole[k], whole[arms[0], k[1], k[2]])]
+    needed = sorted(whole.keys() - set(same), key=lambda key: (rank(key), key))
+    sent = {_name(key): packed(whole[key]) for key in needed[:most]}
+    return sent, list(map(_name, same)), len(needed) - len(sent)
+
+
+def _name(key: _Head) -> str:
+    return "|".join(map(str, key))
 
 
 def packed(numbers: NDArray[np.float32]) -> str:
