@@ -1,0 +1,136 @@
+"""The claims about one cell of the family: each number from its rows, held against what the run recorded."""
+
+from typing import NamedTuple
+
+from lesion.identity import canonical_json
+from lesion.report.paper.claim import Claim, Register, Source, pointer
+from lesion.report.paper.manuscript import Line, Name, words
+from lesion.report.paper.ranges import Range, paired
+from lesion.report.record import Finding
+from lesion.report.words import model_name
+from lesion.stats.verdict import Part
+
+RESULTS = ("results", "cells")
+
+
+class Cell(NamedTuple):
+    """A cell and its claims; nothing where a cell is Invalid and has no numbers."""
+
+    run: str
+    finding: Finding
+    edit: Claim
+    """The factor, as a verb."""
+    items: Claim | None
+    accuracies: Claim | None
+    moved: Claim | None
+    change: Claim | None
+    p: Claim | None
+    control: Claim | None
+    contrast: Claim | None
+    contrast_p: Claim | None
+
+    def where(self) -> Line:
+        """Model and tier."""
+        return words(Name(model_name(self.finding.chosen.model)), ", ", Name(self.finding.chosen.tier))
+
+
+def cells(register: Register, run: str) -> list[Cell]:
+    """Every cell of the run's family, in its order."""
+    source = register.sources[run]
+    return [_cell(register, source, number) for number in range(len(source.record.findings))]
+
+
+def _cell(register: Register, source: Source, number: int) -> Cell:
+    run, finding = source.record.manifest.run, source.record.findings[number]
+    chosen, verdict = finding.chosen, finding.verdict
+    place = next(i for i, each in enumerate(source.record.manifest.plan.family) if each.id == chosen.id)
+    about = f"{model_name(chosen.model)}, {chosen.tier}, ×{chosen.alpha:g}"
+    edit = register.of_field(run, "factor", f"{about}: factor", "plan", "family", place, "alpha")
+    if verdict.delta is None:
+        return Cell(run, finding, edit, *(None,) * 8)
+    chosen_rows = paired(chosen.model, chosen.tier, f"target@{chosen.alpha:g}")
+
+    def recorded(*names: str) -> tuple[str, ...]:
+        return tuple(pointer(*RESULTS, chosen.id, name) for name in names)
+
+    control, contrast, contrast_p = _against(register, source, finding, about)
+    return Cell(
+        run, finding, edit,
+        register.of_rows(run, "items", f"{about}: items", chosen_rows, recorded("n")),
+        register.of_rows(run, "accuracies", f"{about}: accuracy before and under the edit", chosen_rows,
+                         recorded("baseline_accuracy", "edited_accuracy")),
+        register.of_rows(run, "moved", f"{about}: items gained and lost", chosen_rows, recorded("gained", "lost")),
+        change(register, source, f"{about}: change in accuracy", chosen_rows, (*RESULTS, chosen.id),
+               ("delta", "ci_low", "ci_high"), verdict.confidence),
+        register.of_fields(run, "p", f"{about}: Holm p", recorded("p_holm"), chosen_rows),
+        control, contrast, contrast_p,
+    )  # fmt: skip
+
+
+def change(
+    register: Register, source: Source, what: str, chosen: Range, path: tuple[str | int, ...], names: tuple[str, ...],
+    confidence: float,
+) -> Claim:  # fmt: skip
+    """A paired change with its interval: Tango's from the rows, or over templates as the run recorded it."""
+    run, fields = source.record.manifest.run, tuple(pointer(*path, name) for name in names)
+    if clustered(source, path):
+        return register.of_fields(run, "interval", what, fields, chosen)
+    return register.of_rows(run, "change", what, chosen, fields, confidence)
+
+
+def clustered(source: Source, path: tuple[str | int, ...]) -> bool:
+    """Whether a cell's items come from templates, so that its intervals are over these."""
+    bucket = source.record.manifest.study.verdict.cluster
+    model, tier, _ = str(path[2]).rsplit("|", 2)
+    if bucket is None:
+        return False
+    here = source.record.prompts.filter(model=model, tier=tier)["buckets"]
+    return here.len() > 0 and bool(here.str.contains(f"{canonical_json(bucket).decode()}:", literal=True).all())
+
+
+def _against(register: Register, source: Source, finding: Finding, about: str) -> tuple[Claim | None, ...]:
+    """The random set's own change, the target's distance from it, and that distance's Holm p."""
+    run, chosen = source.record.manifest.run, finding.chosen
+    if finding.specific is None:
+        return None, None, None
+    arms = f"target@{chosen.alpha:g}", f"control@{chosen.alpha:g}"
+    path = ("results", "specific", chosen.id)
+    rows = paired(chosen.model, chosen.tier, *arms)
+    return (
+        register.of_rows(run, "difference", f"{about}: change under matched random sets",
+                         paired(chosen.model, chosen.tier, arms[1])),
+        change(register, source, f"{about}: target against matched random sets", rows, path,
+               ("delta", "ci_low", "ci_high"), finding.verdict.confidence),
+        register.of_fields(run, "p", f"{about}: Holm p against matched random sets", (pointer(*path, "p_holm"),), rows),
+    )  # fmt: skip
+
+
+class Piece(NamedTuple):
+    """A seed or a kind of item within a cell."""
+
+    name: str
+    items: Claim
+    change: Claim
+    p: Claim | None
+
+
+def pieces(register: Register, cell: Cell) -> list[Piece]:
+    """The cell by seed and by kind of item."""
+    verdict = cell.finding.verdict
+    parts = [("seeds", number, part) for number, part in enumerate(verdict.seeds)]
+    parts += [("strata", number, part) for number, part in enumerate(verdict.strata)]
+    return [_piece(register, cell, *each) for each in parts]
+
+
+def _piece(register: Register, cell: Cell, kind: str, number: int, part: Part) -> Piece:
+    chosen, source = cell.finding.chosen, register.sources[cell.run]
+    name = f"seed {part.name}" if kind == "seeds" else part.name
+    about = f"{model_name(chosen.model)}, {chosen.tier}, ×{chosen.alpha:g}, {name}"
+    path = (*RESULTS, chosen.id, kind, number)
+    rows = paired(chosen.model, chosen.tier, f"target@{chosen.alpha:g}", part=name)
+    items = register.of_rows(cell.run, "items", f"{about}: items", rows, (pointer(*path, "n"),))
+    moved = change(register, source, f"{about}: change in accuracy", rows, path, ("delta", "low", "high"), 0.95)
+    p = None
+    if kind == "strata":
+        p = register.of_fields(cell.run, "p", f"{about}: Holm p", (pointer(*path, "p_holm"),), rows)
+    return Piece(name, items, moved, p)

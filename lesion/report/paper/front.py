@@ -1,0 +1,184 @@
+"""The front of the paper: title, abstract, the question and how it was preregistered."""
+
+from collections.abc import Iterable
+
+from lesion.report.paper.cast import Cast
+from lesion.report.paper.cells import Cell
+from lesion.report.paper.claim import SENTENCES, Register, Source
+from lesion.report.paper.manuscript import (
+    Block,
+    Bullets,
+    Heading,
+    Line,
+    Name,
+    Paragraph,
+    Section,
+    Strong,
+    Theirs,
+    checked,
+    joined,
+    strong,
+    words,
+)
+from lesion.report.paper.terms import CONSEQUENCES, failed, gate_words, models, target, warned
+from lesion.report.record import positive_control
+from lesion.report.words import MEANINGS, model_name
+
+NAMED = 8
+"""So many cells the abstract names one by one; of more it counts verdicts and names the largest change."""
+
+
+def badge(cast: Cast) -> Line:
+    """How far the paper may be believed, in a line."""
+    statuses = sorted({source.record.manifest.status for source in cast.sources.values()})
+    said = " and ".join(statuses).upper()
+    ended = [source for source in cast.sources.values() if source.record.manifest.outcome == "stopped"]
+    told = [said, *(["STOPPED BEFORE ITS END"] if ended else [])]
+    if any(source.provisional for source in cast.sources.values()):
+        told.append("provisional: not yet repeated in a fresh environment")
+    return words(" · ".join(told))
+
+
+def abstract(cast: Cast, register: Register, cells: dict[str, list[Cell]]) -> Section:
+    """The verdict, plainly; numbers of confirmatory runs alone."""
+    told: list[Line] = []
+    for run, source in cast.sources.items():
+        if source.record.manifest.status == "confirmatory":
+            told += _confirmatory(register, source, cells[run])
+        else:
+            told += _exploratory(source)
+        told += _gates(source)
+    if any(source.provisional for source in cast.sources.values()):
+        told.append(
+            words("All numbers marked p are ", strong("provisional"), ": no certificate says yet that their run was"
+                  " repeated from its manifest in a fresh environment.")
+        )  # fmt: skip
+    return checked(Section("abstract", (Heading(1, "Abstract"), Paragraph(joined(told, " ", " ")))))
+
+
+def _confirmatory(register: Register, source: Source, cells: list[Cell]) -> Iterable[Line]:
+    manifest = source.record.manifest
+    yield words("We report a preregistered study of interventions on ", models(source), ".")
+    if manifest.outcome == "stopped":
+        yield words(strong("The run stopped before its end"), ", so it has no scenario.")
+    else:
+        yield words("By the preregistered rule its scenario is ", Strong(str(manifest.results["scenario"])), ".")
+    if not cells:
+        yield words("No verdict was reached.")
+    elif len(cells) <= NAMED:
+        yield from _each(register, source, cells)
+    else:
+        yield from _most(register, source, cells)
+    yield from _control(source)
+
+
+def _each(register: Register, source: Source, cells: list[Cell]) -> Iterable[Line]:
+    """Cells by verdict, each with its change."""
+    for kind, meaning in MEANINGS.items():
+        here = [cell for cell in cells if cell.finding.verdict.verdict == kind]
+        if here:
+            yield words(strong(kind), f" ({meaning}): ", joined([_cell(register, source, cell) for cell in here], "; ",
+                                                                "; "), ".")  # fmt: skip
+
+
+def _cell(register: Register, source: Source, cell: Cell) -> Line:
+    chosen = cell.finding.chosen
+    who = target(register, source, chosen.model, licensed=cell.finding.licensed)
+    size = words(", ", cell.change, " points") if cell.change else words()
+    return words(cell.edit, " ", who, " of ", Name(model_name(chosen.model)), " on ", Name(chosen.tier), size)
+
+
+def _most(register: Register, source: Source, cells: list[Cell]) -> Iterable[Line]:
+    kinds = [kind for kind in MEANINGS if any(cell.finding.verdict.verdict == kind for cell in cells)]
+    yield words("Its cells, all of which stand in the results, were ", joined([words(strong(k)) for k in kinds]), ".")
+    largest = max(cells, key=lambda cell: abs(cell.finding.verdict.delta or 0.0))
+    yield words("The largest change: ", _cell(register, source, largest), " (", largest.finding.verdict.verdict, ").")
+
+
+def _control(source: Source) -> Iterable[Line]:
+    control = positive_control(source.record.manifest)
+    if control is None:
+        yield words("The study has no positive control, so no claim says what kind of heads the target are.")
+        return
+    for model, holds in control.holds.items():
+        name = Name(model_name(model))
+        if holds:
+            yield words("The positive control holds for ", name, ".")
+        else:
+            yield words(strong("The positive control fails"), " for ", name, ": zeroing the target on ",
+                        Name(control.tier), " was not shown to be Harm.")  # fmt: skip
+
+
+def _exploratory(source: Source) -> Iterable[Line]:
+    manifest = source.record.manifest
+    yield words(strong("There is no confirmatory result."), " What follows is an exploratory run on ",
+                models(source), ":")  # fmt: skip
+    if manifest.registration is None:
+        yield words("the study was not registered before its data, so its numbers suggest and do not confirm.")
+    else:
+        yield words("the study is registered, but this run does not confirm it, for reasons given under deviations.")
+    yield words("Its numbers stand in the results and none of them here, because they may not be quoted as findings.")
+
+
+def _gates(source: Source) -> Iterable[Line]:
+    """Which gates failed, or that none did."""
+    fallen, manifest = failed(source), source.record.manifest
+    for gate in fallen:
+        said = "failed" if gate.outcome == "Fail" else "was not passed"
+        yield words(strong(f"{gate_words(gate).capitalize()} {said}"), f", {CONSEQUENCES[gate.stage]}.")
+    if manifest.outcome == "stopped" and not fallen:
+        yield words("No gate failed; the run ended for another reason, given in the results.")
+    elif not fallen:
+        yield words("Every gate passed.")
+    if names := warned(source):
+        yield words(f"Checks that failed without stopping the run: {', '.join(names)}; see the open questions.")
+
+
+def question(cast: Cast, register: Register) -> Section:
+    """What was asked, and what was fixed before the data."""
+    blocks: list[Block] = [Heading(1, "Question and preregistration")]
+    for run, source in cast.sources.items():
+        blocks += _asked(run, source)
+        blocks += _registered(register, run, source)
+        told = [register.told(run, "deviations", i) for i in range(_deviations(source))]
+        if told:
+            blocks += [Paragraph(words(strong("Deviations and amendments."))), Bullets(tuple(map(words, told)))]
+        else:
+            blocks.append(Paragraph(words("No deviation and no amendment is recorded.")))
+    if cast.drifted:
+        said = "; ".join(cast.drifted)
+        blocks.append(Paragraph(words(strong("The study file given is not what was run: "), Theirs(said))))
+    return checked(Section("question", tuple(blocks)))
+
+
+def _deviations(source: Source) -> int:
+    return len(SENTENCES["deviations"](source.record))
+
+
+def _asked(run: str, source: Source) -> Iterable[Block]:
+    study = source.record.manifest.study
+    yield Paragraph(words(strong("Question"), " (study ", Name(study.name), ", run ", Name(run), "): ",
+                          Theirs(study.question)))  # fmt: skip
+    if study.hypotheses:
+        yield Paragraph(words(strong("Hypotheses"), ", as written before the data:"))
+        yield Bullets(tuple((Theirs(each),) for each in study.hypotheses))
+
+
+def _registered(register: Register, run: str, source: Source) -> Iterable[Block]:
+    manifest = source.record.manifest
+    if manifest.registration is None:
+        yield Paragraph(words(strong("The study was not registered before its data."), " Study hash ",
+                              Name(manifest.study_hash), "."))  # fmt: skip
+        return
+    number = register.of_field(run, "number", "registration: number in the chain", "registration", "number")
+    day = register.of_field(run, "day", "registration: day", "registration", "time")
+    before = manifest.registration.previous
+    chain = (
+        words("It is the first of its chain.") if before is None else words("The one before it: ", Name(before), ".")
+    )
+    yield Paragraph(
+        words("The study was registered as number ", number, " of its chain on ", day, ", hash ",
+              Name(manifest.registration.hash()), ". ", chain, " That hash orders the confirmation's items, so"
+              " nobody can"
+              " have seen them before.")
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""The results: gates, verdicts, baseline and figures; every number a claim."""
+
+from collections.abc import Iterable
+
+from lesion.report.figures import Figure
+from lesion.report.palette import VERDICT_SIGNS
+from lesion.report.paper.cast import Cast
+from lesion.report.paper.cells import Cell, pieces
+from lesion.report.paper.claim import Claim, Register, Source, pointer
+from lesion.report.paper.manuscript import (
+    Block,
+    Bullets,
+    Grid,
+    Heading,
+    Line,
+    Name,
+    Paragraph,
+    Picture,
+    Section,
+    checked,
+    strong,
+    words,
+)
+from lesion.report.paper.ranges import unedited
+from lesion.report.words import model_name
+
+LEADING = ("verdicts", "accuracy")
+"""Figures that stand among the results; the others stand in the appendix."""
+
+
+def results(
+    cast: Cast, register: Register, cells: dict[str, list[Cell]], drawn: dict[str, tuple[Figure, ...]]
+) -> Section:
+    """What came out, run by run."""
+    blocks: list[Block] = [Heading(1, "Results")]
+    for run, source in cast.sources.items():
+        status = source.record.manifest.status
+        blocks.append(Paragraph(words("Run ", Name(run), ", ", strong(status), ".")))
+        blocks += [*_gates(register, run, source), *_verdicts(cells[run])]
+        blocks += [_picture(run, figure) for figure in drawn[run] if figure.name in LEADING]
+    return checked(Section("results", tuple(blocks)))
+
+
+def tables(
+    cast: Cast, register: Register, cells: dict[str, list[Cell]], drawn: dict[str, tuple[Figure, ...]]
+) -> Section:
+    """The first appendix: baseline, seeds, kinds of items, and the other figures."""
+    blocks: list[Block] = [Heading(1, "Appendix: baseline, seeds and kinds of items")]
+    for run, source in cast.sources.items():
+        blocks += [*_baseline(register, run, source), *_pieces(register, cells[run])]
+        blocks += [_picture(run, figure) for figure in drawn[run] if figure.name not in LEADING]
+    return checked(Section("tables", tuple(blocks)))
+
+
+def _picture(run: str, figure: Figure) -> Picture:
+    return Picture(f"{run}/{figure.name}", figure.title, figure.reading)
+
+
+def _gates(register: Register, run: str, source: Source) -> Iterable[Block]:
+    lines: list[Line] = []
+    for place, gate in enumerate(source.record.manifest.gates):
+        lines.append(words(strong(f"{gate.stage}: {gate.outcome}. "), register.told(run, "gates", place)))
+    yield Paragraph(words(strong("Gates, in order.")))
+    yield Bullets(tuple(lines))
+    ending = register.of_field(run, "text", "why the run ended", "ending", "reason")
+    yield Paragraph(words(strong("Ending: "), ending, "."))
+
+
+def _verdicts(cells: list[Cell]) -> Iterable[Block]:
+    if not cells:
+        yield Paragraph(words(strong("No verdict was reached"), ", because there was no confirmation."))
+        return
+    columns = ("where", "edit", "verdict", "accuracy, %", "change, points (interval)", "items", "gained / lost",
+               "Holm p", "random sets", "apart from them", "Holm p")  # fmt: skip
+    rows = tuple(_row(cell) for cell in cells)
+    caption = words("Verdicts on the confirmation items. Intervals are Tango's, or over templates where items come from"
+                    " templates; random sets are matched by layer. The last columns compare target and random"
+                    " sets.")  # fmt: skip
+    yield Grid(caption, columns, rows, (1.5, 1.3, 1.2, 0.9, 1.5, 0.8, 0.9, 0.9, 0.8, 1.5, 0.9), small=True)
+
+
+def _row(cell: Cell) -> tuple[Line, ...]:
+    verdict = cell.finding.verdict
+    tags = f" ({', '.join(verdict.tags)})" if verdict.tags else ""
+    return (
+        cell.where(), words(cell.edit), words(f"{VERDICT_SIGNS[verdict.verdict]} {verdict.verdict}{tags}"),
+        *map(_or_dash, (cell.accuracies, cell.change, cell.items, cell.moved, cell.p, cell.control, cell.contrast,
+                        cell.contrast_p)),
+    )  # fmt: skip
+
+
+def _or_dash(claim: Claim | None) -> Line:
+    return words(claim) if claim else words("–")
+
+
+def _baseline(register: Register, run: str, source: Source) -> Iterable[Block]:
+    gates = source.record.manifest.gates
+    last = max((i for i, gate in enumerate(gates) if gate.stage == "baseline"), default=None)
+    if last is None:
+        return
+    cells = source.document["gates"][last]["evidence"].get("cells", {})
+    rows: list[tuple[Line, ...]] = []
+    for name, cell in cells.items():
+        model, _, tier = name.rpartition("|")
+        path = ("gates", last, "evidence", "cells", name)
+        for seed in range(len(cell["accuracies"])):
+            about, chosen = f"{model_name(model)}, {tier}, baseline, seed {seed}", unedited(model, tier, seed)
+            rows.append((
+                words(Name(model_name(model)), ", ", Name(tier)), words(Name(f"seed {seed}")),
+                words(register.of_rows(run, "accuracy", f"{about}: accuracy", chosen)),
+                words(register.of_rows(run, "items", f"{about}: items", chosen, (pointer(*path, "n"),))),
+                words(register.of_field(run, "spread", f"{model_name(model)}, {tier}: spread over seeds",
+                                        *path, "spread")),
+                words(cell["outcome"]),
+            ))  # fmt: skip
+    columns = ("where", "seed", "accuracy, % (interval)", "items", "spread, points", "gate")
+    yield Grid(words("The unedited model by seed, with Wilson's interval."), columns, tuple(rows), small=True)
+
+
+def _pieces(register: Register, cells: list[Cell]) -> Iterable[Block]:
+    rows = tuple(
+        (cell.where(), words(cell.edit), words(Name(piece.name)), words(piece.items), words(piece.change),
+         _or_dash(piece.p))
+        for cell in cells if cell.change for piece in pieces(register, cell)
+    )  # fmt: skip
+    if rows:
+        columns = ("where", "edit", "part", "items", "change, points (interval)", "Holm p")
+        yield Grid(words("Changes by seed and by kind of item."), columns, rows, small=True)

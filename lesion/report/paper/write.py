@@ -1,0 +1,171 @@
+"""Writing a paper: the manuscript, its figures, its claims and the audit, into one folder that can be made again."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import typst as compiler
+import vl_convert
+from pydantic_core import from_json, to_json
+
+from lesion.errors import InputError
+from lesion.identity import file_hash
+from lesion.report.audit import audit
+from lesion.report.figures import VEGA_LITE, Figure, figures, themed
+from lesion.report.paper import back, front
+from lesion.report.paper.cast import Cast, cast, read_source
+from lesion.report.paper.cells import cells
+from lesion.report.paper.claim import AUDIT, Claim, Computed, Register, compute
+from lesion.report.paper.manuscript import Cited, Manuscript, Section, Theirs, inlines
+from lesion.report.paper.markdown import markdown
+from lesion.report.paper.methods import methods
+from lesion.report.paper.prose import PLACES, passage, read_prose
+from lesion.report.paper.results import results, tables
+from lesion.report.paper.typst import typst
+from lesion.runs.durable import write_bytes, write_table, write_text
+from lesion.runs.environment import read_code
+from lesion.runs.ledger import known
+from lesion.runs.notes import Note, read_notes
+
+FONT = "Libertinus Serif"
+"""The font of figures in the paper: one that the typesetter brings with it."""
+
+
+class Paper(NamedTuple):
+    """A written paper."""
+
+    folder: Path
+    claims: int
+    cast: Cast
+
+
+def write_paper(home: Path, given: Sequence[str], out: Path | None = None) -> Paper:
+    """Write the paper of a study or of some runs.
+
+    Raises:
+        InputError: when there is no run to write about.
+        Tampered: when a run is not what was sealed, or its rows and its verdicts say different things.
+        DiskError: when the folder cannot be written.
+    """
+    picked = cast(home, given)
+    newest = list(picked.sources.values())[-1].record.manifest
+    folder = out or home / "papers" / f"{newest.study.name}_{newest.study_hash[:6]}"
+    table = audit(home, picked.studies, picked.standings)
+    register = Register(picked.sources, table)
+    drawn = {run: figures(source.record) for run, source in picked.sources.items()}
+    paper = _manuscript(picked, register, drawn, read_prose(folder / "prose"), _notes(home, picked))
+    for run, each in drawn.items():
+        _pictures(folder / "figures" / run, each)
+    write_text(folder / "paper.typ", typst(paper))
+    write_text(folder / "paper.md", markdown(paper))
+    listed = [claim.model_dump(mode="json") for claim in register.claims]
+    write_text(folder / "claims.json", to_json(listed, indent=1).decode() + "\n")
+    write_table(folder / "audit.parquet", table)
+    fonts = compiler.Fonts(include_system_fonts=False)
+    pdf = compiler.compile(str(folder / "paper.typ"), font_paths=fonts, root=str(folder))
+    write_bytes(folder / "paper.pdf", pdf)
+    _manifest(folder, given, picked)
+    return Paper(folder, len(listed), picked)
+
+
+def _manuscript(
+    picked: Cast, register: Register, drawn: dict[str, tuple[Figure, ...]], prose: dict[str, str], notes: list[Note]
+) -> Manuscript:
+    found = {run: cells(register, run) for run in picked.sources}
+    parts = [
+        front.abstract(picked, register, found), front.question(picked, register), methods(picked, register),
+        results(picked, register, found, drawn), back.limitations(picked, register),
+        back.open_questions(picked, register, notes), back.reproducibility(picked),
+    ]  # fmt: skip
+    more = [tables(picked, register, found, drawn), back.appendix(picked, register, register.audit_table)]
+    added = {name: passage(name, text, register.claims) for name, text in prose.items() if PLACES[name]}
+    body: list[Section] = []
+    for part in parts:
+        body.append(part)
+        body += [added[name] for name in _AFTER.get(part.key, ()) if name in added]
+    cited = {each.key for part in (*body, *more) for each in inlines(part.blocks) if isinstance(each, Cited)}
+    study = list(picked.sources.values())[-1].record.manifest.study
+    title = (Theirs(prose.get("title", f"A study of causal interventions: {study.name}")),)
+    return Manuscript(
+        title, (Theirs(prose.get("authors", study.question)),), front.badge(picked),
+        (*body, back.references(cited), *more),
+    )  # fmt: skip
+
+
+_AFTER = {
+    "abstract": ("introduction", "related-work"),
+    "methods": ("methods",),
+    "results": ("results", "discussion"),
+    "limitations": ("limitations",),
+    "reproducibility": ("acknowledgements",),
+}
+"""Section -> passages of a person that follow it."""
+
+
+def _notes(home: Path, picked: Cast) -> list[Note]:
+    """Notes about these runs that the runs' own sentences do not tell already."""
+    own = {note.text for source in picked.sources.values() for note in source.record.manifest.plan.notes}
+    return [
+        note
+        for note in read_notes(home)[0]
+        if note.kind != "rationale" and not picked.sources.keys().isdisjoint(note.runs) and note.text not in own
+    ]
+
+
+def _pictures(folder: Path, drawn: tuple[Figure, ...]) -> None:
+    for figure in drawn:
+        spec = themed(figure.spec)
+        spec["config"] = {**spec["config"], "font": FONT}
+        write_text(folder / f"{figure.name}.svg", vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE))
+        write_text(folder / f"{figure.name}.csv", figure.rows.write_csv())
+        write_text(folder / f"{figure.name}.sql", f"{figure.query}\n")
+
+
+def _manifest(folder: Path, given: Sequence[str], picked: Cast) -> None:
+    """From what the paper was made, and the hash of every file that it consists of."""
+    code = read_code()
+    names = ["paper.typ", "paper.md", "paper.pdf", "claims.json", "audit.parquet"]
+    paths = [*(folder / name for name in names), *sorted((folder / "figures").rglob("*.*"))]
+    document: dict[str, Any] = {
+        "command": "paper", "given": [Path(each).name for each in given], "rule": picked.rule,
+        "runs": {run: source.record.manifest.seal for run, source in picked.sources.items()},
+        "commit": code.commit, "dirty": code.dirty, "source_hash": code.source_hash,
+        "files": {path.relative_to(folder).as_posix(): file_hash(path) for path in paths},
+    }  # fmt: skip
+    write_text(folder / "manifest.json", to_json(document, indent=1).decode() + "\n")
+
+
+class Traced(NamedTuple):
+    """A claim and the same computed again."""
+
+    claim: Claim
+    again: Computed
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the printed number came out again."""
+        return self.claim.text == self.again.text
+
+
+def trace(home: Path, folder: Path, number: int) -> Traced:
+    """Compute a claim of a paper again from rows.
+
+    Raises:
+        InputError: when the paper has no such claim, or its run is another one now.
+        Tampered: when the run is not what was sealed.
+    """
+    path = folder / "claims.json"
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; give the folder that lesion paper wrote")
+    claims = [Claim.model_validate(each) for each in from_json(path.read_bytes())]
+    if not 1 <= number <= len(claims):
+        raise InputError(f"{folder} has the claims 1 to {len(claims)}; {number} is none")
+    claim = claims[number - 1]
+    if claim.run == AUDIT:
+        return Traced(claim, compute(claim, None, {AUDIT: pl.read_parquet(folder / "audit.parquet")}))
+    complete = {entry.run for entry in known(home) if entry.complete}
+    source = read_source(home, claim.run, provisional=claim.run not in complete)
+    if source.record.manifest.seal != claim.seal:
+        raise InputError(f"{claim.run} has another seal than when the paper was written; write it again")
+    return Traced(claim, compute(claim, source, source.tables()))

@@ -1,0 +1,172 @@
+"""The paper: no number without a claim, no claim without its rows, and nothing told better than it was."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from pydantic_core import from_json
+
+from lesion.errors import InputError, Tampered
+from lesion.report.paper.claim import Claim
+from lesion.report.paper.manuscript import Number, Paragraph, Section, checked, words
+from lesion.report.paper.typst import escaped
+from lesion.report.paper.write import trace, write_paper
+from lesion.runs.ledger import enter
+from lesion.runs.manifest import Manifest
+from lesion.runs.store import RunFolder
+
+HOSTILE = '#panic("run") $x$ #let a = 1 // *b* <script>alert(1)</script> | `c` [d](javascript:1) \\'
+
+
+def seal(home: Path, folder: Path, manifest: Manifest, **changes: Any) -> Manifest:
+    """The draft manifest sealed, its run in the ledger."""
+    (folder / "manifest.json").unlink()
+    sealed = manifest.model_copy(update={"files": dict(RunFolder(folder).files()), **changes}).sealed()
+    (folder / "manifest.json").write_text(sealed.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    enter(home, sealed)
+    return sealed
+
+
+@pytest.fixture
+def made(tmp_path: Path, make_run: Callable[..., tuple[Path, Manifest]], monkeypatch: pytest.MonkeyPatch):
+    """Makes a home with one sealed run: `made(status=…, world=…)`; drafts of tests tell less than real manifests."""
+    monkeypatch.setattr("lesion.report.paper.cast.contradictions", lambda folder, manifest: ())
+
+    def make(**changes: Any) -> Path:
+        folder, manifest = make_run(tmp_path / "runs", **changes)
+        seal(tmp_path, folder, manifest)
+        return tmp_path
+
+    return make
+
+
+def part(text: str, title: str) -> str:
+    """One section of the Markdown."""
+    return re.split(r"\n(?:<a[^>]*></a>)?## ", text.partition(f"## {title}")[2])[0]
+
+
+def unclaimed(text: str) -> list[str]:
+    """Digit groups that are neither a claim, a name, a reference nor a figure."""
+    for taken in (r"\[(?:[^\]\\]|\\.)*\]\(#(?:claim|ref)-[^)]*\)", r"(`+)[^`]+\1", r"!\[[^\n]*\n\n[^\n]*"):
+        text = re.sub(taken, "", text)
+    return re.findall(r"\d+", text)
+
+
+def test_every_number_of_abstract_and_results_is_a_claim(made):
+    home = made(status="confirmatory")
+    text = (write_paper(home, ["arithmetic"]).folder / "paper.md").read_text(encoding="utf-8")
+    for title in ("Abstract", "Results"):
+        assert len(re.findall(r"\]\(#claim-\d+\)", part(text, title))) > 3
+        assert unclaimed(part(text, title)) == []
+    assert unclaimed("about 12 points") == ["12"]
+
+
+def test_a_number_cannot_be_written_but_as_a_claim():
+    with pytest.raises(InputError, match="a number is a claim"):
+        words("about 12 points")
+
+
+def test_claims_are_computed_again_from_their_rows(made):
+    home = made()
+    paper = write_paper(home, ["arithmetic"])
+    claims = [Claim.model_validate(each) for each in from_json((paper.folder / "claims.json").read_bytes())]
+    for kind in ("change", "items", "accuracies", "accuracy", "told", "share", "runs"):
+        claim = next(each for each in claims if each.kind == kind)
+        traced = trace(home, paper.folder, claim.number)
+        assert traced.agrees
+        assert traced.again.rows.height == claim.height
+    with pytest.raises(InputError, match="is none"):
+        trace(home, paper.folder, 10**6)
+
+
+def test_changed_rows_are_not_written_about(made):
+    home = made()
+    path = next((home / "runs").glob("*/items/*.parquet"))
+    table = pl.read_parquet(path)
+    table.with_columns(~pl.col("correct")).write_parquet(path)
+    with pytest.raises(Tampered, match="is not what was sealed"):
+        write_paper(home, ["arithmetic"])
+
+
+def test_rows_that_contradict_the_verdict_are_not_written_about(
+    tmp_path: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("lesion.report.paper.cast.contradictions", lambda folder, manifest: ())
+    folder, manifest = make_run(tmp_path / "runs")
+    cells: Any = dict(manifest.results["cells"])
+    name = next(iter(cells))
+    results = {**manifest.results, "cells": cells | {name: cells[name] | {"gained": cells[name]["gained"] + 1}}}
+    seal(tmp_path, folder, manifest, results=results)
+    with pytest.raises(Tampered, match="its rows give"):
+        write_paper(tmp_path, ["arithmetic"])
+
+
+def test_the_same_runs_give_the_same_bytes_and_a_persons_prose_survives(made):
+    home = made()
+    folder = write_paper(home, ["arithmetic"]).folder
+    first = (folder / "paper.pdf").read_bytes()
+    assert (write_paper(home, ["arithmetic"]).folder / "paper.pdf").read_bytes() == first
+    what = next(c["what"] for c in from_json((folder / "claims.json").read_bytes()) if c["kind"] == "change")
+    (folder / "prose").mkdir()
+    (folder / "prose" / "discussion.md").write_text(f"A thought with {{claim: {what}}}, *mine*.\n\n- {HOSTILE}\n")
+    for _ in range(2):
+        text = (write_paper(home, ["arithmetic"]).folder / "paper.md").read_text(encoding="utf-8")
+        said = part(text, "Discussion")
+        assert "Written by a person" in said
+        assert "*mine*" in said
+        assert "](#claim-" in said
+        assert "<script>" not in text
+    (folder / "prose" / "discusion.md").write_text("x")
+    with pytest.raises(InputError, match="discussion"):
+        write_paper(home, ["arithmetic"])
+
+
+def test_an_exploratory_run_gives_the_abstract_no_number(made):
+    paper = write_paper(made(), ["arithmetic"])
+    said = part((paper.folder / "paper.md").read_text(encoding="utf-8"), "Abstract")
+    assert "There is no confirmatory result" in said
+    assert "#claim-" not in said
+    claim = Claim.model_validate(from_json((paper.folder / "claims.json").read_bytes())[0])
+    with pytest.raises(InputError, match="confirmatory"):
+        checked(Section("abstract", (Paragraph((Number(claim),)),)))
+
+
+def test_a_failed_gate_stands_in_the_abstract_and_a_stopped_study_has_a_paper(made):
+    home = made(status="confirmatory", world={"drift": 0.1})
+    text = (write_paper(home, ["arithmetic"]).folder / "paper.md").read_text(encoding="utf-8")
+    said = part(text, "Abstract")
+    assert "The baseline gate" in said
+    assert "failed" in said
+    assert "no intervention was run" in said
+    assert "Every gate passed" not in said
+
+
+def test_numbers_of_a_run_without_a_certificate_are_marked_provisional(made):
+    text = (write_paper(made(status="confirmatory"), ["arithmetic"]).folder / "paper.md").read_text(encoding="utf-8")
+    said = part(text, "Abstract")
+    assert "provisional" in said
+    assert len(re.findall(r"\(#claim-\d+\)<sup>p</sup>", said)) == len(re.findall(r"\(#claim-", said))
+
+
+def test_what_a_stranger_wrote_is_text_and_never_code(made):
+    home = made(world={"question": HOSTILE, "prompt": HOSTILE})
+    folder = write_paper(home, ["arithmetic"]).folder
+    source = (folder / "paper.typ").read_text(encoding="utf-8")
+    assert escaped(HOSTILE) in source
+    assert not re.search(r"(?<!\\)#panic\(\"run", source.replace('name("', ""))
+    assert "<script>" not in (folder / "paper.md").read_text(encoding="utf-8").replace("`", "")[:400]
+
+
+def test_every_run_of_the_study_stands_in_the_audit(made):
+    paper = write_paper(made(), ["arithmetic"])
+    table = pl.read_parquet(paper.folder / "audit.parquet")
+    assert table["standing"].to_list() == ["used"]
+    assert table["replay"].to_list() == ["not repeated"]
+
+
+def test_nothing_is_written_about_what_is_not_there(tmp_path: Path):
+    with pytest.raises(InputError, match="no study"):
+        write_paper(tmp_path, ["arithmetic"])
