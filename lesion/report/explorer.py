@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lesion.report.record import Record
 from lesion.report.words import action, model_name
-from lesion.runs.explored import DOCUMENT, TABLE, Explored, Looked
+from lesion.runs.explored import TABLE, Explored, Looked
 
 MOST_NUMBERS = 700_000
 """Numbers of patterns in a page, at most, of 2.7 bytes each; beyond them the heads with the smallest shares go."""
@@ -119,7 +119,3 @@ def packed(numbers: NDArray[np.float32]) -> str:
     """Shares of 0 … 1 as 16-bit little-endian steps, in base64."""
     steps = np.rint(np.clip(numbers, 0, 1) * STEPS).astype("<u2")
     return base64.b64encode(steps.tobytes()).decode()
-
-
-FILES = (DOCUMENT, TABLE)
-"""Where the explorer's numbers stand, within the run folder."""

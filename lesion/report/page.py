@@ -17,11 +17,13 @@ from markupsafe import Markup
 from lesion.report import caveats
 from lesion.report.cells import cell_views
 from lesion.report.claims import MARKS, headline, status_words
+from lesion.report.explorer import explorer_view
 from lesion.report.figures import VEGA_LITE, Figure
 from lesion.report.origins import provenance, questions, receipts, unit_views
 from lesion.report.record import Record
 from lesion.report.timeline import Table, timeline
 from lesion.report.words import model_name, target_words, task_words
+from lesion.runs.explored import read_explored
 
 _EXPOSED = "window.vegaEmbed = vegaEmbed;"
 """What the bundle offers to the page."""
@@ -39,8 +41,6 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    text, _, _ = environment.loader.get_source(environment, "style.css") if environment.loader else ("", None, None)
-    script, _, _ = environment.loader.get_source(environment, "charts.js") if environment.loader else ("", None, None)
     return environment.get_template("report.html").render(
         manifest=manifest,
         study=manifest.study,
@@ -65,10 +65,17 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         provenance=provenance(record),
         units=unit_views(record),
         prompt_files=sorted(path.name for path in (folder / "prompts").glob("*.parquet")),
-        style=Markup(text),
-        charts_script=Markup(script),
+        explorer=explorer_view(record, read_explored(folder)),
+        style=Markup(_shipped(environment, "style.css")),
+        charts_script=Markup(_shipped(environment, "charts.js")),
+        explorer_script=Markup(_shipped(environment, "explorer.js")),
         library=Markup(_library() if drawn else ""),
     )
+
+
+def _shipped(environment: Environment, name: str) -> str:
+    """The text of a file that the page holds whole."""
+    return environment.loader.get_source(environment, name)[0] if environment.loader else ""
 
 
 def _lead(record: Record, drawn: tuple[Figure, ...]) -> str:
