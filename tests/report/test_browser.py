@@ -153,7 +153,7 @@ def test_patterns_stand_side_by_side_with_their_top_sources(browser, explored):
     rows = visit.page.locator("#x-sources tbody tr").all_inner_texts()
     assert rows[:2] == ["“b” (fact, place 2)\t0.75\t0.00", "“a” (fact, place 3)\t0.25\t1.00"]
     stripe = visit.page.locator("#x-kinds tbody tr").first.inner_text()
-    assert stripe == "after an earlier same token (induction stripe)\t0.00\t0.00\t2"
+    assert stripe == "what came after an earlier same token (induction stripe)\t0.75\t0.00\t2"
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
@@ -162,9 +162,7 @@ def test_axe_finds_no_serious_violation_in_the_explorer(browser, explored, schem
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
     visit = Visit(browser, explored, 390, scheme)
     found = axe.Axe().run(visit.page).response["violations"]
-    assert not [
-        (v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")
-    ]
+    assert not [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
 
 
 def test_hostile_tokens_do_nothing_in_the_explorer(browser, tmp_path, make_run, explore_by_hand):

@@ -9,8 +9,7 @@ from lesion.runs.explored import DOCUMENT, TABLE, read_explored
 from lesion.runs.run import start
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
-
-from .conftest import small_order
+from tests.runs.conftest import small_order
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@
   const store = document.getElementById("explorer-data");
   if (!store) return;
   const data = JSON.parse(store.textContent), by = (id) => document.getElementById(id);
-  const SVG = "http://www.w3.org/2000/svg", STEPS = 65535, LEAST = 0.004, TOP = 5;
+  const SVG = "http://www.w3.org/2000/svg", STEPS = 65535, LEAST = 0.004, TOP = 5, ALIKE = 0.005;
   const state = { model: "", tier: "", item: 0, edit: "", layer: 0, head: 0, query: 0 };
   const made = (tag, words = "", attributes = {}) => {
     const element = document.createElement(tag);
@@ -49,7 +49,7 @@
   const before = (query) => [...Array(query).keys()].filter((key) => item().ids[key] === item().ids[query]);
   const total = (numbers) => numbers.reduce((sum, value) => sum + value, 0);
   const KINDS = [
-    ["after an earlier same token (induction stripe)", (row, query) => total(before(query).map((key) => row[key + 1])), (query) => before(query).length > 0],
+    ["what came after an earlier same token (induction stripe)", (row, query) => total(before(query).map((key) => row[key + 1])), (query) => before(query).length > 0],
     ["an earlier same token", (row, query) => total(before(query).map((key) => row[key])), (query) => before(query).length > 0],
     ["the previous token", (row, query) => row[query - 1], (query) => query > 0],
     ["the first token", (row) => row[0], (query) => query > 0],
@@ -178,7 +178,9 @@
   const told = () => {
     const rows = pattern(item().answered[0].arm), parts = [];
     if (rows) {
-      const best = kinds(rows).filter((kind) => kind.mean !== null).sort((a, b) => b.mean - a.mean)[0];
+      // Kinds can coincide on a question; of two that fit alike, the one seen at more tokens says more.
+      const alike = (a, b) => Math.abs(a.mean - b.mean) < ALIKE;
+      const best = kinds(rows).filter((kind) => kind.mean !== null).sort((a, b) => (alike(a, b) ? b.places - a.places : b.mean - a.mean))[0];
       if (best) parts.push(best.mean >= 0.5 ? `On this question ${site()} attends mostly to ${best.name}: ${number(best.mean)} of its attention on average.`
         : `On this question no simple kind of attention fits ${site()}; the largest is ${best.name}, ${number(best.mean)}.`);
       parts.push(sentence(rows));
