@@ -8,7 +8,8 @@ import pytest
 
 from lesion.report import tables
 from lesion.report.drawing import verdict_rows
-from lesion.report.figures import Figure, figures, write_figures
+from lesion.report.exports import write_figures
+from lesion.report.figures import Figure, figures
 from lesion.report.record import Record, read_record
 from lesion.runs.manifest import Manifest
 
@@ -84,7 +85,7 @@ def test_discovery_and_confirmation_cannot_be_taken_for_one_another(drawn):
 
 def test_files_of_a_figure_come_from_one_source(tmp_path, drawn, record):
     written = write_figures(tmp_path, (drawn["verdicts"],))
-    assert {path.suffix for path in written.values()} == {".json", ".svg", ".png", ".csv", ".sql"}
+    assert {path.suffix for path in written.values()} == {".json", ".svg", ".png", ".pdf", ".csv", ".parquet", ".sql"}
     assert (tmp_path / "figures" / "verdicts.png").read_bytes().startswith(b"\x89PNG")
     again = pl.SQLContext(items=record.items, eager=True).execute(
         (tmp_path / "figures" / "verdicts.sql").read_text(encoding="utf-8")
