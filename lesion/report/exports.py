@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import typst as compiler
 import vl_convert
@@ -35,7 +36,8 @@ def _png(figure: Figure) -> bytes:
 
 
 def _pdf(figure: Figure) -> bytes:
-    return compiler.compile({"main.typ": _SHEET, "figure.svg": svg(figure)}, format="pdf")
+    files: dict[str, Any] = {"main.typ": _SHEET, "figure.svg": svg(figure)}
+    return compiler.compile(files, format="pdf")
 
 
 def csv(figure: Figure) -> bytes:

@@ -1,0 +1,154 @@
+"""One page of several runs: what each found, a forest of all their verdicts, and where each run's own report is.
+
+Nothing is pooled: every mark is a verdict that its own run decided by its own rule.
+"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import polars as pl
+
+from lesion.errors import Tampered
+from lesion.report import drawing, forests, tables
+from lesion.report.cells import cell_views
+from lesion.report.claims import MARKS, headline
+from lesion.report.figures import Figure, figures
+from lesion.report.record import Record, read_record
+from lesion.report.shell import figure_view, library, shipped, templates
+from lesion.report.timeline import Table
+from lesion.report.words import action, model_name
+from lesion.runs.find import folder_of
+from lesion.runs.manifest import read_manifest
+from lesion.runs.verify import verify
+
+SHOWN = ("accuracy", "heads")
+"""Figures of every run that the page shows, too."""
+MOST_RUNS = 12
+"""Runs whose figures are shown; of others the verdicts alone, so that the page stays small."""
+
+
+class Source(NamedTuple):
+    """An intact run."""
+
+    folder: Path
+    record: Record
+
+
+def read_source(path: Path) -> Source:
+    """A run whose folder is what was sealed.
+
+    Raises:
+        InputError: when there is no run.
+        Tampered: naming the first file that differs.
+    """
+    folder = folder_of(path)
+    manifest = read_manifest(folder)
+    for finding in verify(folder):
+        raise Tampered(f"{folder}: {finding.what} {finding.fault}; see lesion verify")
+    return Source(folder, read_record(folder, manifest))
+
+
+def across(sources: Sequence[Source], place: Path) -> str:
+    """The page of several runs as HTML.
+
+    Args:
+        sources: the runs, in the order in which they are told.
+        place: the folder in which the page will stand; links to the runs lead from there.
+    """
+    environment = templates()
+    runs = [_run(number, source, place, shows=number < MOST_RUNS) for number, source in enumerate(sources)]
+    forest = [figure_view(figure) for figure in forests_of([source.record for source in sources])]
+    return environment.get_template("across.html").render(
+        runs=runs,
+        forests=forest,
+        verdicts=_verdicts(sources),
+        most=MOST_RUNS,
+        version=sources[0].record.manifest.code.version,
+        style=shipped(environment, "style.css"),
+        charts_script=shipped(environment, "charts.js"),
+        library=library() if forest or any(run["figures"] for run in runs) else "",
+    )
+
+
+def forests_of(records: Sequence[Record]) -> list[Figure]:
+    """The verdicts of all runs, one forest for each margin and confidence, which its band and its bars show.
+
+    Cells of the same tier and factor stand together, one line for each model or run.
+    """
+    groups: dict[tuple[float, float], list[pl.DataFrame]] = {}
+    several = len({record.manifest.status for record in records}) > 1
+    for record in records:
+        if any(finding.verdict.delta is not None for finding in record.findings):
+            rule = record.manifest.study.verdict.margin, record.findings[0].verdict.confidence
+            groups.setdefault(rule, []).append(_rows(record, twins=_twins(records), says_status=several))
+    status = next(iter({record.manifest.status for record in records})) if not several else None
+    return [
+        _forest(number, margin, confidence, pl.concat(parts), MARKS[status].removesuffix(": ") if status else "")
+        for number, ((margin, confidence), parts) in enumerate(groups.items())
+    ]
+
+
+def _forest(number: int, margin: float, confidence: float, rows: pl.DataFrame, mark: str) -> Figure:
+    order = {tier: place for place, tier in enumerate(rows["tier"].unique(maintain_order=True))}
+    place = pl.col("tier").replace_strict(order, return_dtype=pl.Int64)
+    rows = rows.sort(place, "alpha", maintain_order=True)
+    spec = forests.verdicts(rows, margin)
+    return Figure(
+        f"across-{number}",
+        "What each intervention did to accuracy, run by run",
+        f"Each mark is one run's own verdict: the change in accuracy on its confirmation items, with its"
+        f" {100 * confidence:g} % interval; the ring below it is the same edit of a matched random set. Inside the grey"
+        f" band (±{100 * margin:g} points) an effect counts as none. Nothing is pooled over runs.",
+        {**spec, "title": mark} if mark else spec,
+        rows,
+        tables.CHANGES,
+    )
+
+
+def _twins(records: Sequence[Record]) -> set[str]:
+    """Models that more than one of the runs asked: their lines name the run, too."""
+    asked = [model for record in records for model in record.manifest.study.models]
+    return {model for model in asked if asked.count(model) > 1}
+
+
+def _rows(record: Record, *, twins: set[str], says_status: bool) -> pl.DataFrame:
+    """A run's rows of the forest, labelled so that no two runs share a line."""
+    manifest = record.manifest
+    rows = drawing.verdict_rows(record, tables.changes(record))
+    labels: list[str] = []
+    for row in rows.to_dicts():
+        names = [str(row["tier"]), action(row["alpha"]), model_name(row["model"])]
+        names += [manifest.run] if row["model"] in twins else []
+        names += [manifest.status] if says_status else []
+        labels.append(f"{', '.join(names)}|{row['label'].rpartition('|')[2]}")
+    told = [pl.lit(value).alias(name) for name, value in (("run", manifest.run), ("status", manifest.status))]
+    return rows.with_columns(pl.Series("label", labels, dtype=pl.String), *told)
+
+
+def _run(number: int, source: Source, place: Path, *, shows: bool) -> dict[str, Any]:
+    """A run as the template needs it."""
+    folder, record = source
+    drawn = [figure for figure in figures(record) if figure.name in SHOWN] if shows else []
+    return {
+        "manifest": record.manifest,
+        "headline": headline(record),
+        "models": ", ".join(map(model_name, record.manifest.study.models)),
+        "at": quote(os.path.relpath(folder.resolve(), place.resolve()).replace(os.sep, "/")),
+        "figures": [figure_view(figure._replace(name=f"{figure.name}-{number}")) for figure in drawn],
+        "names": [figure.name for figure in drawn],
+    }
+
+
+def _verdicts(sources: Sequence[Source]) -> Table:
+    """Every cell of every run."""
+    rows = [
+        (f"{cell.sign} {cell.verdict}", cell.tier, cell.action, cell.model, cell.change, cell.interval, cell.n, cell.p,
+         source.record.manifest.run)
+        for source in sources
+        for cell in cell_views(source.record)
+    ]  # fmt: skip
+    columns = ("verdict", "tier", "what was done", "model", "change, points", "interval", "items", "Holm p", "run")
+    return Table("Verdict of every cell, Holm-corrected within its own run", columns, rows)
