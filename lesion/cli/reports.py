@@ -5,7 +5,7 @@
 import hashlib
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -75,7 +75,7 @@ def figure(
     content = figure_page(wanted, record.manifest).encode() if form == "html" else EXPORTS[form](wanted)
     write_bytes(path, content)
     wrote(path)
-    document = {
+    document: dict[str, Any] = {
         "figure": name, "format": form, "file": path.name, "sha256": hashlib.sha256(content).hexdigest(),
         "run": record.manifest.run, "rows_hash": record.manifest.rows_hash, "query": wanted.query,
         "rows": wanted.rows.height,
@@ -95,11 +95,11 @@ def _goal(name: str, form: Format | None, out: Path) -> tuple[Format, Path]:
     """
     ending = out.name.partition(".")[2]
     if not ending or out.is_dir():
-        form = form or "svg"
-        return form, out / f"{name}.{form}"
-    known = next((each for each in FORMATS if out.name.endswith(f".{each}")), None)
-    if known is None:
-        raise InputError(f"--out {out}: a figure is written as {', '.join(FORMATS)}; {nearest(ending, FORMATS)}")
-    if form not in (None, known):
-        raise InputError(f"--out {out} ends in .{known}, but --format is {form}; leave one of them out")
-    return known, out
+        chosen: Format = form or "svg"
+        return chosen, out / f"{name}.{chosen}"
+    for known in FORMATS:
+        if out.name.endswith(f".{known}"):
+            if form is not None and form != known:
+                raise InputError(f"--out {out} ends in .{known}, but --format is {form}; leave one of them out")
+            return known, out
+    raise InputError(f"--out {out}: a figure is written as {', '.join(FORMATS)}; {nearest(ending, FORMATS)}")

@@ -24,6 +24,8 @@ from lesion.runs.find import folder_of
 from lesion.runs.manifest import read_manifest
 from lesion.runs.verify import verify
 
+LINES = 24
+"""Half the height of a cell in the forest, pixels: its label has three lines."""
 SHOWN = ("accuracy", "heads")
 """Figures of every run that the page shows, too."""
 MOST_RUNS = 12
@@ -76,14 +78,14 @@ def across(sources: Sequence[Source], place: Path) -> str:
 def forests_of(records: Sequence[Record]) -> list[Figure]:
     """The verdicts of all runs, one forest for each margin and confidence, which its band and its bars show.
 
-    Cells of the same tier and factor stand together, one line for each model or run.
+    Cells of the same tier and factor stand together, one line for each run.
     """
     groups: dict[tuple[float, float], list[pl.DataFrame]] = {}
     several = len({record.manifest.status for record in records}) > 1
-    for record in records:
+    for number, record in enumerate(records, 1):
         if any(finding.verdict.delta is not None for finding in record.findings):
             rule = record.manifest.study.verdict.margin, record.findings[0].verdict.confidence
-            groups.setdefault(rule, []).append(_rows(record, twins=_twins(records), says_status=several))
+            groups.setdefault(rule, []).append(_rows(number, record, says_status=several))
     status = next(iter({record.manifest.status for record in records})) if not several else None
     return [
         _forest(number, margin, confidence, pl.concat(parts), MARKS[status].removesuffix(": ") if status else "")
@@ -95,11 +97,11 @@ def _forest(number: int, margin: float, confidence: float, rows: pl.DataFrame, m
     order = {tier: place for place, tier in enumerate(rows["tier"].unique(maintain_order=True))}
     place = pl.col("tier").replace_strict(order, return_dtype=pl.Int64)
     rows = rows.sort(place, "alpha", maintain_order=True)
-    spec = forests.verdicts(rows, margin)
+    spec = forests.verdicts(rows, margin, LINES)
     return Figure(
         f"across-{number}",
         "What each intervention did to accuracy, run by run",
-        f"Each mark is one run's own verdict: the change in accuracy on its confirmation items, with its"
+        f"Each mark is one run's own verdict, runs numbered as above: the change in accuracy on its confirmation items, with its"
         f" {100 * confidence:g} % interval; the ring below it is the same edit of a matched random set. Inside the grey"
         f" band (±{100 * margin:g} points) an effect counts as none. Nothing is pooled over runs.",
         {**spec, "title": mark} if mark else spec,
@@ -108,22 +110,15 @@ def _forest(number: int, margin: float, confidence: float, rows: pl.DataFrame, m
     )
 
 
-def _twins(records: Sequence[Record]) -> set[str]:
-    """Models that more than one of the runs asked: their lines name the run, too."""
-    asked = [model for record in records for model in record.manifest.study.models]
-    return {model for model in asked if asked.count(model) > 1}
-
-
-def _rows(record: Record, *, twins: set[str], says_status: bool) -> pl.DataFrame:
-    """A run's rows of the forest, labelled so that no two runs share a line."""
+def _rows(number: int, record: Record, *, says_status: bool) -> pl.DataFrame:
+    """A run's rows of the forest, labelled with the run's number, so that no two runs share a line."""
     manifest = record.manifest
     rows = drawing.verdict_rows(record, tables.changes(record))
     labels: list[str] = []
     for row in rows.to_dicts():
-        names = [str(row["tier"]), action(row["alpha"]), model_name(row["model"])]
-        names += [manifest.run] if row["model"] in twins else []
-        names += [manifest.status] if says_status else []
-        labels.append(f"{', '.join(names)}|{row['label'].rpartition('|')[2]}")
+        whose = [model_name(row["model"]), f"run {number}", *([manifest.status] if says_status else [])]
+        said = row["label"].rpartition("|")[2]
+        labels.append(f"{row['tier']}, {action(row['alpha'])}|{', '.join(whose)}|{said}")
     told = [pl.lit(value).alias(name) for name, value in (("run", manifest.run), ("status", manifest.status))]
     return rows.with_columns(pl.Series("label", labels, dtype=pl.String), *told)
 
@@ -146,8 +141,8 @@ def _verdicts(sources: Sequence[Source]) -> Table:
     """Every cell of every run."""
     rows = [
         (f"{cell.sign} {cell.verdict}", cell.tier, cell.action, cell.model, cell.change, cell.interval, cell.n, cell.p,
-         source.record.manifest.run)
-        for source in sources
+         f"run {number}")
+        for number, source in enumerate(sources, 1)
         for cell in cell_views(source.record)
     ]  # fmt: skip
     columns = ("verdict", "tier", "what was done", "model", "change, points", "interval", "items", "Holm p", "run")

@@ -36,7 +36,7 @@ def _png(figure: Figure) -> bytes:
 
 
 def _pdf(figure: Figure) -> bytes:
-    files: dict[str, Any] = {"main.typ": _SHEET, "figure.svg": svg(figure)}
+    files: Any = {"main.typ": _SHEET, "figure.svg": svg(figure)}  # more than the package's stub knows of
     return compiler.compile(files, format="pdf")
 
 
