@@ -22,7 +22,7 @@ def verdicts(rows: pl.DataFrame, margin: float, step: int = 18) -> dict[str, Any
         "points:Q",
         title="change in accuracy, points",
         scale=alt.Scale(domain=[min(ends) - room, max(ends) + room], nice=False),
-        axis=alt.Axis(tickCount=7),
+        axis=alt.Axis(tickCount=7, titleAnchor="end"),
     )
     gaps = alt.Scale(paddingInner=0.2, paddingOuter=0.3)
     places: dict[str, Any] = {
