@@ -102,8 +102,8 @@ def _forest(number: int, margin: float, confidence: float, rows: pl.DataFrame, m
         f"across-{number}",
         "What each intervention did to accuracy, run by run",
         f"Each mark is one run's own verdict, runs numbered as above: the change in accuracy on its confirmation items,"
-        f" with its {100 * confidence:g} % interval; the ring below it is the same edit of a matched random set. Inside the grey"
-        f" band (±{100 * margin:g} points) an effect counts as none. Nothing is pooled over runs.",
+        f" with its {100 * confidence:g} % interval; the ring below it is the same edit of a matched random set. Inside"
+        f" the grey band (±{100 * margin:g} points) an effect counts as none. Nothing is pooled over runs.",
         {**spec, "title": mark} if mark else spec,
         rows,
         tables.CHANGES,

@@ -44,6 +44,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         deviations=caveats.deviations(record),
         open_questions=caveats.open_questions(record),
         limits=caveats.limits(record),
+        absent=caveats.absent(record),
         provenance=provenance(record),
         units=unit_views(record),
         prompt_files=sorted(path.name for path in (folder / "prompts").glob("*.parquet")),
