@@ -9,10 +9,11 @@ STUDY ?= studies/arithmetic.yaml
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
 export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
+export NO_MKDOCS_2_WARNING = 1
 
 FUZZ ?= 100000
 
-.PHONY: help setup study test slow faults fuzz check smoke format docs bench
+.PHONY: help setup study test slow faults fuzz oracles check smoke format schemas docs bench
 
 .DELETE_ON_ERROR:
 
@@ -22,10 +23,12 @@ help:
 	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
 	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
+	@echo 'make oracles  the same weights through transformer-lens, in an environment of its own under .bench/'
 	@echo 'make check    the same without the tests'
 	@echo 'make smoke    data loaders and command-line parsing only, in seconds'
 	@echo 'make format   let ruff rewrite the files'
-	@echo 'make docs     write docs/schema/*.json and docs/study-format.md from the docstrings'
+	@echo 'make docs     write the pages that come from docstrings, and build the documentation into site/, offline'
+	@echo 'make schemas  only the pages: docs/schema/*.json and docs/study-format.md'
 	@echo 'make bench    time the engine against its peers (own environments under .bench/) and write docs/benchmarks.md'
 	@echo 'make setup    only create $(VENV) with the pinned packages'
 
@@ -39,7 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo 'Setting up $(VENV) with the versions of constraints.txt (once; some minutes with a slow line) ...'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq -c constraints.txt setuptools
-	@$(BIN)/python -m pip install -qq --no-build-isolation -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install -qq --no-build-isolation -c constraints.txt -e '.[dev,docs]'
 	@touch $(STAMP)
 
 study: $(STAMP)
@@ -69,8 +72,13 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs: $(STAMP)
+schemas: $(STAMP)
 	$(BIN)/python -m lesion.study.schema
+
+# --strict: a broken link or an unknown name in the reference ends it.
+docs: schemas
+	$(BIN)/mkdocs build --strict --quiet
+	@echo 'site/index.html'
 
 PEERS := nnsight transformer-lens pyvene
 BENCH ?=
@@ -81,6 +89,9 @@ BENCH ?=
 	@test -x .bench/$*/bin/python || $(PYTHON) -m venv .bench/$*
 	@.bench/$*/bin/python -m pip install -qq -r $<
 	@touch $@
+
+oracles: $(STAMP) .bench/transformer-lens/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/oracles
 
 bench: $(STAMP) $(PEERS:%=.bench/%/.installed)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/compare.py $(BENCH)

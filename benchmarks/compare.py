@@ -17,6 +17,8 @@ from typing import Any, NamedTuple
 
 import altair
 import torch
+from results import EXPERT, OURS, Result, fastest, named
+from targets import measured, targets
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
@@ -40,33 +42,14 @@ class Side(NamedTuple):
     arguments: tuple[str, ...] = ()
 
 
-OURS = "lesion"
 SIDES = (
     Side("transformers + hooks", "hooks.py", ""),
-    Side("the same, last logits only (expert)", "hooks.py", "", ("expert",)),
+    Side(EXPERT, "hooks.py", "", ("expert",)),
     Side("nnsight 0.8.1", "nnsight_trace.py", "nnsight"),
     Side("transformer-lens 4.3.0", "transformer_lens_hooks.py", "transformer-lens"),
     Side("pyvene 0.1.8", "pyvene_intervene.py", "pyvene"),
     Side(OURS, "lesion_fast.py", ""),
 )
-EXPERT = SIDES[1].name
-
-
-class Result(NamedTuple):
-    """One side on one piece of work."""
-
-    name: str
-    seconds: float
-    """Median over the repeats, extrapolated to all interventions."""
-    processor: float
-    timed: int
-    """Interventions that were run."""
-    ratio: float
-    """This side's time over ours, the median over the repeats."""
-    ratio_processor: float
-    error: float
-    """Largest absolute difference of answer log-probabilities from transformers + hooks, nats."""
-    peak_bytes: int
 
 
 def main() -> None:
@@ -77,13 +60,17 @@ def main() -> None:
     parser.add_argument("--loops", type=int, default=4, help="interventions that the slow sides run")
     parser.add_argument("--share", type=int, default=1, help="of our own interventions, run one group in so many")
     parser.add_argument("--without", nargs="*", default=[], help="peers to leave out, by their environment's name")
+    parser.add_argument("--only-peers", action="store_true", help="leave out prefixes, positions, families and growth")
+    parser.add_argument("--quick", action="store_true", help="of these, run a few interventions, to see that it works")
     parser.add_argument("--note", default="", help="a sentence for the page about the conditions of this run")
     given = parser.parse_args()
     if given.repeats < 3:
         parser.error("medians need at least 3 repeats")
     before = os.getloadavg()
     found = {work: compare(work, given.repeats, given.loops, given.share, given.without) for work in given.work}
-    write(found, given.repeats, f"{before[0]:.1f} before, {os.getloadavg()[0]:.1f} after", given.note)
+    extra = {} if given.only_peers else measured(given.repeats, quick=given.quick)
+    said = targets(found, extra)
+    write(found, said, given.repeats, f"{before[0]:.1f} before, {os.getloadavg()[0]:.1f} after", given.note)
 
 
 def compare(work: Work, repeats: int, loops: int, share: int, without: list[str]) -> list[Result]:
@@ -190,7 +177,7 @@ WORDS = {
 }
 
 
-def write(found: dict[Work, list[Result]], repeats: int, busy: str, note: str) -> None:
+def write(found: dict[Work, list[Result]], said: list[str], repeats: int, busy: str, note: str) -> None:
     """The page and its picture."""
     lines = [
         "# Benchmarks",
@@ -204,6 +191,8 @@ def write(found: dict[Work, list[Result]], repeats: int, busy: str, note: str) -
         f"torch {version('torch')}, transformers {version('transformers')}; the quick way's kernel: oneDNN by rule.",
         *(["", note] if note else []),
         "",
+        *said,
+        "",
         "![Seconds of processor time for the whole work, by side](images/benchmarks.svg)",
     ]
     for work, results in found.items():
@@ -216,16 +205,14 @@ def write(found: dict[Work, list[Result]], repeats: int, busy: str, note: str) -
 def table(work: Work, results: list[Result]) -> list[str]:
     """One piece of work."""
     shape = SHAPES[work]
-    peers = [one for one in results if one.name not in (OURS, EXPERT)]
-    fastest = min(peers, key=lambda one: one.processor)
-    expert = next(one for one in results if one.name == EXPERT)
+    first, expert = fastest(results), named(results, EXPERT)
     share = f"{shape.shared} of {shape.prompt} tokens shared by all {shape.prompts} prompts"
     return [
         f"## {work}: {WORDS[work]}",
         "",
-        f"Prompts: {share}. **{fastest.ratio_processor:.1f}× the fastest peer** ({fastest.name}) and"
+        f"Prompts: {share}. **{first.ratio_processor:.1f}× the fastest peer** ({first.name}) and"
         f" {expert.ratio_processor:.1f}× the expert's loop in processor time"
-        f" ({fastest.ratio:.1f}× and {expert.ratio:.1f}× by the clock).",
+        f" ({first.ratio:.1f}× and {expert.ratio:.1f}× by the clock).",
         "",
         "| | processor s | wall s | ratio, processor | ratio, wall | run | max abs error | peak memory, GiB |",
         "|---|---|---|---|---|---|---|---|",

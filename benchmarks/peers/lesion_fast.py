@@ -1,10 +1,10 @@
 """The quick way of this project on the same weights and items; all interventions in one call."""
 
 import sys
+from dataclasses import replace
 
 import torch
-from serve import numbers, read_job, serve
-from transformers import AutoModelForCausalLM
+from serve import load, numbers, read_job, serve
 
 from lesion.engine.batch import Batch
 from lesion.engine.fast import Fast
@@ -14,7 +14,7 @@ from lesion.interventions.site import head, neuron
 
 job = read_job(sys.argv[1])
 given = workload("gpt2", sys.argv[2]).model
-given.module.load_state_dict(AutoModelForCausalLM.from_pretrained(job.model, dtype=torch.float32).state_dict())
+given = replace(given, module=load(job))
 site = head if job.kind == "head" else neuron
 wanted = [Scale(sites=(site(layer, unit),), alpha=alpha) for layer, unit, alpha in job.wanted]
 length = job.ids.shape[1]

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from lesion.engine.choose import Engine
     from lesion.interventions.site import Site
     from lesion.measures.asked import Asked
+    from lesion.measures.staged import Ablation
 
+REFERENCE = 512
+"""Items whose mean or values are put in place."""
 Items = Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")]
 Seed = Annotated[int, typer.Option(min=0, help="Draws the items, and what else is random.")]
 Target = Annotated[str, typer.Option(help="logit_diff, or answer.")]
@@ -77,12 +80,15 @@ def ablate(
         str, typer.Option(help="What the score is: effect (estimated on other items), or a detector's name.")
     ] = "effect",
     alpha: Annotated[float, typer.Option(help="What sites are scaled by.")] = 0.0,
+    by_what: Annotated[
+        str, typer.Option("--ablation", help="scale (by --alpha), or mean or resample over other items.")
+    ] = "scale",
     chance: Annotated[int, typer.Option(min=0, max=100, help="Curves in random orders that stand beside it.")] = 3,
     items: Items = 100,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """Scale sites one after another, those before stay scaled, and measure after each: a curve, beside random ones."""
+    """Ablate sites one after another, those before stay so, and measure after each: a curve, beside random ones."""
     from lesion.engine.choose import choose
     from lesion.measures.asked import ask
     from lesion.measures.selection import select
@@ -93,16 +99,37 @@ def ablate(
     opened = open_model(model)
     engine, asked, chosen = choose(opened), ask(opened, task, items, seed), select(opened.sizes, sites)
     scores = _scores(engine, task, items, seed, by, alpha) if order == "score" else None
-    curve = staged(engine, asked, chosen, order, scores, alpha, seed)
-    others = [staged(engine, asked, chosen, "random", None, alpha, seed + 1 + number) for number in range(chance)]
+    how = _ablation(engine, task, items, seed, by_what, alpha)
+    curve = staged(engine, asked, chosen, order, scores, how, seed)
+    others = [staged(engine, asked, chosen, "random", None, how, seed + 1 + number) for number in range(chance)]
     curves = {"curve": curve.model_dump(mode="json"), "random": [one.model_dump(mode="json") for one in others]}
     document = _document(model, task, asked, {"by": by if order == "score" else None, **curves})
     unregistered(document, as_json, print_curve)
     return 0
 
 
+def _ablation(engine: "Engine", task: str, items: int, seed: int, by_what: str, alpha: float) -> "Ablation":
+    """What is done to the sites; what is put in place comes from items behind those measured and those scored."""
+    from lesion.engine.sources import Library
+    from lesion.errors import nearest
+    from lesion.measures.asked import ask
+    from lesion.measures.staged import ABLATIONS, averaging, resampling, scaling
+
+    if by_what not in ABLATIONS:
+        raise InputError(f"'{by_what}' is no ablation; {nearest(by_what, ABLATIONS)}")
+    if by_what == "scale":
+        return scaling(alpha)
+    if alpha != 0.0:
+        raise InputError(f"--alpha belongs to --ablation scale; {by_what} puts other items' values in place")
+    library = Library(engine.model, ask(engine.model, task, REFERENCE, seed, 2 * items).compiled)
+    return averaging(library) if by_what == "mean" else resampling(library, seed)
+
+
 def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: float) -> dict[str, float]:
-    """Of every head and neuron how much its scaling is estimated to cost, or of every head a detector's score."""
+    """Of every head and neuron how much its scaling is estimated to cost, or of every head a detector's score.
+
+    The items behind those that are measured, in the same lane, so that what orders the sites never judges them.
+    """
     from lesion.errors import nearest
     from lesion.measures.asked import ask
     from lesion.measures.heads import DETECTORS, detect
@@ -113,7 +140,7 @@ def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: 
             raise InputError(f"'{by}' is no score; {nearest(by, ['effect', *DETECTORS])}")
         table = {"H": detect(engine.model, by, seed).table()}
     else:
-        found = estimate(engine.model, ask(engine.model, task, items, seed + 1).batches, alpha=alpha)
+        found = estimate(engine.model, ask(engine.model, task, items, seed, items).batches, alpha=alpha)
         table = {"H": -found.heads.mean(0), "N": -found.neurons.mean(0)}
     return {
         f"L{layer}{letter}{index}": float(score)

@@ -15,7 +15,10 @@ from lesion.cli.recorded import recorded
 @recorded("train", outputs=("out",), always=True)
 def train(
     recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the model; models/NAME by default.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the model; models/NAME by default, models/NAME-seed-N with --seed.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Train with this seed instead of the recipe's.")] = None,
     as_json: Json = False,
 ) -> int:
     """Train an embedded model by its recipe. A training that was cut off goes on where it stopped.
@@ -26,8 +29,10 @@ def train(
     from lesion.runs.trainings import conduct_training
     from lesion.training.recipe import load_recipe
 
-    wanted = load_recipe(recipe)
-    folder = out or Path("models") / recipe.stem
+    wanted, name = load_recipe(recipe), recipe.stem
+    if seed is not None:
+        wanted, name = wanted.model_copy(update={"seed": seed}), f"{name}-seed-{seed}"
+    folder = out or Path("models") / name
     with training_bar(SCREEN, quiet=as_json) as progress:
         card = conduct_training(wanted, recipe.read_text(encoding="utf-8"), folder, progress)
     say({"model": str(folder), **card.model_dump(mode="json")}, as_json, f"{folder}: trained; its card is README.md")

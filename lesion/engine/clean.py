@@ -6,16 +6,17 @@ one differ by the edit and by nothing else.
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from lesion.engine.batch import Batch
-from lesion.engine.hooks import block_arguments, entering_stream
+from lesion.engine.hooks import entering_stream
 from lesion.engine.layout import Layout
+from lesion.engine.readers import Base, Of, base
 from lesion.engine.tree import Tree
 from lesion.engine.twin import Twin
 from lesion.errors import InterventionError
@@ -23,6 +24,10 @@ from lesion.models.model import Model
 
 _BY_POSITION = {"position_embeddings": 1, "position_ids": 1}
 """Block arguments that have one entry per position, and the axis of the positions."""
+
+
+What = Literal["attention", "heads", "neurons", "mlp"]
+"""What is kept of a block: attention's output, the inputs of both projections, the MLP's output."""
 
 
 @dataclass
@@ -35,14 +40,14 @@ class Clean:
     trees: list[Tree]
     streams: list[Tensor] = field(default_factory=list[Tensor])
     """(tokens, d_model) entering each block; the last one leaves the last block."""
-    attention: list[Tensor] = field(default_factory=list[Tensor])
-    """(tokens, d_model): what each attention module gave."""
-    heads: list[Tensor] = field(default_factory=list[Tensor])
-    """(tokens, n_heads * d_head): input of each attention output projection."""
-    neurons: list[Tensor] = field(default_factory=list[Tensor])
-    """(tokens, d_mlp): input of each MLP down projection."""
-    mlp: list[Tensor] = field(default_factory=list[Tensor])
-    """(tokens, d_model): what each MLP down projection gave."""
+    kept: dict[tuple[What, int], Tensor] = field(default_factory=dict[tuple["What", int], Tensor])
+    """(tokens, width) of what was asked for, by layer."""
+    bases: dict[tuple[int, Of, int, Layout], Base] = field(default_factory=dict[tuple[int, Of, int, Layout], Base])
+    """What readers gave, of the layer that was asked for last."""
+    last: dict[object, tuple[object, tuple[Tensor, ...]]] = field(
+        default_factory=dict[object, tuple[object, tuple[Tensor, ...]]]
+    )
+    """Products that the next pass may need again, by what they are for: the key of the last one, and it."""
     arguments: dict[tuple[int, Layout, bool, int], dict[str, Any]] = field(
         default_factory=dict[tuple[int, Layout, bool, int], dict[str, Any]]
     )
@@ -60,6 +65,23 @@ class Clean:
             self.arguments[key] = {name: _for_pass(name, value, layout, tree, rows) for name, value in named}
         return self.arguments[key]
 
+    def stream_of(self, layer: int, of: Of) -> Tensor:
+        """What the norms of a block read: its stream, or that and what attention adds; (tokens, d_model)."""
+        stream = self.streams[layer]
+        return stream if of == "stream" else stream + self.kept["attention", layer]
+
+    def base(self, twin: Twin, layer: int, of: Of, number: int, layout: Layout) -> Base:
+        """The clean side of a block's `number`-th norm of one stream, at the tokens of `layout`."""
+        key = (layer, of, number, layout)
+        if key not in self.bases:
+            if any(other[:2] != key[:2] for other in self.bases):
+                self.bases.clear()
+            stream = self.stream_of(layer, of)
+            self.bases[key] = base(
+                twin.groups[layer][of][number], stream if layout == self.layout else stream[layout.among]
+            )
+        return self.bases[key]
+
 
 def _for_pass(name: str, value: Any, layout: Layout, tree: Tree | None, rows: int) -> Any:
     """One argument of a block, made for a pass from what it was for one row."""
@@ -68,7 +90,7 @@ def _for_pass(name: str, value: Any, layout: Layout, tree: Tree | None, rows: in
     if value is None or isinstance(value, bool):
         return value
     if name == "alibi":
-        return value.repeat(rows * layout.rows, 1, 1)
+        return value.repeat(rows * layout.rows, *[1] * (value.ndim - 1))
     if name in _BY_POSITION:
         axis, positions = _BY_POSITION[name], layout.positions
         if tree is None:
@@ -79,42 +101,51 @@ def _for_pass(name: str, value: Any, layout: Layout, tree: Tree | None, rows: in
     raise InterventionError(f"blocks of this family are handed '{name}': the quick way has no rule for that")
 
 
-def run_clean(model: Model, twin: Twin, batch: Batch, layout: Layout) -> Clean:
-    """Run a batch unedited, shared tokens once, and keep everything that an edit could start from."""
-    given = block_arguments(model, batch.inputs[:1])
+def run_clean(
+    model: Model,
+    twin: Twin,
+    batch: Batch,
+    layout: Layout,
+    needs: Collection[tuple[What, int]] = (),
+    *,
+    late: bool = False,
+) -> Clean:
+    """Run a batch unedited, shared tokens once, and keep what an edit can start from.
+
+    Args:
+        model: the model.
+        twin: its twin.
+        batch: the rows.
+        layout: the order of their tokens.
+        needs: what to keep beside the streams.
+        late: whether keys and values are kept for passes that run late positions only.
+    """
+    given = twin.arguments(model, batch)
     stream = layout.pack(entering_stream(model, batch.inputs))[None]
-    trees = [Tree(layout, _allowed(block, layout.length), recording=True) for block in given]
-    clean = Clean(layout, given, trees if model.family.interface else [])
-    twin.record(True)
+    trees = [
+        Tree(layout, _allowed(block, layout.length, twin.window(layer)), recording=late)
+        for layer, block in enumerate(given)
+    ]
+    clean = Clean(layout, given, trees if twin.shares else [])
     for layer, block in enumerate(given):
         clean.streams.append(stream[0])
         named = {n: _for_pass(n, v, layout, trees[layer] if clean.trees else None, 1) for n, v in block.items()}
         shaped = stream if clean.trees else stream.view(layout.rows, layout.length, -1)
-        stream = twin.enter(layer, shaped, named).reshape(stream.shape)
+        wanted: list[What] = [what for what, where in needs if where == layer]
+        with twin.recording(layer, on=bool(wanted)):
+            stream = twin.enter(layer, shaped, named).reshape(stream.shape)
+            for what in wanted:
+                tensor = twin.recorded(layer, what)
+                clean.kept[what, layer] = tensor.reshape(-1, tensor.shape[-1])
     clean.streams.append(stream[0])
-    _collect(clean, twin)
-    twin.record(False)
     return clean
 
 
-def _collect(clean: Clean, twin: Twin) -> None:
-    kept: Mapping[str, list[Tensor | None]] = {
-        "attention": [gate.output for gate in twin.gates],
-        "heads": [slot.input for slot in twin.heads],
-        "neurons": [slot.input for slot in twin.neurons],
-        "mlp": [slot.output for slot in twin.neurons],
-    }
-    for name, tensors in kept.items():
-        flat = [tensor.reshape(-1, tensor.shape[-1]) for tensor in tensors if tensor is not None]
-        if len(flat) != len(twin.blocks):
-            raise InterventionError("a block did not run its attention or its MLP where the family's row says")
-        setattr(clean, name, flat)
-
-
-def _allowed(block: Mapping[str, Any], length: int) -> Tensor:
-    """Which key positions a query position may see, from the mask that the model made for one row."""
+def _allowed(block: Mapping[str, Any], length: int, window: Tensor | None) -> Tensor:
+    """Which key positions a query position may see, from the mask that the model made for one row, and the module's."""
     mask = block.get("attention_mask")
     if mask is None:
-        return torch.ones(length, length, dtype=torch.bool).tril()
-    allowed = mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] >= 0
-    return allowed[-length:, -length:]
+        allowed = torch.ones(length, length, dtype=torch.bool).tril()
+    else:
+        allowed = (mask[0, 0] if mask.dtype == torch.bool else mask[0, 0] >= 0)[-length:, -length:]
+    return allowed if window is None else allowed & window[0, 0, :length, :length].bool()

@@ -13,52 +13,30 @@ depend on memory or on which interventions are asked for together beyond the las
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch
-from lesion.engine.clean import Clean, run_clean
+from lesion.engine.clean import Clean, What, run_clean
+from lesion.engine.climb import Beginning, Job, Pass
 from lesion.engine.hooks import Recorder
-from lesion.engine.kernels import weight_and_bias
 from lesion.engine.layout import Layout
 from lesion.engine.memory import Halving, is_out_of_memory, pass_bytes
 from lesion.engine.reference import Outcome
-from lesion.engine.tree import ReadAttention
 from lesion.engine.trie import apart, trie
-from lesion.engine.twin import RowEdit, Slot, Twin, apply_rows
+from lesion.engine.twin import Twin
 from lesion.errors import InterventionError
-from lesion.interventions.edit import edit as edit_units
-from lesion.interventions.intervention import Intervention, KnockOut, Scale
-from lesion.interventions.site import Kind, Site
+from lesion.interventions.intervention import Intervention, KnockOut
+from lesion.interventions.site import Kind
 from lesion.models.model import Model
-
-Beginning = Literal["stream", "attention", "sum"]
 
 TOKENS_PER_PASS = 1024
 """Tokens, over all rows of a pass, that a pass is filled up to; enough to keep a processor's matrix kernel busy."""
 LOGITS_PER_PASS = 2**25
 """Logits that one pass may make (128 MiB in float32)."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One intervention of a call, and where it begins."""
-
-    index: int
-    intervention: Intervention
-    recorder: Recorder
-    mask: Tensor
-    """(rows, length): where it acts."""
-    layer: int
-    """The lowest layer with a site; everything below is clean."""
-    beginning: Beginning
-    """What the first step is: a block on an edited stream, a block with known attention, or a sum."""
-    source: Source | None
-    """What is added or put in place."""
 
 
 def not_taken(intervention: Intervention) -> str:
@@ -117,9 +95,15 @@ class Fast:
                 act as it must.
         """
         cleans: dict[Layout, Clean] = {}
-        for layout, jobs in self._grouped(batch, interventions, sources or {}).items():
+        groups = self._grouped(batch, interventions, sources or {})
+        for layout, jobs in groups.items():
             if layout.full not in cleans:
-                cleans[layout.full] = run_clean(self.model, self.twin, batch, layout.full)
+                same = [other for other in groups if other.full == layout.full]
+                needs: set[tuple[What, int]] = {
+                    need for other in same for job in groups[other] for need in self._needs(job)
+                }
+                late = any(other.start for other in same)
+                cleans[layout.full] = run_clean(self.model, self.twin, batch, layout.full, needs, late=late)
             self._note_limit(layout, jobs)
             for chunk in self._chunks(layout, jobs):
                 for part, logits in self._passes(cleans[layout.full], layout, chunk, batch):
@@ -132,7 +116,7 @@ class Fast:
     ) -> Iterator[tuple[Sequence[Job], Tensor]]:
         """One pass with its logits, or two halves of it where memory does not suffice for the whole."""
         try:
-            logits = self._logits(Pass(self, clean, layout, jobs).run(), batch)
+            logits = self._logits(Pass(self.model, self.twin, clean, layout, jobs).run(), batch)
         except (RuntimeError, MemoryError) as error:  # torch's allocators say it as a RuntimeError
             if not is_out_of_memory(error):
                 raise
@@ -158,7 +142,7 @@ class Fast:
 
     def layout(self, batch: Batch, edits: Tensor | None = None) -> Layout:
         """The order of a batch's tokens, where they are edited as `edits` numbers it."""
-        if self.model.family.interface:
+        if self.twin.shares:
             return trie(batch.inputs, batch.first, edits)
         return apart(batch.inputs, batch.first)
 
@@ -181,7 +165,7 @@ class Fast:
     def _late(self, layout: Layout, mask: Tensor) -> Layout:
         """The layout that runs what an edit under the mask can change, where the family allows."""
         touched = torch.nonzero(mask.any(0)).flatten()
-        return layout.late(int(touched[0])) if self.model.family.interface and len(touched) else layout
+        return layout.late(int(touched[0])) if self.twin.shares and len(touched) else layout
 
     def _job(self, index: int, intervention: Intervention, mask: Tensor, source: Source | None) -> Job:
         if refused := not_taken(intervention):
@@ -192,6 +176,18 @@ class Fast:
         if "resid_pre" not in kinds:
             beginning = "attention" if "head" in kinds and self.model.residual == "sequential" else "sum"
         return Job(index, intervention, self._recorder(intervention), mask, layer, beginning, source)
+
+    def _needs(self, job: Job) -> Iterator[tuple[What, int]]:
+        """What a job's first step takes from the clean run beside the streams."""
+        kinds = {site.kind for site in job.intervention.sites if site.layer == job.layer}
+        if job.beginning != "stream" and "head" in kinds:
+            yield "heads", job.layer
+        if job.beginning == "attention":
+            yield "attention", job.layer
+        if job.beginning == "sum" and "neuron" in kinds:
+            yield "neurons", job.layer
+            if self.model.family.post_mlp_norm is not None:
+                yield "mlp", job.layer
 
     def _recorder(self, intervention: Intervention) -> Recorder:
         recorder = Recorder(intervention, len({self.model.place(site).path for site in intervention.sites}))
@@ -232,177 +228,3 @@ class Fast:
     def _logits(self, streams: Tensor, batch: Batch) -> Tensor:
         """(passes' rows, reads, d_model) -> (passes' rows, rows, answer, vocab), float32."""
         return self.quick.logits(streams).float().unflatten(1, (len(batch.rows), -1))
-
-
-class Pass:
-    """One way up through the blocks, with one intervention in each row."""
-
-    def __init__(self, fast: Fast, clean: Clean, layout: Layout, jobs: Sequence[Job]) -> None:
-        self.fast, self.clean, self.layout, self.jobs = fast, clean, layout, jobs
-        self.twin, self.last = fast.twin, fast.last
-        self.rows, self.layer = len(jobs), jobs[0].layer
-        self.where = None if layout == clean.layout else layout.among
-        self.read = layout.read
-        self.masks = [layout.pack(job.mask) for job in jobs]
-        self.times = layout.times
-
-    @torch.inference_mode()
-    def run(self) -> Tensor:
-        """The stream that leaves the last block at the read positions, (rows, reads, d_model)."""
-        if self.layer > self.last:
-            return self._edit_stream(self._expanded(self.clean.streams[-1]), self.layer)[:, self.read]
-        read_only = self.layer == self.last
-        begin = {"stream": self._from_stream, "attention": self._from_attention, "sum": self._from_sum}
-        stream = begin[self.jobs[0].beginning](read_only)
-        for layer in range(self.layer + 1, self.last + 1):
-            stream = self._edit_stream(stream, layer)
-            stream = self._block(layer, stream) if layer < self.last else self._last_block(stream)
-        return self._edit_read_stream(stream)
-
-    def _from_stream(self, read_only: bool) -> Tensor:
-        stream = self._edit_stream(self._expanded(self.clean.streams[self.layer]), self.layer)
-        return self._last_block(stream) if read_only else self._block(self.layer, stream)
-
-    def _from_attention(self, read_only: bool) -> Tensor:
-        known = self._change("head").add_(self._expanded(self.clean.attention[self.layer]))
-        stream = self._expanded(self.clean.streams[self.layer])
-        if read_only:
-            stream, known = stream[:, self.read], known[:, self.read]
-        return self._block(self.layer, stream, known, read_only=read_only)
-
-    def _from_sum(self, read_only: bool) -> Tensor:
-        after = self._expanded(self.clean.streams[self.layer + 1])
-        change = self._change("neuron")
-        norm = self.fast.model.family.post_mlp_norm
-        if norm is not None and self._touches("neuron"):
-            post, mlp = self.twin.blocks[self.layer].get_submodule(norm), self._kept(self.clean.mlp[self.layer])
-            change = post(mlp + change) - post(mlp)
-        stream = change.add_(after)
-        if self._touches("head"):
-            stream.add_(self._change("head"))
-        return stream[:, self.read] if read_only else stream
-
-    def _touches(self, kind: Kind) -> bool:
-        """Whether any row of the pass edits this kind of site in the layer where it begins."""
-        sites = (site for job in self.jobs for site in job.intervention.sites)
-        return any((site.layer, site.kind) == (self.layer, kind) for site in sites)
-
-    def _expanded(self, tokens: Tensor) -> Tensor:
-        """(all tokens, width) of the clean run -> (rows, tokens of this pass, width)."""
-        return self._kept(tokens).expand(self.rows, -1, -1)
-
-    def _kept(self, tokens: Tensor) -> Tensor:
-        """Of the clean run's tokens, those of this pass."""
-        return tokens if self.where is None else tokens[self.where]
-
-    def _change(self, kind: Kind) -> Tensor:
-        """What scaling this layer's sites of one kind adds to the output of the projection that reads them."""
-        model, layer = self.fast.model, self.layer
-        source = (self.clean.heads if kind == "head" else self.clean.neurons)[layer]
-        source = self._kept(source)
-        path = model.family.attention_out if kind == "head" else model.family.mlp_out
-        weight, _ = weight_and_bias(model.submodule(f"{model.block_path(layer)}.{path}"))
-        change = source.new_zeros(self.rows, len(source), weight.shape[1])
-        known: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
-        for row in range(self.rows):
-            for edit in self._edits_at(layer, kind, row):
-                columns = torch.arange(len(weight)).view(edit.units, -1)[list(edit.chosen)].flatten()
-                if not isinstance(edit.intervention, Scale):
-                    before = source[:, columns].unflatten(-1, (len(edit.chosen), -1))
-                    after = edit_units(before[edit.mask], edit.intervention, edit.source_at(edit.mask))
-                    change[row, edit.mask] = (after - before[edit.mask]).flatten(1) @ weight[columns]
-                    edit.recorder.saw(before[edit.mask], after, edit.times[edit.mask], edit.elements)
-                    continue
-                alpha = edit.intervention.alpha
-                if edit.chosen not in known:
-                    part = source[:, columns]
-                    known[edit.chosen] = part, part @ weight[columns]
-                part, added = known[edit.chosen]
-                torch.mul(added, edit.mask[:, None] * (alpha - 1), out=change[row])
-                before, times = (
-                    (part, edit.times) if bool(edit.mask.all()) else (part[edit.mask], edit.times[edit.mask])
-                )
-                edit.recorder.saw(before, before * alpha, times, edit.elements)
-        return change
-
-    def _edits_at(self, layer: int, kind: Kind, row: int) -> list[RowEdit]:
-        """This row's edits of one kind at one layer: none, or one with all its units."""
-        job, model = self.jobs[row], self.fast.model
-        sites = [site for site in job.intervention.sites if (site.layer, site.kind) == (layer, kind)]
-        if not sites:
-            return []
-        places = [model.place(site) for site in sites]
-        width = {"head": model.sizes.d_head, "neuron": 1, "resid_pre": model.sizes.d_model}[kind]
-        return [
-            RowEdit(
-                row=row,
-                mask=self.masks[row],
-                times=self.times,
-                elements=int(job.mask.sum()) * len(sites) * width,
-                units=places[0].units,
-                chosen=tuple(place.index for place in places),
-                intervention=job.intervention,
-                source=self._source(job, sites),
-                recorder=job.recorder,
-            )
-        ]
-
-    def _edits(self, layer: int, kind: Kind, *, read_only: bool = False) -> list[RowEdit]:
-        """All rows' edits of one kind at one layer; at the read tokens only, where only those are run."""
-        edits = [edit for row in range(self.rows) for edit in self._edits_at(layer, kind, row)]
-        if not read_only:
-            return edits
-        return [edit.among(self.read) for edit in edits]
-
-    def _source(self, job: Job, sites: Sequence[Site]) -> Tensor | None:
-        """What is added or put in place at the tokens of this pass, (tokens, sites, width)."""
-        if job.source is None:
-            return None
-        missing = [str(site) for site in sites if site not in job.source]
-        if missing:
-            raise InterventionError(f"{job.intervention}: the source has nothing for {', '.join(missing)}")
-        whole = [job.source[site].expand(*job.mask.shape, -1) for site in sites]
-        return torch.stack([self.layout.pack(tensor) for tensor in whole], dim=1)
-
-    def _edit_stream(self, stream: Tensor, layer: int) -> Tensor:
-        return apply_rows(stream, self._edits(layer, "resid_pre"), self.rows)
-
-    def _edit_read_stream(self, stream: Tensor) -> Tensor:
-        return apply_rows(stream, self._edits(self.last + 1, "resid_pre", read_only=True), self.rows)
-
-    def _set(self, slot: Slot, edits: Sequence[RowEdit]) -> None:
-        slot.edits, slot.rows = edits, self.rows
-
-    def _block(self, layer: int, stream: Tensor, known: Tensor | None = None, *, read_only: bool = False) -> Tensor:
-        """One block; its heads are edited only where its attention is computed."""
-        heads = [] if known is not None else self._edits(layer, "head")
-        self._set(self.twin.heads[layer], heads)
-        self._set(self.twin.neurons[layer], self._edits(layer, "neuron", read_only=read_only))
-        given = self.clean.handed(layer, self.layout, self.rows)
-        try:
-            return self._entered(layer, stream, given, known)
-        finally:
-            self._set(self.twin.heads[layer], ())
-            self._set(self.twin.neurons[layer], ())
-
-    def _entered(self, layer: int, stream: Tensor, given: dict[str, object], known: Tensor | None) -> Tensor:
-        if self.clean.trees:
-            return self.twin.enter(layer, stream, given, known)
-        by_row = (self.rows * self.layout.rows, -1, stream.shape[-1])
-        known = None if known is None else known.reshape(by_row)
-        return self.twin.enter(layer, stream.reshape(by_row), given, known).reshape(stream.shape)
-
-    def _last_block(self, stream: Tensor) -> Tensor:
-        """The last block at the read positions: attention there first, then the rest of the block on these alone."""
-        if not self.clean.trees:
-            return self._block(self.last, stream)[:, self.read]
-        given = self.clean.handed(self.last, self.layout, self.rows, only_read=True)
-        try:
-            self.twin.enter(self.last, stream, given)
-        except ReadAttention as reached:
-            slot = self.twin.heads[self.last]
-            self._set(slot, self._edits(self.last, "head", read_only=True))
-            known = slot(reached.z.flatten(2))
-            self._set(slot, ())
-            return self._block(self.last, stream[:, self.read], known, read_only=True)
-        raise AssertionError("attention of the last block did not stop at the read positions")

@@ -135,11 +135,17 @@ def block_arguments(model: Model, ids: Int[Tensor, "batch pos"]) -> list[dict[st
         named = {**bound, **(bound.pop(rest[0], {}) if rest else {})}
         given.append({name: value for name, value in named.items() if name not in ("self", "hidden_states", *rest)})
 
+    def stop(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        raise _Reached(_first(args, kwargs))
+
     blocks = [model.block(layer) for layer in range(model.sizes.n_layers)]
     handles = [block.register_forward_pre_hook(keep, with_kwargs=True) for block in blocks]
+    handles.append(blocks[-1].register_forward_pre_hook(stop, with_kwargs=True))
     try:
         with torch.inference_mode():
             model.module(ids, use_cache=False)
+    except _Reached:  # the last block knows what it is handed; nothing above is of interest
+        pass
     finally:
         for handle in handles:
             handle.remove()

@@ -58,6 +58,11 @@ def is_conv1d(projection: nn.Module) -> bool:
     return type(projection).__name__ == "Conv1D"
 
 
+def is_map(part: nn.Module) -> bool:
+    """Whether a module is a linear map and nothing more: torch's, or one of transformers' own that are no different."""
+    return type(part) is nn.Linear or type(part).__name__ in ("Conv1D", "FalconLinear")
+
+
 class PackedLinear(nn.Module):
     """x @ W + b through oneDNN, W packed once, with a GELU behind it where asked; (…, inputs) to (…, outputs)."""
 
@@ -78,6 +83,15 @@ class PackedLinear(nn.Module):
         y: Tensor = torch.ops.mkldnn._linear_pointwise(rows, self.packed, self.bias, name, [], form)
         return y.view(*x.shape[:-1], -1)
 
+    def linear(self, x: Tensor) -> Tensor:
+        """X @ W alone; (rows, inputs) to (rows, outputs)."""
+        return torch.ops.mkldnn._linear_pointwise(x, self.packed, None, "none", [], "")
+
+    def bend_(self, y: Tensor) -> Tensor:
+        """What follows the linear map, in place."""
+        name, form = self.activation
+        return torch.ops.aten.gelu_(y, approximate=form) if name == "gelu" else y
+
 
 class TanhGelu(nn.Module):
     """gelu_new in one pass over the numbers instead of eight; equal to transformers' formula up to rounding."""
@@ -96,7 +110,7 @@ def quicken(module: nn.Module) -> Kernel:
         for name, child in list(parent.named_children()):
             if type(child).__name__ in ("NewGELUActivation", "GELUTanh"):
                 setattr(parent, name, TanhGelu())
-            elif kernel == "onednn" and (type(child) is nn.Linear or is_conv1d(child)):
+            elif kernel == "onednn" and is_map(child):
                 setattr(parent, name, PackedLinear(child))
     return kernel
 

@@ -2,7 +2,8 @@
 
 - *Patch*: the counterfactual twin of each row, run unedited. At answer positions the twin reads its own answer.
 - *Mean*: over a reference set, in one streamed pass that keeps sums alone. By `position`, items of the same prompt and
-  answer length are averaged; by `role`, tokens at the same place of a role's span of the same length.
+  answer length are averaged; by `role`, tokens at the same place of a role's span of the same length; by `layout`,
+  items of the same lengths whose roles all stand at the same places.
 - *Resample*: another item of the reference set with the same lengths (and, at a role, the same spans), chosen by seed,
   draw and the item's own prompt, so that neither the batch nor its order matters. It never is the item itself.
 - *Steer*: a vector that is named by its hash.
@@ -29,7 +30,7 @@ from lesion.interventions.site import Site
 from lesion.models.model import Model
 from lesion.tasks.tokenization import Compiled
 
-By = Literal["position", "role", "all"]
+By = Literal["position", "role", "layout", "all"]
 Bucket = tuple[str | int, ...]
 ROWS = 16
 """Reference items in one forward pass."""
@@ -38,6 +39,12 @@ ROWS = 16
 def reference_hash(items: Iterable[Compiled]) -> str:
     """The name of a reference set: content hash of its items' tokens in their order, 64 hexadecimal digits."""
     return content_hash([item.ids for item in items])
+
+
+def layout_of(roles: Mapping[str, Sequence[tuple[int, int]]], prompt_length: int, answer_length: int) -> Bucket:
+    """What items must share so that every position of one plays the same part in the other."""
+    spans = [number for name in sorted(roles) for span in roles[name] for number in (name, *span)]
+    return (prompt_length, answer_length, *spans)
 
 
 def observe(model: Model, batch: Batch, sites: Sequence[Site]) -> dict[Site, Tensor]:
@@ -92,9 +99,28 @@ class Library:
     """The reference set of means and resampling."""
     vectors: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     """Steering vectors by their hash; see `add`."""
+    keep: bool = False
+    """Whether what resampling reads of the reference set is kept, so that each item is run once: memory for time. The
+    numbers then do not depend on which rows are asked for together."""
     _means: dict[tuple[By, Site], dict[Bucket, _Average]] = field(
         default_factory=dict[tuple[By, Site], dict[Bucket, _Average]], repr=False
     )
+    _kept: dict[Site, list[Tensor]] = field(default_factory=dict[Site, list[Tensor]], repr=False)
+    _places: dict[Bucket, list[tuple[int, tuple[int, ...]]]] = field(
+        default_factory=dict[Bucket, list[tuple[int, tuple[int, ...]]]], repr=False
+    )
+
+    def others(self, item: Compiled) -> Sequence[int]:
+        """The reference items with this item's layout and another prompt."""
+        bucket = layout_of(item.roles, item.prompt_length, len(item.answer_ids))
+        return self._alike(bucket, item.ids[: item.prompt_length])
+
+    def _alike(self, bucket: Bucket, prompt: tuple[int, ...]) -> Sequence[int]:
+        if not self._places:
+            for number, item in enumerate(self.reference):
+                known = layout_of(item.roles, item.prompt_length, len(item.answer_ids))
+                self._places.setdefault(known, []).append((number, item.ids[: item.prompt_length]))
+        return [number for number, known in self._places.get(bucket, ()) if known != prompt]
 
     def add(self, vector: Tensor) -> str:
         """Take in a steering vector, (width,); its name."""
@@ -149,25 +175,43 @@ class Library:
 
     def _resampled(self, batch: Batch, one: Resample) -> Source:
         self._named(one)
-        donors = [self.reference[self._donor(batch, row, one)] for row in range(len(batch.rows))]
-        (drawn,) = batches(donors, len(donors))
+        donors = [self._donor(batch, row, one) for row in range(len(batch.rows))]
+        if self.keep:
+            kept = self._remembered(one.sites)
+            return {site: torch.stack([kept[site][donor] for donor in donors]) for site in one.sites}
+        (drawn,) = batches([self.reference[donor] for donor in donors], len(donors))
         return observe(self.model, drawn, one.sites)
+
+    def _remembered(self, sites: Sequence[Site]) -> Mapping[Site, Sequence[Tensor]]:
+        """What stands at sites in every reference item, run in one fixed order whatever is asked for."""
+        missing = _distinct(site for site in sites if site not in self._kept)
+        if missing:
+            found: dict[Site, dict[int, Tensor]] = {site: {} for site in missing}
+            for batch in batches(self.reference, ROWS):
+                for site, values in observe(self.model, batch, missing).items():
+                    found[site].update(zip(batch.rows, values, strict=True))
+            self._kept.update({site: [rows[i] for i in range(len(rows))] for site, rows in found.items()})
+        return self._kept
 
     def _donor(self, batch: Batch, row: int, one: Resample) -> int:
         """Which item of the reference set stands in for a row."""
         shape = (batch.prompt_length, batch.answer.shape[1])
         role = one.positions.removeprefix("role:") if one.positions.startswith("role:") else ""
         prompt: tuple[int, ...] = tuple(map(int, batch.ids[row, : batch.prompt_length]))
-        fit = [
-            number
-            for number, item in enumerate(self.reference)
-            if (item.prompt_length, len(item.answer_ids)) == shape
-            and item.ids[: item.prompt_length] != prompt
-            and (not role or item.roles.get(role) == batch.roles[row].get(role))
-        ]
+        if one.by == "layout":
+            fit = self._alike(layout_of(batch.roles[row], *shape), prompt)
+        else:
+            fit = [
+                number
+                for number, item in enumerate(self.reference)
+                if (item.prompt_length, len(item.answer_ids)) == shape
+                and item.ids[: item.prompt_length] != prompt
+                and (not role or item.roles.get(role) == batch.roles[row].get(role))
+            ]
         if not fit:
             raise InterventionError(
                 f"{one}: the reference set has no other item of {shape[0]} prompt and {shape[1]} answer tokens"
+                + (" whose roles stand at the same places" if one.by == "layout" else "")
                 + (f" with '{role}' at the same place" if role else "")
             )
         rng = generator("resample", one.seed, one.draw, content_hash(prompt))
@@ -205,6 +249,14 @@ class Library:
                     f"{one}: no mean for {shape[0]}+{shape[1]} tokens; the reference set has {there}"
                 )
             return table[shape].mean[None]
+        if one.by == "layout":
+            wanted = [layout_of(roles, batch.prompt_length, batch.answer.shape[1]) for roles in batch.roles]
+            if missing := [bucket for bucket in wanted if bucket not in table]:
+                raise InterventionError(
+                    f"{one}: {len(missing)} rows have no reference item whose roles stand at the same places; leave "
+                    "them out and count them (Library.others)"
+                )
+            return torch.stack([table[bucket].mean for bucket in wanted])
         width = next(iter(table.values())).mean.shape[-1]
         whole = torch.full((*batch.inputs.shape, width), torch.nan)
         for row, roles in enumerate(batch.roles):
@@ -230,6 +282,9 @@ def _parts(by: By, batch: Batch, seen: Tensor) -> Iterable[tuple[Bucket, Tensor]
         return [((), seen.flatten(0, 1))]
     if by == "position":
         return [((batch.prompt_length, batch.answer.shape[1]), seen)]
+    if by == "layout":
+        lengths = batch.prompt_length, batch.answer.shape[1]
+        return [(layout_of(roles, *lengths), seen[row : row + 1]) for row, roles in enumerate(batch.roles)]
     return [
         (bucket, seen[row : row + 1, start:stop])
         for row, roles in enumerate(batch.roles)

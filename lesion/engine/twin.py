@@ -9,18 +9,22 @@ code, and the residual rule, norms and gates need no second implementation.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from lesion.engine.hooks import Recorder
+from lesion.engine.batch import Batch
+from lesion.engine.hooks import Recorder, block_arguments
 from lesion.engine.kernels import Kernel, quicken
-from lesion.engine.tree import INTERFACE
+from lesion.engine.readers import Group, Of, Read, Reader, find, form_of
+from lesion.engine.tree import INTERFACE, by_method
+from lesion.errors import InterventionError
 from lesion.interventions.edit import rewrite
-from lesion.interventions.intervention import Intervention
+from lesion.interventions.intervention import Intervention, Scale
 from lesion.models.model import Model
 
 
@@ -36,10 +40,17 @@ class RowEdit:
     """Elements written, over the whole batch."""
     units: int
     chosen: tuple[int, ...]
+    width: int
+    """Numbers of one unit."""
     intervention: Intervention
     source: Tensor | None
     """What is added or put in place, (tokens or 1, sites, width)."""
     recorder: Recorder
+
+    def strength(self, dtype: torch.dtype) -> Tensor:
+        """What a scaling adds at each token, as a multiple of what is there: (tokens, 1)."""
+        alpha = self.intervention.alpha if isinstance(self.intervention, Scale) else 1.0
+        return self.mask[:, None].to(dtype) * (alpha - 1)
 
     def source_at(self, where: Tensor) -> Tensor | None:
         """The source at some of the tokens."""
@@ -108,6 +119,11 @@ class Gate(nn.Module):
         return given
 
 
+def shares_prefixes(model: Model) -> bool:
+    """Whether a model's attention can be put over a trie; ALiBi is added to scores in the module's own lines."""
+    return model.family.attends != "inline" and not getattr(model.module.config, "alibi", False)
+
+
 class Twin:
     """The copied tree of a model."""
 
@@ -116,16 +132,47 @@ class Twin:
         shared = {id(tensor): tensor for tensor in [*original.parameters(), *original.buffers()]}
         self.module: Any = copy.deepcopy(original, shared)
         self.kernel: Kernel = quicken(self.module)
-        if model.family.interface:
-            self.module.config._attn_implementation = INTERFACE
+        self.shares = shares_prefixes(model)
         self.blocks: list[nn.Module] = [
             self.module.get_submodule(model.block_path(layer)) for layer in range(model.sizes.n_layers)
         ]
+        if self.shares:
+            self._attend_over_tries(model)
+        self.groups = self._groups(model)
+        self._given: tuple[int, list[dict[str, Any]]] | None = None
         family = model.family
         self.heads = [self._wrap(block, family.attention_out, Slot) for block in self.blocks]
         self.neurons = [self._wrap(block, family.mlp_out, Slot) for block in self.blocks]
         attention = family.attention_out.rpartition(".")[0]
         self.gates = [self._wrap(block, attention, Gate) for block in self.blocks]
+
+    def _attend_over_tries(self, model: Model) -> None:
+        """Put the attention function for tries where the family lets it be put."""
+        if model.family.attends != "method":
+            self.module.config._attn_implementation = INTERFACE if model.family.attends == "interface" else "sdpa"
+            return
+        for block in self.blocks:
+            by_method(block.get_submodule(model.family.attention_out.rpartition(".")[0]))
+
+    def window(self, layer: int) -> Tensor | None:
+        """What a block's attention lets see by itself, (1, 1, positions, positions); none where the mask says all."""
+        inside = getattr(self.gates[layer].inner, "bias", None)
+        return inside if isinstance(inside, Tensor) and inside.ndim == 4 else None
+
+    def _groups(self, model: Model) -> list[dict[Of, list[Group]]]:
+        """Per layer and stream, its norms with the modules that read them, these wrapped; none in bfloat16."""
+        if model.dtype == "bfloat16":
+            return [{} for _ in self.blocks]
+        return [self._groups_of(block, reads) for block, reads in zip(self.blocks, find(model), strict=True)]
+
+    def _groups_of(self, block: nn.Module, reads: Sequence[Read]) -> dict[Of, list[Group]]:
+        groups: dict[Of, list[Group]] = {}
+        for read in reads:
+            form = form_of(block.get_submodule(read.norm))
+            readers = tuple(self._wrap(block, path, Reader) for path in read.readers)
+            if form is not None:
+                groups.setdefault(read.of, []).append(Group(read.of, form, readers))
+        return groups
 
     @staticmethod
     def _wrap(block: nn.Module, path: str, wrapper: Any) -> Any:
@@ -135,15 +182,50 @@ class Twin:
         setattr(holder, name, wrapped)
         return wrapped
 
-    def record(self, on: bool) -> None:
-        """Make all wrappers keep what passes through them, or forget it."""
-        for wrapper in (*self.heads, *self.neurons, *self.gates):
+    @contextmanager
+    def recording(self, layer: int, *, on: bool) -> Generator[None]:
+        """Make one block's wrappers keep what passes through them while the body runs, where that is wanted."""
+        gate, slots = self.gates[layer], (self.heads[layer], self.neurons[layer])
+        for wrapper in (gate, *slots):
             wrapper.recording = on
-            if not on:
-                wrapper.output = None
-        for slot in (*self.heads, *self.neurons):
-            if not on:
+        try:
+            yield
+        finally:
+            for wrapper in (gate, *slots):
+                wrapper.recording, wrapper.output = False, None
+            for slot in slots:
                 slot.input = None
+
+    def forget(self) -> None:
+        """Take back what readers were given and did not use, as when a pass ended early for want of memory."""
+        for layer in self.groups:
+            for groups in layer.values():
+                for group in groups:
+                    for reader in group.readers:
+                        reader.known = None
+
+    def recorded(self, layer: int, what: Literal["attention", "heads", "neurons", "mlp"]) -> Tensor:
+        """What was kept of a block.
+
+        Raises:
+            InterventionError: when the block did not run the module.
+        """
+        kept = {
+            "attention": self.gates[layer].output,
+            "heads": self.heads[layer].input,
+            "neurons": self.neurons[layer].input,
+            "mlp": self.neurons[layer].output,
+        }[what]
+        if kept is None:
+            raise InterventionError("a block did not run its attention or its MLP where the family's row says")
+        return kept
+
+    def arguments(self, model: Model, batch: Batch) -> list[dict[str, Any]]:
+        """What the model hands to each block for one row; that depends on the length alone, so the last one is kept."""
+        length = batch.inputs.shape[1]
+        if self._given is None or self._given[0] != length:
+            self._given = length, block_arguments(model, batch.inputs[:1])
+        return self._given[1]
 
     def enter(self, layer: int, stream: Tensor, given: dict[str, Any], known: Tensor | None = None) -> Tensor:
         """Block `layer` on a stream, with attention's output known or computed; edits are set on the slots before."""

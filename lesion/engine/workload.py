@@ -13,10 +13,14 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from lesion.engine.batch import Batch, batches
+from lesion.engine.climb import WIDE
+from lesion.engine.kernels import weight_and_bias
+from lesion.engine.readers import Read, find
 from lesion.engine.trie import apart, trie
+from lesion.engine.twin import shares_prefixes
 from lesion.identity import generator
 from lesion.interventions.intervention import Positions, Scale
-from lesion.interventions.site import head, neuron
+from lesion.interventions.site import Site, head, neuron
 from lesion.models.families import Family, family_named
 from lesion.models.model import Model, random_model
 from lesion.tasks.tokenization import Compiled
@@ -77,15 +81,17 @@ def floor(model: Model, batch: Batch, wanted: Sequence[Scale]) -> float:
 
     Per block: all its weights on every token that is run, attention scores, and in the last block only keys and values
     on every token and the rest on the read ones. An intervention's own block needs its MLP alone where the MLP reads
-    the edited stream, and nothing otherwise.
+    the edited stream, and nothing otherwise. The first products behind the edit count for nothing where they follow
+    from a small one (`readers`).
     """
+    reads_of = find(model) if model.sizes.d_model >= WIDE and model.dtype != "bfloat16" else []
     sizes, block = model.sizes, model.block(0)
     matrices = sum(p.numel() for p in block.parameters() if p.ndim == 2)
     out = sizes.n_heads * sizes.d_head * sizes.d_model
     attention = block.get_submodule(model.family.attention_out.rpartition(".")[0])
     into = sum(p.numel() for p in attention.parameters() if p.ndim == 2) - out
     mlp = matrices - into - out
-    share = model.family.interface
+    share = shares_prefixes(model)
     full = trie(batch.inputs, batch.first) if share else apart(batch.inputs, batch.first)
     reads = len(full.read)
     total = 2.0 * matrices * full.tokens * sizes.n_layers
@@ -98,6 +104,7 @@ def floor(model: Model, batch: Batch, wanted: Sequence[Scale]) -> float:
         above = sizes.n_layers - 1 - site.layer
         start = mlp if site.kind == "head" and model.residual == "sequential" else 0
         total += 2.0 * start * (layout.tokens if above else reads)
+        total -= 2.0 * _spared(model, site, reads_of) * layout.tokens if full.start == layout.start else 0
         total += max(0, above - 1) * (2.0 * matrices * layout.tokens + scores)
         if above:
             keys = into - out
@@ -105,6 +112,17 @@ def floor(model: Model, batch: Batch, wanted: Sequence[Scale]) -> float:
             total += 4 * sizes.n_heads * sizes.d_head * reads * layout.length
         total += 2.0 * sizes.d_model * sizes.vocab_size * reads
     return total
+
+
+def _spared(model: Model, site: Site, reads: Sequence[Sequence[Read]]) -> int:
+    """Weights of the first products behind an edit, which are not made where a small product tells their outcome."""
+    sequential = site.kind == "head" and model.residual == "sequential"
+    layer, of = (site.layer, "middle") if sequential else (site.layer + 1, "stream")
+    post = model.family.post_mlp_norm is not None and site.kind == "neuron"
+    if not reads or post or layer >= model.sizes.n_layers - 1:
+        return 0
+    paths = [f"{model.block_path(layer)}.{path}" for read in reads[layer] if read.of == of for path in read.readers]
+    return sum(weight_and_bias(model.submodule(path))[0].numel() for path in paths)
 
 
 def _arguments(family: Family, shape: Shape) -> dict[str, Any]:

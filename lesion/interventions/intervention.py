@@ -66,9 +66,10 @@ class Mean(_AtSites):
     kind: Literal["mean"] = "mean"
     reference: Sha256
     """`lesion.engine.sources.reference_hash` of the reference set."""
-    by: Literal["position", "role", "all"] = "position"
+    by: Literal["position", "role", "layout", "all"] = "position"
     """`position`: items of the same length, position by position; `role`: token by token within a role of the same
-    length; `all`: one mean over all items and positions."""
+    length; `layout`: items of the same length whose roles all stand at the same places, position by position; `all`:
+    one mean over all items and positions."""
 
     def __str__(self) -> str:
         """For people: `mean by position of 1a2b3c4d L1H0`."""
@@ -85,6 +86,9 @@ class Resample(_AtSites):
     """Chooses the other item, together with `draw` and the item's own prompt."""
     draw: int = Field(default=0, ge=0)
     """Which of the K draws this is; each is an intervention of its own, and their effects are averaged."""
+    by: Literal["position", "layout"] = "position"
+    """Who may stand in: `position`: items of the same length (at a role, with that role at the same place); `layout`:
+    only those whose roles all stand at the same places."""
 
     def __str__(self) -> str:
         """For people: `resample draw 0 of 1a2b3c4d L1H0`."""

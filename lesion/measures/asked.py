@@ -32,8 +32,15 @@ class Asked(NamedTuple):
     """Items that were not asked, by reason; `too_long` is longer than the model reads."""
 
 
-def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0) -> Asked:
+def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0, start: int = 0) -> Asked:
     """Draw items of a task from its discovery split and compile them.
+
+    Args:
+        model: whose tokens they become.
+        task: a configuration, or its spelling.
+        items: how many.
+        seed: of the lane, an order of all items.
+        start: place of the first in the lane; other places of the same lane are other items.
 
     Raises:
         InputError: when the task is not known, its lane is too short, or no item can be asked.
@@ -41,12 +48,12 @@ def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0) -
     config = parse_task(task) if isinstance(task, str) else task
     made = make_task(config)
     draw = Draw("discovery", f"diagnostics-{seed}", 0, 1)
-    if items > (capacity := made.capacity(draw)):
-        raise InputError(f"this task has {capacity:,} items to ask, not {items:,}")
+    if start + items > (capacity := made.capacity(draw)):
+        raise InputError(f"this task has {capacity:,} items to ask, not {start + items:,}")
     kept: list[tuple[Item, Compiled]] = []
     refused: Counter[str] = Counter()
     most = model.sizes.max_positions
-    for item in made.items(draw, 0, items):
+    for item in made.items(draw, start, start + items):
         compiled = compile_item(item, model.tokenizer, model.bos)
         if not isinstance(compiled, Compiled):
             refused[compiled.reason] += 1

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Residual = Literal["sequential", "parallel"]
 Fused = Literal["separate", "stacked", "by_group"]
+Attends = Literal["interface", "method", "torch", "inline"]
 Names = tuple[str, ...]
 
 
@@ -73,8 +74,10 @@ class Family:
     """Config attribute with the soft cap on logits: s -> cap * tanh(s / cap)."""
     attention: Literal["sdpa", "eager"] = "sdpa"
     """The attention code that the model is loaded with: a choice, never left to a default."""
-    interface: bool = True
-    """Whether attention goes through transformers' attention interface, so that the quick way may share prefixes."""
+    attends: Attends = "interface"
+    """Where another attention function can be put, so that the quick way may share prefixes: in transformers' attention
+    interface, in the attention module's own `_attn` method, behind torch's attention, which the module hands its mask,
+    or nowhere, because the module adds up its scores in line (ALiBi)."""
     n_layers: Names = ("num_hidden_layers",)
     n_heads: Names = ("num_attention_heads",)
     n_groups: Names = ("num_key_value_heads",)
@@ -155,7 +158,7 @@ _ROWS = (
     replace(
         _GPT2,
         name="gpt_neo",
-        interface=False,
+        attends="method",
         architecture="GPTNeoForCausalLM",
         config="GPTNeoConfig",
         attention_out="attn.attention.out_proj",
@@ -182,7 +185,7 @@ _ROWS = (
     replace(
         _GPT2,
         name="gptj",
-        interface=False,
+        attends="method",
         architecture="GPTJForCausalLM",
         config="GPTJConfig",
         attention_out="attn.out_proj",
@@ -295,7 +298,7 @@ _ROWS = (
     ),
     Family(
         name="falcon",
-        interface=False,
+        attends="torch",
         architecture="FalconForCausalLM",
         config="FalconConfig",
         blocks="transformer.h",
@@ -321,7 +324,7 @@ _ROWS = (
     ),
     Family(
         name="bloom",
-        interface=False,
+        attends="inline",
         architecture="BloomForCausalLM",
         config="BloomConfig",
         blocks="transformer.h",

@@ -245,7 +245,7 @@ def _open_folder(name: str, source: Source, dtype: Dtype) -> Model:
 def _folder(source: Source) -> Path:
     if source.kind != "hub":
         return Path(source.where)
-    patterns = ["*.json", "*.safetensors"]
+    patterns = ["*.json", "*.jinja", "*.safetensors"]
     return Path(snapshot_download(source.where, revision=source.revision, allow_patterns=patterns))
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 
 from lesion.errors import InputError
-from lesion.models.sizes import TINY_VOCABULARY, locate, read_config
+from lesion.models.sizes import TINY_VOCABULARY, Source, locate, read_config
 from lesion.models.witness import OpenedModel, opened, watched
 
 
@@ -42,14 +42,29 @@ def _found(name: str) -> Vocabulary:
         from lesion.models.tiny import character_tokenizer  # noqa: PLC0415  (it imports torch)
 
         return Vocabulary(character_tokenizer(), TINY_VOCABULARY.index("<bos>"))
-    folder = Path(source.where)
-    if source.kind == "hub":
-        from huggingface_hub import snapshot_download  # noqa: PLC0415  (only a pinned hub name may use the network)
-
-        folder = Path(snapshot_download(source.where, revision=source.revision, allow_patterns=["*.json"]))
+    folder = _fetched(source)
     tokenizer = read_tokenizer(folder)
     config = read_config(source) if (folder / "config.json").is_file() else {}
     return Vocabulary(tokenizer, read_bos(folder, config, tokenizer, tokenizer.get_vocab_size()))
+
+
+def vocabulary_folder(name: str) -> Path | None:
+    """Where a model's tokenizer files are; none for a tiny model.
+
+    Raises:
+        InputError: when the name is no model.
+    """
+    source = locate(name)
+    return None if source.kind == "tiny" else _fetched(source)
+
+
+def _fetched(source: Source) -> Path:
+    """The folder of a source, its tokenizer files fetched where it is a hub name."""
+    if source.kind != "hub":
+        return Path(source.where)
+    from huggingface_hub import snapshot_download  # noqa: PLC0415  (only a pinned hub name may use the network)
+
+    return Path(snapshot_download(source.where, revision=source.revision, allow_patterns=["*.json", "*.jinja"]))
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

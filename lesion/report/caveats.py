@@ -1,6 +1,6 @@
 """What a reader must know besides the numbers: deviations, open questions, limits; all computed from the run."""
 
-from lesion.report.claims import specificity
+from lesion.report.claims import beside_zero, specificity
 from lesion.report.record import Finding, Record, positive_control
 from lesion.report.words import MEANINGS, action, count, interval, listed, model_name, points
 from lesion.study.study import RankedNeurons
@@ -46,14 +46,36 @@ def limits(record: Record) -> list[str]:
         f"Findings hold for the {count(study.baseline.seeds)} sets of few-shot examples that the seeds drew.",
         "An answer is correct when greedy decoding gives exactly its tokens; nothing is given for being close.",
         f"Null rules out an effect of {100 * study.verdict.margin:g} points or more; it does not say there is none.",
-        "Scaling an activation, above all to zero, takes the model off its usual distribution. Mean and resample"
-        " ablation, which do not, are no part of this run.",
+        _off_distribution(record),
         "Maps of single heads and dashed lines are exploratory. Heads can stand in for one another: that one alone does"
         " nothing says nothing about a group.",
     ]
+    told += _rounding(record)
     if record.manifest.registration is None:
         told.append("The study was not registered, so its authors could have seen data before fixing it.")
     return told
+
+
+def _rounding(record: Record) -> list[str]:
+    """What bfloat16 alone may do, by model and tier, where the study computed in it."""
+    floors = record.manifest.plan.rounding
+    return [
+        f"{model_name(model)} computed in bfloat16. On {tier} that alone may move the accuracy by"
+        f" {100 * floor:.1f} points (measured on unedited passes, against float32); a claim stands only beyond that."
+        for model, tiers in floors.items()
+        for tier, floor in tiers.items()
+    ]
+
+
+def _off_distribution(record: Record) -> str:
+    """What zero can and cannot show, and what was run beside it."""
+    said = "Scaling an activation, above all to zero, takes the model off its usual distribution."
+    if not any(finding.companions for finding in record.findings):
+        return f"{said} Mean and resample ablation, which do not, are no part of this run."
+    return (
+        f"{said} Mean and resample ablation stand beside every zeroing, on the same items; other factors have no such"
+        " companion. With few-shot examples that all items share, a mean acts on the question alone."
+    )
 
 
 def _control_questions(record: Record) -> list[str]:
@@ -93,6 +115,8 @@ def _cell_questions(finding: Finding, level: float) -> list[str]:
         told.append(f"Why do these kinds of items part: {listed(sides)}?")
     if verdict.verdict in ("Improvement", "Harm") and (finding.specific is None or not finding.specific.holds):
         told.append(specificity(finding))
+    if "zero_only" in verdict.tags:
+        told.append(f"Zeroing shows it, mean and resample ablation do not both.{beside_zero(finding)}")
     if "magnitude_unstable" in verdict.tags:
         told.append("The size of the effect differs between seeds: why?")
     if "floor" in verdict.tags:

@@ -7,6 +7,7 @@ from lesion.report.palette import VERDICT_SIGNS
 from lesion.report.record import Finding, Record
 from lesion.report.timeline import Table
 from lesion.report.words import MEANINGS, TAGS, action, ends, model_name, p_value, percent, points, signed
+from lesion.stats.companion import Companion
 from lesion.stats.verdict import Part
 
 
@@ -75,9 +76,20 @@ def _details(finding: Finding) -> list[Table]:
         Table("By seed", ("seed", *columns), [_part(part)[:6] for part in verdict.seeds]),
         Table("By kind of item (a conflict makes the verdict Mixed)", ("kind", *columns, "Holm p"), kinds),
     ]
+    if finding.companions:
+        heads = ("ablation", *columns, "shows the same")
+        rows = [_companion(kind, each) for kind, each in finding.companions.items()]
+        tables.append(Table("Mean and resample ablation on the same items (no members of the family)", heads, rows))
     if finding.specific is not None:
         tables.append(Table("Against the matched random set", ("what it says",), [(specificity(finding),)]))
     return [table for table in tables if table.rows]
+
+
+def _companion(kind: str, found: Companion) -> tuple[str, ...]:
+    ends = "–" if found.ci_low is None else f"{points(found.ci_low)} to {points(found.ci_high)}"
+    counts = (f"{found.n:,} of {found.of:,}", f"{found.gained:,}", f"{found.lost:,}")
+    said = {"agrees": "yes", "differs": "no"}.get(found.answer, found.answer)
+    return kind, *counts, points(found.delta), ends, f"{said}: {found.reason}" if found.reason else said
 
 
 def _part(part: Part) -> tuple[str, ...]:

@@ -54,8 +54,18 @@ def claim(record: Record, finding: Finding) -> str:
         return f"{said} ({verdict.reason})."
     return (
         f"{said}, {points(verdict.delta)} points ({interval(verdict)}, n = {verdict.n:,}); {MEANINGS[verdict.verdict]}."
-        f" {specificity(finding)}"
+        f" {specificity(finding)}{beside_zero(finding)}"
     )
+
+
+def beside_zero(finding: Finding) -> str:
+    """What mean and resample ablation show, as a sentence with a space before it; empty where there are none."""
+    if not finding.companions:
+        return ""
+    told = listed([f"{kind} ablation {points(each.delta)} points" for kind, each in finding.companions.items()])
+    if "zero_only" in finding.verdict.tags:
+        return f" Shown by zero only: {told} on the same items, so no heads are named."
+    return f" On the same items: {told}."
 
 
 def specificity(finding: Finding) -> str:
@@ -141,7 +151,7 @@ def _size(record: Record, finding: Finding) -> str:
         return "some kinds of items gain, others lose"
     if "magnitude_unstable" in verdict.tags:
         return "its size differs between seeds"
-    said = f"{points(verdict.delta)} points"
+    said = f"{points(verdict.delta)} points" + (" in bfloat16" if "bfloat16" in verdict.tags else "")
     control, margin = _random_delta(finding), record.manifest.study.verdict.margin
     if control is not None and abs(control) >= margin:
         said += f", random ones {points(control)}"

@@ -35,7 +35,7 @@ def verdict_rows(record: Record, changes: pl.DataFrame) -> pl.DataFrame:
         for row in changes.filter(pl.col("series") == "control").to_dicts()
     }
     rows: list[dict[str, Any]] = []
-    for chosen, verdict, _, _ in record.findings:
+    for chosen, verdict, *_ in record.findings:
         if verdict.delta is None or verdict.ci_low is None or verdict.ci_high is None:
             continue
         ends = f"{points(verdict.ci_low)} to {points(verdict.ci_high)}"

@@ -33,12 +33,13 @@ def print_curve(console: Console, found: Mapping[str, Any]) -> None:
     curve, others = found["curve"], found["random"]
     by = f" by {found['by']}" if found["by"] else ""
     ordered = f"in the order of {curve['order']}{by}" if curve["order"] != "random" else "in a random order"
-    said(console, f"Scale {curve['alpha']:g}, cumulative, {ordered}{_refused(found)}", "bold")
-    shown = table(">sites", "added", ">accuracy", ">logit diff", ">log-prob", ">accuracy, random orders")
+    said(console, f"Cumulative: {curve['ablation']}, {ordered}{_refused(found)}", "bold")
+    shown = table(">sites", "added", ">accuracy", "change, 95 %", ">logit diff", ">log-prob", ">random orders")
     for place, stage in enumerate(curve["stages"]):
-        numbers = (_number(stage[name]) for name in ("accuracy", "logit_diff", "answer_logprob"))
+        numbers = [_number(stage[name]) for name in ("accuracy", "logit_diff", "answer_logprob")]
+        change = f"{stage['low']:+.3f} … {stage['high']:+.3f}" if stage["sites"] else ""
         chance = _spread([other["stages"][place]["accuracy"] for other in others])
-        shown.add_row(str(stage["sites"]), stage["added"] or "none", *numbers, chance)
+        shown.add_row(str(stage["sites"]), stage["added"] or "none", numbers[0], change, *numbers[1:], chance)
     console.print(shown)
 
 

@@ -48,8 +48,10 @@ def _receipt(
 
 
 def _kind(arm: str) -> str:
-    """`target@0`, `random heads@0`, `single heads@0`, `placebo`."""
+    """`target ×0`, `target, mean`, `random set ×0`, `each head alone ×0`, `placebo ×1`."""
     name, at, alpha = arm.partition("@")
+    if alpha in ("mean", "resample"):
+        return f"{name}, {alpha}"
     if name.startswith("control"):
         return f"random set ×{alpha}"
     return {"target": f"target ×{alpha}", "placebo": "placebo ×1"}.get(

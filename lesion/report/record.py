@@ -8,6 +8,7 @@ from pydantic import TypeAdapter
 
 from lesion.runs.manifest import Manifest
 from lesion.runs.store import RunFolder, Unit
+from lesion.stats.companion import Companion
 from lesion.stats.specific import Specificity
 from lesion.stats.verdict import CellVerdict
 from lesion.study.plan import Chosen
@@ -15,6 +16,7 @@ from lesion.study.study import DetectedHeads
 
 _CELLS = TypeAdapter(dict[str, CellVerdict])
 _SPECIFIC = TypeAdapter(dict[str, Specificity])
+_BESIDE = TypeAdapter(dict[str, dict[str, Companion]])
 
 
 class Finding(NamedTuple):
@@ -25,7 +27,10 @@ class Finding(NamedTuple):
     specific: Specificity | None
     """Target against matched random set; nothing without control sets."""
     licensed: bool
-    """May the claim say what kind of heads they are? Only if the positive control holds and the effect is specific."""
+    """May the claim say what kind of heads they are? Only if the positive control holds, the effect is specific, and it
+    does not rest on zero alone."""
+    companions: dict[str, Companion]
+    """Mean and resample ablation of a zeroed target on the same items, by name; empty for other factors."""
 
 
 class Record(NamedTuple):
@@ -63,14 +68,16 @@ def findings_of(manifest: Manifest) -> tuple[Finding, ...]:
     """The verdicts of a manifest, in the family's order."""
     cells = _CELLS.validate_python(manifest.results.get("cells", {}))
     specific = _SPECIFIC.validate_python(manifest.results.get("specific", {}))
+    beside = _BESIDE.validate_python(manifest.results.get("companions", {}))
     control = positive_control(manifest)
     found: list[Finding] = []
     for chosen in manifest.plan.family:
         if chosen.id in cells:
             against = specific.get(chosen.id)
             holds = control is not None and control.holds.get(chosen.model, False)
-            licensed = holds and against is not None and against.holds
-            found.append(Finding(chosen, cells[chosen.id], against, licensed))
+            cell = cells[chosen.id]
+            licensed = holds and against is not None and against.holds and "zero_only" not in cell.tags
+            found.append(Finding(chosen, cell, against, licensed, beside.get(chosen.id, {})))
     return tuple(found)
 
 

@@ -90,7 +90,7 @@ def close(
         gates=conducted.gates,
         results=results,
         code=read_code(),
-        environment=read_environment(workers, THREADS, DETERMINISM),
+        environment=read_environment(workers, THREADS, {**DETERMINISM, "dtype": order.study.dtype}),
         models=_models(units),
         datasets=_datasets(folder.prompts()),
         units=tuple(UnitFacts(key=folder.key(u.cell), stage=u.cell.stage, rows_hash=u.rows_hash) for u in units),

@@ -12,26 +12,31 @@ import polars as pl
 import torch
 from torch import Tensor
 
+from lesion.engine.attach import Source
 from lesion.engine.batch import Batch, batches
 from lesion.engine.check import prove
 from lesion.engine.choose import Engine, choose
 from lesion.engine.reference import run
+from lesion.engine.sources import Library, reference_hash
 from lesion.identity import canonical_json, seed_from
-from lesion.interventions.intervention import Receipt, Scale
+from lesion.interventions.intervention import Intervention, Mean, Receipt, Scale, replaces
 from lesion.interventions.site import head, neuron
 from lesion.measures.heads import Probe, ordinary_tokens, robust_score
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neurons import highest, norm_tenths, write_scores
-from lesion.models.model import Model, open_model
+from lesion.measures.output_norms import head_norms
+from lesion.models.model import Dtype, Model, open_model
+from lesion.runs.block import Block, block_of, frame_of
+from lesion.runs.reference import accompanied, library_of, reference_hashes
 from lesion.runs.second import misread
 from lesion.runs.store import ArmReceipt, Result
-from lesion.study.plan import BASELINE, Cell, Plan, targets_neurons
+from lesion.study.arm import BASELINE, Arm, zeroes
+from lesion.study.plan import Cell, Plan, targets_neurons
 from lesion.study.rows import ITEMS, PROMPTS
 from lesion.study.study import DetectedHeads, RankedNeurons
-from lesion.tasks.catalogue import make_task
 from lesion.tasks.sense import nonsense
-from lesion.tasks.task import Draw, Item
-from lesion.tasks.tokenization import Compiled, Refused, compile_item, contradiction
+from lesion.tasks.task import Item
+from lesion.tasks.tokenization import Compiled, Refused, contradiction
 
 BATCH_ROWS = 256
 """Most rows of a batch; batches never cross a block of the plan."""
@@ -39,26 +44,32 @@ THREADS = 1
 """Threads of a worker. The last bits of a result depend on it, so it is fixed and recorded."""
 SAMPLE = 64
 """Items per tier on which the instrument stage tries the placebo, the repeat and the prompt contract."""
+ROUNDED = 256
+"""Discovery items per tier on which a model in bfloat16 is compared with its float32 self."""
+DIGITS = 4
+"""Significant digits of a head's output norm in the plan: the last bits of a sum must not decide which plan it is."""
+OWN = 4
+"""Rows of a tier that are given their own activations as their mean."""
 RANKED_ITEMS = 256
 """Discovery items on which neurons are ranked, at most."""
 
 
 @lru_cache(maxsize=4)
-def opened(name: str) -> Model:
+def opened(name: str, dtype: Dtype = "float32") -> Model:
     """The model, opened once per worker."""
-    return open_model(name, threads=THREADS)
+    return open_model(name, dtype=dtype, threads=THREADS)
 
 
 @lru_cache(maxsize=4)
-def chosen(name: str, memory: int | None = None) -> Engine:
+def chosen(name: str, memory: int | None = None, dtype: Dtype = "float32") -> Engine:
     """The engine of a model, proved against the reference once per worker; `memory` limits its passes, bytes."""
-    return choose(opened(name), memory=memory)
+    return choose(opened(name, dtype), memory=memory)
 
 
 @lru_cache(maxsize=4)
-def plain(name: str) -> Engine:
+def plain(name: str, dtype: Dtype = "float32") -> Engine:
     """The reference as an engine."""
-    return choose(opened(name), "reference")
+    return choose(opened(name, dtype), "reference")
 
 
 def prepare() -> None:
@@ -68,7 +79,7 @@ def prepare() -> None:
     torch.set_float32_matmul_precision("highest")
 
 
-DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest", "dtype": "float32"}
+DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest"}
 
 
 def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
@@ -80,7 +91,7 @@ def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
         memory: bytes that a pass may take beside weights and clean run; the unit tells of passes that were cut.
     """
     started = time.process_time()
-    model = opened(cell.model)
+    model = opened(cell.model, plan.study.dtype)
     if cell.stage == "instrument":
         result = Result(None, None, _proof(model, plan), (), 0.0, {})
     elif cell.stage == "detect":
@@ -90,60 +101,66 @@ def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
     return result._replace(cpu_seconds=time.process_time() - started)
 
 
-def draw_of(cell: Cell, plan: Plan) -> Draw:
-    """Whose items a cell asks: confirmation lanes are ordered by the plan's key, discovery by the study's seed."""
-    if cell.split == "confirm":
-        return Draw("confirm", plan.key, cell.seed, plan.study.baseline.seeds)
-    return Draw("discovery", f"discovery-{plan.study.seed}", cell.seed, 1)
+class Part(NamedTuple):
+    """A batch, and what is done to it."""
+
+    batch: Batch
+    asked: Sequence[tuple[Item, Compiled]]
+    """What the batch's row numbers count."""
+    arms: tuple[Arm, ...]
+    library: Library | None
+    """Makes what is put in the place of activations, where the arms do that."""
+
+    def sources(self, edits: Sequence[Intervention]) -> dict[Intervention, Source] | None:
+        """What is put in place, by edit."""
+        return None if self.library is None else self.library.sources(self.batch, edits)
 
 
-class Block(NamedTuple):
-    """The items of a cell, compiled for a model."""
+def _parts(model: Model, cell: Cell, plan: Plan, block: Block) -> list[Part]:
+    """The cell's batches with the arms that scale, and, of the items that have companions, with those."""
+    scaled = tuple(arm for arm in cell.arms if arm.intervention is None or not replaces(arm.intervention))
+    parts = [Part(batch, block.asked, scaled, None) for batch in _cut(model, block.asked)]
+    others = tuple(arm for arm in cell.arms if arm not in scaled)
+    if others:
+        library = library_of(model, plan, cell.tier, cell.seed)
+        asked = accompanied(library, block.asked)
+        parts += [Part(batch, asked, others, library) for batch in _cut(model, asked)]
+    return parts
 
-    items: list[Item]
-    compiled: list[Compiled | Refused]
 
-    @property
-    def asked(self) -> list[tuple[Item, Compiled]]:
-        """Those that keep the prompt contract."""
-        pairs = zip(self.items, self.compiled, strict=True)
-        return [(item, compiled) for item, compiled in pairs if isinstance(compiled, Compiled)]
-
-
-def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
-    """Make and compile a cell's items."""
-    items = list(make_task(plan.study.tasks[cell.tier]).items(draw_of(cell, plan), cell.start, cell.stop))
-    return Block(items, [compile_item(item, model.tokenizer, model.bos) for item in items])
+def _cut(model: Model, asked: Sequence[tuple[Item, Compiled]]) -> list[Batch]:
+    return batches([compiled for _, compiled in asked], BATCH_ROWS, model.sizes.max_positions)
 
 
 def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Result:
     block = block_of(model, cell, plan)
-    asked = block.asked
-    cut = batches([c for _, c in asked], BATCH_ROWS, model.sizes.max_positions)
-    engine = chosen(cell.model, memory)
-    error = _sample_error(engine, cut, cell)
+    parts = _parts(model, cell, plan, block)
+    engine = chosen(cell.model, memory, plan.study.dtype)
+    error = _sample_error(engine, parts, cell)
     before = len(engine.halvings)
     if not error <= engine.choice.tolerance:  # this cell goes the plain way, and its unit says so
-        engine = plain(cell.model)
+        engine = plain(cell.model, plan.study.dtype)
     receipts: dict[str, list[Receipt]] = {}
-    parts: list[pl.DataFrame] = []
-    edits = [(arm.name, arm.intervention) for arm in cell.arms if arm.intervention is not None]
-    for batch in cut:
-        base = engine.clean(batch)
-        parts.append(_rows(cell, BASELINE.name, batch, base, asked))
-        for index, outcome in engine.run(batch, [edit for _, edit in edits], base):
+    tables: list[pl.DataFrame] = []
+    for part in parts:
+        batch, base = part.batch, engine.clean(part.batch)
+        if part.library is None:
+            tables.append(_rows(cell, BASELINE.name, batch, base, part.asked))
+        edits = [(arm.name, arm.intervention) for arm in part.arms if arm.intervention is not None]
+        changes = [edit for _, edit in edits]
+        for index, outcome in engine.run(batch, changes, base, part.sources(changes)):
             name = edits[index][0]
             if outcome.receipt is not None:
                 receipts.setdefault(name, []).append(outcome.receipt)
-            parts.append(_rows(cell, name, batch, outcome.logits, asked))
-    table = pl.concat(parts) if parts else pl.DataFrame(schema=ITEMS)
+            tables.append(_rows(cell, name, batch, outcome.logits, part.asked))
+    table = pl.concat(tables) if tables else pl.DataFrame(schema=ITEMS)
     merged = tuple(
         ArmReceipt(arm=arm.name, receipt=_merged(receipts[arm.name])) for arm in cell.arms if arm.name in receipts
     )
     halvings = Counter(engine.halvings[before:])
     facts = {
         "engine": engine.choice.engine,
-        "batches": len(cut),
+        "batches": len(parts),
         "sample_error": error,
         **({"memory_limit": memory} if memory is not None else {}),
         **({"halvings": [{**one._asdict(), "times": many} for one, many in halvings.items()]} if halvings else {}),
@@ -151,16 +168,24 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
     return Result(table.sort("index", "arm"), _prompt_rows(cell, block), None, merged, 0.0, facts)
 
 
-def _sample_error(engine: Engine, cut: Sequence[Batch], cell: Cell) -> float:
+def _sample_error(engine: Engine, parts: Sequence[Part], cell: Cell) -> float:
     """Largest difference of log-probabilities from the reference, on one batch and arm that the cell's hash picks."""
-    if engine.fast is None or not cut:
+    if engine.fast is None or not parts:
         return 0.0
     number = int(cell.hash()[:8], 16)
-    batch, arm = cut[number % len(cut)], cell.arms[number % len(cell.arms)]
-    plain_logits = run(engine.model, batch, arm.intervention).logits
+    arm = cell.arms[number % len(cell.arms)]
+    able = [part for part in parts if arm in part.arms]
+    if not able:  # no item of this cell has a companion
+        arm, able = BASELINE, list(parts)
+    part = able[number % len(able)]
+    batch, edit = part.batch, arm.intervention
+    sources = None if edit is None else part.sources([edit])
+    plain_logits = run(
+        engine.model, batch, edit, source=None if sources is None or edit is None else sources[edit]
+    ).logits
     quick = engine.clean(batch)
-    if arm.intervention is not None:
-        ((_, outcome),) = engine.run(batch, [arm.intervention])
+    if edit is not None:
+        ((_, outcome),) = engine.run(batch, [edit], None, sources)
         quick = outcome.logits
     return float((quick.double().log_softmax(-1) - plain_logits.double().log_softmax(-1)).abs().max())
 
@@ -262,7 +287,7 @@ def _proof(model: Model, plan: Plan) -> dict[str, Any]:
         "revision": model.revision or "",
         "family": model.family.name,
         "dtype": model.dtype,
-        "engine": chosen(model.name).choice.model_dump(mode="json"),
+        "engine": chosen(model.name, dtype=plan.study.dtype).choice.model_dump(mode="json"),
         "identities": [identity.model_dump(mode="json") for identity in proof.identities],
         "placebo_bit_equal": all(tier["placebo_bit_equal"] for tier in tiers.values()),
         "repeat_flips": sum(tier["repeat_flips"] for tier in tiers.values()),
@@ -270,8 +295,54 @@ def _proof(model: Model, plan: Plan) -> dict[str, Any]:
         "contract": {tier: answer["contract"] for tier, answer in tiers.items()},
         "contradictions": [said for answer in tiers.values() for said in answer["contradictions"]],
         "misread": max(answer["misread"] for answer in tiers.values()),
+        **({"chat": frame_of(model.name, plan.study.chat.system)._asdict()} if plan.study.chat is not None else {}),
+        **({"rounding": _rounding(model, plan)} if model.dtype == "bfloat16" else {}),
+        "own_mean": max(answer["own_mean"] for answer in tiers.values()),
+        **({"references": reference_hashes(model, plan)} if zeroes(plan.study) else {}),
         **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
+        **({"head_norms": _head_norms(model, plan)} if "head" in plan.study.sweep.kinds else {}),
     }
+
+
+def _rounding(model: Model, plan: Plan) -> dict[str, dict[str, float]]:
+    """By tier: of so many items, how many the unedited model answers otherwise than the same weights in float32.
+
+    The largest difference of their log-probabilities, nats, stands beside it. A float32 copy is held while it is asked.
+    """
+    whole = open_model(model.name, threads=THREADS)
+    told: dict[str, dict[str, float]] = {}
+    for tier in plan.study.tasks:
+        cell = Cell(stage="discovery", model=model.name, tier=tier, stop=ROUNDED, arms=(BASELINE,))
+        rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
+        flips, worst = 0, 0.0
+        for batch in batches(rows, BATCH_ROWS, model.sizes.max_positions):
+            rounded, exact = run(model, batch).logits, run(whole, batch).logits
+            correct = [measure(logits, batch, ["correct"])["correct"] for logits in (rounded, exact)]
+            flips += int((correct[0] != correct[1]).sum())
+            worst = max(worst, float((rounded.log_softmax(-1) - exact.log_softmax(-1)).abs().max()))
+        told[tier] = {"items": len(rows), "flips": flips, "nats": worst}
+    return told
+
+
+def _head_norms(model: Model, plan: Plan) -> list[list[float]]:
+    """The output norm of every head on the instrument's sample of all tiers."""
+    cells = [Cell(stage="discovery", model=model.name, tier=tier, stop=SAMPLE) for tier in plan.study.tasks]
+    asked = [compiled for cell in cells for _, compiled in block_of(model, cell, plan).asked]
+    norms = head_norms(model, batches(asked, BATCH_ROWS, model.sizes.max_positions)).numpy()
+    return [[float(f"{float(norm):.{DIGITS}g}") for norm in layer] for layer in norms]
+
+
+def _own_mean(model: Model, rows: Sequence[Compiled]) -> float:
+    """Largest change of a log-probability when a row is given its own activations as their mean, nats; must be 0."""
+    middle, worst = model.sizes.n_layers // 2, 0.0
+    for row in rows[:OWN]:
+        (batch,) = batches([row], 1, model.sizes.max_positions)
+        library, sites = Library(model, (row,)), (head(middle, 0), neuron(middle, 0))
+        mean = Mean(sites=sites, reference=reference_hash((row,)), by="layout")
+        given = run(model, batch, mean, source=library.sources(batch, [mean])[mean]).logits
+        change = (given.log_softmax(-1) - run(model, batch).logits.log_softmax(-1)).abs().max()
+        worst = max(worst, float(change))
+    return worst
 
 
 def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
@@ -293,8 +364,9 @@ def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
         answer["noise_floor"] = max(answer["noise_floor"], float(change))
     reasons = sorted({c.reason for c in block.compiled if isinstance(c, Refused)})
     refused = sum(isinstance(c, Refused) for c in block.compiled)
-    read_back = (contradiction(item, one, model.tokenizer, model.bos) for item, one in block.asked)
+    read_back = (contradiction(item, one, model.tokenizer, block.bos) for item, one in block.asked)
     sums = plan.study.tasks[tier].task == "arithmetic"
-    made = (nonsense(item, sums=sums) for item in block.items)
+    made = (nonsense(item, sums=sums) for item in block.made)
+    answer["own_mean"] = _own_mean(model, rows)
     answer["contradictions"] = sorted({f"{tier}: {said}" for said in (*read_back, *made) if said})
     return answer | {"contract": {"items": len(block.items), "refused": refused, "reasons": reasons}}

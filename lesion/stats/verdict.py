@@ -15,10 +15,14 @@ Tag = Literal[
     "ceiling",
     "format_effect",
     "format_effect_only",
+    "bfloat16",
+    "zero_only",
 ]
 """negligible: significant, but inside the margin, so a Null; magnitude_unstable: a direction may be claimed, its size
 not; material: the whole interval lies beyond the margin; floor, ceiling: what the baseline forbids; format_effect: the
-share of readable answers changed by more than a point; format_effect_only: and nothing else did."""
+share of readable answers changed by more than a point; format_effect_only: and nothing else did; bfloat16: the model
+computed in bfloat16, and the effect was compared with its floor; zero_only: mean and resample ablation do not both show
+what zeroing shows."""
 
 
 @dataclass(frozen=True)

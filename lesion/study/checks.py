@@ -84,10 +84,10 @@ def instrument(model: str, answer: Mapping[str, Any], kinds: frozenset[str]) -> 
     return checks
 
 
-ALONE = 1e-4
+ALONE = {"float32": 1e-4, "bfloat16": 0.1}
 """Largest difference of log-probabilities between a row alone and in its batch, nats: what two ways of computing the
-same may differ by in float32 (the engine's agreement)."""
-MISREAD = 1e-3
+same may differ by in these numbers (the engine's agreement)."""
+MISREAD = {"float32": 1e-3, "bfloat16": 0.1}
 """Largest difference of a number from the same one computed a second way, in its own unit. A sum over an answer's
 tokens may differ by more than one token's log-probability; a wrong token, position or sign gives tenths and more."""
 
@@ -100,10 +100,15 @@ def _read(model: str, answer: Mapping[str, Any]) -> Iterator[Check]:
     if "misread" not in answer:
         return
     floor, misread, told = answer["noise_floor"], answer["misread"], answer["contradictions"]
-    said = f"a row alone differs by {floor:.2g} nats from the row in its batch (limit {ALONE:g})"
-    yield Check("alone", model, "Pass" if floor <= ALONE else "Fail", said, True)
-    said = f"a number differs by {misread:.2g} from the same one computed a second way (limit {MISREAD:g})"
-    yield Check("second reading", model, "Pass" if misread <= MISREAD else "Fail", said, True)
+    alone, second = (limits[answer.get("dtype", "float32")] for limits in (ALONE, MISREAD))
+    said = f"a row alone differs by {floor:.2g} nats from the row in its batch (limit {alone:g})"
+    yield Check("alone", model, "Pass" if floor <= alone else "Fail", said, True)
+    said = f"a number differs by {misread:.2g} from the same one computed a second way (limit {second:g})"
+    yield Check("second reading", model, "Pass" if misread <= second else "Fail", said, True)
+    if "own_mean" in answer:
+        moved = answer["own_mean"]
+        said = f"a row's own activations, given as their mean, change it by {moved:.2g} nats (limit {alone:g})"
+        yield Check("own mean", model, "Pass" if moved <= alone else "Fail", said, True)
     said = f"tokens and items contradict each other: {'; '.join(told[:3])}" if told else "tokens spell the items"
     yield Check("tokens read back", model, "Fail" if told else "Pass", said, True)
 

@@ -5,11 +5,13 @@ interventions halted, data enlarged, at most `baseline.enlargements` times. Ambi
 once. Overrun: tier 1 first, other models put off. No other exit exists; the run's loop ends when the plan does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lesion.interventions.site import parse_site
-from lesion.study.plan import Chosen, Ending, Plan, PlanNote, StageName, Verdict, control_sets
+from lesion.stats.rounding import rounding_floor
+from lesion.study.controls import control_sets
+from lesion.study.plan import Chosen, Ending, Plan, PlanNote, StageName, Verdict
 from lesion.study.study import GivenSites
 
 TOOLING_RETRIES = 1
@@ -92,12 +94,33 @@ def _open(plan: Plan, stage: StageName, attempt: int = 0) -> Plan:
 def _after_instrument(plan: Plan, verdict: Verdict) -> Plan:
     if verdict.outcome == "Pass":
         models: Any = verdict.evidence.get("models", {})
-        tenths = {name: tuple(answer["norm_tenths"]) for name, answer in models.items() if "norm_tenths" in answer}
-        return _open(_told(plan, verdict).model_copy(update={"tenths": tenths}), "baseline")
+        return _open(_told(plan, verdict).model_copy(update=_measured(models)), "baseline")
     if plan.attempt < TOOLING_RETRIES:
         text = f"The instrument failed ({verdict.reason}). It is proved once more before the study stops."
         return _open(_noted(plan, "tooling-failure", text), "instrument", plan.attempt + 1)
     return stop(plan, f"the instrument failed twice: {verdict.reason}")
+
+
+def _floors(told: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Tier -> what rounding alone may do to a paired accuracy difference."""
+    return {tier: rounding_floor(int(each["flips"]), int(each["items"])) for tier, each in told.items()}
+
+
+def _measured(models: Mapping[str, Any]) -> dict[str, Any]:
+    """What the instrument measured and later stages need: output norms, reference sets' names, rounding's floors."""
+    norms = {
+        m: tuple(tuple(map(float, layer)) for layer in answer["head_norms"])
+        for m, answer in models.items()
+        if "head_norms" in answer
+    }
+    references = {
+        m: {tier: tuple(hashes) for tier, hashes in answer["references"].items()}
+        for m, answer in models.items()
+        if "references" in answer
+    }
+    tenths = {m: tuple(answer["norm_tenths"]) for m, answer in models.items() if "norm_tenths" in answer}
+    rounding = {m: _floors(answer["rounding"]) for m, answer in models.items() if "rounding" in answer}
+    return {"tenths": tenths, "norms": norms, "references": references, "rounding": rounding}
 
 
 def _after_baseline(plan: Plan, verdict: Verdict) -> Plan:

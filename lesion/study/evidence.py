@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lesion.stats.decide import judge
+from lesion.stats.rounding import beside_floor
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Discovered
 from lesion.stats.specific import Specificity, specific
@@ -21,7 +22,7 @@ from lesion.study.plan import Chosen, Plan, look_items
 from lesion.study.rows import ITEM_KEY
 
 
-def _arm(items: pl.DataFrame, plan: Plan, chosen: Chosen, arm: str) -> pl.DataFrame:
+def arm_rows(items: pl.DataFrame, plan: Plan, chosen: Chosen, arm: str) -> pl.DataFrame:
     """The confirmation rows of one arm of this member's model and tier, up to the present look."""
     here = (pl.col("stage") == "confirm") & (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
     return items.filter(here & (pl.col("arm") == arm) & (pl.col("index") < look_items(plan, chosen))).sort(ITEM_KEY)
@@ -33,9 +34,14 @@ def pending(plan: Plan) -> list[Chosen]:
 
 
 def paired_rows(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, arm: str) -> PairedRows:
-    """One member's rows as arrays: baseline and `arm`, paired by item, with seeds and strata."""
-    edited = _arm(items, plan, chosen, f"{arm}@{chosen.alpha:g}")
-    base = _arm(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col("correct").alias("before"))
+    """One member's rows as arrays: baseline and `arm` at the member's factor, paired by item."""
+    return rows_of_arm(plan, items, prompts, chosen, f"{arm}@{chosen.alpha:g}")
+
+
+def rows_of_arm(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, name: str) -> PairedRows:
+    """Baseline and the arm of this name on one member's items, paired by item, with seeds and strata."""
+    edited = arm_rows(items, plan, chosen, name)
+    base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col("correct").alias("before"))
     rows = edited.join(base, on=ITEM_KEY, how="inner", validate="1:1")
     rows = rows.join(prompts.select(*ITEM_KEY, "buckets"), on=ITEM_KEY, how="inner", validate="1:1").sort(ITEM_KEY)
     names = plan.study.verdict.strata
@@ -62,8 +68,8 @@ def _clusters(plan: Plan, rows: pl.DataFrame) -> NDArray[Any] | None:
 
 def paired_numbers(plan: Plan, items: pl.DataFrame, chosen: Chosen, number: str) -> NDArray[np.float64]:
     """Edited minus baseline of a per-item number, by item, for the rows of one member's look; shape [n]."""
-    base = _arm(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col(number).alias("before"))
-    edited = _arm(items, plan, chosen, f"target@{chosen.alpha:g}")
+    base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col(number).alias("before"))
+    edited = arm_rows(items, plan, chosen, f"target@{chosen.alpha:g}")
     both = edited.join(base, on=ITEM_KEY, how="inner", validate="1:1").sort(ITEM_KEY)
     return (both[number] - both["before"]).to_numpy()
 
@@ -74,15 +80,20 @@ def confirm_cells(
     """The verdict of every pending member, with Holm over the whole family."""
     members = pending(plan)
     cells = {c.id: paired_rows(plan, items, prompts, c, "target") for c in members if c.id not in invalid}
-    return judge(
+    rule = rule_of(plan.study.verdict)
+    verdicts = judge(
         cells,
-        rule_of(plan.study.verdict),
+        rule,
         look=plan.attempt + 1,
         family_size=len(plan.family),
         discovered={chosen.id: Discovered(psi=chosen.psi, delta=chosen.delta) for chosen in members},
         chance=dict.fromkeys([chosen.id for chosen in members], 0.0),
         invalid=dict(invalid),
     )
+    if plan.study.dtype == "float32":
+        return verdicts
+    floors = {c.id: plan.rounding.get(c.model, {}).get(c.tier, 1.0) for c in members}
+    return {name: beside_floor(found, floors[name], rule) for name, found in verdicts.items()}
 
 
 def specificity_arms(
@@ -106,9 +117,10 @@ def spoiled(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame) -> dict[str,
     return reasons
 
 
-DRIFT = 1e-2
+DRIFT = {"float32": 1e-2, "bfloat16": 0.5}
 """Largest difference of an answer's log-probability between two unedited runs of an item, nats: a hundred times what
-the engines may differ by at one token, and far below any effect that a verdict could rest on."""
+the engines may differ by at one token (five times in bfloat16, whose answers are compared with its floor besides), and
+far below any effect that a verdict could rest on."""
 
 
 def _asked_before(items: pl.DataFrame, base: pl.DataFrame) -> int:
@@ -119,7 +131,7 @@ def _asked_before(items: pl.DataFrame, base: pl.DataFrame) -> int:
 
 def _fault(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen) -> str | None:
     """The first thing that is wrong with a member's rows, or nothing."""
-    base, edited = (_arm(items, plan, chosen, arm) for arm in ("baseline", f"target@{chosen.alpha:g}"))
+    base, edited = (arm_rows(items, plan, chosen, arm) for arm in ("baseline", f"target@{chosen.alpha:g}"))
     asked = (
         (pl.col("model") == chosen.model)
         & (pl.col("tier") == chosen.tier)
@@ -145,12 +157,13 @@ def _fault(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chose
 def _moved(plan: Plan, items: pl.DataFrame, chosen: Chosen, base: pl.DataFrame) -> str | None:
     """How the baseline differs from the baseline stage or the placebo, where it does."""
     first = items.filter((pl.col("stage") == "baseline") & (pl.col("arm") == "baseline"))
-    for name, other in (("the baseline stage", first), ("the placebo", _arm(items, plan, chosen, "placebo"))):
+    for name, other in (("the baseline stage", first), ("the placebo", arm_rows(items, plan, chosen, "placebo"))):
         told = other.select(*ITEM_KEY, pl.col("correct").alias("again"), pl.col("answer_logprob").alias("told"))
         both = base.join(told, on=ITEM_KEY, how="inner")
         if flips := int((both["correct"] != both["again"]).sum()):
             return f"{flips} answers differ between the baseline and {name}"
         gap = (both["answer_logprob"] - both["told"]).abs().max()
-        if isinstance(gap, float) and not gap <= DRIFT:
-            return f"log-probabilities differ by {gap:.2g} nats between the baseline and {name} (limit {DRIFT:g})"
+        limit = DRIFT[plan.study.dtype]
+        if isinstance(gap, float) and not gap <= limit:
+            return f"log-probabilities differ by {gap:.2g} nats between the baseline and {name} (limit {limit:g})"
     return None

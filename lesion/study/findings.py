@@ -11,17 +11,21 @@ def findings(plan: Plan, gates: Iterable[Verdict]) -> dict[str, Any]:
     """The results as plain data; cells are in the family's order. Empty cells when no confirmation was reached."""
     cells: dict[str, Any] = {}
     specific: dict[str, Any] = {}
+    companions: dict[str, Any] = {}
     for gate in gates:
         if gate.stage == "confirm":
             verdicts: Any = gate.evidence["verdicts"]
             arms: Any = gate.evidence["specific"]
             cells |= verdicts
             specific |= arms
+            beside: Any = gate.evidence.get("companions", {})
+            companions |= beside
     decided = {name: cell["verdict"] for name, cell in cells.items() if cell["verdict"] != "Ambiguous"}
     reached = scenario(decided) if decided and len(decided) == len(plan.family) else None
     return {
         "cells": {chosen.id: cells[chosen.id] for chosen in plan.family if chosen.id in cells},
         "specific": specific,
+        "companions": companions,
         "scenario": reached.name if reached else "Inconclusive",
         "invalid": list(reached.invalid) if reached else [],
         "positive_control": _positive_control(plan, decided),

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from lesion.stats.power import needed_n
+from lesion.study.arm import Arm, companions
 from lesion.study.family import family_size, rule_of
-from lesion.study.plan import Arm, Plan, StageName, all_heads, swept
+from lesion.study.plan import Plan, StageName, all_heads, swept
 from lesion.study.study import DetectedHeads, GivenSites
 
 PSI = 0.2
@@ -166,7 +167,8 @@ def _arms(stage: StageName, plan: Plan, model: str) -> int:
         singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
         return 1 + len(swept(study)) * (1 + study.sweep.controls) + singles
     if stage == "confirm":
-        return 1 + (len(study.sweep.always) + study.sweep.best) * (1 + (study.sweep.controls > 0))
+        cells = (len(study.sweep.always) + study.sweep.best) * (1 + (study.sweep.controls > 0))
+        return 1 + cells + sum(len(companions(alpha, study)) for alpha in study.sweep.always)
     return 1
 
 

@@ -14,7 +14,8 @@ from lesion.errors import InputError
 from lesion.identity import content_hash
 from lesion.stats.baseline import baseline_gate
 from lesion.study.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
-from lesion.study.evidence import confirm_cells, specificity_arms, spoiled
+from lesion.study.companions import found_beside, spoiled_companion, tagged
+from lesion.study.evidence import confirm_cells, pending, specificity_arms, spoiled
 from lesion.study.family import choose, discovery_table
 from lesion.study.plan import Outcome, Plan, StageName, Verdict
 from lesion.study.study import DetectedHeads, RankedNeurons
@@ -170,12 +171,18 @@ def _controls(plan: Plan, table: pl.DataFrame) -> list[Check]:
 def _confirm(plan: Plan, facts: Facts) -> Judged:
     """The verdict of every pending member of the family, by the preregistered rule."""
     bad = spoiled(plan, facts.items, facts.prompts)
+    for chosen in pending(plan):
+        if chosen.id not in bad and (reason := spoiled_companion(plan, facts.items, chosen)):
+            bad[chosen.id] = reason
     verdicts = confirm_cells(plan, facts.items, facts.prompts, bad)
+    beside = found_beside(plan, facts.items, facts.prompts, verdicts)
+    verdicts = tagged(verdicts, beside)
     specific = specificity_arms(plan, facts.items, facts.prompts, bad)
     evidence: dict[str, object] = {
         "look": plan.attempt + 1,
         "verdicts": {name: asdict(verdict) for name, verdict in verdicts.items()},
         "specific": {name: asdict(outcome) for name, outcome in specific.items()},
+        "companions": {name: {k: asdict(each) for k, each in found.items()} for name, found in beside.items()},
     }
     ambiguous = [name for name, verdict in verdicts.items() if verdict.verdict == "Ambiguous"]
     said = ", ".join(f"{name}: {verdict.verdict}" for name, verdict in verdicts.items())

@@ -6,9 +6,9 @@ are pure. Interventions belong to stages that only a passed baseline gate opens,
 
 from typing import Literal
 
-from lesion.identity import Document, generator
-from lesion.interventions.intervention import Scale
-from lesion.interventions.site import Site, head, parse_site
+from lesion.identity import Document
+from lesion.interventions.site import head
+from lesion.study.arm import BASELINE, REFERENCE, Arm, arm, companion, companions
 from lesion.study.study import DetectedHeads, GivenSites, RankedNeurons, Study
 from lesion.tasks.task import Split
 
@@ -25,15 +25,6 @@ class Shape(Document):
     """Query heads per block."""
     neurons: int
     """MLP neurons per block."""
-
-
-class Arm(Document):
-    """One condition of an item: unedited, or under one intervention."""
-
-    name: str
-    """`baseline`, `placebo`, `target@0.5`, `control0@0.5`, `L1H3@0`."""
-    intervention: Scale | None = None
-    """What is done; nothing in the baseline."""
 
 
 class Cell(Document):
@@ -126,6 +117,12 @@ class Plan(Document):
     """Model -> sites of the target."""
     tenths: dict[str, tuple[str, ...]] = {}
     """Model -> by layer, a digit per neuron: the tenth of its layer's output norms; only where neurons are a target."""
+    rounding: dict[str, dict[str, float]] = {}
+    """Model -> tier -> accuracy difference that bfloat16 alone may make, a share; empty in float32."""
+    norms: dict[str, tuple[tuple[float, ...], ...]] = {}
+    """Model -> by layer, the output norm of each head; only where heads are a target."""
+    references: dict[str, dict[str, tuple[str, ...]]] = {}
+    """Model -> tier -> by confirmation seed, the hash of its reference set; empty without companions."""
     controls: dict[str, tuple[tuple[str, ...], ...]] = {}
     """Model -> matched random sets."""
     family: tuple[Chosen, ...] = ()
@@ -162,59 +159,12 @@ def new_plan(study: Study, key: str, shapes: dict[str, Shape], capacity: dict[st
     return Plan(study=study, key=key, shapes=shapes, capacity=capacity, items=items)
 
 
-def control_sets(
-    plan: Plan, model: str, target: tuple[Site, ...], barred: frozenset[str]
-) -> tuple[tuple[str, ...], ...]:
-    """Random sets with as many sites per layer (and tenth of norms) as the target, disjoint from it and from `barred`.
-
-    Fewer sets than asked for where a layer has too few other sites; each set has a generator of its own.
-    """
-    sets: list[tuple[str, ...]] = []
-    for number in range(plan.study.sweep.controls):
-        rng = generator("controls", plan.study.seed, model, number)
-        chosen: list[str] = []
-        for like, others in _alike(plan, model, target):
-            free = [str(site) for site in others if str(site) not in barred]
-            if len(free) < like:
-                return tuple(sets)
-            chosen += [free[i] for i in sorted(rng.choice(len(free), like, replace=False).tolist())]
-        sets.append(tuple(chosen))
-    return tuple(sets)
-
-
-def _alike(plan: Plan, model: str, target: tuple[Site, ...]) -> list[tuple[int, list[Site]]]:
-    """How many sites each group of the target has, and the others like them: same layer, for neurons same tenth."""
-    shape, tenths = plan.shapes[model], plan.tenths.get(model)
-    groups: dict[tuple[int, str], list[Site]] = {}
-
-    def group(site: Site) -> tuple[int, str]:
-        return site.layer, tenths[site.layer][site.index or 0] if site.kind == "neuron" and tenths else ""
-
-    for site in sorted(target, key=lambda each: (*group(each), each.index or 0)):
-        groups.setdefault(group(site), []).append(site)
-    found: list[tuple[int, list[Site]]] = []
-    for key, here in groups.items():
-        width = shape.neurons if here[0].kind == "neuron" else shape.heads
-        every = [Site(kind=here[0].kind, layer=key[0], index=i) for i in range(width)]
-        found.append((len(here), [site for site in every if site not in target and group(site) == key]))
-    return found
-
-
 def targets_neurons(study: Study) -> bool:
     """Whether the study edits neurons, so that their output norms must be known."""
     target = study.sweep.target
     if isinstance(target, GivenSites):
         return target.parsed()[0].kind == "neuron"
     return isinstance(target, RankedNeurons)
-
-
-def arm(name: str, sites: tuple[str, ...], alpha: float, study: Study) -> Arm:
-    """The arm `name@alpha` that scales these sites together."""
-    scale = Scale(sites=tuple(map(parse_site, sites)), alpha=alpha, positions=study.sweep.positions)
-    return Arm(name=f"{name}@{alpha:g}", intervention=scale)
-
-
-BASELINE = Arm(name="baseline")
 
 
 def _rounded(items: int, block: int) -> int:
@@ -273,6 +223,11 @@ def all_heads(shape: Shape) -> list[str]:
     return [str(head(layer, index)) for layer in range(shape.layers) for index in range(shape.heads)]
 
 
+def reference_items(plan: Plan, tier: str) -> int:
+    """Items of each seed's reference set."""
+    return min(REFERENCE, plan.capacity[tier])
+
+
 def look_items(plan: Plan, chosen: Chosen) -> int:
     """Items per seed that a family member has at the present look (the second look doubles them)."""
     return chosen.items * (1 + plan.attempt if chosen.id in plan.pending else 1)
@@ -312,6 +267,9 @@ def _confirm_arms(plan: Plan, family: list[Chosen], seed: int, start: int) -> tu
             arms.append(arm("target", plan.targets[model], chosen.alpha, study))
             if sets := plan.controls[model]:
                 arms.append(arm("control", sets[seed % len(sets)], chosen.alpha, study))
+            if references := plan.references.get(model, {}).get(chosen.tier):
+                kinds = companions(chosen.alpha, study)
+                arms += [companion(kind, plan.targets[model], references[seed], study) for kind in kinds]
     return tuple(arms)
 
 

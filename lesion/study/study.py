@@ -13,6 +13,7 @@ from lesion.identity import Document
 from lesion.interventions.intervention import Positions
 from lesion.interventions.site import Site, parse_site
 from lesion.study.names import Detector
+from lesion.tasks.chat import Chat
 from lesion.tasks.config import TaskConfig
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
@@ -22,6 +23,8 @@ ModelName = Annotated[
 ]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Alpha = Annotated[float, Field(ge=-100, le=100)]
+Ablation = Literal["mean", "resample"]
+"""What is put in the place of a zeroed activation, beside the zero, so that a finding does not rest on zero alone."""
 
 
 class DetectedHeads(Document):
@@ -85,6 +88,9 @@ class Sweep(Document):
     """Factors that are always confirmed."""
     best: int = Field(default=1, ge=0, le=8)
     """Besides, so many others per tier: those with the highest accuracy on discovery items."""
+    ablations: tuple[Ablation, ...] = ("mean", "resample")
+    """Companions of every confirmed zeroing, on the same items: the activation's mean, and that of another item (one
+    seeded draw for each). Where they do not show what zero shows, the verdict is tagged `zero_only`."""
     controls: int = Field(default=3, ge=0, le=32)
     """Matched random sets (same layers and counts, disjoint from the target; for neurons also the same tenth of their
     layer's output norms); seed s is paired with set s modulo their number. None means that no claim of specificity can
@@ -100,6 +106,13 @@ class Sweep(Document):
         if isinstance(self.target, GivenSites):
             return frozenset(site.kind for site in self.target.parsed())
         return frozenset({"head" if isinstance(self.target, DetectedHeads) else "neuron"})
+
+    @field_validator("ablations")
+    @classmethod
+    def _each_once(cls, ablations: tuple[Ablation, ...]) -> tuple[Ablation, ...]:
+        if len(set(ablations)) < len(ablations):
+            raise ValueError("an ablation is listed twice")
+        return ablations
 
     @field_validator("alphas", "always")
     @classmethod
@@ -176,6 +189,11 @@ class Study(Document):
     """What is expected, each in a sentence, written before the data."""
     models: tuple[ModelName, ...] = Field(min_length=1, max_length=16)
     """`zoo:NAME`, `tiny:FAMILY`, a local folder, or `org/name@COMMIT`."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Numbers that the models compute with. In bfloat16 a claim must clear a floor that is measured against float32,
+    and every verdict is marked."""
+    chat: Chat | None = None
+    """When given, every question is put through the model's own chat template; a model without one is refused."""
     tasks: dict[Slug, TaskConfig] = Field(min_length=1, max_length=16)
     """Tiers by name, each a task. They are taken in the order of their names (tier2 before tier10), however the file
     lists them; when the budget is overrun the first is kept."""

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import polars as pl
 
@@ -43,12 +43,13 @@ def local_file(config: Gsm8kConfig) -> Path:
     """
     if config.hub is None:
         return Path(config.path)
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415  (only a pinned hub name may use the network)
+    import huggingface_hub  # noqa: PLC0415  (only a pinned hub name may use the network)
     from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
 
     name, _, commit = config.hub.partition("@")
+    fetch: Any = cast("Any", huggingface_hub).hf_hub_download
     try:
-        return Path(hf_hub_download(name, config.path, repo_type="dataset", revision=commit))
+        return Path(fetch(name, config.path, repo_type="dataset", revision=commit))
     except (OSError, EntryNotFoundError) as error:
         raise InputError(
             f"{config.path} of the data set {config.hub} cannot be fetched: {error}; check name, commit and path, or "

@@ -27,6 +27,8 @@ CONTEXTS: dict[Context, Callable[[int], str]] = {
     "decimal": lambda n: f"{n // 10}.{n % 10}",
 }
 """How a number is written in each context."""
+BESIDE: frozenset[Context] = frozenset({"equals", "negative"})
+"""Where a sign before the number is no part of it: only tokens that hold a digit are counted, the sign's own is not."""
 
 _BATCH = 10_000
 
@@ -37,11 +39,11 @@ class Splits(NamedTuple):
     context: Context
     upto: int
     single: int
-    """Numbers whose whole text is one token."""
+    """Numbers that are one token: the whole text, a space before it included; behind `=` or `-`, the digits."""
     first_not_single: int | None
-    """The smallest number whose text is not one token; None when all are."""
+    """The smallest number that is not one token; None when all are."""
     by_digits: dict[int, dict[int, int]]
-    """Numbers by digit count, then by token count of the whole text."""
+    """Numbers by digit count, then by the same count of tokens."""
     merged: int
     """Numbers with a token that holds a digit and a character before the number (a space, `=` or `-`)."""
 
@@ -66,7 +68,7 @@ def splits(tokenizer: Tokenizer, context: Context, upto: int = 10_001) -> Splits
     for batch in _batches(range(upto)):
         encodings = tokenizer.encode_batch([write(n) for n in batch], add_special_tokens=False)
         for n, encoding in zip(batch, encodings, strict=True):
-            count = len(encoding.ids)
+            count = sum(any(map(str.isdigit, t)) for t in encoding.tokens) if context in BESIDE else len(encoding.ids)
             by_digits.setdefault(len(str(n)), Counter())[count] += 1
             single += count == 1
             if count > 1 and first is None:

@@ -24,11 +24,11 @@ class ContextReport(Document):
     example: str
     """The last number as it is written in this context."""
     single: int
-    """Numbers whose whole text is one token."""
+    """Numbers that are one token: the whole text, a space before it included; behind `=` or `-`, the digits alone."""
     first_not_single: int | None
-    """Smallest number whose text is not one token; null when all are. One less is the end of the single-token range."""
+    """Smallest number that is not one token; null when all are. One less is the end of the single-token range."""
     tokens_by_digits: dict[int, dict[int, int]]
-    """Numbers by digits of the number, then by tokens of the whole text."""
+    """Numbers by digits of the number, then by the same count of tokens."""
     mixed_digits: tuple[int, ...]
     """Digit counts whose numbers have different token counts: positions do not line up there."""
     merged: int

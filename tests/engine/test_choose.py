@@ -6,9 +6,12 @@ import torch
 from lesion.engine import reference
 from lesion.engine.batch import batches
 from lesion.engine.choose import AGREEMENT, choose
+from lesion.engine.fast import Fast
+from lesion.errors import InputError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import parse_site
-from lesion.models.model import open_model
+from lesion.models.families import family_named
+from lesion.models.model import open_model, random_model
 
 
 def test_every_family_runs_the_quick_way_within_a_tenth_of_the_tolerance(model):
@@ -25,11 +28,40 @@ def test_a_quick_way_that_differs_is_not_taken_and_says_so(tiny, monkeypatch):
     assert "not the reference's" in choice.note
 
 
-def test_a_family_whose_attention_does_not_go_through_the_interface_is_not_believed_to(tiny):
+@pytest.mark.parametrize("attends", ["interface", "method", "torch"])
+def test_a_family_whose_attention_is_not_where_its_row_says_is_not_believed(tiny, attends):
     model = tiny("bloom")
-    engine = choose(dataclasses.replace(model, family=dataclasses.replace(model.family, interface=True)))
+    engine = choose(dataclasses.replace(model, family=dataclasses.replace(model.family, attends=attends)))
     assert engine.choice.engine == "reference"
     assert engine.choice.note
+
+
+def test_every_family_but_bloom_runs_a_shared_prefix_once(model, compiled):
+    (batch,) = batches(compiled(3, 8, 2, shared=5), 8)
+    tokens = Fast(model).layout(batch).tokens
+    assert tokens == (27 if model.name == "tiny:bloom" else 27 - 2 * 5)
+
+
+@pytest.mark.parametrize(
+    ("given", "shares"),
+    [
+        ({"new_decoder_architecture": True, "num_kv_heads": 2}, True),
+        ({"multi_query": False}, True),
+        ({"parallel_attn": False}, True),
+        ({"alibi": True}, False),
+    ],
+)
+def test_every_kind_of_falcon_shares_prefixes_but_the_one_with_alibi(given, shares, compiled):
+    family = family_named("falcon")
+    try:
+        model = random_model(family, {**family.tiny, **given}, 66)
+    except InputError:  # a kind that has no rule is refused by name when it is opened
+        return
+    chosen = choose(model)
+    assert chosen.choice.engine == "fast", chosen.choice.note
+    assert chosen.choice.error <= 1e-5
+    (batch,) = batches(compiled(3, 8, 2, shared=5), 8)
+    assert (chosen.fast.layout(batch).tokens < 27) == shares
 
 
 @pytest.mark.parametrize("engine", ["fast", "reference"])

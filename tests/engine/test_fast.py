@@ -14,7 +14,8 @@ from lesion.engine.trie import apart
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site, parse_site
-from lesion.models.families import FAMILIES
+from lesion.models.families import FAMILIES, family_named
+from lesion.models.model import random_model
 from lesion.tasks.tokenization import Compiled
 
 _FAST = {}
@@ -194,3 +195,19 @@ def test_an_argument_of_attention_without_a_rule_is_refused(tiny, compiled):
     tree = Tree(layout=apart(torch.zeros(1, 2, dtype=torch.long), 1), allowed=torch.ones(2, 2, dtype=torch.bool))
     with pytest.raises(InterventionError, match="passes s_aux to attention"):
         tree_attention(torch.nn.Identity(), q, q, q, tree, s_aux=torch.zeros(1))
+
+
+@pytest.mark.parametrize("name", ["gpt2", "gpt_neox", "gemma2", "bloom"])
+@pytest.mark.parametrize("shape", [(4, 4, 1, 2), (1, 1, 1, 0), (2, 2, 4, 1)])
+def test_a_model_with_as_many_layers_heads_and_numbers_as_a_prompt_has_tokens_is_right(name, shape, compiled):
+    """Axes that are mistaken for one another show where all of them are equal, and where there is one token."""
+    family = family_named(name)
+    four = {name: 4 for names in (family.n_layers, family.n_heads, family.d_model) for name in names[:1]}
+    grouped = {key: value for key, value in {"num_key_value_heads": 2, "head_dim": 4}.items() if key in family.tiny}
+    arguments = {key: value for key, value in family.tiny.items() if key != "layer_types"}
+    model = random_model(family, {**arguments, **four, **grouped}, 66)
+    (batch,) = batches(compiled(*shape), 8)
+    sites = [Site(kind=kind, layer=layer, index=3) for kind in ("head", "neuron") for layer in range(4)]
+    wanted = [Scale(sites=(site,), alpha=0.3, positions=where) for site in sites for where in ("all", "last")]
+    for number, outcome in Fast(model).run(batch, wanted):
+        assert _error(outcome.logits, reference.run(model, batch, wanted[number]).logits) < 1e-4

@@ -241,3 +241,37 @@ def test_one_token_and_one_row_are_enough(model, compiled):
     sources = Library(model).sources(batch, [one])
     ((_, quick),) = Fast(model).run(batch, [one], sources=sources)
     assert torch.allclose(quick.logits, reference.run(model, batch, one, source=sources[one]).logits, atol=1e-5)
+
+
+def _placed(items, places):
+    """Each item with one role, at a place of its own."""
+    return [
+        dataclasses.replace(item, roles={"operand": ((at, at + 1),)}) for item, at in zip(items, places, strict=True)
+    ]
+
+
+def test_a_mean_by_layout_averages_only_items_whose_roles_stand_at_the_same_places(tiny, compiled):
+    model, items = tiny("llama"), _placed(compiled(4, 6, 2), (1, 1, 2, 2))
+    (batch,) = batches(items, 8)
+    site, library = head(1, 1), Library(model, items)
+    seen = observe(model, batch, [site])[site]
+    mean = Mean(sites=(site,), reference=reference_hash(items), by="layout")
+    made = library.sources(batch, [mean])[mean][site]
+    assert torch.allclose(made[0], seen[:2].mean(0), atol=1e-6)
+    assert torch.allclose(made[3], seen[2:].mean(0), atol=1e-6)
+    assert [len(library.others(item)) for item in items] == [1, 1, 1, 1]
+    (foreign,) = batches(_placed(items[:1], (3,)), 1)
+    with pytest.raises(InterventionError, match="no reference item whose roles"):
+        library.sources(foreign, [mean])
+
+
+def test_a_kept_reference_gives_each_row_another_item_of_its_layout_whatever_the_batch(tiny, compiled):
+    model, items = tiny("llama"), _placed(compiled(4, 6, 2), (1, 1, 2, 2))
+    site, library = head(1, 1), Library(model, items, keep=True)
+    one = Resample(sites=(site,), reference=reference_hash(items), seed=3, by="layout")
+    (batch,) = batches(items, 8)
+    (last,) = batches(items[3:], 8)
+    seen = observe(model, batch, [site])[site]
+    made = library.sources(batch, [one])[one][site]
+    assert torch.allclose(made, seen[[1, 0, 3, 2]], atol=1e-5)
+    assert torch.equal(library.sources(last, [one])[one][site][0], made[3])

@@ -11,18 +11,18 @@ from lesion.engine import reference
 from lesion.engine.reference import Outcome
 from lesion.measures.metrics import METRICS
 from lesion.models.model import open_model
+from lesion.runs import block, work
 from lesion.runs import run as run_module
-from lesion.runs import work
 from lesion.tasks.task import Draw
 from lesion.tasks.tokenization import Compiled
 from tests.faults.fault import Fault
 
-DRAW, COMPILE, MEASURED, ROWS = work.draw_of, work.compile_item, work._measured, work._rows
+DRAW, COMPILE, MEASURED, ROWS = block.draw_of, block.compile_item, work._measured, work._rows
 ENGINE = choose_module.Engine
 
 
 def one_seed(patch):
-    patch.setattr(work, "draw_of", lambda cell, plan: DRAW(cell, plan)._replace(seed=0))
+    patch.setattr(block, "draw_of", lambda cell, plan: DRAW(cell, plan)._replace(seed=0))
 
 
 def constant_seed(patch):
@@ -34,14 +34,14 @@ def one_seed_confirms(patch):
         draw = DRAW(cell, plan)
         return draw._replace(seed=0) if cell.stage == "confirm" else draw
 
-    patch.setattr(work, "draw_of", drawn)
+    patch.setattr(block, "draw_of", drawn)
 
 
 def discovery_confirms(patch):
     def drawn(cell, plan):
         return Draw("discovery", f"discovery-{plan.study.seed}", cell.seed, 3 if cell.split == "confirm" else 1)
 
-    patch.setattr(work, "draw_of", drawn)
+    patch.setattr(block, "draw_of", drawn)
 
 
 def _compiled(patch, change):
@@ -49,7 +49,7 @@ def _compiled(patch, change):
         compiled = COMPILE(item, tokenizer, bos)
         return change(compiled, bos) if isinstance(compiled, Compiled) else compiled
 
-    patch.setattr(work, "compile_item", made)
+    patch.setattr(block, "compile_item", made)
 
 
 def _moved(compiled, by, ids):
@@ -216,10 +216,10 @@ def stale_engine(patch):
 
 
 LINE_FAULTS = [
-    Fault("three seeds draw the same items", "runs.work.draw_of", "run", one_seed, cheap=True),
+    Fault("three seeds draw the same items", "runs.block.draw_of", "run", one_seed, cheap=True),
     Fault("every generator has the same seed", "identity.seed_from", "run", constant_seed),
-    Fault("the confirmation's seeds are one", "runs.work.draw_of", "run", one_seed_confirms),
-    Fault("discovery's items are asked in confirmation", "runs.work.draw_of", "run", discovery_confirms, cheap=True),
+    Fault("the confirmation's seeds are one", "runs.block.draw_of", "run", one_seed_confirms),
+    Fault("discovery's items are asked in confirmation", "runs.block.draw_of", "run", discovery_confirms, cheap=True),
     Fault("BOS twice", "tasks.tokenization.compile_item", "run", two_bos, cheap=True),
     Fault("BOS missing", "tasks.tokenization.compile_item", "run", no_bos),
     Fault("the answer's last token is not scored", "tasks.tokenization.compile_item", "run", half_an_answer),

@@ -284,8 +284,9 @@ def tree_without_mask(patch):
 def stale_clean(patch):
     kept = {}
 
-    def first(model, twin, batch, layout):
-        return kept.setdefault((id(twin), layout), RUN_CLEAN(model, twin, batch, layout))
+    def first(model, twin, batch, layout, needs=(), *, late=False):
+        ran = RUN_CLEAN(model, twin, batch, layout, needs, late=late)
+        return kept.setdefault((id(twin), layout, tuple(sorted(needs)), late), ran)
 
     patch.setattr(fast, "run_clean", first)
 

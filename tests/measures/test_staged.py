@@ -1,14 +1,18 @@
 """Staged ablation: each stage is the cumulative intervention, in the order that was asked for."""
 
+import numpy as np
 import pytest
 
 from lesion.engine.choose import choose
+from lesion.engine.reference import run
+from lesion.engine.sources import Library
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.site import head, neuron
-from lesion.measures.asked import of
+from lesion.measures.asked import ask, of
 from lesion.measures.attribution import heads_of
 from lesion.measures.screening import joint_effect
-from lesion.measures.staged import ordered, staged
+from lesion.measures.staged import averaging, ordered, resampling, scaling, staged
+from lesion.models.model import open_model
 
 
 def test_the_hand_model_falls_with_its_induction_head_and_not_before(hand_model, repeated):
@@ -25,7 +29,7 @@ def test_the_hand_model_falls_with_its_induction_head_and_not_before(hand_model,
 
 def test_a_stage_is_the_joint_effect_of_what_came_before(hand_model, repeated):
     sites = [head(0, 0), head(1, 1), head(1, 3)]
-    curve = staged(choose(hand_model), of(repeated), sites, "layer", alpha=0.5)
+    curve = staged(choose(hand_model), of(repeated), sites, "layer", ablation=scaling(0.5))
     for count, stage in enumerate(curve.stages[1:], 1):
         exact = joint_effect(choose(hand_model), of(repeated), sites[:count], "logit_diff", 0.5)
         assert stage.logit_diff - curve.stages[0].logit_diff == pytest.approx(exact, abs=1e-4)
@@ -51,3 +55,33 @@ def test_what_has_no_order_is_refused(hand_model, repeated):
         ordered([head(0, 0)], "score", {})
     with pytest.raises(InterventionError, match="layer 7 of 2"):
         staged(choose(hand_model), of(repeated), [head(7, 0)])
+
+
+@pytest.fixture(scope="module")
+def asked_and_others():
+    model = open_model("zoo:abacus-llama")
+    task = "arithmetic low=20 high=99 shots=0"
+    return choose(model), ask(model, task, 12, 0), ask(model, task, 400, 0, 24)
+
+
+def test_places_of_one_lane_are_different_items(asked_and_others):
+    _, asked, others = asked_and_others
+    assert not {item.id for item in asked.items} & {item.id for item in others.items}
+
+
+@pytest.mark.parametrize("make", [averaging, resampling])
+def test_mean_and_resample_stages_are_the_references_numbers(asked_and_others, make):
+    engine, asked, others = asked_and_others
+    how = make(Library(engine.model, others.compiled))
+    sites = [head(1, 0), head(1, 1)]
+    curve = staged(engine, asked, sites, "layer", ablation=how)
+    right = np.zeros(len(asked.compiled))
+    for batch in asked.batches:
+        for one in how.make(tuple(sites)):
+            source = how.library.sources(batch, [one])[one]
+            logits = run(engine.model, batch, one, source=source).logits
+            right[list(batch.rows)] += (logits.argmax(-1) == batch.answer).all(1).numpy() / len(how.make(tuple(sites)))
+    assert curve.stages[-1].accuracy == pytest.approx(right.mean())
+    assert curve.stages[-1].low <= curve.stages[-1].accuracy - curve.stages[0].accuracy <= curve.stages[-1].high
+    assert curve.stages[0].low == curve.stages[0].high == 0
+    assert "other items" in curve.ablation

@@ -15,8 +15,9 @@ from lesion.runs.durable import write_table, write_text
 from lesion.runs.explored import DOCUMENT, LOOKS, TABLE, Answered, Explored, Looked
 from lesion.runs.manifest import Code, Cost, DatasetFacts, Environment, Manifest, ModelFacts, Status, UnitFacts
 from lesion.runs.store import ArmReceipt, Result, RunFolder
+from lesion.study.arm import Arm
 from lesion.study.findings import findings
-from lesion.study.plan import Arm, Cell, Plan, Shape, new_plan
+from lesion.study.plan import Cell, Plan, Shape, new_plan
 from lesion.study.rows import ITEMS, PROMPTS, rows_hash
 from lesion.study.study import Study
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig
@@ -193,7 +194,7 @@ def _measured(world: World, cell: Cell) -> Result:
             }
         )  # fmt: skip
         if arm.intervention is not None:
-            acted = arm.intervention.alpha != 1
+            acted = getattr(arm.intervention, "alpha", 0) != 1
             receipt = Receipt(
                 forwards=2, firings=2, modules=1, elements=count * 64, l2_change=41.5 * acted,
                 max_logit_change=(0.01 + 7 * damage) * acted,
@@ -217,7 +218,7 @@ def _measured(world: World, cell: Cell) -> Result:
 def _damage(world: World, tier: str, arm: Arm) -> float:
     if arm.intervention is None:
         return 0.0
-    sites, alpha = [str(site) for site in arm.intervention.sites], arm.intervention.alpha
+    sites, alpha = [str(site) for site in arm.intervention.sites], getattr(arm.intervention, "alpha", 0)
     share = sum(site in world.induction for site in sites) / max(len(world.induction), 1)
     strength = abs(1 - alpha) ** 2 * (0.25 if alpha > 1 else 1.0)
     return min(1.0, world.damage[tier] * share**2 * strength + 0.002 * abs(1 - alpha))

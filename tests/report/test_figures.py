@@ -31,7 +31,7 @@ def test_a_complete_run_has_all_five_figures(drawn):
 def test_the_counts_that_the_query_gives_are_those_that_the_verdict_was_judged_by(record):
     changes = tables.changes(record).filter(pl.col("series") == "target")
     counted = {(r["tier"], r["alpha"]): (r["n"], r["gained"], r["lost"]) for r in changes.to_dicts()}
-    for chosen, verdict, _, _ in record.findings:
+    for chosen, verdict, *_ in record.findings:
         assert counted[chosen.tier, chosen.alpha] == (verdict.n, verdict.gained, verdict.lost)
 
 

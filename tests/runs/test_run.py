@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import polars as pl
@@ -12,6 +13,7 @@ import yaml
 import lesion.runs.work as module
 from lesion.errors import InputError
 from lesion.identity import file_hash
+from lesion.models.tiny import character_tokenizer
 from lesion.runs.closing import Order
 from lesion.runs.conduct import Tick
 from lesion.runs.executors import Processes, run_here
@@ -213,3 +215,40 @@ def test_a_memory_limit_cuts_passes_and_the_unit_says_so(small_run) -> None:
     assert gap < 1e-5
     again = work(unit.cell, small_run.manifest.plan, memory=1)
     assert again.engine["halvings"] == scarce.engine["halvings"], "each unit tells of its own passes alone"
+
+
+def test_a_study_in_bfloat16_opens_the_weights_so_measures_the_floor_and_marks_every_verdict(
+    small_text, quiet, no_report, tmp_path
+) -> None:
+    text = changed(small_text, dtype="bfloat16")
+    ran = start(order_of(text), tmp_path, 1, quiet, no_report)
+    manifest = ran.manifest
+    (model,) = manifest.models
+    assert model.dtype == "bfloat16" == manifest.environment.determinism["dtype"]
+    rounding = model.answer["rounding"]
+    assert rounding["tier1"]["items"] > 0
+    assert rounding["tier1"]["nats"] > 1e-4
+    assert manifest.plan.rounding["tiny:llama"]["tier1"] > 0
+    assert manifest.outcome == "complete"
+    cells = manifest.results["cells"].values()
+    assert cells
+    assert all("bfloat16" in cell["tags"] or cell["verdict"] == "Invalid" for cell in cells)
+
+
+def test_a_study_with_chat_asks_through_the_template_and_records_its_hash(
+    small_text, quiet, no_report, tmp_path
+) -> None:
+    folder = tmp_path / "model"
+    opened("tiny:llama").module.save_pretrained(folder)
+    character_tokenizer().save(str(folder / "tokenizer.json"))
+    template = "{{ bos_token }}{% for m in messages %}Q({{ m['content'] }}){% endfor %}A"
+    said = {"bos_token": "<bos>", "chat_template": template}
+    (folder / "tokenizer_config.json").write_text(json.dumps(said), encoding="utf-8")
+    ran = start(order_of(changed(small_text, models=[str(folder)], chat={})), tmp_path, 1, quiet, no_report)
+    (model,) = ran.manifest.models
+    assert model.answer["chat"]["template_hash"] == sha256(template.encode()).hexdigest()
+    prompts = RunFolder(ran.folder).prompts()["prompt"]
+    assert prompts.str.starts_with("Q(").all()
+    assert prompts.str.ends_with(")A").all()
+    with pytest.raises(InputError, match="tiny:llama: its tokenizer has no chat template"):
+        start(order_of(changed(small_text, chat={})), tmp_path, 1, quiet, no_report)

@@ -46,6 +46,19 @@ def said(capsys):
     return call
 
 
+def test_a_seed_on_the_command_line_stands_for_the_recipes_own(said, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("quick.yaml").write_text(TEXT)
+    assert said("train", "quick.yaml")[0] == said("train", "quick.yaml", "--seed", 3)[0] == 0
+    Path("three.yaml").write_text(RECIPE.model_copy(update={"seed": 3}).model_dump_json())
+    assert said("train", "three.yaml")[0] == 0
+    plain, asked, written = (read_training(Path("models") / name) for name in ("quick", "quick-seed-3", "three"))
+    assert asked.recipe.seed == 3
+    assert asked.recipe_text == TEXT, "the file as it was given"
+    assert asked.weights == written.weights != plain.weights
+    assert said("train", "quick.yaml", "--seed", -1)[0] == 2
+
+
 def test_train_seals_its_folder_and_verify_finds_every_change(said, tmp_path: Path):
     folder, recipe = tmp_path / "model", tmp_path / "quick.yaml"
     recipe.write_text(TEXT)

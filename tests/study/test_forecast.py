@@ -4,9 +4,10 @@ import pytest
 
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import parse_site
+from lesion.study.arm import Arm
 from lesion.study.contingency import afford, as_before, defer
 from lesion.study.forecast import Anatomy, Basis, Lengths, arm_weight, expected, forecast, minutes, needs, total
-from lesion.study.plan import Arm, Plan, Shape, new_plan
+from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.study import Study
 
 MODELS = ("tiny:llama", "tiny:gpt2")

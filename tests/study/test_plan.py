@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from lesion.interventions.site import parse_site
 from lesion.study.contingency import amend
-from lesion.study.plan import Plan, Shape, Stage, Verdict, control_sets, new_plan
+from lesion.study.controls import control_sets
+from lesion.study.plan import Plan, Shape, Stage, Verdict, new_plan
 from lesion.study.study import Study
 
 MODEL = "zoo:some-model"
@@ -194,3 +195,36 @@ def test_the_second_look_asks_only_new_items_of_what_was_ambiguous() -> None:
 def test_a_plan_is_the_same_value_whenever_it_is_made() -> None:
     assert confirming() == confirming()
     assert confirming().hash() == confirming().hash()
+
+
+def test_a_control_head_is_one_of_the_nearest_in_output_norm_and_sets_do_not_meet() -> None:
+    norms = tuple(float(10**i) for i in range(8))
+    plan = make_plan().model_copy(update={"norms": {MODEL: (norms, norms, norms)}})
+    sets = control_sets(plan, MODEL, tuple(map(parse_site, ["L1H3"])), frozenset({"L1H2"}))
+    assert len(sets) == 3
+    assert sets[0][0] in {"L1H4", "L1H1", "L1H5"}
+    assert len({site for one in sets for site in one}) == 3
+
+
+def test_a_head_that_writes_nothing_is_the_last_that_stands_for_one_that_does() -> None:
+    plan = make_plan().model_copy(update={"norms": {MODEL: ((), (1.0, 0.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0), ())}})
+    drawn = control_sets(plan, MODEL, (parse_site("L1H0"),), frozenset())
+    assert ("L1H1",) not in drawn
+
+
+def test_only_a_zeroing_has_companions_and_each_names_its_seeds_reference_set() -> None:
+    names = tuple(str(seed) * 64 for seed in (1, 2, 3))
+    answer = {"references": {"tier1": names, "tier3": names}}
+    plan = after(make_plan(), passed("instrument", models={MODEL: answer}))
+    family = [
+        {"model": MODEL, "tier": "tier1", "alpha": alpha, "items": 64, "psi": 0.1, "delta": 0.0} for alpha in (0.0, 1.5)
+    ]
+    cells = {"picked": {MODEL: SITES}, "passing": {MODEL: SITES}}
+    plan = after(plan, passed("baseline"), passed("detect", **cells), passed("discovery", family=family, dropped=[]))
+    stage = plan.next_stage()
+    assert stage is not None
+    for cell in stage.cells:
+        beside = {arm.name: arm.intervention for arm in cell.arms if arm.name in ("target@mean", "target@resample")}
+        assert len(beside) == 2
+        assert {one.reference for one in beside.values()} == {names[cell.seed]}  # pyright: ignore
+        assert {one.by for one in beside.values()} == {"layout"}  # pyright: ignore

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers.convert_slow_tokenizer import generate_merges
 
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import ArithmeticConfig
@@ -74,8 +75,8 @@ def test_gpt2_alone_and_after_a_space_has_the_published_ranges(gpt2: Tokenizer):
 
 
 def test_contexts_write_what_they_say(characters: Tokenizer, gpt2: Tokenizer):
-    assert splits(characters, "equals", 100).by_digits == {1: {2: 10}, 2: {3: 90}}
-    assert splits(characters, "negative", 10).by_digits == {1: {2: 10}}
+    assert splits(characters, "equals", 100).by_digits == {1: {1: 10}, 2: {2: 90}}
+    assert splits(characters, "negative", 10).by_digits == {1: {1: 10}}
     assert splits(gpt2, "thousands", 2000).by_digits[4].keys() == {3, 4}
     assert splits(gpt2, "decimal", 100).by_digits[2] == {3: 90}
     assert splits(characters, "bare", 10).first_not_single is None
@@ -84,6 +85,9 @@ def test_contexts_write_what_they_say(characters: Tokenizer, gpt2: Tokenizer):
 def test_a_space_that_joins_the_number_is_told_from_one_that_does_not(gpt2: Tokenizer, characters: Tokenizer):
     assert splits(gpt2, "space", 1000).merged == 1000
     assert splits(gpt2, "equals", 1000).merged == 0
+    behind = splits(gpt2, "equals", 1000)
+    assert behind.by_digits == splits(gpt2, "bare", 1000).by_digits, "behind a sign of its own a number splits as alone"
+    assert behind.first_not_single == 521
 
 
 def test_digits_line_up_from_the_side_that_the_tokenizer_says(counted: tuple[dict, Tokenizer], characters: Tokenizer):
@@ -134,3 +138,20 @@ def test_a_contract_report_counts_every_item_once(gpt2: Tokenizer):
     assert 0.9 < report.single_operands <= 1
     empty = contract_report([], gpt2, None)
     assert empty.single_operands != empty.single_operands  # no data is NaN, never 0
+
+
+@pytest.mark.slow
+def test_phi_3_reads_digit_by_digit_behind_a_mark_of_the_words_beginning(data: Path):
+    gguf = pytest.importorskip("gguf", reason="the package gguf, which reads this vocabulary, is not installed")
+    fields = gguf.GGUFReader(str(data / "tokenizers" / "ggml-vocab-phi-3.gguf")).fields
+    tokens, scores = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.scores"]
+    names = [bytes(tokens.parts[i]).decode() for i in tokens.data]
+    rated = {name: float(scores.parts[i][0]) for name, i in zip(names, scores.data, strict=True)}
+    vocabulary = {name: number for number, name in enumerate(names)}
+    merges = generate_merges(vocabulary, rated)
+    tokenizer = Tokenizer(models.BPE(vocabulary, merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first", split=False)
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.Fuse(), decoders.Strip(" ", 1, 0)])
+    assert splits(tokenizer, "bare", 1000).by_digits == {1: {2: 10}, 2: {3: 90}, 3: {4: 900}}
+    assert splits(tokenizer, "equals", 1000).by_digits == {1: {1: 10}, 2: {2: 90}, 3: {3: 900}}
+    assert splits(tokenizer, "negative", 1000).single == 10

@@ -1,0 +1,125 @@
+"""What the project promises of its speed, beside what was measured: one table, made by code.
+
+Ratios are in processor time, which other jobs on the machine disturb less; those by the clock stand beside them. Beside
+the peers' work (compare.py) this measures what no peer is needed for: prompts that share nothing, late positions, other
+families, growth, and how quickly the program starts. There the plain loop stands for the fastest peer, which it is in
+compare.py's own tables.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from results import EXPERT, OURS, Result, fastest, named
+
+from lesion.engine.bench import Timing, bench
+from lesion.engine.growth import growth
+
+ROOT = Path(__file__).resolve().parent.parent
+FAMILIES = ("llama", "gpt_neo", "qwen2", "gemma2")
+PEERS = {"W1": 42.0, "W2": 60.0, "W3": 50.0}
+"""At least so many times the fastest peer."""
+
+
+class Row(NamedTuple):
+    """One promise."""
+
+    what: str
+    target: str
+    found: str
+    met: bool
+    note: str
+
+
+def measured(repeats: int, *, quick: bool = False) -> dict[str, Timing | float]:
+    """Everything that needs no peer; `quick` runs a few interventions only, to see that it works."""
+    share = 36 if quick else 6
+    found: dict[str, Timing | float] = {
+        "floor": bench("gpt2", "W1", share=share, loops=2, repeats=repeats),
+        "unshared": bench("gpt2", "W1", shared=0, share=2 * share, loops=2, repeats=repeats),
+        "last": bench("gpt2", "W1", positions="last", share=share // 3, loops=2, repeats=repeats),
+    }
+    for family in FAMILIES:
+        found[family] = bench(family, "W1", share=share, loops=2, repeats=repeats)
+    grown = growth("gpt2", "W2", share=4, repeats=1 if quick else repeats)
+    found |= {"prompts": grown.exponent_prompts, "interventions": grown.exponent_interventions}
+    study = next(iter(sorted((ROOT / "studies").glob("*.yaml"))))
+    found |= {"help": _quickest("--help"), "plan": _quickest("plan", str(study))}
+    return found
+
+
+def targets(found: Mapping[str, Sequence[Result]], extra: Mapping[str, Timing | float]) -> list[str]:
+    """The table, as lines of Markdown."""
+    rows = [*_peers(found), *_alone(extra)]
+    missed = [row.what for row in rows if not row.met]
+    return [
+        "## What was promised, and what was measured",
+        "",
+        f"{len(rows) - len(missed)} of {len(rows)} met" + (f"; missed: {'; '.join(missed)}." if missed else "."),
+        "Ratios are in processor time; by the clock in brackets.",
+        "",
+        "| what | target | measured | | depends on |",
+        "|---|---|---|---|---|",
+        *(
+            f"| {row.what} | {row.target} | {row.found} | {'met' if row.met else '**missed**'} | {row.note} |"
+            for row in rows
+        ),
+    ]
+
+
+def _peers(found: Mapping[str, Sequence[Result]]) -> Iterator[Row]:
+    for work, results in found.items():
+        side, least = fastest(list(results)), PEERS[work]
+        note = f"{side.name}; 48 of 56 tokens shared; oneDNN"
+        yield _ratio(f"{work}, fastest peer", least, side.ratio_processor, side.ratio, note)
+        ours = named(list(results), OURS)
+        yield Row(f"{work}, error", "≤ 1e-4 nats", f"{ours.error:.1e}", ours.error <= 1e-4, "against the plain loop")
+    if "W1" in found:
+        results = list(found["W1"])
+        expert, plain, ours = named(results, EXPERT), results[0], named(results, OURS)
+        yield _ratio("W1, an expert's loop", 28, expert.ratio_processor, expert.ratio, "last logits only")
+        times = ours.peak_bytes / plain.peak_bytes
+        yield Row("W1, peak memory", "≤ 1.2× the plain loop", f"{times:.2f}×", times <= 1.2, "each in its own process")
+
+
+def _alone(extra: Mapping[str, Timing | float]) -> Iterator[Row]:
+    words = {"unshared": ("W1, no shared prefix", 8.0), "last": ("W1, last position only", 150.0)}
+    words |= {family: (f"W1's shape, {family}", 30.0) for family in FAMILIES}
+    for name, value in extra.items():
+        if not isinstance(value, Timing):
+            continue
+        note = f"plain loop; {value.interventions} interventions; error {value.max_abs_error:.0e}"
+        if name == "floor":
+            share = value.share_of_floor
+            yield Row("W1, share of the arithmetic floor", "≥ 75 %", f"{share:.0%}", share >= 0.75, "matrix speed here")
+        else:
+            what, least = words[name]
+            yield _ratio(what, least, value.ratio_plain_processor, value.ratio_plain, note)
+    for name, exponent in (("prompts", extra.get("prompts")), ("interventions", extra.get("interventions"))):
+        if isinstance(exponent, float):
+            yield Row(f"growth with {name}", "linear: exponent ≤ 1.05", f"{exponent:.2f}", exponent <= 1.05, "W2")
+    for name, limit in (("help", 0.15), ("plan", 1.0)):
+        seconds = extra.get(name)
+        if isinstance(seconds, float):
+            yield Row(
+                f"lesion {name}", f"< {limit:g} s", f"{seconds:.2f} s", seconds < limit, "best of five, by the clock"
+            )
+
+
+def _ratio(what: str, least: float, processor: float, clock: float, note: str) -> Row:
+    return Row(what, f"≥ {least:g}×", f"{processor:.1f}× ({clock:.1f}×)", processor >= least, note)
+
+
+def _quickest(*arguments: str) -> float:
+    """Seconds by the clock of the quickest of five starts."""
+    seconds: list[float] = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run(
+            [str(Path(sys.executable).parent / "lesion"), *arguments], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
+        )
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)

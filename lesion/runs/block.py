@@ -1,0 +1,53 @@
+"""The items of a cell: made by the task, asked as the study wants them, and compiled for a model."""
+
+from functools import lru_cache
+from typing import NamedTuple
+
+from lesion.models.chat import open_frame
+from lesion.models.model import Model
+from lesion.study.plan import Cell, Plan
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.chat import Chat, Frame, framed
+from lesion.tasks.task import Draw, Item
+from lesion.tasks.tokenization import Compiled, Refused, compile_item
+
+
+@lru_cache(maxsize=8)
+def frame_of(name: str, system: str | None) -> Frame:
+    """What a model's chat template puts around a question, read once per worker."""
+    return open_frame(name, Chat(system=system))
+
+
+def draw_of(cell: Cell, plan: Plan) -> Draw:
+    """Whose items a cell asks: confirmation lanes are ordered by the plan's key, discovery by the study's seed."""
+    if cell.split == "confirm":
+        return Draw("confirm", plan.key, cell.seed, plan.study.baseline.seeds)
+    return Draw("discovery", f"discovery-{plan.study.seed}", cell.seed, 1)
+
+
+class Block(NamedTuple):
+    """The items of a cell, compiled for a model."""
+
+    made: list[Item]
+    """As the task made them."""
+    items: list[Item]
+    """As they are asked: inside the chat template's text, where the study wants that."""
+    compiled: list[Compiled | Refused]
+    bos: int | None
+    """The token that begins each prompt, where one does."""
+
+    @property
+    def asked(self) -> list[tuple[Item, Compiled]]:
+        """Those that keep the prompt contract."""
+        pairs = zip(self.items, self.compiled, strict=True)
+        return [(item, compiled) for item, compiled in pairs if isinstance(compiled, Compiled)]
+
+
+def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
+    """Make and compile a cell's items."""
+    items = list(make_task(plan.study.tasks[cell.tier]).items(draw_of(cell, plan), cell.start, cell.stop))
+    made, bos = items, model.bos
+    if plan.study.chat is not None:
+        frame = frame_of(cell.model, plan.study.chat.system)
+        items, bos = [framed(item, frame) for item in items], bos if frame.begins else None
+    return Block(made, items, [compile_item(item, model.tokenizer, bos) for item in items], bos)

@@ -1,0 +1,70 @@
+"""The conditions of an item: unedited, scaled, or with another activation in the place of its own.
+
+Zero is off a model's distribution, so every cell that zeroes the target has two companions on the same items: the
+target's mean and a resampling of it, over a reference set that the plan names by its hash. docs/verdict.md says what
+follows when they disagree. Pure.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from lesion.identity import Document
+from lesion.interventions.intervention import Mean, Resample, Scale
+from lesion.interventions.site import Site, parse_site
+from lesion.study.study import Ablation, Study
+
+REFERENCE = 512
+"""Items of a reference set, at most: the first of the seed's own lane, which has the same few-shot examples."""
+ALIKE = 8
+"""Other reference items whose lengths and roles stand as an item's own do, without which it has no companion."""
+
+
+class Arm(Document):
+    """One condition of an item: unedited, or under one intervention."""
+
+    name: str
+    """`baseline`, `placebo`, `target@0.5`, `control0@0.5`, `L1H3@0`, `target@mean`, `target@resample`."""
+    intervention: Annotated[Scale | Mean | Resample, Field(discriminator="kind")] | None = None
+    """What is done; nothing in the baseline."""
+
+
+BASELINE = Arm(name="baseline")
+
+
+def arm(name: str, sites: tuple[str, ...], alpha: float, study: Study) -> Arm:
+    """The arm `name@alpha` that scales these sites together."""
+    scale = Scale(sites=_parsed(sites), alpha=alpha, positions=study.sweep.positions)
+    return Arm(name=f"{name}@{alpha:g}", intervention=scale)
+
+
+def companion(kind: Ablation, sites: tuple[str, ...], reference: str, study: Study) -> Arm:
+    """The arm `target@mean` or `target@resample`.
+
+    Args:
+        kind: which of the two.
+        sites: the target.
+        reference: hash of the reference set.
+        study: whose positions and seed hold; a resampling draws once for each item, by the study's seed.
+    """
+    where, name = study.sweep.positions, f"target@{kind}"
+    if kind == "mean":
+        mean = Mean(sites=_parsed(sites), positions=where, reference=reference, by="layout")
+        return Arm(name=name, intervention=mean)
+    drawn = Resample(sites=_parsed(sites), positions=where, reference=reference, by="layout", seed=study.seed)
+    return Arm(name=name, intervention=drawn)
+
+
+def companions(chosen: float, study: Study) -> Sequence[Ablation]:
+    """Which companions a cell with this factor has: those of the study when it zeroes, else none."""
+    return study.sweep.ablations if chosen == 0 else ()
+
+
+def zeroes(study: Study) -> bool:
+    """Whether the study may confirm a zeroing that has companions, so that reference sets are needed."""
+    return bool(study.sweep.ablations) and 0.0 in {*study.sweep.alphas, *study.sweep.always}
+
+
+def _parsed(sites: tuple[str, ...]) -> tuple[Site, ...]:
+    return tuple(map(parse_site, sites))
