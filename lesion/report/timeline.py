@@ -8,7 +8,6 @@ from lesion.report.words import STAGES, count, listed, model_name, percent, poin
 from lesion.runs.manifest import Manifest
 from lesion.study.plan import Verdict
 
-
 MOST_RANKED = 30
 """Neurons of a ranking that are shown; the manifest holds all that were kept."""
 
