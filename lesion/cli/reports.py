@@ -5,13 +5,16 @@
 import hashlib
 import webbrowser
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from lesion.cli.app import Home, Json, RunPath, app, say
 from lesion.cli.recorded import recorded, wrote
-from lesion.errors import InputError, nearest
+from lesion.errors import InputError, Tampered, nearest
+
+if TYPE_CHECKING:
+    from lesion.report.across import Source
 
 Format = Literal["svg", "pdf", "png", "html", "csv", "parquet", "sql", "vl.json"]
 FORMATS: tuple[Format, ...] = ("svg", "pdf", "png", "html", "csv", "parquet", "sql", "vl.json")
@@ -26,12 +29,12 @@ def report(
     as_json: Json = False,
 ) -> int:
     """Show the report of a run, or write one page of several runs with a forest of all their verdicts."""
-    from lesion.report.across import across, read_source
+    from lesion.report.across import across
     from lesion.runs.durable import write_text
     from lesion.runs.find import find_run
     from lesion.runs.ledger import check_seal
 
-    sources = [read_source(find_run(home, run)) for run in dict.fromkeys(runs)]
+    sources = [_source(find_run(home, run)) for run in dict.fromkeys(runs)]
     for source in sources:
         check_seal(home, source.record.manifest)
     named = [source.record.manifest.run for source in sources]
@@ -60,13 +63,12 @@ def figure(
     as_json: Json = False,
 ) -> int:
     """Draw one figure of a run again from its rows, after the run was verified."""
-    from lesion.report.across import read_source
     from lesion.report.exports import EXPORTS, csv
     from lesion.report.figures import figures
     from lesion.report.shell import figure_page
     from lesion.runs.durable import write_bytes
 
-    record = read_source(run).record
+    record = _source(run).record
     drawn = {each.name: each for each in figures(record)}
     if name not in drawn:
         raise InputError(f"{record.manifest.run} has no figure '{name[:60]}'; {nearest(name, drawn)}")
@@ -85,6 +87,26 @@ def figure(
     words = f"{path}\n{wanted.rows.height} rows of run {record.manifest.run}, rows hash {record.manifest.rows_hash}"
     say(document, as_json, f"{words}\n{csv(wanted).decode()}{wanted.query}" if data else words)
     return 0
+
+
+def _source(path: Path) -> "Source":
+    """A run whose folder is what was sealed.
+
+    Raises:
+        InputError: when there is no run.
+        Tampered: naming the first file that differs.
+    """
+    from lesion.report.across import Source
+    from lesion.report.record import read_record
+    from lesion.runs.find import folder_of
+    from lesion.runs.manifest import read_manifest
+    from lesion.runs.verify import verify
+
+    folder = folder_of(path)
+    manifest = read_manifest(folder)
+    for finding in verify(folder):
+        raise Tampered(f"{folder}: {finding.what} {finding.fault}; see lesion verify")
+    return Source(folder, read_record(folder, manifest))
 
 
 def _goal(name: str, form: Format | None, out: Path) -> tuple[Format, Path]:

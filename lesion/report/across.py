@@ -11,18 +11,14 @@ from urllib.parse import quote
 
 import polars as pl
 
-from lesion.errors import Tampered
 from lesion.report import drawing, forests, tables
 from lesion.report.cells import cell_views
 from lesion.report.claims import MARKS, headline
 from lesion.report.figures import Figure, figures
-from lesion.report.record import Record, read_record
+from lesion.report.record import Record
 from lesion.report.shell import figure_view, library, shipped, templates
 from lesion.report.timeline import Table
 from lesion.report.words import action, model_name
-from lesion.runs.find import folder_of
-from lesion.runs.manifest import read_manifest
-from lesion.runs.verify import verify
 
 LINES = 24
 """Half the height of a cell in the forest, pixels: its label has three lines."""
@@ -37,20 +33,6 @@ class Source(NamedTuple):
 
     folder: Path
     record: Record
-
-
-def read_source(path: Path) -> Source:
-    """A run whose folder is what was sealed.
-
-    Raises:
-        InputError: when there is no run.
-        Tampered: naming the first file that differs.
-    """
-    folder = folder_of(path)
-    manifest = read_manifest(folder)
-    for finding in verify(folder):
-        raise Tampered(f"{folder}: {finding.what} {finding.fault}; see lesion verify")
-    return Source(folder, read_record(folder, manifest))
 
 
 def across(sources: Sequence[Source], place: Path) -> str:

@@ -13,8 +13,9 @@ import polars as pl
 import torch
 from tokenizers import Tokenizer
 
-from lesion.errors import LesionError
+from lesion.errors import InterventionError, LesionError
 from lesion.identity import file_hash
+from lesion.interventions.intervention import Scale
 from lesion.measures.exploring import Look, look
 from lesion.models.model import Model
 from lesion.runs.closing import WriteReport
@@ -167,7 +168,7 @@ def _picked(plan: Plan, model: Model, tier: str, rows: pl.DataFrame, strongest: 
 def _looked(model: Model, tier: str, shown: _Shown, arms: Sequence[Arm]) -> tuple[Looked, pl.DataFrame]:
     """One item under every condition, as words and as rows."""
     compiled, item = shown.compiled, shown.item
-    looks = {one.name: look(model, compiled, one.intervention) for one in arms}
+    looks = {one.name: look(model, compiled, _scale(one)) for one in arms}
     read = compiled.ids[:-1]
     described = Looked(
         model=model.name,
@@ -189,6 +190,17 @@ def _looked(model: Model, tier: str, shown: _Shown, arms: Sequence[Arm]) -> tupl
         for row in _heads(one)
     ]
     return described, pl.DataFrame(rows, schema=LOOKS)
+
+
+def _scale(one: Arm) -> Scale | None:
+    """What an arm of the sweep does; nothing is the unedited model.
+
+    Raises:
+        InterventionError: for another kind of edit, of which no looks are taken.
+    """
+    if one.intervention is None or isinstance(one.intervention, Scale):
+        return one.intervention
+    raise InterventionError(f"{one.name}: looks are taken of factors, not of {type(one.intervention).__name__.lower()}")
 
 
 def _answered(tokenizer: Tokenizer, compiled: Compiled, name: str, one: Look) -> Answered:
