@@ -31,6 +31,7 @@ def run(
     from lesion.report.terminal import print_run, progress_bar
     from lesion.report.write import write_report
     from lesion.runs.closing import Order
+    from lesion.runs.explore import exploring
     from lesion.runs.registry import standing
     from lesion.runs.run import start
     from lesion.study.load import load_study
@@ -46,7 +47,7 @@ def run(
         order = order._replace(parameters=parameters)
     with progress_bar(SCREEN, quiet=as_json) as progress:
         most = None if memory is None else int(memory * 2**30)
-        ran = start(order, home, workers, progress, write_report, most, cluster)
+        ran = start(order, home, workers, progress, exploring(write_report), most, cluster)
     keep(ran, home, as_json)
     if not as_json:
         print_run(out(), ran.folder, ran.manifest)
@@ -95,6 +96,7 @@ def replay(
     """Repeat a run from its manifest alone, in another folder, and compare every row."""
     from lesion.report.terminal import print_replay, progress_bar
     from lesion.report.write import write_report
+    from lesion.runs.explore import exploring
     from lesion.runs.ledger import check_seal
     from lesion.runs.manifest import read_manifest
     from lesion.runs.replay import replay as repeat
@@ -109,7 +111,7 @@ def replay(
     if trust or repository is not None:
         raise InputError("--trust and --repository belong to --fresh")
     with progress_bar(SCREEN, quiet=as_json) as progress:
-        ran = repeat(manifest, home, workers, progress, write_report)
+        ran = repeat(manifest, home, workers, progress, exploring(write_report))
     keep(ran, home, as_json)
     if not as_json:
         print_replay(out(), manifest, ran.folder, ran.manifest)

@@ -3,6 +3,7 @@
 from lesion.report.claims import beside_zero, specificity
 from lesion.report.record import Finding, Record, positive_control
 from lesion.report.words import MEANINGS, action, count, interval, listed, model_name, points
+from lesion.study.study import RankedNeurons
 
 _KINDS = ("Mixed", "Ambiguous", "Inconclusive", "Invalid")
 
@@ -122,4 +123,18 @@ def _cell_questions(finding: Finding, level: float) -> list[str]:
         told.append(
             "The unedited model is at chance here, so neither Harm nor Null can be shown; an easier tier could."
         )
+    return told
+
+
+def absent(record: Record) -> list[str]:
+    """What a reader might look for here and will not find, and why, in sentences."""
+    manifest = record.manifest
+    reached = {gate.stage for gate in manifest.gates}
+    told: list[str] = []
+    if "discovery" not in reached:
+        told.append("No sweep over factors, no head map and no changes in certainty: the run ended before discovery.")
+    if not isinstance(manifest.study.sweep.target, RankedNeurons):
+        told.append("No ranking of neurons: the study's target is not picked by one.")
+    told.append("No curves of ablating heads one after another: they are no stage of a study and leave no rows in it.")
+    told.append("No calibration of the verdict rule: it belongs to the rule and not to a run; see lesion calibrate.")
     return told

@@ -1,23 +1,20 @@
 """The figures of a run: name, title, what to see in it, one specification, the rows that it draws and their query.
 
-Each is written as NAME.vl.json (the specification, data included), .svg, .png, .csv (the rows) and .sql (the query).
+`exports` writes each as NAME.vl.json (the specification, data included), .svg, .png, .pdf, .csv and .parquet (the rows)
+and .sql (the query).
 """
 
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import altair as alt
 import polars as pl
-import vl_convert
 
 from lesion.report import drawing, forests, maps, panels, tables
 from lesion.report.claims import MARKS
 from lesion.report.palette import FAINT, FONT, INK, PAPER
 from lesion.report.record import Record, detector_of
 from lesion.report.words import listed
-from lesion.runs.durable import write_bytes, write_text
 from lesion.runs.manifest import Status
 from lesion.study.plan import swept
 
@@ -54,30 +51,6 @@ def _marked(figure: Figure, status: Status) -> Figure:
     rows = figure.rows.with_columns(pl.lit(status).alias("status"))
     mark = MARKS[status].removesuffix(": ")
     return figure._replace(rows=rows, spec={**figure.spec, "title": mark} if mark else figure.spec)
-
-
-def write_figures(folder: Path, drawn: tuple[Figure, ...]) -> dict[str, Path]:
-    """Write every figure into `folder/figures`; name with suffix -> path.
-
-    Raises:
-        DiskError: when the folder cannot be written.
-    """
-    written: dict[str, Path] = {}
-    for figure in drawn:
-        spec = themed(figure.spec)
-        svg = vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
-        parts = {
-            "vl.json": (json.dumps(spec, ensure_ascii=False, sort_keys=True, indent=1) + "\n").encode(),
-            "svg": svg.encode(),
-            "png": vl_convert.svg_to_png(svg, scale=PNG_SCALE),
-        }
-        for suffix, data in parts.items():
-            written[f"{figure.name}.{suffix}"] = folder / "figures" / f"{figure.name}.{suffix}"
-            write_bytes(written[f"{figure.name}.{suffix}"], data)
-        for suffix, text in (("csv", figure.rows.write_csv()), ("sql", f"{figure.query}\n")):
-            written[f"{figure.name}.{suffix}"] = folder / "figures" / f"{figure.name}.{suffix}"
-            write_text(written[f"{figure.name}.{suffix}"], text)
-    return written
 
 
 def themed(spec: dict[str, Any], ink: str = INK, faint: str = FAINT, paper: str = PAPER) -> dict[str, Any]:

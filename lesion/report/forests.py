@@ -11,15 +11,18 @@ from lesion.report.palette import CONTROL, TARGET, VERDICT_COLOURS, VERDICT_SHAP
 WIDTH = 560
 
 
-def verdicts(rows: pl.DataFrame, margin: float) -> dict[str, Any]:
-    """Paired difference and interval of every cell, its random control below it, the margin as a band."""
+def verdicts(rows: pl.DataFrame, margin: float, step: int = 18) -> dict[str, Any]:
+    """Paired difference and interval of every cell, its random control below it, the margin as a band.
+
+    Half a cell is `step` pixels high; a label of three lines needs more than one of two.
+    """
     ends = [*numbers(rows, "low"), *numbers(rows, "high"), -100 * margin, 100 * margin]
     room = 0.05 * (max(ends) - min(ends))
     x = alt.X(
         "points:Q",
         title="change in accuracy, points",
         scale=alt.Scale(domain=[min(ends) - room, max(ends) + room], nice=False),
-        axis=alt.Axis(tickCount=7),
+        axis=alt.Axis(tickCount=7, titleAnchor="end"),
     )
     gaps = alt.Scale(paddingInner=0.2, paddingOuter=0.3)
     places: dict[str, Any] = {
@@ -39,7 +42,7 @@ def verdicts(rows: pl.DataFrame, margin: float) -> dict[str, Any]:
         dots.encode(x=x, shape=shape, **places),
         rings.encode(x=x, shape=shape, **places),
     ]
-    return finished(alt.layer(*layers, width=WIDTH, height=_step(18)), "single")
+    return finished(alt.layer(*layers, width=WIDTH, height=_step(step)), "single")
 
 
 def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:

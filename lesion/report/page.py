@@ -4,43 +4,25 @@ Everything from the run goes through autoescaping; specifications are JSON in sc
 load nothing (its content security policy says so); links lead only to files beside it.
 """
 
-import base64
-import re
-from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import vl_convert
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from lesion.report import caveats
 from lesion.report.cells import cell_views
 from lesion.report.claims import MARKS, headline, status_words
-from lesion.report.figures import VEGA_LITE, Figure
+from lesion.report.explorer import explorer_view
+from lesion.report.figures import Figure
 from lesion.report.origins import provenance, questions, receipts, unit_views
 from lesion.report.record import Record
-from lesion.report.timeline import Table, timeline
+from lesion.report.shell import figure_view, library, shipped, templates
+from lesion.report.timeline import timeline
 from lesion.report.words import model_name, target_words, task_words
-
-_EXPOSED = "window.vegaEmbed = vegaEmbed;"
-"""What the bundle offers to the page."""
-SHOWN_ROWS = 60
-"""Rows of a figure's table that the page shows; all are in its CSV."""
+from lesion.runs.explored import read_explored
 
 
 def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
     """The page of a run as HTML, at most some megabytes whatever the size of the run."""
     manifest = record.manifest
-    environment = Environment(
-        loader=PackageLoader("lesion.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    text, _, _ = environment.loader.get_source(environment, "style.css") if environment.loader else ("", None, None)
-    script, _, _ = environment.loader.get_source(environment, "charts.js") if environment.loader else ("", None, None)
+    environment = templates()
     return environment.get_template("report.html").render(
         manifest=manifest,
         study=manifest.study,
@@ -54,7 +36,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         ],
         tiers=[(tier, task_words(task)) for tier, task in manifest.study.tasks.items()],
         cells=cell_views(record),
-        figures={figure.name: _figure(figure, folder) for figure in drawn},
+        figures={figure.name: figure_view(figure) for figure in drawn},
         lead=_lead(record, drawn),
         steps=timeline(manifest),
         receipts=receipts(record),
@@ -62,12 +44,15 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         deviations=caveats.deviations(record),
         open_questions=caveats.open_questions(record),
         limits=caveats.limits(record),
+        absent=caveats.absent(record),
         provenance=provenance(record),
         units=unit_views(record),
         prompt_files=sorted(path.name for path in (folder / "prompts").glob("*.parquet")),
-        style=Markup(text),
-        charts_script=Markup(script),
-        library=Markup(_library() if drawn else ""),
+        explorer=explorer_view(record, read_explored(folder)),
+        style=shipped(environment, "style.css"),
+        charts_script=shipped(environment, "charts.js"),
+        explorer_script=shipped(environment, "explorer.js"),
+        library=library() if drawn else "",
     )
 
 
@@ -76,34 +61,3 @@ def _lead(record: Record, drawn: tuple[Figure, ...]) -> str:
     names = [figure.name for figure in drawn]
     stopped_at = record.manifest.gates[-1].stage if record.manifest.gates else ""
     return next((name for name in ("verdicts", stopped_at) if name in names), "")
-
-
-def _figure(figure: Figure, folder: Path) -> dict[str, Any]:
-    """A figure as the template needs it."""
-    svg = (folder / "figures" / f"{figure.name}.svg").read_bytes()
-    rows = [tuple(map(_cell, row)) for row in figure.rows.head(SHOWN_ROWS).iter_rows()]
-    left = figure.rows.height - len(rows)
-    caption = f"Rows of this figure{f' (the first {len(rows)}; {left} more in the CSV)' if left else ''}"
-    return {
-        "name": figure.name,
-        "title": figure.title,
-        "reading": figure.reading,
-        "spec": figure.spec,
-        "query": figure.query,
-        "table": Table(caption, tuple(figure.rows.columns), rows),
-        "picture": base64.b64encode(svg).decode(),
-    }
-
-
-def _cell(value: object) -> str:
-    """A table cell: floats with four significant digits."""
-    if value is None:
-        return "–"
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-@lru_cache(maxsize=1)
-def _library() -> str:
-    """Vega, Vega-Lite and Vega-Embed as one script that holds no closing script tag."""
-    bundle = vl_convert.javascript_bundle(_EXPOSED, vl_version=VEGA_LITE)
-    return re.sub(r"</(script)", r"<\\/\1", bundle, flags=re.IGNORECASE).replace("<!--", "\\x3C!--")

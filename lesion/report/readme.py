@@ -16,7 +16,7 @@ _FILES = (
     ("items/*.parquet", "one row per item and condition"),
     ("prompts/*.parquet", "one row per question"),
     ("units/*.json", "one record per finished piece of work, with the receipts of the edits"),
-    ("figures/", "every figure as specification, SVG, PNG, its rows as CSV and the query that gives them"),
+    ("figures/", "every figure as specification, SVG, PNG and PDF, its rows as CSV and Parquet, and their query"),
 )
 
 

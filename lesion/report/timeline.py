@@ -8,6 +8,9 @@ from lesion.report.words import STAGES, count, listed, model_name, percent, poin
 from lesion.runs.manifest import Manifest
 from lesion.study.plan import Verdict
 
+MOST_RANKED = 30
+"""Neurons of a ranking that are shown; the manifest holds all that were kept."""
+
 
 class Table(NamedTuple):
     """A table of words."""
@@ -96,7 +99,15 @@ def _detect(gate: Verdict) -> list[Table]:
     picked: Any = gate.evidence.get("picked", {})
     answers: Any = gate.evidence.get("answers", {})
     rows = [(model_name(model), ", ".join(sites) or "none", _best(answers[model])) for model, sites in picked.items()]
-    return [Table("What the detector picked", ("model", "sites picked", "highest score"), rows)]
+    ranked = [
+        (model_name(model), str(place), site, f"{score:.4g}", "yes" if site in picked.get(model, ()) else "no")
+        for model, answer in answers.items()
+        for place, (site, score) in enumerate(answer.get("ranked", ())[:MOST_RANKED], 1)
+    ]
+    told = [Table("What the detector picked", ("model", "sites picked", "highest score"), rows)]
+    if ranked:
+        told.append(Table("The neurons that write most", ("model", "place", "neuron", "score", "picked"), ranked))
+    return told
 
 
 def _best(answer: Mapping[str, Any]) -> str:

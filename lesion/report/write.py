@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from lesion.report.figures import figures, write_figures
+from lesion.report.exports import write_figures
+from lesion.report.figures import figures
 from lesion.report.page import page
 from lesion.report.readme import readme
 from lesion.report.record import read_record

@@ -112,14 +112,15 @@ def contradiction(item: Item, compiled: Compiled, tokenizer: Tokenizer, bos: int
         spans = compiled.roles.get(role, ())
         parts[f"the role '{role}'"] = (tuple(i for start, stop in spans for i in ids[start:stop]), said)
     for what, (tokens, text) in parts.items():
-        spelled = _spelled(tokenizer, tokens)
-        if "".join(spelled.split()) != "".join(text.split()):
+        read = spelled(tokenizer, tokens)
+        if "".join(read.split()) != "".join(text.split()):
             # a decoder may drop or add a space where a stretch begins, so spaces alone are no contradiction
-            return f"{what} spells {spelled[-40:]!r}, not {text[-40:]!r}"
+            return f"{what} spells {read[-40:]!r}, not {text[-40:]!r}"
     return ""
 
 
-def _spelled(tokenizer: Tokenizer, ids: tuple[int, ...]) -> str:
+def spelled(tokenizer: Tokenizer, ids: tuple[int, ...]) -> str:
+    """The text that some tokens spell, special ones included."""
     if tokenizer.decoder is None:
         return "".join(tokenizer.id_to_token(i) or "" for i in ids)
     return tokenizer.decode(list(ids), skip_special_tokens=False)

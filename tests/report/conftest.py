@@ -8,9 +8,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lesion.identity import canonical_json, content_hash, generator
+from lesion.identity import canonical_json, content_hash, file_hash, generator
 from lesion.interventions.intervention import Receipt
 from lesion.runs.conduct import conduct
+from lesion.runs.durable import write_table, write_text
+from lesion.runs.explored import DOCUMENT, LOOKS, TABLE, Answered, Explored, Looked
 from lesion.runs.manifest import Code, Cost, DatasetFacts, Environment, Manifest, ModelFacts, Status, UnitFacts
 from lesion.runs.store import ArmReceipt, Result, RunFolder
 from lesion.study.arm import Arm
@@ -119,6 +121,40 @@ def make_run() -> Callable[..., tuple[Path, Manifest]]:
         return folder, manifest_of(folder)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def explore_by_hand() -> Callable[..., Explored]:
+    """Leaves looks in a run folder: of every head, each position attends to itself (¼) and to the one before (¾)."""
+    return _explored
+
+
+def _explored(folder: Path, tokens: tuple[str, ...] = ("[BOS]", "a", "b", "a", "b")) -> Explored:
+    length, arms = len(tokens), ("baseline", "target@0")
+    pattern = [1.0 if i == 0 else {0: 0.25, 1: 0.75}.get(i - j, 0.0) for i in range(length) for j in range(i + 1)]
+    own = [float(i == j) for i in range(length) for j in range(i + 1)]
+    rows = [
+        {"model": MODEL, "tier": "tier3", "index": 7, "arm": arm, "layer": layer, "head": head,
+         "direct": 2.0 if (layer, head, arm) == (1, 0, "baseline") else 0.0,
+         "pattern": own if (layer, arm) == (1, "target@0") else pattern}
+        for arm in arms for layer in range(SHAPE.layers) for head in range(SHAPE.heads)
+    ]  # fmt: skip
+    write_table(folder / TABLE, pl.DataFrame(rows, schema=LOOKS))
+    looked = Looked(
+        model=MODEL, tier="tier3", index=7, item_id=16 * "0", picked="right unedited, wrong under the edit",
+        ids=tuple(sorted(set(tokens)).index(token) for token in tokens), tokens=tokens,
+        roles=("bos", *("fact" for _ in tokens[2:]), "cue"), prompt_length=length, answer=tokens[1], wrong=tokens[2],
+        answered=tuple(
+            Answered(arm=arm, predicted=tokens[1 + place], correct=place == 0, logit_diff=3.0 - 5 * place)
+            for place, arm in enumerate(arms)
+        ),
+    )  # fmt: skip
+    document = Explored(
+        run=folder.name, source_hash=64 * "a", weights={MODEL: 64 * "b"}, rule="The first item.", items=(looked,),
+        refused={f"{MODEL}|tier1": "no item is short enough"}, table_hash=file_hash(folder / TABLE), cpu_seconds=0.1,
+    )  # fmt: skip
+    write_text(folder / DOCUMENT, document.model_dump_json())
+    return document
 
 
 def _score(world: World, site: str) -> float:

@@ -32,6 +32,14 @@ def reported(run_folder, manifest) -> Path:
     return run_folder / "report.html"
 
 
+@pytest.fixture(scope="module")
+def explored(tmp_path_factory, make_run, explore_by_hand) -> Path:
+    folder, manifest = make_run(tmp_path_factory.mktemp("explored"))
+    explore_by_hand(folder)
+    write_report(folder, manifest)
+    return folder / "report.html"
+
+
 class Visit:
     """A page that was opened, and what went wrong on it."""
 
@@ -122,3 +130,47 @@ def test_axe_finds_no_serious_violation(browser, reported, scheme):
     found = axe.Axe().run(visit.page).response["violations"]
     serious = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
     assert not serious
+
+
+def test_a_head_is_picked_by_arrow_keys_and_its_numbers_follow(browser, explored):
+    visit = Visit(browser, explored)
+    assert visit.page.locator("#x-head").inner_text() == "Head L1H0, in the target"
+    visit.page.locator("[data-site=aL1H0]").focus()
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.keyboard.press("ArrowDown")
+    visit.page.keyboard.press("Enter")
+    assert visit.page.locator("#x-head").inner_text() == "Head L0H1"
+    assert visit.page.evaluate("document.activeElement.dataset.site") == "aL0H1"
+    assert "mostly to the previous token: 0.75" in visit.page.locator("#x-told").inner_text()
+    assert not visit.faults
+
+
+def test_patterns_stand_side_by_side_with_their_top_sources(browser, explored):
+    visit = Visit(browser, explored)
+    pictures = visit.page.locator("#x-pictures svg")
+    assert [pictures.nth(i).get_attribute("aria-label").rpartition(": ")[2] for i in (0, 1)] == ["0.75.", "1.00."]
+    visit.page.locator("[data-site=t3]").click()
+    rows = visit.page.locator("#x-sources tbody tr").all_inner_texts()
+    assert rows[:2] == ["“b” (fact, place 2)\t0.75\t0.00", "“a” (fact, place 3)\t0.25\t1.00"]
+    stripe = visit.page.locator("#x-kinds tbody tr").first.inner_text()
+    assert stripe == "what came after an earlier same token (induction stripe)\t0.75\t0.00\t2"
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_serious_violation_in_the_explorer(browser, explored, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    visit = Visit(browser, explored, 390, scheme)
+    found = axe.Axe().run(visit.page).response["violations"]
+    assert not [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]
+
+
+def test_hostile_tokens_do_nothing_in_the_explorer(browser, tmp_path, make_run, explore_by_hand):
+    folder, manifest = make_run(tmp_path)
+    explore_by_hand(folder, ("[BOS]", "<img src=x onerror=alert(1)>", "</script><script>alert(2)</script>", "b", "c"))
+    write_report(folder, manifest)
+    visit = Visit(browser, folder / "report.html")
+    visit.page.locator("[data-site=t1]").click()
+    visit.page.locator("#x-pictures svg").first.hover()
+    assert not visit.faults
+    assert visit.page.locator("img").count() == 0

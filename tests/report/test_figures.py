@@ -8,7 +8,8 @@ import pytest
 
 from lesion.report import tables
 from lesion.report.drawing import verdict_rows
-from lesion.report.figures import Figure, figures, write_figures
+from lesion.report.exports import EXPORTS, write_figures
+from lesion.report.figures import Figure, figures
 from lesion.report.record import Record, read_record
 from lesion.runs.manifest import Manifest
 
@@ -84,7 +85,7 @@ def test_discovery_and_confirmation_cannot_be_taken_for_one_another(drawn):
 
 def test_files_of_a_figure_come_from_one_source(tmp_path, drawn, record):
     written = write_figures(tmp_path, (drawn["verdicts"],))
-    assert {path.suffix for path in written.values()} == {".json", ".svg", ".png", ".csv", ".sql"}
+    assert {path.suffix for path in written.values()} == {".json", ".svg", ".png", ".pdf", ".csv", ".parquet", ".sql"}
     assert (tmp_path / "figures" / "verdicts.png").read_bytes().startswith(b"\x89PNG")
     again = pl.SQLContext(items=record.items, eager=True).execute(
         (tmp_path / "figures" / "verdicts.sql").read_text(encoding="utf-8")
@@ -106,3 +107,19 @@ def test_every_picture_and_table_says_as_what_its_run_counts(status, mark, recor
 def test_figures_are_the_same_each_time(record, drawn):
     again = {figure.name: figure.spec for figure in figures(record)}
     assert again == {name: figure.spec for name, figure in drawn.items()}
+
+
+@pytest.mark.parametrize("ending", sorted(EXPORTS))
+def test_every_export_is_the_same_each_time(drawn, ending):
+    assert EXPORTS[ending](drawn["heads"]) == EXPORTS[ending](drawn["heads"])
+
+
+def test_rows_as_parquet_are_the_rows(drawn):
+    for figure in drawn.values():
+        assert pl.read_parquet(EXPORTS["parquet"](figure)).equals(figure.rows)
+
+
+def test_a_pdf_is_one_page_of_the_pictures_size(drawn):
+    made = EXPORTS["pdf"](drawn["verdicts"])
+    assert made.startswith(b"%PDF-")
+    assert b"/Type/Pages/Count 1/" in made

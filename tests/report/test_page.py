@@ -10,9 +10,11 @@ import pytest
 
 from lesion.report.page import page
 from lesion.report.record import read_record
+from lesion.report.timeline import timeline
 from lesion.report.write import write_report
 from lesion.runs.manifest import Manifest
 
+MODEL = "zoo:abacus-llama"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
 HOSTILE = "</script><img src=x onerror=alert(1)>{{ 7*7 }}<b>"
 
@@ -190,3 +192,20 @@ def test_the_status_stands_before_everything_else(reported, manifest, status):
     words = " ".join(Reader(page(record, (), reported)).words.split()).partition("Skip to the verdict")[2]
     assert words.strip().startswith(status.upper())
     assert ("mean nothing" in words) == (status == "dry-run")
+
+
+def test_what_a_run_has_no_rows_for_is_left_out_with_a_sentence(reported):
+    words = " ".join(read(reported).words.split())
+    assert "No ranking of neurons: the study's target is not picked by one." in words
+    assert "No curves of ablating heads one after another" in words
+
+
+def test_a_ranking_of_neurons_shows_every_score_and_which_were_picked(manifest):
+    ranked = [["L1N7", 3.5], ["L0N2", 1.25]]
+    gate = next(gate for gate in manifest.gates if gate.stage == "detect")
+    evidence = {"picked": {MODEL: ["L1N7"]}, "answers": {MODEL: {"score": "write", "ranked": ranked}}}
+    seen = manifest.model_copy(update={"gates": (gate.model_copy(update={"evidence": evidence}),)})
+    (step,) = timeline(seen)
+    assert step.tables[1].rows == [
+        ("abacus-llama", "1", "L1N7", "3.5", "yes"), ("abacus-llama", "2", "L0N2", "1.25", "no"),
+    ]  # fmt: skip
