@@ -106,8 +106,9 @@ def contingencies(study: Study) -> tuple[str, ...]:
         f"Detector that contradicts itself: twice as many sequences, {DETECTOR_RETRIES} time; then the study stops.",
         f"Ambiguous cell: {ambiguous} ({verdict.looks} looks, {verdict.alpha / verdict.looks:g} each).",
         "Pool too small for a cell: the cell is left out and named; N is never lowered.",
-        f"Overrun of {study.budget.cpu_hours:g} processor hours, by forecast: the first tier first, other models put"
-        " off; a spent budget ends the run.",
+        f"Overrun of {study.budget.cpu_hours:g} processor hours, {study.budget.gpu_hours:g} GPU hours or"
+        f" {study.budget.wall_minutes:g} minutes, by forecast: the first tier first, other models put off; a spent"
+        " budget ends the run.",
     )
 
 
