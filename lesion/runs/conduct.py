@@ -18,8 +18,6 @@ from lesion.study.plan import Cell, Plan, Stage, Verdict
 from lesion.study.study import Budget
 
 Executor = Callable[[Callable[[Cell], Result], Sequence[Cell]], Iterator[tuple[Cell, Result]]]
-Afford = Callable[[Plan, Mapping[str, float]], Plan]
-"""Asked once, when the baseline has passed: what is put off, given the processor seconds spent so far by stage."""
 Judged = Callable[[Plan, Verdict], None]
 """Told of every verdict, with the plan that was judged."""
 
@@ -39,6 +37,18 @@ class Spent(NamedTuple):
             "gpu_hours": (self.gpu_seconds / 3600, budget.gpu_hours),
             "wall_minutes": (self.wall_seconds / 60, budget.wall_minutes),
         }
+
+
+class Reading(NamedTuple):
+    """What the meter shows."""
+
+    spent: Spent
+    by_stage: Mapping[str, tuple[float, float]]
+    """Processor and accelerator seconds of each stage so far."""
+
+
+Afford = Callable[[Plan, Reading], Plan]
+"""Asked once, when the baseline has passed: what is put off, given what was spent so far."""
 
 
 class Tick(NamedTuple):
@@ -70,7 +80,7 @@ class Conducted(NamedTuple):
         return self.spent.cpu_seconds
 
 
-def keep_all(plan: Plan, seconds: Mapping[str, float]) -> Plan:  # noqa: ARG001  (what it costs is nothing to it)
+def keep_all(plan: Plan, reading: Reading) -> Plan:  # noqa: ARG001  (what it costs is nothing to it)
     """Puts nothing off."""
     return plan
 
@@ -116,7 +126,7 @@ def conduct(
             judged(plan, verdict)
             plan = amend(plan, verdict)
             if (verdict.stage, verdict.outcome) == ("baseline", "Pass"):
-                plan = afford(plan, meter.by_stage)
+                plan = afford(plan, Reading(meter.spent(), meter.by_stage))
             hashes.append(plan.hash())
     except BudgetSpent as spent:
         plan = stop(plan, str(spent))
@@ -131,7 +141,7 @@ class _Meter:
         self.budget, self.metered = plan.study.budget, metered
         self.started = time.monotonic()
         self.cpu_seconds = self.gpu_seconds = 0.0
-        self.by_stage: dict[str, float] = {}
+        self.by_stage: dict[str, tuple[float, float]] = {}
         self.over = False
 
     def spent(self) -> Spent:
@@ -147,7 +157,8 @@ class _Meter:
         self.cpu_seconds += unit.cpu_seconds
         self.gpu_seconds += unit.gpu_seconds
         stage = unit.cell.stage
-        self.by_stage[stage] = self.by_stage.get(stage, 0.0) + unit.cpu_seconds
+        cpu, gpu = self.by_stage.get(stage, (0.0, 0.0))
+        self.by_stage[stage] = cpu + unit.cpu_seconds, gpu + unit.gpu_seconds
         for name, (used, limit) in self.spent().shares(self.budget).items():
             if self.metered and used > limit:
                 self.over = True

@@ -5,7 +5,7 @@ Torch is not needed: sizes come from config.json, lengths from a sample of items
 
 # pyright: reportUnknownVariableType=false
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 
 from lesion.models.sizes import locate, read_sizes
+from lesion.runs.conduct import Reading
 from lesion.runs.environment import processor
 from lesion.runs.ledger import known
 from lesion.runs.store import Unit
@@ -24,6 +25,7 @@ from lesion.study.forecast import (
     Anatomy,
     Basis,
     Lengths,
+    ahead,
     arm_weight,
     expected,
     forecast,
@@ -31,7 +33,7 @@ from lesion.study.forecast import (
     needs,
     total,
 )
-from lesion.study.makespan import scaling
+from lesion.study.makespan import makespan, scaling
 from lesion.study.plan import Plan
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
@@ -123,7 +125,6 @@ def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
     """The forecast of a study as a document: stages, pools, rate, what it takes and whether the budget holds it."""
     basis, rate = basis_of(plan.study), rate_of(home)
     stages, budget = forecast(plan, basis), plan.study.budget
-    first = [each for each in stages if not each.stage.startswith("second")]
     most, likely = total(stages), expected(plan, basis)
     cpu_hours = likely / rate.flop_per_second / 3600
     wall = minutes(likely, rate.flop_per_second, workers)
@@ -144,7 +145,7 @@ def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
         "total": {**most._asdict(), "bytes": most.bytes, "minutes": minutes(most.flop, rate.flop_per_second, workers)},
         "rate": rate._asdict(),
         "workers": workers,
-        "scaling": [each._asdict() for each in scaling(first, rate.flop_per_second)],
+        "scaling": [each._asdict() for each in scaling(ahead(plan, basis), rate.flop_per_second)],
         "pools": needs(plan),
         "budget": {
             "cpu_hours": {"limit": budget.cpu_hours, "expected": cpu_hours, "fits": cpu_hours <= budget.cpu_hours},
@@ -160,9 +161,25 @@ def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
     }
 
 
-def affordable(plan: Plan, seconds: Mapping[str, float], basis: Basis) -> Plan:
-    """The overrun contingency, with the rate at which this run's own baseline went (processor seconds by stage)."""
+def affordable(plan: Plan, reading: Reading, basis: Basis, workers: int) -> Plan:
+    """The overrun contingency, with the rate at which this run's own baseline went.
+
+    Wall time is the makespan on these workers, each as fast as the dearer of its processor and its accelerator; without
+    accelerator seconds in the baseline none are forecast.
+    """
     before = plan.model_copy(update={"stage": "baseline"})
     passed = sum(each.flop for each in forecast(before, basis) if each.stage == "baseline")
-    rate = passed / seconds["baseline"] if seconds.get("baseline") else ASSUMED_RATE
-    return afford(plan, sum(seconds.values()), lambda left: expected(left, basis) / rate)
+    cpu, gpu = reading.by_stage.get("baseline", (0.0, 0.0))
+    rate = passed / cpu if cpu else ASSUMED_RATE
+
+    def left(of: Plan) -> dict[str, float]:
+        flop = expected(of, basis)
+        wall = makespan(ahead(of, basis), passed / max(cpu, gpu) if cpu or gpu else ASSUMED_RATE, workers)
+        return {
+            "cpu_hours": flop / rate / 3600,
+            "gpu_hours": flop * gpu / passed / 3600 if passed else 0.0,
+            "wall_minutes": wall / 60,
+        }
+
+    spent = {name: used for name, (used, _) in reading.spent.shares(plan.study.budget).items()}
+    return afford(plan, spent, left)

@@ -3,7 +3,6 @@
 The grades stand in compare.py.
 """
 
-from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from lesion.errors import Tampered
 from lesion.runs.closing import Order, WriteReport
 from lesion.runs.compare import compare_rows, grade_of, noise_floor, verdicts_of
-from lesion.runs.conduct import Progress
+from lesion.runs.conduct import Progress, Reading
 from lesion.runs.manifest import REPRODUCED, Manifest, Match, read_manifest
 from lesion.runs.run import Ran, start
 from lesion.runs.store import RunFolder
@@ -50,7 +49,7 @@ def replay(path: Path, home: Path, workers: int, progress: Progress, report: Wri
     return start(order, home, workers, progress, report)
 
 
-def _put_off_again(old: Plan, plan: Plan, seconds: Mapping[str, float]) -> Plan:  # noqa: ARG001
+def _put_off_again(old: Plan, plan: Plan, reading: Reading) -> Plan:  # noqa: ARG001
     """What its run put off, a replay puts off."""
     return as_before(old, plan)
 

@@ -62,7 +62,7 @@ def start(
         with run_log(home, stamp(started), name):
             LOGGER.info("run %s of study %s", path.name, order.study.name)
             folder = RunFolder(path)
-            afford = order.afford or partial(affordable, basis=basis_of(order.study))
+            afford = order.afford or partial(affordable, basis=basis_of(order.study), workers=workers)
             limited = work if memory is None else partial(work, memory=memory // workers)
             conducted = conduct(plan, folder, limited, execute, progress, afford=afford)
             manifest = close(order, home, folder, conducted, started, workers, report)

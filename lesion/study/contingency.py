@@ -36,32 +36,43 @@ def defer(plan: Plan, left_out: tuple[str, ...], why: str) -> Plan:
     return _noted(plan, OVERRUN, why).model_copy(update={"deferred": left_out})
 
 
-def afford(plan: Plan, spent_seconds: float, left_seconds: Callable[[Plan], float]) -> Plan:
+def afford(plan: Plan, spent: Mapping[str, float], left: Callable[[Plan], Mapping[str, float]]) -> Plan:
     """The overrun contingency, asked once, when the baseline has passed and no intervention was run yet.
 
-    When what is left would exceed the budget, models after the first are put off, and if that is not enough, tiers
-    after the first, too. What still does not fit is run until the budget ends it.
+    When what is left would exceed a limit of the budget, models after the first are put off, and if that is not enough,
+    tiers after the first, too. What still does not fit is run until the budget ends it.
 
     Args:
         plan: about to open its first intervention.
-        spent_seconds: processor seconds so far.
-        left_seconds: processor seconds that a plan still takes, by the forecast.
+        spent: so far, by limit (`cpu_hours`, `gpu_hours`, `wall_minutes`), in the limit's unit.
+        left: what a plan still takes, by the forecast, in the same units.
     """
-    limit = 3600 * plan.study.budget.cpu_hours
-    wanted = spent_seconds + left_seconds(plan)
-    if wanted <= limit:
+    over = _overrun(plan, spent, left(plan))
+    if not over:
         return plan
     first_model, first_tier = plan.study.models[0], next(iter(plan.study.tasks))
     across = tuple("|".join(pair) for pair in plan.pairs() if pair[0] != first_model)
     beyond = tuple("|".join(pair) for pair in plan.pairs() if pair != (first_model, first_tier))
     for left_out in dict.fromkeys((across, beyond)):
-        if left_out and (left_out == beyond or spent_seconds + left_seconds(defer(plan, left_out, "")) <= limit):
-            why = (
-                f"The forecast ({wanted / 3600:.3f} processor hours) exceeds the budget ({limit / 3600:g}) before any"
-                f" intervention: {', '.join(left_out)} put off."
-            )
+        if left_out and (left_out == beyond or not _overrun(plan, spent, left(defer(plan, left_out, "")))):
+            why = f"The forecast ({over}) exceeds the budget before any intervention: {', '.join(left_out)} put off."
             return defer(plan, left_out, why)
     return plan
+
+
+LIMITS = {"cpu_hours": "processor hours", "gpu_hours": "GPU hours", "wall_minutes": "minutes of wall time"}
+"""The budget's limits, in words."""
+
+
+def _overrun(plan: Plan, spent: Mapping[str, float], left: Mapping[str, float]) -> str:
+    """The limits that would be exceeded, each with the forecast; empty where none is."""
+    budget = plan.study.budget
+    limits = {"cpu_hours": budget.cpu_hours, "gpu_hours": budget.gpu_hours, "wall_minutes": budget.wall_minutes}
+    return ", ".join(
+        f"{spent[name] + left[name]:.3f} of {limit:g} {LIMITS[name]}"
+        for name, limit in limits.items()
+        if spent[name] + left[name] > limit
+    )
 
 
 def as_before(old: Plan, plan: Plan) -> Plan:

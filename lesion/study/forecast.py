@@ -124,8 +124,13 @@ def total(stages: list[Costed]) -> Costed:
 
 
 def expected(plan: Plan, basis: Basis) -> float:
-    """FLOP of what is left, the second look left out: most cells do not need it."""
-    return total([each for each in forecast(plan, basis) if not each.stage.startswith("second")]).flop
+    """FLOP of what is left, the second look left out."""
+    return total(ahead(plan, basis)).flop
+
+
+def ahead(plan: Plan, basis: Basis) -> list[Costed]:
+    """The stages that are left, the second look left out: most cells do not need it."""
+    return [each for each in forecast(plan, basis) if not each.stage.startswith("second")]
 
 
 def needs(plan: Plan) -> dict[str, dict[str, int | bool]]:

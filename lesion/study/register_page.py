@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from lesion.study.arm import REFERENCE, zeroes
 from lesion.study.contingency import DETECTOR_RETRIES, TOOLING_RETRIES
 from lesion.study.family import family_size
 from lesion.study.register import Registration
@@ -53,6 +54,8 @@ Registered {registration.time}, at commit `{registration.commit}` ({"clean" if r
 
 `{study.sweep.model_dump_json()}`
 
+{_beside(study)}
+
 ## Family of tests
 
 {family_size(study)} cells are to be confirmed (models x tiers x factors: those always confirmed, and the
@@ -80,6 +83,18 @@ The items of the confirmation are drawn by the hash above: they could not be kno
 """
 
 
+def _beside(study: Study) -> str:
+    """What is run beside a zeroing, and what follows from it."""
+    if not zeroes(study):
+        return "No mean or resample ablation stands beside this study's cells."
+    kinds = " and ".join(study.sweep.ablations)
+    return (
+        f"Beside every confirmed zeroing, on the same items: {kinds} ablation over the first {REFERENCE} items of the"
+        " seed's own lane. They decide no verdict; one that they do not all show by the same test is tagged `zero_only`"
+        " and names no heads."
+    )
+
+
 def contingencies(study: Study) -> tuple[str, ...]:
     """What will be done when something goes wrong, with the study's own numbers; see docs/gates.md."""
     baseline, verdict = study.baseline, study.verdict
@@ -91,8 +106,9 @@ def contingencies(study: Study) -> tuple[str, ...]:
         f"Detector that contradicts itself: twice as many sequences, {DETECTOR_RETRIES} time; then the study stops.",
         f"Ambiguous cell: {ambiguous} ({verdict.looks} looks, {verdict.alpha / verdict.looks:g} each).",
         "Pool too small for a cell: the cell is left out and named; N is never lowered.",
-        f"Overrun of {study.budget.cpu_hours:g} processor hours, by forecast: the first tier first, other models put"
-        " off; a spent budget ends the run.",
+        f"Overrun of {study.budget.cpu_hours:g} processor hours, {study.budget.gpu_hours:g} GPU hours or"
+        f" {study.budget.wall_minutes:g} minutes, by forecast: the first tier first, other models put off; a spent"
+        " budget ends the run.",
     )
 
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from lesion import identity
 from lesion.engine import choose as choose_module
-from lesion.engine import reference
+from lesion.engine import reference, sources
 from lesion.engine.reference import Outcome
 from lesion.measures.metrics import METRICS
 from lesion.models.model import open_model
@@ -136,6 +136,18 @@ def rows_doubled(patch):
     _results(patch, lambda result: result._replace(items=pl.concat([result.items, result.items.head(2)])))
 
 
+def companions_lost(patch):
+    """A block loses the last item's resampling, so that the two companions no longer answer the same items."""
+    theirs = pl.col("arm") == "target@resample"
+    _results(patch, lambda result: result._replace(
+        items=pl.concat([result.items.filter(~theirs), result.items.filter(theirs).head(-1)])
+    ))  # fmt: skip
+
+
+def mean_of_one_too_many(patch):
+    patch.setattr(sources._Average, "mean", property(lambda self: (self.total / (self.count + 1)).float()))
+
+
 def pairs_shifted(patch):
     def shift(result):
         later = pl.col("item_id").shift(-1, fill_value="x").over("arm")
@@ -233,6 +245,8 @@ LINE_FAULTS = [
     Fault("items that could not be read are dropped", "runs.work._measured", "run", unparsed_dropped, cheap=True),
     Fault("a row is lost", "runs.work._measured", "run", rows_lost),
     Fault("rows are doubled", "runs.work._measured", "run", rows_doubled),
+    Fault("a companion's row is lost", "runs.work._measured", "run", companions_lost),
+    Fault("a mean counts one item too many", "engine.sources.Library", "run", mean_of_one_too_many, cheap=True),
     Fault("the arms are paired one item apart", "runs.work._measured", "run", pairs_shifted),
     Fault("a number is not finite", "runs.work._measured", "run", not_finite_is_hidden),
     Fault("the baseline is another model's", "engine.choose.Engine.clean", "run", other_models_baseline),

@@ -1,11 +1,13 @@
 """Faults in gates, tests and the verdict's rule; put into stats and study."""
 
+import dataclasses
+
 import numpy as np
 
 from lesion.stats import baseline, comparison, decide, evidence
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Rule
-from lesion.study import checks, gates, trial
+from lesion.study import checks, companions, gates, trial, trial_companions, trial_gates
 from lesion.study import evidence as rows_evidence
 from tests.faults.fault import Fault
 
@@ -60,7 +62,7 @@ def passed_or(patch):
     def best(found):
         return "Pass" if any(check.outcome == "Pass" for check in found) else "Fail"
 
-    for module in (checks, gates, trial):
+    for module in (checks, gates, trial_gates):
         patch.setattr(module, "worst", best, raising=False)
 
 
@@ -97,7 +99,7 @@ def placebo_not_read(patch):
     def blind(model, answer, kinds):
         return plain(model, {**answer, "placebo_bit_equal": True}, kinds)
 
-    for module in (gates, trial):
+    for module in (gates, trial_gates):
         patch.setattr(module, "instrument", blind, raising=False)
 
 
@@ -105,9 +107,29 @@ def nothing_spoils(patch):
     patch.setattr(gates, "spoiled", lambda *_: {})
 
 
+def companions_always_agree(patch):
+    plain = companions.companion
+    for module in (companions, trial_companions):
+        patch.setattr(module, "companion", lambda *a, **n: dataclasses.replace(plain(*a, **n), answer="agrees"))
+
+
+def companions_unread(patch):
+    patch.setattr(gates, "spoiled_companion", lambda *_: None)
+
+
+def own_mean_not_read(patch):
+    plain = checks.instrument
+
+    def blind(model, answer, kinds):
+        return plain(model, {**answer, "own_mean": 0.0}, kinds)
+
+    for module in (gates, trial_gates):
+        patch.setattr(module, "instrument", blind)
+
+
 def one_set_detects(patch):
     plain = checks.detector
-    for module in (gates, trial):
+    for module in (gates, trial_gates):
         patch.setattr(module, "detector", lambda m, s, again, t: plain(m, s, s, t), raising=False)
 
 
@@ -137,6 +159,9 @@ RULE_FAULTS = [
     Fault("seeds that change nothing pass the baseline", "study.gates.baseline_gate", "run", same_seeds_pass),
     Fault("the placebo is not read", "study.checks.instrument", "run", placebo_not_read),
     Fault("no row spoils a cell", "study.gates.spoiled", "run", nothing_spoils),
+    Fault("companions always agree", "stats.companion.companion", "run", companions_always_agree, cheap=True),
+    Fault("no row spoils a companion", "study.gates.spoiled_companion", "run", companions_unread),
+    Fault("the row's own mean is not read", "study.checks.instrument", "run", own_mean_not_read),
     Fault("one set of sequences suffices for a detector", "study.checks.detector", "run", one_set_detects),
     Fault("the arms are sorted before they are paired", "study.evidence.PairedRows", "run", unpaired),
 ]

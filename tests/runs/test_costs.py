@@ -14,7 +14,7 @@ from lesion.interventions.site import parse_site
 from lesion.report.terminal import budget_words, progress_bar
 from lesion.runs import costs
 from lesion.runs.closing import Order
-from lesion.runs.conduct import Spent, Tick, conduct
+from lesion.runs.conduct import Reading, Spent, Tick, conduct
 from lesion.runs.ledger import enter, sums
 from lesion.runs.prepare import prepare_plan
 from lesion.runs.recount import recount
@@ -162,6 +162,28 @@ def test_an_overrun_is_seen_before_interventions_recorded_and_replayed(
     assert again.match == "bit-equal"
     assert again.plan_hashes == ran.manifest.plan_hashes
     assert recount(ran.folder).document["agrees"]
+
+
+def test_wall_minutes_and_accelerator_hours_are_forecast_from_the_baselines_own_seconds(small_text) -> None:
+    tasks = {"tier1": {"task": "arithmetic", "high": 99, "shots": 1}, "tier3": {"task": "symbolic"}}
+    rich = {"cpu_hours": 10_000, "gpu_hours": 25, "wall_minutes": 100_000}
+
+    def deferred(budget: dict[str, float], cpu: float, gpu: float, workers: int = 1) -> tuple[str, ...]:
+        study = order_of(small_text, tasks=tasks, budget={**rich, **budget}).study
+        plan = prepare_plan(study, study.hash()).model_copy(
+            update={"stage": "discovery", "targets": {"tiny:llama": ("L0H1",)}, "controls": {"tiny:llama": ()}}
+        )
+        reading = Reading(Spent(cpu, gpu, 0.0), {"baseline": (cpu, gpu)})
+        return costs.affordable(plan, reading, costs.basis_of(study), workers).deferred
+
+    assert deferred({}, 10.0, 10.0) == ()
+    assert deferred({"gpu_hours": 1e-3}, 10.0, 0.0) == (), "no accelerator was used, so none is forecast"
+    assert deferred({"gpu_hours": 1e-3}, 10.0, 3.0) == ("tiny:llama|tier3",)
+    assert deferred({"wall_minutes": 1e-3}, 10.0, 0.0) == ("tiny:llama|tier3",)
+    long = 60.0
+    assert deferred({"wall_minutes": long}, 1000.0, 0.0) == ("tiny:llama|tier3",)
+    assert deferred({"wall_minutes": long}, 1000.0, 0.0, workers=64) == (), "workers share the wall time"
+    assert deferred({"wall_minutes": long}, 1.0, 1000.0) == ("tiny:llama|tier3",), "a slow accelerator counts as well"
 
 
 def test_the_whole_line_goes_through_with_neurons_that_the_study_ranks(small_text, quiet, no_report, tmp_path) -> None:

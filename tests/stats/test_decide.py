@@ -199,6 +199,20 @@ def test_a_floor_forbids_harm_and_null_but_not_improvement():
     assert one(rows(0, 60, accuracy=0.05), chance=0.02).verdict == "Harm"
 
 
+@pytest.mark.parametrize(
+    ("right", "gained", "said"),
+    [(1, 0, "Null"), (0, 1, "Improvement"), (0, 0, "Inconclusive")],
+    ids=["it leaves the floor", "gains add up", "nothing happens"],
+)
+def test_a_cell_at_the_floor_is_still_open_so_its_second_look_is_not_wasted(right, gained, said):
+    """Twice the items at the same rates, or one gain more in each seed; small counts leave the floor, too."""
+    first = one(rows(gained, 0, 640, accuracy=right / 640), psi=0.01)
+    assert (first.verdict, first.tags) == ("Ambiguous", ("floor",))
+    more = 3 * gained if gained else 0
+    again = one(rows(more, 0, 1280, accuracy=2 * right / 1280), psi=0.01, look=2)
+    assert again.verdict == said
+
+
 def test_a_ceiling_forbids_improvement_only():
     better = one(rows(20, 1, accuracy=0.97), look=2)
     assert (better.verdict, better.tags) == ("Null", ("negligible+", "ceiling"))

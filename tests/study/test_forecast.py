@@ -88,9 +88,13 @@ def test_minutes_share_the_work_among_workers() -> None:
     assert minutes(6e10, 1e9, workers=2) == 0.5
 
 
-def hours(plan: Plan) -> float:
-    """Seconds left, where the whole of both models and tiers takes 4,000."""
-    return 1000.0 * len(plan.pairs())
+SPENT = {"cpu_hours": 300 / 3600, "gpu_hours": 0.1, "wall_minutes": 5.0}
+
+
+def hours(plan: Plan) -> dict[str, float]:
+    """What is left, where the whole of both models and tiers takes 4,000 processor seconds, 4 GPU hours, 40 minutes."""
+    share = len(plan.pairs())
+    return {"cpu_hours": share * 1000 / 3600, "gpu_hours": 1.0 * share, "wall_minutes": 10.0 * share}
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,7 @@ def test_an_overrun_puts_off_other_models_first_and_then_other_tiers(
     cpu_hours: float, left_out: tuple[str, ...]
 ) -> None:
     plan = at_discovery(make_plan(cpu_hours))
-    settled = afford(plan, 300.0, hours)
+    settled = afford(plan, SPENT, hours)
     assert settled.deferred == left_out
     assert [note.topic for note in settled.notes] == (["overrun"] if left_out else [])
     stage = settled.next_stage()
@@ -117,9 +121,28 @@ def test_an_overrun_puts_off_other_models_first_and_then_other_tiers(
     assert expected(settled, BASIS) == pytest.approx(expected(plan, BASIS) * (4 - len(left_out)) / 4)
 
 
+@pytest.mark.parametrize(
+    ("budget", "put_off", "said"),
+    [
+        ({"cpu_hours": 2.0, "gpu_hours": 4.2, "wall_minutes": 45.1}, 0, None),
+        ({"cpu_hours": 2.0, "gpu_hours": 4.0, "wall_minutes": 60.0}, 2, "4.100 of 4 GPU hours"),
+        ({"cpu_hours": 2.0, "gpu_hours": 25.0, "wall_minutes": 40.0}, 2, "45.000 of 40 minutes of wall time"),
+        ({"cpu_hours": 2.0, "gpu_hours": 25.0, "wall_minutes": 20.0}, 3, "45.000 of 20 minutes of wall time"),
+        ({"cpu_hours": 0.7, "gpu_hours": 1.5, "wall_minutes": 60.0}, 3, "1.194 of 0.7 processor hours, 4.100 of 1.5"),
+    ],
+    ids=["all fit", "GPU hours", "wall time", "wall time of one model, too", "one limit is tighter than the other"],
+)
+def test_any_limit_of_the_budget_can_be_the_one_that_is_overrun(
+    budget: dict[str, float], put_off: int, said: str | None
+) -> None:
+    settled = afford(at_discovery(make_plan(budget=budget)), SPENT, hours)
+    assert len(settled.deferred) == put_off
+    assert [said in note.text for note in settled.notes] == ([True] if said else [])
+
+
 def test_a_replay_puts_off_what_its_run_did_however_fast_it_is() -> None:
     plan = at_discovery(make_plan(0.7))
-    settled = afford(plan, 300.0, hours)
+    settled = afford(plan, SPENT, hours)
     assert as_before(settled, plan) == settled
     assert as_before(plan, plan) == plan
     assert defer(plan, (), "").deferred == ()
