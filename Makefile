@@ -12,7 +12,7 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS = 1
 
 FUZZ ?= 100000
 
-.PHONY: help setup study test slow faults fuzz check smoke format docs bench
+.PHONY: help setup study test slow faults fuzz check smoke format docs bench inspect
 
 .DELETE_ON_ERROR:
 
@@ -27,6 +27,7 @@ help:
 	@echo 'make format   let ruff rewrite the files'
 	@echo 'make docs     write docs/schema/*.json and docs/study-format.md from the docstrings'
 	@echo 'make bench    time the engine against its peers (own environments under .bench/) and write docs/benchmarks.md'
+	@echo 'make inspect  the tests with Inspect AI, in an environment of its own (.bench/inspect)'
 	@echo 'make setup    only create $(VENV) with the pinned packages'
 
 setup: $(STAMP)
@@ -84,3 +85,8 @@ BENCH ?=
 
 bench: $(STAMP) $(PEERS:%=.bench/%/.installed)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/compare.py $(BENCH)
+
+# Inspect AI wants an older fsspec than the pinned one, so it has an environment of its own; lesion is put there as it is.
+inspect: .bench/inspect/.installed
+	@.bench/inspect/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
+	OMP_NUM_THREADS=1 .bench/inspect/bin/python -m pytest -q tests/measures/test_provider.py

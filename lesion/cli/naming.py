@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from rich.console import Console
 
-from lesion.cli.app import Json, app, tell
+from lesion.cli.app import Json, app, say, tell
 
 if TYPE_CHECKING:
+    from lesion.interventions.names import Tool
     from lesion.interventions.site import Site
 
 Asked = Literal["all", "heads", "lesion", "transformer-lens", "nnsight", "pyvene", "eap-ig", "auto-circuit"]
@@ -33,9 +34,9 @@ def names(
         else:
             found += [parse_site(part) for part in ([text] if text.startswith("{") else text.split("+"))]
     if tool == "heads":
-        tell(HeadSet.of(tuple(found)).model_dump(mode="json"), True, lambda *_: None)
+        say(HeadSet.of(tuple(found)).model_dump(mode="json"), True, "")
         return 0
-    wanted = [one for one in TOOLS if tool in ("all", one)]
+    wanted: list[Tool] = [one for one in TOOLS if tool in ("all", one)]
     rows = [
         {"site": str(site), "as": one, "name": name_site(site, one)}
         for site in found
