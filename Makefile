@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING = 1
 
 FUZZ ?= 100000
 
-.PHONY: help setup study test slow faults fuzz oracles check smoke format schemas docs bench
+.PHONY: help setup study test slow faults fuzz oracles check smoke format schemas docs bench inspect
 
 .DELETE_ON_ERROR:
 
@@ -30,6 +30,7 @@ help:
 	@echo 'make docs     write the pages that come from docstrings, and build the documentation into site/, offline'
 	@echo 'make schemas  only the pages: docs/schema/*.json and docs/study-format.md'
 	@echo 'make bench    time the engine against its peers (own environments under .bench/) and write docs/benchmarks.md'
+	@echo 'make inspect  the tests with Inspect AI, in an environment of its own (.bench/inspect)'
 	@echo 'make setup    only create $(VENV) with the pinned packages'
 
 setup: $(STAMP)
@@ -95,3 +96,8 @@ oracles: $(STAMP) .bench/transformer-lens/.installed
 
 bench: $(STAMP) $(PEERS:%=.bench/%/.installed)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/compare.py $(BENCH)
+
+# Inspect AI wants an older fsspec than the pinned one, so it has an environment of its own; lesion is put there as it is.
+inspect: .bench/inspect/.installed
+	@.bench/inspect/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
+	OMP_NUM_THREADS=1 .bench/inspect/bin/python -m pytest -q tests/measures/test_provider.py

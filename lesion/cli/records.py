@@ -102,7 +102,9 @@ def notes(
 
 @app.command()
 def schema(
-    kind: Annotated[str, typer.Argument(help="study, recipe, manifest, training, marks or certificate.")] = "study",
+    kind: Annotated[
+        str, typer.Argument(help="study, recipe, manifest, training, marks, certificate, heads, intervention.")
+    ] = "study",
     as_json: Json = False,
 ) -> int:
     """Print the JSON Schema of a document: on one line with --json, else to be read."""

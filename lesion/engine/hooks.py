@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lesion.engine.attach import Attachment, Source, attachments
 from lesion.engine.recorder import Recorder
 from lesion.errors import InterventionError
-from lesion.interventions.intervention import Intervention
+from lesion.interventions.intervention import Intervention, Scale, Steer
 from lesion.models.model import Model
 
 Edit = Callable[[Tensor], Tensor]
@@ -70,6 +70,52 @@ def applied(
     handles = [model.module.register_forward_pre_hook(_counting(recorder))]
     try:
         handles += [_attached(attachment) for attachment in made]
+        yield recorder
+    finally:
+        for handle in handles:
+            handle.remove()
+    recorder.receipt()
+    if (stayed := hook_count(model.module) - before) > 0:
+        raise InterventionError(f"{intervention}: {stayed} of its hooks stayed on the model and would edit later runs")
+
+
+@contextmanager
+def held(model: Model, intervention: Intervention, source: Source | None = None) -> Generator[Recorder]:
+    """Hold an intervention on the module while another program runs it, in as many forward passes as it likes.
+
+    The program decides what is read, so only tokens and padding are known: the edit acts at every token that an
+    attention mask does not call padding, in every pass, and one receipt counts them all.
+
+    Args:
+        model: the model.
+        intervention: a scale, or a steer; at all positions.
+        source: per site the vector that is added, (1, 1, width).
+
+    Raises:
+        InterventionError: for an intervention that needs to know more than that, before anything is run; in the body,
+            for a pass that gives no tokens; after a body that ended well, when it did not act as it must.
+    """
+    if why := _unholdable(intervention, source):
+        raise InterventionError(f"{intervention}: while another program runs the model, {why}")
+    recorder = Recorder(intervention, 0)
+    made = attachments(model, recorder, torch.ones(1, 1, dtype=torch.bool), source)
+    recorder.modules = len([one for one in made if one.counts])
+    now = list(made)
+
+    def begin(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        recorder.forwards += 1
+        now[:] = attachments(model, recorder, _tokens(intervention, args, kwargs), source)
+
+    def following(place: int) -> Callable[[Any], Any]:
+        def change(value: Any) -> Any:
+            return now[place].change(value)
+
+        return change
+
+    before = hook_count(model.module)
+    handles = [model.module.register_forward_pre_hook(begin, with_kwargs=True)]
+    try:
+        handles += [_attached(one._replace(change=following(place))) for place, one in enumerate(made)]
         yield recorder
     finally:
         for handle in handles:
@@ -172,6 +218,30 @@ def entering_stream(model: Model, ids: Int[Tensor, "batch pos"]) -> Float[Tensor
 def hook_count(module: nn.Module) -> int:
     """How many forward hooks and pre-hooks the module and everything below it carry."""
     return sum(len(part._forward_hooks) + len(part._forward_pre_hooks) for part in module.modules())  # pyright: ignore[reportPrivateUsage]
+
+
+def _unholdable(intervention: Intervention, source: Source | None) -> str:
+    """Why an intervention cannot act where nothing but tokens is known; empty where it can."""
+    if not isinstance(intervention, Scale | Steer):
+        return f"'{intervention.kind}' has no meaning: it needs items, twins or key positions; scale, zero or steer"
+    if intervention.positions != "all":
+        return f"'{intervention.positions}' has no meaning: prompt, roles and answer are not known; ask for all"
+    if source is not None and any(tensor.shape[:2] != (1, 1) for tensor in source.values()):
+        return "a source of its own for each row or position has no meaning; give one vector for all"
+    return ""
+
+
+def _tokens(intervention: Intervention, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Bool[Tensor, "batch pos"]:
+    """Which places of a pass hold tokens: those that a mask of (rows, all positions so far) does not leave out."""
+    ids, mask = (args[0] if args else kwargs.get("input_ids")), kwargs.get("attention_mask")
+    if not torch.is_tensor(ids) or ids.ndim != 2:
+        raise InterventionError(f"{intervention}: the program gave the model no token ids of shape (rows, positions)")
+    if mask is None:
+        return torch.ones(ids.shape, dtype=torch.bool, device=ids.device)
+    if mask.ndim != 2 or mask.shape[0] != ids.shape[0] or mask.shape[1] < ids.shape[1]:
+        shapes = f"{tuple(mask.shape)} for ids of {tuple(ids.shape)}"
+        raise InterventionError(f"{intervention}: the attention mask {shapes} does not say which tokens are padding")
+    return mask[:, -ids.shape[1] :].bool()
 
 
 def _counting(recorder: Recorder) -> Callable[..., None]:

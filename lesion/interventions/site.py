@@ -12,16 +12,17 @@ Canonical spellings, layers and indices from 0:
 - `L5.resid_pre`, `L5.resid_mid`: the stream that enters block 5, and between its attention and its MLP;
   `L5.attn_out`, `L5.mlp_out`: what they add to it. The stream that leaves block 5 is `L6.resid_pre`.
 
-`parse_site` also reads what other tools write: `5.1`, `a5.h1`, `m5`, `blocks.5.attn.hook_z[1]`, `layers_output[5]`.
+`parse_site` also reads what other tools write: `5.1`, `a5.h1`, `A5.1`, `m5`, `MLP 5`, `blocks.5.attn.hook_z[1]`,
+`layers_output[5]`, and a representation of pyvene as JSON. `lesion.interventions.names` writes them.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Literal, Self, get_args
 
-from pydantic import model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from lesion.errors import InputError
+from lesion.errors import InputError, nearest
 from lesion.identity import Document
 
 Kind = Literal[
@@ -90,14 +91,19 @@ _CANONICAL = re.compile(rf"L(\d{{1,5}})(?:([HGN]){_NUMBER})?(?:\.([a-z_]+))?", r
 _SHORT: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"(\d{1,5})\.(\d{1,6})", re.ASCII), "head"),
     (re.compile(r"a(\d{1,5})\.h(\d{1,6})", re.ASCII), "head"),
+    (re.compile(r"A(\d{1,5})\.(\d{1,6})", re.ASCII), "head"),
     (re.compile(r"m(\d{1,5})", re.ASCII), "mlp_out"),
+    (re.compile(r"MLP (\d{1,5})", re.ASCII), "mlp_out"),
+    (re.compile(r"attentions_output\[(\d{1,5})\]", re.ASCII), "attn_out"),
+    (re.compile(r"mlps_output\[(\d{1,5})\]", re.ASCII), "mlp_out"),
+    (re.compile(r"attention_probabilities\[(\d{1,5})\]\[:, (\d{1,6})\]", re.ASCII), "pattern"),
     (re.compile(r"layers_input\[(\d{1,5})\]", re.ASCII), "resid_pre"),
 )
 _LEAVING = re.compile(
     r"(?:L(\d{1,5})\.resid_post|layers_output\[(\d{1,5})\]|blocks\.(\d{1,5})\.hook_resid_post)", re.ASCII
 )
 _HOOK = re.compile(rf"blocks\.(\d{{1,5}})\.((?:[a-z]+\.)?hook_[a-z_]+?){_INDEX}", re.ASCII)
-_HOOKS: Mapping[str, Kind] = {
+HOOKS: Mapping[str, Kind] = {
     "attn.hook_z": "head",
     "attn.hook_q": "q",
     "attn.hook_k": "k",
@@ -112,6 +118,16 @@ _HOOKS: Mapping[str, Kind] = {
     "hook_mlp_out": "mlp_out",
 }
 """Names of transformer-lens, behind `blocks.LAYER.`; `hook_resid_post` is the next block's `resid_pre`."""
+COMPONENTS: Mapping[str, Kind] = {
+    "head_attention_value_output": "head",
+    "head_query_output": "q",
+    "head_key_output": "k",
+    "head_value_output": "v",
+    "block_input": "resid_pre",
+    "attention_output": "attn_out",
+    "mlp_output": "mlp_out",
+}
+"""Components of pyvene; those of heads take the unit `h` and a location. `block_output` is the next `resid_pre`."""
 
 
 def parse_site(text: str) -> Site:
@@ -123,6 +139,10 @@ def parse_site(text: str) -> Site:
     Raises:
         InputError: when the spelling is not one of the known ones, or leaves out which head or neuron is meant.
     """
+    if text.startswith("{"):
+        return _represented(text)
+    if text == "Resid Start":
+        return stream(0)
     if match := _LEAVING.fullmatch(text):
         return stream(int(next(part for part in match.groups() if part)) + 1)
     if match := _CANONICAL.fullmatch(text):
@@ -153,11 +173,39 @@ def _named(letter: str | None, name: str | None) -> Kind | None:
     return None
 
 
+class _Representation(Document):
+    """What pyvene's RepresentationConfig says of a place, and which unit of it is meant."""
+
+    layer: int = Field(ge=0)
+    component: str
+    unit: Literal["h", "pos"] = "pos"
+    unit_locations: int | None = Field(default=None, ge=0)
+
+
+def _represented(text: str) -> Site:
+    """A site by its representation in pyvene."""
+    try:
+        found = _Representation.model_validate_json(text)
+    except ValidationError as error:
+        told = error.errors()[0]
+        where = ".".join(map(str, told["loc"]))
+        raise InputError(f"'{text[:60]}' is no representation of pyvene: {where}: {told['msg']}") from error
+    if found.component == "block_output" and found.unit_locations is None:
+        return stream(found.layer + 1)
+    kind = COMPONENTS.get(found.component)
+    if kind is None:
+        raise InputError(f"'{found.component[:40]}' is no site here; {nearest(found.component, COMPONENTS)}")
+    if (kind in UNITS) != (found.unit == "h" and found.unit_locations is not None):
+        fix = 'needs "unit": "h" and "unit_locations": which' if kind in UNITS else "takes no unit and no location"
+        raise InputError(f"'{text[:80]}': {found.component} {fix}")
+    return Site(kind=kind, layer=found.layer, index=found.unit_locations)
+
+
 def _hooked(text: str, layer: str, name: str, bracketed: str | None, dotted: str | None) -> Site:
     """A site by its name in transformer-lens."""
-    kind = _HOOKS.get(name)
+    kind = HOOKS.get(name)
     if kind is None:
-        listed = ", ".join(f"blocks.{layer}.{known}" for known in _HOOKS)
+        listed = ", ".join(f"blocks.{layer}.{known}" for known in HOOKS)
         raise InputError(f"'{text[:60]}' is not a site here; of transformer-lens's names these are: {listed}")
     index = bracketed or dotted
     if (index is None) != (kind not in UNITS):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from lesion.interventions.names import AnyIntervention, HeadSet
 from lesion.runs.certificate import Certificate
 from lesion.runs.marks import Marks
 from lesion.runs.records import AnyManifest
@@ -18,4 +19,6 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "training": TrainingManifest,
     "marks": Marks,
     "certificate": Certificate,
+    "heads": HeadSet,
+    "intervention": AnyIntervention,
 }

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from lesion.engine.batch import batches
-from lesion.engine.hooks import applied, edited, hook_count, recorded
+from lesion.engine.hooks import applied, edited, held, hook_count, recorded
 from lesion.errors import InterventionError
-from lesion.interventions.intervention import Scale
+from lesion.interventions.intervention import KnockOut, Patch, Scale, Steer
 from lesion.interventions.site import parse_site
 
 
@@ -152,3 +152,66 @@ def test_an_edit_touches_only_its_positions(model, compiled):
         z, edited_z = (s[place.path].input.view(*mask.shape, place.units, -1) for s in (plain, changed))
         assert not edited_z[mask][:, 2].any()
         assert torch.equal(edited_z[~mask], z[~mask])
+
+
+def test_held_on_the_module_an_edit_is_what_it_is_in_one_pass_and_is_counted_over_all_of_them(model):
+    do = _scale("L0H1", "L1N3", "L2.resid_mid" if not model.has("resid_mid") else "L2.attn_out", alpha=0.5)
+    with applied(model, do, _everywhere(IDS)) as once:
+        wanted = _forward(model)
+    before = hook_count(model.module)
+    with held(model, do) as recorder:
+        for _ in range(3):
+            assert torch.equal(_forward(model), wanted)
+    assert hook_count(model.module) == before
+    one, all_of_them = once.receipt(), recorder.receipt()
+    assert (all_of_them.forwards, all_of_them.modules) == (3, one.modules)
+    assert (all_of_them.firings, all_of_them.elements) == (3 * one.firings, 3 * one.elements)
+    assert all_of_them.l2_change == pytest.approx(one.l2_change * 3**0.5)
+
+
+def test_held_edits_no_padding_and_only_the_new_token_of_a_cached_step(tiny):
+    model, real = tiny("llama"), torch.ones(2, 6, dtype=torch.long)
+    real[0, :2] = 0
+    with torch.inference_mode(), held(model, _scale("L0H1")) as recorder:
+        kept = model.module(input_ids=IDS, attention_mask=real, use_cache=True).past_key_values
+        assert recorder.elements == (12 - 2) * model.sizes.d_head
+        more = torch.cat([real, torch.ones(2, 1, dtype=torch.long)], 1)
+        model.module(input_ids=IDS[:, :1], attention_mask=more, past_key_values=kept, use_cache=True)
+    assert recorder.receipt().elements == (12 - 2 + 2) * model.sizes.d_head
+
+
+def test_held_refuses_by_name_what_has_no_meaning_where_only_tokens_are_known(tiny):
+    model, site = tiny("llama"), (parse_site("L0H1"),)
+    steer = Steer(sites=site, vector="0" * 64, coefficient=1.0)
+    for asked, source, named in (
+        (_scale("L0H1", positions="last"), None, "'last' has no meaning"),
+        (_scale("L0H1", positions="role:operand"), None, "'role:operand' has no meaning"),
+        (Patch(sites=site), None, "'patch' has no meaning"),
+        (KnockOut(sites=site, keys="all"), None, "'knock_out' has no meaning"),
+        (steer, {site[0]: torch.ones(1, 6, 4)}, "a source of its own for each row or position"),
+    ):
+        with pytest.raises(InterventionError, match=named), held(model, asked, source):
+            raise AssertionError("nothing may run")
+    assert hook_count(model.module) == 0
+
+
+def test_held_adds_one_vector_at_every_token(tiny):
+    model, site = tiny("llama"), parse_site("L1.resid_pre")
+    steer = Steer(sites=(site,), vector="0" * 64, coefficient=2.0)
+    source = {site: torch.ones(1, 1, model.sizes.d_model)}
+    with applied(model, steer, _everywhere(IDS), source):
+        wanted = _forward(model)
+    with held(model, steer, source):
+        assert torch.equal(_forward(model), wanted)
+
+
+def test_held_without_a_forward_pass_is_an_error_and_so_is_a_pass_whose_tokens_are_not_known(tiny):
+    model = tiny("llama")
+    with pytest.raises(InterventionError, match="fired 0 times in 0 forward passes"), held(model, _scale("L0H1")):
+        pass
+    mask = torch.ones(2, 1, 6, 6, dtype=torch.bool)
+    with pytest.raises(InterventionError, match="does not say which tokens"), held(model, _scale("L0H1")):
+        model.module(IDS, attention_mask=mask)
+    with pytest.raises(InterventionError, match="no token ids"), held(model, _scale("L0H1")):
+        model.module(inputs_embeds=torch.zeros(1, 2, model.sizes.d_model))
+    assert hook_count(model.module) == 0

@@ -242,7 +242,13 @@ def test_a_run_records_no_names_and_no_secrets_either(said, tmp_path, monkeypatc
     private = [PERSON, secret, *([host] if len(host := os.uname().nodename) > 5 else [])]
     assert [(path.name, each) for path in written for each in private if each.encode() in path.read_bytes()] == []
     (folder,) = (path.parent for path in (person / "lab" / "runs").glob("*/manifest.json"))
-    assert read_manifest(folder).parameters == {"study": "small.yaml", "dry_run": False, "workers": 1, "memory": None, "cluster": ""}
+    assert read_manifest(folder).parameters == {
+        "study": "small.yaml",
+        "dry_run": False,
+        "workers": 1,
+        "memory": None,
+        "cluster": "",
+    }
 
 
 def test_two_commands_are_compared(measured: Path, said, tmp_path: Path):
