@@ -43,7 +43,7 @@ def local_file(config: Gsm8kConfig) -> Path:
     """
     if config.hub is None:
         return Path(config.path)
-    from huggingface_hub import hf_hub_download  # noqa: PLC0415  (only a pinned hub name may use the network)
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415  # pyright: ignore[reportUnknownVariableType]
     from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
 
     name, _, commit = config.hub.partition("@")
