@@ -287,6 +287,16 @@ class Lab:
         ]
         return Texts(pl.DataFrame(rows), found.receipt)
 
+    def doctor(self) -> pl.DataFrame:
+        """What was proved on the loaded weights before anything was measured, as `lesion doctor` says it.
+
+        Returns:
+            A row per identity: `name`, `about` (the model, or a kind of site), `error` (largest relative difference),
+            `tolerance`, `holds`, `note`.
+        """
+        rows = [identity.model_dump() for identity in self.proof.identities]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
     def scores(self, *detectors: str, seed: int = 0) -> Scores:
         """Score all heads with some detectors, by default with all; see `lesion.measures.detection`.
 

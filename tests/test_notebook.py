@@ -1,6 +1,6 @@
 """The laboratory in a notebook: an intervention on the module itself, models in memory, tables and pictures."""
 
-import builtins
+import sys
 from typing import Any
 
 import polars as pl
@@ -153,14 +153,7 @@ def test_tables_show_themselves_and_go_to_pandas(result: Result, lab: Lab, monke
     assert frame["correct_edited"].mean() == pytest.approx(result.change().edited)
     texts = lab.generate(["1+2=", "2+2="])
     assert list(texts.to_pandas()["prompt"]) == ["1+2=", "2+2="]
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name == "pandas":
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(InputError, match="pip install pandas"):
         result.to_pandas()
 

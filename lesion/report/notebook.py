@@ -1,6 +1,7 @@
 """Tables and pictures that show themselves when they are the last line of a notebook's cell, without a network."""
 
 import html
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def as_pandas(frame: pl.DataFrame) -> Any:
         InputError: when pandas is not installed.
     """
     try:
-        import pandas  # noqa: PLC0415  (not one of this package's dependencies)
+        pandas: Any = import_module("pandas")  # not one of this package's dependencies
     except ImportError as error:
         raise InputError("pandas is not installed: pip install pandas; or stay with the Polars table") from error
     return pandas.DataFrame(frame.to_dict(as_series=False))
