@@ -18,6 +18,10 @@ OPENING = """# Commands
 Written from the program itself. Every command takes `--json`: one document on standard output and nothing else there.
 How commands end: [exit codes](../exit-codes.md). Places: `zoo:NAME`, `tiny:FAMILY`, a folder or `org/name@COMMIT` is a
 model; a folder under `runs/`, its `manifest.json` or the beginning of its name is a run.
+
+`lesion --install-completion` lets TAB complete commands, options, models, tasks, studies and runs in bash, zsh, fish
+and PowerShell. Bash takes a colon for the end of a word: with `COMP_WORDBREAKS=${COMP_WORDBREAKS//:}` in `~/.bashrc` it
+completes `zoo:NAME` from within, too.
 """
 
 

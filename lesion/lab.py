@@ -9,26 +9,37 @@
 Importing this module imports torch; `import lesion` does not.
 """
 
-from typing import NamedTuple
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 import polars as pl
+from torch import nn
 
+from lesion.engine.batch import batches
 from lesion.engine.check import Proof, prove
 from lesion.engine.choose import Engine, choose
+from lesion.engine.generate import generate
+from lesion.engine.hooks import held
+from lesion.engine.recorder import Recorder
 from lesion.engine.sources import Library
+from lesion.errors import InputError, InterventionError
 from lesion.identity import canonical_json
-from lesion.interventions.intervention import Intervention, Receipt
+from lesion.interventions.intervention import Intervention, Receipt, Steer
 from lesion.interventions.spelling import parse_intervention, scale
 from lesion.measures.asked import ask
 from lesion.measures.attribution import Attribution, attribution
 from lesion.measures.detection import Detection, detection
 from lesion.measures.effect import Change, Effect, effect
+from lesion.measures.heads import DETECTORS
 from lesion.measures.screening import Screen, screen
-from lesion.models.model import Model, open_model
+from lesion.models.model import Model, adopted_model, open_model
+from lesion.report.notebook import Picture, as_pandas, framed, picture_of_changes, picture_of_scores
 from lesion.stats.intervals import Interval
 from lesion.tasks.config import TaskConfig
+from lesion.tasks.tokenization import Compiled, Refused, encode
 
-__all__ = ["Lab", "Result", "parse_intervention", "scale"]
+__all__ = ["Held", "Lab", "Picture", "Result", "Scores", "Texts", "parse_intervention", "scale"]
 
 
 class Result(NamedTuple):
@@ -56,24 +67,134 @@ class Result(NamedTuple):
         low, high = found.low, found.high
         return Interval(float("nan") if low is None else low, float("nan") if high is None else high)
 
+    def to_pandas(self) -> Any:
+        """The table of items for pandas.
+
+        Raises:
+            InputError: when pandas is not installed.
+        """
+        return as_pandas(self.table)
+
+    def plot(self, *measures: str) -> Picture:
+        """The changes with their intervals, one line per measure; by default of the usual measures.
+
+        Raises:
+            InputError: for a measure without a change.
+        """
+        return picture_of_changes(self.summary, f"{self.effect.intervention} on {self.effect.model}", measures)
+
     def _repr_html_(self) -> str:
-        table = self.summary._repr_html_()  # pyright: ignore[reportPrivateUsage]
-        return f"<p>{self.effect.intervention} on {self.effect.model}</p>{table}"
+        return framed(self.summary, f"{self.effect.intervention} on {self.effect.model}", told(self.receipt))
+
+
+class Scores(NamedTuple):
+    """How much each head looks like a kind of head, and which ones are named."""
+
+    table: pl.DataFrame
+    """A row per detector and head, the best first: `detector`, `site`, `layer`, `head`, `score` (0 … 1), its interval
+    `low` … `high`, `control` (score without the pattern), `p`, `again` (score on other sequences), `named`."""
+    detections: tuple[Detection, ...]
+    """All of it as documents, one per detector."""
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """One sentence per detector."""
+        return tuple(detection.verdict for detection in self.detections)
+
+    def to_pandas(self) -> Any:
+        """The table for pandas.
+
+        Raises:
+            InputError: when pandas is not installed.
+        """
+        return as_pandas(self.table)
+
+    def plot(self) -> Picture:
+        """A map of layers × heads per detector; named heads are outlined."""
+        return picture_of_scores(self.table)
+
+    def _repr_html_(self) -> str:
+        return framed(self.table, *self.verdicts)
+
+
+class Texts(NamedTuple):
+    """What was written after prompts."""
+
+    table: pl.DataFrame
+    """A row per prompt: `prompt`, `text` (without the token that ended it), `stopped` (whether one did), `margin`
+    (smallest gap between the two largest logits, logits; 0 is a tie)."""
+    receipt: Receipt | None
+    """Proof that the intervention acted; none where none was asked for."""
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts alone."""
+        return self.table["text"].to_list()
+
+    def to_pandas(self) -> Any:
+        """The table for pandas.
+
+        Raises:
+            InputError: when pandas is not installed.
+        """
+        return as_pandas(self.table)
+
+    def _repr_html_(self) -> str:
+        return framed(self.table, told(self.receipt))
+
+
+class Held:
+    """An intervention that stands on the module, and what it did so far."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    @property
+    def receipt(self) -> Receipt:
+        """Proof that it acted, over all forward passes until now.
+
+        Raises:
+            InterventionError: when nothing ran yet, or it did not act as it must.
+        """
+        return self._recorder.receipt()
+
+    def __repr__(self) -> str:
+        return f"Held({self._recorder.intervention}, {self._recorder.forwards} forward passes)"
+
+
+def told(receipt: Receipt | None) -> str:
+    """A receipt in a sentence; empty for none."""
+    if receipt is None:
+        return ""
+    return (
+        f"Receipt: {receipt.firings:,} firings in {receipt.forwards:,} forward passes, {receipt.elements:,} elements "
+        f"written, changed by {receipt.l2_change:.4g} in all"
+    )
 
 
 class Lab:
     """A model, proved on its weights, ready for interventions."""
 
-    def __init__(self, model: str | Model) -> None:
-        """Open a model by name, or take an opened one, and prove it.
+    def __init__(self, model: str | Model | nn.Module, tokenizer: Any = None) -> None:
+        """Open a model by name, take an opened one or a raw Hugging Face module, and prove it.
+
+        Args:
+            model: a name such as `zoo:abacus-llama`, an opened model, or a module of transformers in memory; that one
+                is used as it is, and its parameters stop asking for gradients.
+            tokenizer: of a raw module, its fast tokenizer (of transformers, or a `tokenizers.Tokenizer`).
 
         Raises:
             InputError: when the model cannot be opened.
             InterventionError: when its architecture's row does not hold on these weights.
         """
+        if isinstance(model, nn.Module):
+            model = adopted_model(model, tokenizer)
+        elif tokenizer is not None:
+            raise InputError("a tokenizer is given with a module in memory only; a named model brings its own")
         self.model: Model = open_model(model) if isinstance(model, str) else model
         self.proof: Proof = prove(self.model)
         self.engine: Engine = choose(self.model)
+        self._standing: list[str] = []
 
     def run(
         self,
@@ -95,29 +216,149 @@ class Lab:
             library: makes what mean, resample, patch and steer put at sites; see `lesion.engine.sources`.
 
         Raises:
-            InputError: for a task or an intervention that is not known, or a kind of site that failed its proof.
+            InputError: for a task or an intervention that is not known.
+            InterventionError: for a site that the model lacks or that failed its proof; inside `intervene`.
         """
-        wanted = parse_intervention(do) if isinstance(do, str) else do
-        self.proof.require(wanted)
+        self._alone("run")
+        wanted = self._wanted(do)
         measured = effect(self.engine, ask(self.model, task, items, seed), wanted, library, text=neutral)
         changes = [change.model_dump() for change in measured.effect.changes]
         return Result(pl.DataFrame(measured.rows), pl.DataFrame(changes, infer_schema_length=None), measured.effect)
 
+    @contextmanager
+    def intervene(self, do: Intervention | str, library: Library | None = None) -> Generator[Held]:
+        """Hold an intervention on the module while anything runs it: `lab.generate`, `lab.module.generate`, a forward.
+
+        It acts at every token that is read, and is gone afterwards, also when the body fails.
+
+        Args:
+            do: a scale or a steer, or a spelling such as `scale L1H0 0`; positions other than `all` have no meaning.
+            library: holds the vector of a steer.
+
+        Raises:
+            InterventionError: for an intervention that has no meaning here, or a site that the model lacks or that
+                failed its proof; after the body, when nothing ran or the intervention did not act as it must.
+        """
+        wanted = self._wanted(do)
+        source = None
+        if isinstance(wanted, Steer):
+            (any_batch,) = batches([Compiled((0, 0), {}, (0,), (0,), 1, None)], 1)
+            source = (library or Library(self.model)).sources(any_batch, [wanted])[wanted]
+        with held(self.model, wanted, source) as recorder:
+            self._standing.append(str(wanted))
+            try:
+                yield Held(recorder)
+            finally:
+                self._standing.pop()
+
+    def generate(
+        self,
+        prompts: str | Sequence[str],
+        do: Intervention | str | None = None,
+        most: int = 16,
+        stop: Collection[int] | None = None,
+    ) -> Texts:
+        """Greedy text after each prompt, unedited or under an intervention, its own or the one of `intervene`.
+
+        Args:
+            prompts: one or several; BOS is put in front where the model has one.
+            do: what is changed, at `all`, `prompt`, `generated`, `last` or `index:N`.
+            most: tokens at most.
+            stop: token ids that end a text; by default the module's own end tokens.
+
+        Raises:
+            InputError: for a prompt that the tokenizer cannot write, or one that is too long.
+            InterventionError: for an intervention that has no meaning while text is written, or did not act as it must.
+        """
+        if do is not None:
+            self._alone("generate(…, do=…)")
+        asked = [prompts] if isinstance(prompts, str) else list(prompts)
+        stops = self._ends() if stop is None else frozenset(stop)
+        wanted = None if do is None else self._wanted(do)
+        found = generate(self.model, [self._compiled(prompt) for prompt in asked], most, stops, wanted)
+        rows = [
+            {
+                "prompt": prompt,
+                "text": self.model.tokenizer.decode(list(text.tokens[: -1 if text.stopped else None])),
+                "stopped": text.stopped,
+                "margin": text.margin,
+            }
+            for prompt, text in zip(asked, found.texts, strict=True)
+        ]
+        return Texts(pl.DataFrame(rows), found.receipt)
+
+    def doctor(self) -> pl.DataFrame:
+        """What was proved on the loaded weights before anything was measured, as `lesion doctor` says it.
+
+        Returns:
+            A row per identity: `name`, `about` (the model, or a kind of site), `error` (largest relative difference),
+            `tolerance`, `holds`, `note`.
+        """
+        rows = [identity.model_dump() for identity in self.proof.identities]
+        return pl.DataFrame(rows, infer_schema_length=None)
+
+    def scores(self, *detectors: str, seed: int = 0) -> Scores:
+        """Score all heads with some detectors, by default with all; see `lesion.measures.detection`.
+
+        Raises:
+            InputError: for an unknown detector, or a vocabulary or context that is too small for the probe.
+            InterventionError: inside `intervene`.
+        """
+        self._alone("scores")
+        found = tuple(detection(self.model, name, seed) for name in detectors or DETECTORS)
+        rows = [
+            {"detector": one.detector, "site": str(head), **head.model_dump()} for one in found for head in one.heads
+        ]
+        return Scores(pl.DataFrame(rows), found)
+
     def heads(self, detector: str = "induction", seed: int = 0) -> Detection:
         """Name the heads of a kind, or say that there are none; see `lesion.measures.detection`."""
+        self._alone("heads")
         return detection(self.model, detector, seed)
 
     def attribute(
         self, task: TaskConfig | str, items: int = 64, target: str = "logit_diff", seed: int = 0
     ) -> Attribution:
         """Split a logit into its parts; see `lesion.measures.attribution`."""
+        self._alone("attribute")
         return attribution(self.engine, ask(self.model, task, items, seed), target)
 
     def screen(
         self, task: TaskConfig | str, items: int = 64, method: str = "gradient", top: int = 10, seed: int = 0
     ) -> Screen:
         """Estimate all heads and neurons and confirm the best; see `lesion.measures.screening`."""
+        self._alone("screen")
         return screen(self.engine, ask(self.model, task, items, seed), method=method, top=top)
+
+    @property
+    def module(self) -> Any:
+        """The Hugging Face module itself."""
+        return self.model.module
+
+    def _wanted(self, do: Intervention | str) -> Intervention:
+        wanted = parse_intervention(do) if isinstance(do, str) else do
+        self.proof.require(wanted)
+        return wanted
+
+    def _alone(self, what: str) -> None:
+        """Make sure that no intervention stands on the module: what is measured would not be the model."""
+        if self._standing:
+            raise InterventionError(
+                f"lab.{what} measures the model as it is, and {' and '.join(self._standing)} stands on it: "
+                "leave the `with lab.intervene(…)` block first"
+            )
+
+    def _ends(self) -> frozenset[int]:
+        """The token ids with which the module itself would end a text."""
+        end = getattr(getattr(self.module, "generation_config", None), "eos_token_id", None)
+        return frozenset([] if end is None else [end] if isinstance(end, int) else end)
+
+    def _compiled(self, prompt: str) -> Compiled:
+        encoding = encode(self.model.tokenizer, prompt, self.model.bos)
+        if isinstance(encoding, Refused):
+            raise InputError(f"the prompt {prompt[:60]!r} cannot be read: {encoding.detail}")
+        ids = (*(() if self.model.bos is None else (self.model.bos,)), *encoding.ids)
+        return Compiled(ids, {}, (), (), len(ids), None)
 
     def __repr__(self) -> str:
         return f"Lab({canonical_json(self.model.name).decode()}, engine {self.engine.choice.engine})"

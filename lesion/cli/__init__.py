@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> None:
     as_json = "--json" in wanted
     wanted = [*(word for word in wanted if word in ("-v", "-q")), *(w for w in wanted if w not in ("-v", "-q"))]
     try:
-        code = app(wanted, standalone_mode=False)
+        code = app(wanted, standalone_mode=False, prog_name="lesion")
         if code == INTERRUPTED_EXIT_CODE:  # what typer makes of Ctrl-C, without a word
             raise KeyboardInterrupt
     except LesionError as error:

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from lesion import __version__
+from lesion.cli import completion
 from lesion.errors import InputError
 
 app = typer.Typer(
@@ -51,8 +52,8 @@ Cluster = Annotated[
         help="Workers of a Ray cluster: `auto` joins this machine's, or its head's address; `local` starts one here.",
     ),
 ]
-StudyFile = Annotated[Path, typer.Argument(help="The study, a YAML file.")]
-RunPath = Annotated[Path, typer.Argument(help="A run folder, or its manifest.json.")]
+StudyFile = Annotated[Path, typer.Argument(help="The study, a YAML file.", autocompletion=completion.yaml_files)]
+RunPath = Annotated[Path, typer.Argument(help="A run folder, or its manifest.json.", autocompletion=completion.runs)]
 
 
 @app.callback(invoke_without_command=True)

@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lesion.cli import completion
 from lesion.cli.app import Json, app, tell
 from lesion.cli.recorded import recorded
 
@@ -21,7 +22,9 @@ Work = Annotated[
 @app.command()
 @recorded("bench")
 def bench(
-    family: Annotated[str, typer.Option(help="Row of the table of architectures; random weights.")] = "gpt2",
+    family: Annotated[
+        str, typer.Option(help="Row of the table of architectures; random weights.", autocompletion=completion.families)
+    ] = "gpt2",
     work: Work = "W1",
     positions: Annotated[Literal["all", "last"], typer.Option(help="Where the interventions act.")] = "all",
     shared: Annotated[int | None, typer.Option(min=0, max=55, help="Tokens of 56 that all prompts share.")] = None,

@@ -9,15 +9,23 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
+from lesion.cli import completion
 from lesion.cli.app import Json, app, tell
 from lesion.cli.recorded import recorded, wrote
 from lesion.errors import InputError, LesionError
 
-ModelName = Annotated[str, typer.Argument(help="zoo:NAME, tiny:FAMILY, a folder, or org/name@COMMIT.")]
+ModelName = Annotated[
+    str, typer.Argument(help="zoo:NAME, tiny:FAMILY, a folder, or org/name@COMMIT.", autocompletion=completion.models)
+]
 DtypeName = Annotated[
     Literal["float32", "bfloat16", "float64"], typer.Option("--dtype", help="bfloat16 is marked, with its rounding.")
 ]
-TaskText = Annotated[str, typer.Option("--task", help="A task and its settings: 'arithmetic high=999 shots=1'.")]
+TaskText = Annotated[
+    str,
+    typer.Option(
+        "--task", help="A task and its settings: 'arithmetic high=999 shots=1'.", autocompletion=completion.tasks
+    ),
+]
 
 
 def unregistered(document: dict[str, Any], as_json: bool, show: Callable[[Console, dict[str, Any]], None]) -> None:

@@ -7,9 +7,15 @@ from typing import Annotated
 
 import typer
 
+from lesion.cli import completion
 from lesion.cli.app import Home, Json, app, say
 
-RunName = Annotated[str, typer.Argument(help="A run folder, its manifest.json, or the beginning of a run's name.")]
+RunName = Annotated[
+    str,
+    typer.Argument(
+        help="A run folder, its manifest.json, or the beginning of a run's name.", autocompletion=completion.run_names
+    ),
+]
 
 
 @app.command()

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lesion.cli import completion
 from lesion.cli.app import SCREEN, Json, app, say
 from lesion.cli.recorded import recorded
 
@@ -14,7 +15,7 @@ from lesion.cli.recorded import recorded
 @app.command()
 @recorded("train", outputs=("out",), always=True)
 def train(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.")],
+    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", autocompletion=completion.yaml_files)],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the model; models/NAME by default, models/NAME-seed-N with --seed.")
     ] = None,

@@ -7,10 +7,14 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from lesion.cli import completion
 from lesion.cli.app import Json, app, out, say
 from lesion.cli.recorded import recorded, wrote
 
-Spelled = Annotated[list[str], typer.Argument(help="A task and its settings: arithmetic high=999 shots=1.")]
+Spelled = Annotated[
+    list[str],
+    typer.Argument(help="A task and its settings: arithmetic high=999 shots=1.", autocompletion=completion.tasks),
+]
 
 _AT_ONCE = 1000
 """Items that an export holds at most when no number is given."""

@@ -56,7 +56,7 @@ class Model:
     revision: str | None
     """Commit of a hub model."""
     weights_hash: str
-    """SHA-256 over the safetensors files; of a tiny model over its tensors' bytes in name order."""
+    """SHA-256 over the safetensors files; of a tiny model or one in memory over its tensors' bytes in name order."""
     tokenizer_hash: str
     """SHA-256 of the tokenizer's JSON."""
     family: Family
@@ -70,7 +70,7 @@ class Model:
     bos: int | None
     """The token that begins a text, where the model has one."""
     folder: Path | None
-    """Where its files are; none for a tiny model."""
+    """Where its files are; none for a tiny model, or one in memory."""
 
     def block(self, layer: int) -> nn.Module:
         """Block `layer`; block `n_layers` is the final norm, whose input is the stream that leaves the last block."""
@@ -186,6 +186,75 @@ def random_model(family: Family, arguments: Mapping[str, Any], vocab_size: int, 
     config = {**arguments, "vocab_size": vocab_size}
     module = tiny_module(family, DTYPES[dtype], arguments, vocab_size)
     return _noted(_random(f"random:{family.name}", family, config, module, dtype))
+
+
+def adopted_model(module: nn.Module, tokenizer: Any) -> Model:
+    """A Hugging Face module that is in memory already, as a model; it is not copied.
+
+    Args:
+        module: of a known architecture, on the processor, in evaluation mode, all its numbers of one type. Its
+            parameters stop asking for gradients.
+        tokenizer: its fast tokenizer, of transformers or a `tokenizers.Tokenizer`.
+
+    Raises:
+        InputError: when module and tokenizer cannot be used as they are, saying what to do.
+    """
+    told: Any = getattr(module, "config", None)
+    if not isinstance(told, transformers.PretrainedConfig):
+        raise InputError(f"{type(module).__name__} has no config of transformers: give a model of transformers")
+    config: dict[str, Any] = {**told.to_dict(), "architectures": [type(module).__name__]}
+    family = family_of(config)
+    backend, bos = _fast_tokenizer(tokenizer, config)
+    sizes = _agreed(sizes_of(family, config), family, module)
+    dtype = _usable(module, family)
+    model = Model(
+        name=f"memory:{type(module).__name__}",
+        revision=None,
+        weights_hash=_tensors_hash(module),
+        tokenizer_hash=_text_hash(backend.to_str()),
+        family=family,
+        residual=residual_rule(family, config),
+        sizes=sizes,
+        dtype=dtype,
+        module=module.requires_grad_(False),
+        tokenizer=backend,
+        bos=bos,
+        folder=None,
+    )
+    return _noted(model)
+
+
+def _fast_tokenizer(tokenizer: Any, config: Mapping[str, Any]) -> tuple[Tokenizer, int | None]:
+    """A copy of the fast tokenizer, without padding and truncation, and the BOS token."""
+    raw = isinstance(tokenizer, Tokenizer)
+    backend = tokenizer if raw else getattr(tokenizer, "backend_tokenizer", None)
+    if not isinstance(backend, Tokenizer):
+        raise InputError(
+            f"a module in memory needs its fast tokenizer, not {type(tokenizer).__name__}: give "
+            "tokenizer=AutoTokenizer.from_pretrained(…), or a tokenizers.Tokenizer"
+        )
+    copy = Tokenizer.from_str(backend.to_str())
+    copy.no_padding()
+    copy.no_truncation()
+    return copy, config.get("bos_token_id") if raw else getattr(tokenizer, "bos_token_id", None)
+
+
+def _usable(module: nn.Module, family: Family) -> Dtype:
+    """The type of a module's numbers, once it is in a state in which it can be measured."""
+    if module.training:
+        raise InputError("the module is in training mode, where dropout may act: call .eval() on it first")
+    if (real := getattr(module.config, "_attn_implementation", None)) != family.attention:
+        raise InputError(
+            f"the module computes attention by '{real}', and {family.name} models are measured with "
+            f"'{family.attention}': call .set_attn_implementation('{family.attention}') on it first"
+        )
+    if (places := {parameter.device.type for parameter in module.parameters()}) != {"cpu"}:
+        raise InputError(f"the module is on {', '.join(sorted(places))}: move it with .to('cpu') first")
+    types = {parameter.dtype for parameter in module.parameters()}
+    found = [name for name, dtype in DTYPES.items() if {dtype} == types]
+    if not found:
+        raise InputError(f"the module's numbers must be all of one type of {', '.join(DTYPES)}, not {types}")
+    return cast("Dtype", found[0])
 
 
 def _noted(model: Model) -> Model:
