@@ -26,7 +26,7 @@ MOST = 256
 
 
 def compiled(model: Model, text: str) -> Compiled:
-    """A text as a prompt without roles and answer.
+    """A text as a prompt without roles and answer, behind the model's own BOS where it has one.
 
     Raises:
         InputError: for a text that the model's tokenizer cannot say.
@@ -34,7 +34,7 @@ def compiled(model: Model, text: str) -> Compiled:
     found = encode(model.tokenizer, text, model.bos)
     if isinstance(found, Refused):
         raise InputError(f"'{text[:60]}' cannot be asked of {model.name}: {found.reason}, {found.detail}")
-    ids = tuple(found.ids)
+    ids = (*(() if model.bos is None else (model.bos,)), *found.ids)
     return Compiled(ids=ids, roles={}, answer_ids=(), wrong_ids=(), prompt_length=len(ids), twin_ids=None)
 
 

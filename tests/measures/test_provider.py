@@ -98,4 +98,3 @@ def test_an_intervention_that_cannot_be_fails_and_gives_no_number(tmp_path):
 
     with pytest.raises(InterventionError, match="L9H0"):
         _evaluated(tmp_path, do="zero L9H0")
-    assert _evaluated(tmp_path, do="zero L1H0 @role:operand").status == "error"
