@@ -324,7 +324,7 @@ def _carries(asked: Asked, base: Sequence[str | None], edited: Sequence[str | No
     """Of the wrong numbers those that differ from the right one by a power of ten, 10 or more."""
     counts = np.zeros((2, 2), dtype=int)
     items = 0
-    for item, *texts in zip(asked.items, base, edited, strict=True):
+    for item, *texts in zip(asked.items, base, edited, strict=bool(asked.items)):  # items may be compiled ones alone
         wanted = extract(plain(item.answer, asked.written))
         if isinstance(wanted, Unparsed) or wanted.denominator != 1 or None in texts:
             continue
