@@ -21,6 +21,7 @@ FORMATS: tuple[Format, ...] = ("svg", "pdf", "png", "html", "csv", "parquet", "s
 
 
 @app.command()
+@recorded("report", outputs=("out",))
 def report(
     runs: Annotated[list[str], typer.Argument(help="Run folders, names of runs, or their beginnings.")],
     out: Annotated[Path | None, typer.Option(help="The page of several runs; reports/HASH.html by default.")] = None,
@@ -46,6 +47,7 @@ def report(
         seals = "".join(str(source.record.manifest.seal) for source in sources)
         path = out or home / "reports" / f"{hashlib.sha256(seals.encode()).hexdigest()[:12]}.html"
         write_text(path, across(sources, path.parent))
+        wrote(path)
     opened = show and webbrowser.open(path.resolve().as_uri())
     said = "\nno browser could be opened; open the file by hand" if show and not opened else ""
     say({"report": str(path), "runs": named, "opened": opened}, as_json, f"{path}{said}")

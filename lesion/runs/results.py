@@ -17,6 +17,7 @@ VARIES: Mapping[str, frozenset[str]] = {
     }),
     "memo": frozenset({"memo"}),
     "paper": frozenset({"paper"}),
+    "report": frozenset({"report", "opened"}),
     "stats": frozenset({"file"}),
     "tasks export": frozenset({"items", "metadata"}),
     "train": TIMES | {"model"},
