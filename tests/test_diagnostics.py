@@ -5,20 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lesion import cli
 from lesion.training.hand import write_hand_model
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]):
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 @pytest.fixture(scope="module")

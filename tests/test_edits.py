@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from lesion import cli
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.site import head, parse_site
 from lesion.measures.asked import ask, of
@@ -13,18 +12,6 @@ from lesion.measures.steering import without
 from lesion.models.model import open_model
 
 TINY = ["tiny:llama", "--task", "arithmetic high=9 shots=0", "--items", "12"]
-
-
-@pytest.fixture
-def call(capsys: pytest.CaptureFixture[str]):
-    def run(*arguments: str) -> tuple[int, str, str]:
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            cli.main(list(arguments))
-        said = capsys.readouterr()
-        return int(ended.value.code or 0), said.out, said.err
-
-    return run
 
 
 def document(call, *arguments: str) -> dict:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from lesion.engine.attach import Attachment, Source, attachments
 from lesion.engine.recorder import Recorder
@@ -66,17 +67,11 @@ def applied(
     recorder = Recorder(intervention, 0, whole=whole)
     made = attachments(model, recorder, mask, source, keys)
     recorder.modules = sum(attachment.counts for attachment in made)
-    before = hook_count(model.module)
-    handles = [model.module.register_forward_pre_hook(_counting(recorder))]
-    try:
-        handles += [_attached(attachment) for attachment in made]
+    with _standing(model, recorder) as handles:
+        handles.append(model.module.register_forward_pre_hook(_counting(recorder)))
+        for attachment in made:
+            handles.append(_attached(attachment))
         yield recorder
-    finally:
-        for handle in handles:
-            handle.remove()
-    recorder.receipt()
-    if (stayed := hook_count(model.module) - before) > 0:
-        raise InterventionError(f"{intervention}: {stayed} of its hooks stayed on the model and would edit later runs")
 
 
 @contextmanager
@@ -112,17 +107,30 @@ def held(model: Model, intervention: Intervention, source: Source | None = None)
 
         return change
 
-    before = hook_count(model.module)
-    handles = [model.module.register_forward_pre_hook(begin, with_kwargs=True)]
-    try:
-        handles += [_attached(one._replace(change=following(place))) for place, one in enumerate(made)]
+    with _standing(model, recorder) as handles:
+        handles.append(model.module.register_forward_pre_hook(begin, with_kwargs=True))
+        for place, one in enumerate(made):
+            handles.append(_attached(one._replace(change=following(place))))
         yield recorder
+
+
+@contextmanager
+def _standing(model: Model, recorder: Recorder) -> Generator[list[RemovableHandle]]:
+    """A list for the hooks of an intervention: all that is put in it is taken off again, whatever happens.
+
+    Raises:
+        InterventionError: after a body that ended well, when the intervention did not act as it must, or a hook stayed.
+    """
+    before, handles = hook_count(model.module), list[RemovableHandle]()
+    try:
+        yield handles
     finally:
         for handle in handles:
             handle.remove()
     recorder.receipt()
     if (stayed := hook_count(model.module) - before) > 0:
-        raise InterventionError(f"{intervention}: {stayed} of its hooks stayed on the model and would edit later runs")
+        told = f"{stayed} of its hooks stayed on the model and would edit later runs"
+        raise InterventionError(f"{recorder.intervention}: {told}")
 
 
 @contextmanager
