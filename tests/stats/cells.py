@@ -47,3 +47,15 @@ def holds(verdict, name):
 def swapped(cell):
     """The same rows with what was gained now lost, and the baseline's accuracy kept away from floor and ceiling."""
     return replace(cell, baseline=cell.edited, edited=cell.baseline)
+
+
+def by_stratum(up, down):
+    """One stratum with `up` gains more, one with `down` losses more, over the same three seeds."""
+    first, second = rows(30 + up, 30), rows(30, 30 + down)
+    join = np.concatenate
+    return PairedRows(
+        join([first.baseline, second.baseline]),
+        join([first.edited, second.edited]),
+        join([first.seed, second.seed]),
+        strata={"operator": np.repeat(["+", "-"], 3 * N)},
+    )

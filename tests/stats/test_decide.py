@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lesion.errors import InputError
 from lesion.stats.decide import Discovered, PairedRows, Rule, judge, specific
-from tests.stats.cells import RULE, N, holds, one, rows, swapped
+from tests.stats.cells import RULE, N, by_stratum, holds, one, rows, swapped
 
 
 def test_equal_gains_and_losses_with_stable_seeds_are_a_null():
@@ -57,18 +57,6 @@ def test_with_one_registered_look_the_first_is_the_last_and_a_second_is_refused(
     assert (verdict.verdict, verdict.confidence) == ("Inconclusive", pytest.approx(0.9))
     with pytest.raises(InputError, match="look 2 was not registered"):
         one(rows(60, 60), rule=rule, look=2)
-
-
-def by_stratum(up, down):
-    """One stratum with `up` gains more, one with `down` losses more, over the same three seeds."""
-    first, second = rows(30 + up, 30), rows(30, 30 + down)
-    join = np.concatenate
-    return PairedRows(
-        join([first.baseline, second.baseline]),
-        join([first.edited, second.edited]),
-        join([first.seed, second.seed]),
-        strata={"operator": np.repeat(["+", "-"], 3 * N)},
-    )
 
 
 def test_strata_that_disagree_significantly_are_mixed_whatever_the_whole_says():

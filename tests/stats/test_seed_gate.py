@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from lesion.stats.decide import PairedRows, Rule
-from tests.stats.cells import N, holds, one, rows
+from tests.stats.cells import N, by_stratum, holds, one, rows
 
 
 def test_the_seed_gate_passes_strictly_below_three_points_only():
