@@ -71,12 +71,9 @@ class Worker:
         """How this worker's surroundings differ from the driver's; nothing may be computed here if they do."""
         return self._said
 
-    def do(self, work: Work, cell: Cell) -> tuple[Result, str]:
-        """A cell's result, and the hash of the weights that gave it."""
-        from lesion.runs.work import opened  # noqa: PLC0415  (torch belongs to the worker, after its environment is set)
-
-        result = work(cell)
-        return result, opened(cell.model).weights_hash
+    def do(self, work: Work, cell: Cell) -> Result:
+        """A cell's result; it names the weights that gave it."""
+        return work(cell)
 
 
 class Cluster:
@@ -166,8 +163,8 @@ class Cluster:
                     self._hire()
                     continue
                 self._idle.append(worker)
-                self._same_weights(cell.model, answer[1])
-                yield cell, answer[0]
+                self._same_weights(cell.model, answer.engine["weights_hash"])
+                yield cell, answer
             if losses > MOST_LOSSES:
                 raise LesionError(too_many(losses))
 

@@ -68,8 +68,8 @@ class Result(NamedTuple):
     receipts: tuple[ArmReceipt, ...]
     cpu_seconds: float
     engine: dict[str, Any]
-    """How it was computed: engine, largest difference from the reference on the sample, batches; where there were any,
-    the memory limit in bytes and the passes that were cut because memory did not suffice."""
+    """How it was computed: hash of the weights; engine, largest difference from the reference on the sample, batches;
+    where there were any, the memory limit in bytes and the passes that were cut because memory did not suffice."""
     gpu_seconds: float = 0.0
 
 

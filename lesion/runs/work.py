@@ -98,7 +98,8 @@ def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
         result = Result(None, None, _target_answer(model, cell, plan), (), 0.0, {})
     else:
         result = _measured(model, cell, plan, memory)
-    return result._replace(cpu_seconds=time.process_time() - started)
+    told = {**result.engine, "weights_hash": model.weights_hash}
+    return result._replace(cpu_seconds=time.process_time() - started, engine=told)
 
 
 class Part(NamedTuple):
