@@ -40,9 +40,9 @@ def open_questions(record: Record) -> list[str]:
 def limits(record: Record) -> list[str]:
     """How far the findings reach, whatever they are."""
     study = record.manifest.study
-    models = listed([model_name(model) for model in study.models])
+    models = listed([model_name(model) for model in study.subjects])
     told = [
-        f"Only {models} {'was' if len(study.models) == 1 else 'were'} examined; nothing follows for other models.",
+        f"Only {models} {'was' if len(study.subjects) == 1 else 'were'} examined; nothing follows for other models.",
         f"Findings hold for the {count(study.baseline.seeds)} sets of few-shot examples that the seeds drew.",
         "An answer is correct when greedy decoding gives exactly its tokens; nothing is given for being close.",
         f"Null rules out an effect of {100 * study.verdict.margin:g} points or more; it does not say there is none.",

@@ -25,7 +25,7 @@ def unit_words(record: Record) -> str:
 
 def panel(record: Record, model: str, tier: str) -> str:
     """A panel's name: the tier, and the model when there are several."""
-    return tier if len(record.manifest.study.models) == 1 else f"{model_name(model)}, {tier}"
+    return tier if len(record.manifest.study.subjects) == 1 else f"{model_name(model)}, {tier}"
 
 
 def verdict_rows(record: Record, changes: pl.DataFrame) -> pl.DataFrame:
@@ -85,8 +85,8 @@ def head_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with the head's name and whether it belongs to the target."""
     targets = {f"{model} {site}" for model, sites in record.manifest.plan.targets.items() for site in sites}
     site = pl.format("L{}H{}", "layer", "head")
-    several = len(record.manifest.study.models) > 1
-    names = {model: f"{model_name(model)}: " if several else "" for model in record.manifest.study.models}
+    several = len(record.manifest.study.subjects) > 1
+    names = {model: f"{model_name(model)}: " if several else "" for model in record.manifest.study.subjects}
     text = [f"{row['score']:.2f}" if row["score"] is not None else signed(row["points"]) for row in rows.to_dicts()]
     what = pl.when(pl.col("score").is_null()).then(pl.format("{}, zeroed alone", "panel")).otherwise(pl.col("panel"))
     return rows.with_columns(
@@ -128,7 +128,7 @@ def _with_panels(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     names = {(model, tier): panel(record, model, tier) for model, tier in rows.select("model", "tier").iter_rows()}
     order = [
         names[model, tier]
-        for model in record.manifest.study.models
+        for model in record.manifest.study.subjects
         for tier in record.manifest.study.tasks
         if (model, tier) in names
     ]

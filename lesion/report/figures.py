@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from lesion.report import drawing, forests, maps, panels, tables
+from lesion.report import drawing, forests, maps, panels, replication, tables
 from lesion.report.claims import MARKS
 from lesion.report.palette import FAINT, FONT, INK, PAPER
 from lesion.report.record import Record, detector_of
@@ -149,4 +149,20 @@ def _deltas(record: Record) -> Figure | None:
     )
 
 
-_MAKERS: tuple[Callable[[Record], Figure | None], ...] = (_verdicts, _accuracy, _heads, _baseline, _deltas)
+def _replication(record: Record) -> Figure | None:
+    rows = replication.forest_rows(record)
+    if not rows.height:
+        return None
+    spec = replication.forest(record, rows)
+    title = "Does it hold on other models?"
+    return Figure("replication", title, replication.reading(record), spec, rows, replication.QUERY)
+
+
+_MAKERS: tuple[Callable[[Record], Figure | None], ...] = (
+    _verdicts,
+    _replication,
+    _accuracy,
+    _heads,
+    _baseline,
+    _deltas,
+)

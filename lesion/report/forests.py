@@ -63,6 +63,36 @@ def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:
     return finished(alt.layer(*layers, width=WIDTH, height=_step(46)), "single")
 
 
+def replication(rows: pl.DataFrame, margin: float) -> dict[str, Any]:
+    """One panel per configuration: the source, the other models, and their random-effects mean, on one scale."""
+    ends = [*numbers(rows, "low"), *numbers(rows, "high"), -100 * margin, 100 * margin]
+    room = 0.05 * (max(ends) - min(ends))
+    domain = alt.Scale(domain=[min(ends) - room, max(ends) + room], nice=False)
+    panels = [
+        _forest(here, domain, margin, last=place == rows["panel"].n_unique() - 1)
+        for place, (_, here) in enumerate(rows.group_by("panel", maintain_order=True))
+    ]
+    return finished(alt.vconcat(*panels, spacing=14), "stack")
+
+
+def _forest(rows: pl.DataFrame, domain: alt.Scale, margin: float, *, last: bool) -> Any:
+    title = "change in accuracy, points" if last else None
+    x = alt.X("points:Q", title=title, scale=domain, axis=alt.Axis(tickCount=7, titleAnchor="end"))
+    y = alt.Y("label:N", sort=rows["label"].to_list(), title=None, axis=alt.Axis(labelLimit=300, ticks=False))
+    colours, shapes = VERDICT_COLOURS | {"pooled": CONTROL}, VERDICT_SHAPES | {"pooled": "diamond"}
+    colour = alt.Color("verdict:N", scale=scale(colours), legend=None)
+    shape = alt.Shape("verdict:N", scale=scale(shapes), legend=None)
+    told = tips(label="model", verdict="verdict", points="change, points", low="from", high="to", n="items")
+    base = alt.Chart(data(rows))
+    layers = [
+        _band(100 * margin),
+        alt.Chart(constants(zero=0)).mark_rule(color=CONTROL).encode(x="zero:Q"),
+        base.mark_rule(strokeWidth=2).encode(x="low:Q", x2="high:Q", y=y, color=colour, tooltip=told),
+        base.mark_point(filled=True, size=110, opacity=1).encode(x=x, y=y, color=colour, shape=shape, tooltip=told),
+    ]
+    return alt.layer(*layers, width=WIDTH, height=_step(24), title=str(rows["panel"][0]))
+
+
 def _lines(order: list[str]) -> alt.Y:
     """One line per label; a bar in the label breaks it."""
     axis = alt.Axis(labelExpr="split(datum.label, '|')", labelLimit=300, labelOffset=-7, ticks=False)

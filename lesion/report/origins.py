@@ -1,7 +1,7 @@
 """Where the numbers come from: what was asked, the edits' receipts, origins and files, as words for the template."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import polars as pl
 
@@ -9,6 +9,7 @@ from lesion.report.record import Record
 from lesion.report.timeline import Table
 from lesion.report.words import model_name, task_words
 from lesion.runs.manifest import Manifest
+from lesion.study.plan import StageName
 
 
 def receipts(record: Record) -> Table:
@@ -130,7 +131,7 @@ class UnitView(NamedTuple):
 
 def unit_views(record: Record) -> list[UnitView]:
     """Every unit, in the order of the stages."""
-    order = ("instrument", "baseline", "detect", "discovery", "confirm")
+    order = get_args(StageName)
     units = sorted(
         record.units, key=lambda u: (order.index(u.cell.stage), u.cell.model, u.cell.tier, u.cell.seed, u.cell.start)
     )

@@ -13,6 +13,7 @@ from lesion.report.explorer import explorer_view
 from lesion.report.figures import Figure
 from lesion.report.origins import provenance, questions, receipts, unit_views
 from lesion.report.record import Record
+from lesion.report.replication import replication_view
 from lesion.report.shell import figure_view, library, shipped, templates
 from lesion.report.timeline import timeline
 from lesion.report.words import model_name, target_words, task_words
@@ -38,6 +39,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         cells=cell_views(record),
         figures={figure.name: figure_view(figure) for figure in drawn},
         lead=_lead(record, drawn),
+        replication=replication_view(record),
         steps=timeline(manifest),
         receipts=receipts(record),
         questions=questions(record),

@@ -7,6 +7,7 @@ from lesion.report.claims import claim, headline, status_words
 from lesion.report.figures import Figure
 from lesion.report.palette import VERDICT_SIGNS
 from lesion.report.record import Record
+from lesion.report.replication import said
 from lesion.report.words import action, interval, listed, model_name, points, target_words, task_words
 
 _FILES = (
@@ -92,7 +93,9 @@ def _came_out(record: Record) -> list[str]:
         for f in record.findings
     ]  # fmt: skip
     table = _table(("verdict", "model", "tier", "what was done", "change, points", "interval", "items"), rows)
-    return [table, _bullets(claim(record, finding) for finding in record.findings)]
+    others = said(record)
+    told = [table, _bullets(claim(record, finding) for finding in record.findings)]
+    return [*told, *([f"On other models: {escape(others)}"] if others else [])]
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

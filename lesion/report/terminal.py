@@ -103,6 +103,10 @@ def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
         console.print(f"Stopped: {manifest.ending.reason}", style="bold", markup=False, soft_wrap=True)
     line = f"Scenario: {manifest.results['scenario']} ({manifest.status}; {manifest.cost.wall_seconds:.0f} s)"
     console.print(line, style="bold", markup=False)
+    others: Any = manifest.results.get("replication")
+    for each in others["configurations"] if others else ():
+        what = f"{each['tier']} x{each['alpha']:g}: {each['answer'] or 'not tried'}"
+        console.print(f"On other models, {what}", markup=False, soft_wrap=True)
     control: Any = manifest.results["positive_control"]
     if control is not None:
         held = ", ".join(f"{model} {'holds' if ok else 'does not hold'}" for model, ok in control["holds"].items())

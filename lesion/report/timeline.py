@@ -43,10 +43,13 @@ def _reason(gate: Verdict) -> str:
     """What the gate said; where it only lists cells, how many, for they stand in its table."""
     if gate.outcome == "Fail":
         return gate.reason
+    if gate.stage == "transfer":
+        replicas: Any = gate.evidence.get("family", [])
+        return f"{count(len(replicas))} cells are replicated, each with the number of items that it needs there"
     if gate.stage == "discovery":
         family: Any = gate.evidence.get("family", [])
         return f"{count(len(family))} cells go on to confirmation, on items that nothing has seen"
-    if gate.stage == "confirm":
+    if gate.stage in ("confirm", "replicate"):
         verdicts: Any = gate.evidence.get("verdicts", {})
         found = Counter(cell["verdict"] for cell in verdicts.values())
         return f"of {len(verdicts)} cells, {listed([f'{kind} in {number}' for kind, number in sorted(found.items())])}"
@@ -156,6 +159,8 @@ _TABLES: dict[str, Callable[[Verdict], list[Table]]] = {
     "detect": _detect,
     "discovery": _discovery,
     "confirm": _confirm,
+    "transfer": _discovery,
+    "replicate": _confirm,
 }
 
 

@@ -21,6 +21,8 @@ STAGES = {
     "detect": "Which heads?",
     "discovery": "What is worth confirming?",
     "confirm": "Does it hold on new items?",
+    "transfer": "What do other models need?",
+    "replicate": "Does it hold on other models?",
 }
 """The question that each stage's gate answers."""
 

@@ -180,8 +180,9 @@ def noise_floor(manifest: Manifest) -> float:
 
 
 def verdicts_of(results: Any) -> dict[str, str]:
-    """Cell -> verdict."""
-    return {name: cell["verdict"] for name, cell in results["cells"].items()}
+    """Cell -> verdict, those of the replication included."""
+    cells = results["cells"] | results.get("replication", {}).get("cells", {})
+    return {name: cell["verdict"] for name, cell in cells.items()}
 
 
 def compare_rows(first: pl.DataFrame, second: pl.DataFrame) -> Difference:

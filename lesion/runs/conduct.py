@@ -1,6 +1,6 @@
 """The one straight line: a fold over the stages of a plan.
 
-    while stage := plan.next_stage(): do its cells, judge its gate, amend the plan
+    while stage := next_stage(plan): do its cells, judge its gate, amend the plan
 
 Dry runs and replays go down the same line; nothing in it asks which of them it is.
 """
@@ -15,6 +15,7 @@ from lesion.runs.store import Result, RunFolder, Unit
 from lesion.study.contingency import amend, stop
 from lesion.study.gates import Facts, judge
 from lesion.study.plan import Cell, Plan, Stage, Verdict
+from lesion.study.stages import next_stage
 from lesion.study.study import Budget
 
 Executor = Callable[[Callable[[Cell], Result], Sequence[Cell]], Iterator[tuple[Cell, Result]]]
@@ -117,7 +118,7 @@ def conduct(
     meter = _Meter(plan, metered)
     _try_meter(plan)
     try:
-        while stage := plan.next_stage():
+        while stage := next_stage(plan):
             LOGGER.info("stage %s, attempt %d: %d cells", stage.name, stage.attempt, len(stage.cells))
             answers = _do(stage, plan, folder, work, execute, progress, meter)
             verdict = judge(plan, Facts(folder.items(), folder.prompts(), answers))

@@ -54,8 +54,8 @@ class Rate(NamedTuple):
 
 def basis_of(study: Study) -> Basis:
     """Sizes of the models and mean lengths of the tiers."""
-    anatomy = {name: _anatomy(name) for name in study.models}
-    lengths = {name: {tier: _lengths(study, tier, name) for tier in study.tasks} for name in study.models}
+    anatomy = {name: _anatomy(name) for name in study.subjects}
+    lengths = {name: {tier: _lengths(study, tier, name) for tier in study.tasks} for name in study.subjects}
     return Basis(anatomy, lengths)
 
 

@@ -21,13 +21,13 @@ def prepare_plan(study: Study, key: str) -> Plan:
         LesionError: when the gates and tests do not judge known evidence as they must.
     """
     trial()
-    sizes = {name: read_sizes(name) for name in study.models}
+    sizes = {name: read_sizes(name) for name in study.subjects}
     for name, size in sizes.items():
         _check_sites(study, name, size)
     if study.chat is not None:
         from lesion.models.chat import open_frame  # noqa: PLC0415  (a plan without chat needs no templates)
 
-        for name in study.models:
+        for name in study.subjects:
             open_frame(name, study.chat)
     tasks = {tier: make_task(config) for tier, config in study.tasks.items()}
     for tier, task in tasks.items():

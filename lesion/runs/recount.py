@@ -144,7 +144,7 @@ def _decided(gates: Sequence[Verdict], plans: Sequence[Plan]) -> dict[str, Plan]
     """Member -> the plan of its last look, for those whose rows could be trusted."""
     looks: dict[str, Plan] = {}
     for gate, plan in zip(gates, plans, strict=True):
-        if gate.stage == "confirm":
+        if gate.stage in ("confirm", "replicate"):
             verdicts: Any = gate.evidence["verdicts"]
             looks |= {name: plan for name, cell in verdicts.items() if cell["verdict"] != "Invalid"}
     return looks

@@ -36,6 +36,11 @@ def student_quantile(level: float, freedom: int) -> float:
     return float(special.stdtrit(freedom, level))
 
 
+def chi_square_tail(x: float, freedom: int) -> float:
+    """P(X >= x) of a chi-square with `freedom` degrees of freedom."""
+    return float(special.chdtrc(freedom, x))
+
+
 def fair_coin_cdf(heads: ArrayLike, tosses: ArrayLike) -> Floats:
     """P(at most `heads` heads in `tosses` fair tosses), elementwise."""
     return np.asarray(special.bdtr(np.asarray(heads, dtype=np.float64), np.asarray(tosses, dtype=np.int64), 0.5))

@@ -6,7 +6,7 @@ corrections over the family. All of it is computed from one generator per member
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ Numbers = NDArray[np.float64]
 
 
 def analyse(plan: Plan, looks: Mapping[str, Plan], items: pl.DataFrame, prompts: pl.DataFrame) -> dict[str, Any]:
-    """Member of the family -> its numbers, and the corrections over the whole family.
+    """Member of the family -> its numbers, and the corrections over the whole family; the replication's apart.
 
     Args:
         plan: as it stood at the end.
@@ -38,10 +38,19 @@ def analyse(plan: Plan, looks: Mapping[str, Plan], items: pl.DataFrame, prompts:
         items: rows of the run.
         prompts: its questions.
     """
-    members = [chosen for chosen in plan.family if chosen.id in looks]
+    own = _analysed(plan, plan.family, looks, items, prompts)
+    if not plan.replicas:
+        return own
+    return own | {"replication": _analysed(plan, plan.replicas, looks, items, prompts)}
+
+
+def _analysed(
+    plan: Plan, family: Sequence[Chosen], looks: Mapping[str, Plan], items: pl.DataFrame, prompts: pl.DataFrame
+) -> dict[str, Any]:
+    members = [chosen for chosen in family if chosen.id in looks]
     rows = {chosen.id: paired_rows(looks[chosen.id], items, prompts, chosen, "target") for chosen in members}
     told = {chosen.id: _member(looks[chosen.id], chosen, rows[chosen.id], items) for chosen in members}
-    return {"members": told, "family": _family(plan, members, rows, told)}
+    return {"members": told, "family": _family(plan, len(family), members, rows, told)}
 
 
 def _member(plan: Plan, chosen: Chosen, rows: PairedRows, items: pl.DataFrame) -> dict[str, Any]:
@@ -93,10 +102,9 @@ def _continuous(change: Numbers) -> dict[str, Any]:
 
 
 def _family(
-    plan: Plan, members: list[Chosen], rows: Mapping[str, PairedRows], told: Mapping[str, Any]
+    plan: Plan, size: int, members: list[Chosen], rows: Mapping[str, PairedRows], told: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Holm and Benjamini-Hochberg over McNemar's p, and max-T over joint sign flips of the items."""
-    size = len(plan.family)
     p = [told[chosen.id]["mcnemar_p"] for chosen in members]
     corrected = {"holm": holm(p, size).tolist(), "bh": bh(p, size).tolist(), "max_t": [1.0] * len(members)}
     table = _joint(members, rows)

@@ -33,7 +33,7 @@ def kinds_of(plan: Plan, chosen: Chosen) -> tuple[Ablation, ...]:
 def found_beside(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, verdicts: Mapping[str, CellVerdict]) -> Found:
     """What the companions of the cells that this look judged say; cells that are Invalid are not asked."""
     found: Found = {}
-    for chosen in plan.family:
+    for chosen in plan.present():
         verdict = verdicts.get(chosen.id)
         if verdict is not None and verdict.verdict != "Invalid" and kinds_of(plan, chosen):
             found[chosen.id] = {

@@ -12,6 +12,7 @@ from lesion.interventions.site import parse_site
 from lesion.stats.rounding import rounding_floor
 from lesion.study.controls import control_sets
 from lesion.study.plan import Chosen, Ending, Plan, PlanNote, StageName, Verdict
+from lesion.study.replication import configurations
 from lesion.study.study import GivenSites
 
 TOOLING_RETRIES = 1
@@ -39,8 +40,8 @@ def defer(plan: Plan, left_out: tuple[str, ...], why: str) -> Plan:
 def afford(plan: Plan, spent: Mapping[str, float], left: Callable[[Plan], Mapping[str, float]]) -> Plan:
     """The overrun contingency, asked once, when the baseline has passed and no intervention was run yet.
 
-    When what is left would exceed a limit of the budget, models after the first are put off, and if that is not enough,
-    tiers after the first, too. What still does not fit is run until the budget ends it.
+    When what is left would exceed a limit of the budget, the replication is put off; if that is not enough, models
+    after the first; and then tiers after the first, too. What still does not fit is run until the budget ends it.
 
     Args:
         plan: about to open its first intervention.
@@ -51,9 +52,10 @@ def afford(plan: Plan, spent: Mapping[str, float], left: Callable[[Plan], Mappin
     if not over:
         return plan
     first_model, first_tier = plan.study.models[0], next(iter(plan.study.tasks))
+    others = tuple("|".join(pair) for pair in plan.pairs() if pair[0] not in plan.study.models)
     across = tuple("|".join(pair) for pair in plan.pairs() if pair[0] != first_model)
     beyond = tuple("|".join(pair) for pair in plan.pairs() if pair != (first_model, first_tier))
-    for left_out in dict.fromkeys((across, beyond)):
+    for left_out in dict.fromkeys((others, across, beyond)):
         if left_out and (left_out == beyond or not _overrun(plan, spent, left(defer(plan, left_out, "")))):
             why = f"The forecast ({over}) exceeds the budget before any intervention: {', '.join(left_out)} put off."
             return defer(plan, left_out, why)
@@ -181,7 +183,15 @@ def _after_detect(plan: Plan, verdict: Verdict) -> Plan:
         return stop(plan, verdict.reason)
     picked: Any = verdict.evidence["picked"]
     passing: Any = verdict.evidence["passing"]
-    return _targeted(plan, {m: tuple(sites) for m, sites in picked.items()}, passing)
+    ranking: Any = verdict.evidence.get("ranking", {})
+    ready = {"ranking": {m: tuple(sites) for m, sites in ranking.items()}} | _unmapped(plan, picked)
+    targets = {m: tuple(sites) for m, sites in picked.items() if sites}
+    return _targeted(_told(plan, verdict).model_copy(update=ready), targets, passing)
+
+
+def _unmapped(plan: Plan, picked: Mapping[str, Any]) -> dict[str, Any]:
+    """The replication's models that have nothing to stand for the target."""
+    return {"unmapped": {m: "no head of it passes the detector" for m, sites in picked.items() if not sites}}
 
 
 def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: dict[str, list[str]]) -> Plan:
@@ -213,11 +223,57 @@ def _after_discovery(plan: Plan, verdict: Verdict) -> Plan:
 def _after_confirm(plan: Plan, verdict: Verdict) -> Plan:
     verdicts: Any = verdict.evidence["verdicts"]
     ambiguous = tuple(name for name, cell in verdicts.items() if cell["verdict"] == "Ambiguous")
+    if plan.study.replication is not None:
+        better = tuple(name for name, cell in verdicts.items() if cell["verdict"] == "Improvement")
+        plan = plan.model_copy(update={"improved": plan.improved + better})
     if not ambiguous:
-        decided = Ending(outcome="complete", reason="every member of the family is decided")
-        return plan.model_copy(update={"pending": (), "ending": decided})
+        return _to_other_models(plan.model_copy(update={"pending": ()}))
+    return _looked_again(plan, ambiguous)
+
+
+def _looked_again(plan: Plan, ambiguous: tuple[str, ...]) -> Plan:
     text = f"Ambiguous at the first look: {', '.join(ambiguous)}. As many new items again, once."
-    return _open(_noted(plan, "second-look", text).model_copy(update={"pending": ambiguous}), "confirm", 1)
+    return _open(_noted(plan, "second-look", text).model_copy(update={"pending": ambiguous}), plan.stage, 1)
+
+
+def _ended(plan: Plan, reason: str) -> Plan:
+    """The plan, complete."""
+    return plan.model_copy(update={"pending": (), "ending": Ending(outcome="complete", reason=reason)})
+
+
+def _to_other_models(plan: Plan) -> Plan:
+    """The family is decided: on to the replication, where there is one to do."""
+    decided = "every member of the family is decided"
+    if plan.study.replication is None:
+        return _ended(plan, decided)
+    plan = plan.model_copy(update={"configurations": configurations(plan)})
+    if plan.other_pairs():
+        return _open(plan, "transfer")
+    why = (
+        "; ".join(f"{model}: {reason}" for model, reason in plan.unmapped.items()) or "it was put off, or left nothing"
+    )
+    return _ended(_noted(plan, "not-replicated", f"Nothing is replicated: {why}."), f"{decided}; nothing is replicated")
+
+
+def _after_transfer(plan: Plan, verdict: Verdict) -> Plan:
+    dropped: Any = verdict.evidence["dropped"]
+    for text in dropped:
+        plan = _noted(plan, "cell-refused", f"{text}; the cell is left out, N is never lowered.")
+    if verdict.outcome != "Pass":
+        plan = _noted(plan, "not-replicated", f"{verdict.reason}.")
+        return _ended(plan, "every member of the family is decided; nothing could be replicated")
+    rows: Any = verdict.evidence["family"]
+    replicas = tuple(Chosen.model_validate(row) for row in rows)
+    ready = {"replicas": replicas, "pending": tuple(chosen.id for chosen in replicas)}
+    return _open(_told(plan, verdict).model_copy(update=ready), "replicate")
+
+
+def _after_replicate(plan: Plan, verdict: Verdict) -> Plan:
+    verdicts: Any = verdict.evidence["verdicts"]
+    ambiguous = tuple(name for name, cell in verdicts.items() if cell["verdict"] == "Ambiguous")
+    if ambiguous:
+        return _looked_again(plan, ambiguous)
+    return _ended(plan, "every member of the family and of the replication is decided")
 
 
 _AMENDMENTS: dict[StageName, Callable[[Plan, Verdict], Plan]] = {
@@ -226,4 +282,6 @@ _AMENDMENTS: dict[StageName, Callable[[Plan, Verdict], Plan]] = {
     "detect": _after_detect,
     "discovery": _after_discovery,
     "confirm": _after_confirm,
+    "transfer": _after_transfer,
+    "replicate": _after_replicate,
 }

@@ -23,14 +23,15 @@ from lesion.study.rows import ITEM_KEY
 
 
 def arm_rows(items: pl.DataFrame, plan: Plan, chosen: Chosen, arm: str) -> pl.DataFrame:
-    """The confirmation rows of one arm of this member's model and tier, up to the present look."""
-    here = (pl.col("stage") == "confirm") & (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
+    """The confirmation (or replication) rows of one arm of this member's model and tier, up to the present look."""
+    stage = "confirm" if chosen.model in plan.study.models else "replicate"
+    here = (pl.col("stage") == stage) & (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
     return items.filter(here & (pl.col("arm") == arm) & (pl.col("index") < look_items(plan, chosen))).sort(ITEM_KEY)
 
 
 def pending(plan: Plan) -> list[Chosen]:
     """The members of the family that the present look decides."""
-    return [chosen for chosen in plan.family if chosen.id in plan.pending]
+    return [chosen for chosen in plan.present() if chosen.id in plan.pending]
 
 
 def paired_rows(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, arm: str) -> PairedRows:
@@ -85,7 +86,7 @@ def confirm_cells(
         cells,
         rule,
         look=plan.attempt + 1,
-        family_size=len(plan.family),
+        family_size=len(plan.present()),
         discovered={chosen.id: Discovered(psi=chosen.psi, delta=chosen.delta) for chosen in members},
         chance=dict.fromkeys([chosen.id for chosen in members], 0.0),
         invalid=dict(invalid),
@@ -105,7 +106,7 @@ def specificity_arms(
         return {}
     targets = {chosen.id: paired_rows(plan, items, prompts, chosen, "target") for chosen in members}
     controls = {chosen.id: paired_rows(plan, items, prompts, chosen, "control") for chosen in members}
-    return specific(targets, controls, rule_of(plan.study.verdict), family_size=len(plan.family))
+    return specific(targets, controls, rule_of(plan.study.verdict), family_size=len(plan.present()))
 
 
 def spoiled(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame) -> dict[str, str]:

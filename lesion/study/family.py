@@ -4,6 +4,7 @@ Factors listed under `sweep.always` are confirmed in every tier; besides them th
 accuracy on discovery items (ties go to the factor nearest 1). Discovery's effects choose; they are never results.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
@@ -15,8 +16,8 @@ from lesion.study.study import Study, VerdictRule
 
 
 def discovery_table(items: pl.DataFrame) -> pl.DataFrame:
-    """Per model, tier and arm of discovery: n, accuracy, delta = mean(edited - baseline), psi = share changed."""
-    rows = items.filter(pl.col("stage") == "discovery")
+    """Per model, tier and arm of discovery (or transfer): n, accuracy, delta = mean(edited - baseline), psi = share changed."""
+    rows = items.filter(pl.col("stage").is_in(["discovery", "transfer"]))
     base = rows.filter(pl.col("arm") == "baseline").select("model", "tier", "index", pl.col("correct").alias("before"))
     change = pl.col("correct").cast(pl.Int64) - pl.col("before").cast(pl.Int64)
     return (
@@ -80,24 +81,38 @@ def power_table(plan: Plan) -> list[dict[str, object]]:
 
 def choose(plan: Plan, table: pl.DataFrame) -> tuple[tuple[Chosen, ...], list[str]]:
     """The family, and a sentence for each cell that its tier's pool cannot hold (N is never lowered)."""
+    study = plan.study
+    wanted = [(m, t, alpha) for m, t in plan.own_pairs() for alpha in _factors(study, table, m, t)]
+    return _sized(plan, table, wanted, family_size(study))
+
+
+def choose_replicas(plan: Plan, table: pl.DataFrame) -> tuple[tuple[Chosen, ...], list[str]]:
+    """The replication's family: every configuration on every model that it was mapped to; as `choose`."""
+    others = plan.other_pairs()
+    wanted = [(m, t, each.alpha) for m, t in others for each in plan.configurations if each.tier == t]
+    return _sized(plan, table, wanted, len(wanted))
+
+
+def _sized(
+    plan: Plan, table: pl.DataFrame, wanted: Sequence[tuple[str, str, float]], size: int
+) -> tuple[tuple[Chosen, ...], list[str]]:
+    """Cells with the items that each needs, and a sentence for each that its pool cannot hold."""
     study, block = plan.study, plan.study.block
-    size = family_size(study)
     family: list[Chosen] = []
     dropped: list[str] = []
-    for model, tier in plan.pairs():
-        for alpha in _factors(study, table, model, tier):
-            row = _row(table, model, tier, f"target@{alpha:g}")
-            seen = Discovered.from_counts(row["gained"], row["lost"], row["n"])
-            need = needed_n(seen.psi, seen.delta, rule_of(study.verdict), size, study.baseline.seeds)
-            need = max(block, -(-need // block) * block)
-            chosen = Chosen(model=model, tier=tier, alpha=alpha, items=need, psi=seen.psi, delta=seen.delta)
-            if need * study.verdict.looks > plan.capacity[tier]:
-                dropped.append(
-                    f"{chosen.id} needs {need} items per seed and look, and a seed of {tier} holds"
-                    f" {plan.capacity[tier]} for {study.verdict.looks} looks"
-                )
-            else:
-                family.append(chosen)
+    for model, tier, alpha in wanted:
+        row = _row(table, model, tier, f"target@{alpha:g}")
+        seen = Discovered.from_counts(row["gained"], row["lost"], row["n"])
+        need = needed_n(seen.psi, seen.delta, rule_of(study.verdict), size, study.baseline.seeds)
+        need = max(block, -(-need // block) * block)
+        chosen = Chosen(model=model, tier=tier, alpha=alpha, items=need, psi=seen.psi, delta=seen.delta)
+        if need * study.verdict.looks > plan.capacity[tier]:
+            dropped.append(
+                f"{chosen.id} needs {need} items per seed and look, and a seed of {tier} holds"
+                f" {plan.capacity[tier]} for {study.verdict.looks} looks"
+            )
+        else:
+            family.append(chosen)
     return tuple(family), dropped
 
 

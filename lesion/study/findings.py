@@ -5,24 +5,16 @@ from typing import Any
 
 from lesion.stats.scenario import scenario
 from lesion.study.plan import Plan, Verdict
+from lesion.study.replication import outcome
 
 
 def findings(plan: Plan, gates: Iterable[Verdict]) -> dict[str, Any]:
     """The results as plain data; cells are in the family's order. Empty cells when no confirmation was reached."""
-    cells: dict[str, Any] = {}
-    specific: dict[str, Any] = {}
-    companions: dict[str, Any] = {}
-    for gate in gates:
-        if gate.stage == "confirm":
-            verdicts: Any = gate.evidence["verdicts"]
-            arms: Any = gate.evidence["specific"]
-            cells |= verdicts
-            specific |= arms
-            beside: Any = gate.evidence.get("companions", {})
-            companions |= beside
+    told = list(gates)
+    cells, specific, companions = _looks(told, "confirm")
     decided = {name: cell["verdict"] for name, cell in cells.items() if cell["verdict"] != "Ambiguous"}
     reached = scenario(decided) if decided and len(decided) == len(plan.family) else None
-    return {
+    found = {
         "cells": {chosen.id: cells[chosen.id] for chosen in plan.family if chosen.id in cells},
         "specific": specific,
         "companions": companions,
@@ -30,6 +22,24 @@ def findings(plan: Plan, gates: Iterable[Verdict]) -> dict[str, Any]:
         "invalid": list(reached.invalid) if reached else [],
         "positive_control": _positive_control(plan, decided),
     }
+    if plan.study.replication is None:
+        return found
+    replicas, apart, beside = _looks(told, "replicate")
+    return found | {"replication": {**outcome(plan, cells, replicas), "specific": apart, "companions": beside}}
+
+
+def _looks(gates: Iterable[Verdict], stage: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """The last verdict of every cell that a stage's looks judged, its specificity, and its companions."""
+    cells: dict[str, Any] = {}
+    specific: dict[str, Any] = {}
+    companions: dict[str, Any] = {}
+    for gate in gates:
+        if gate.stage == stage:
+            seen: Any = gate.evidence
+            cells |= seen["verdicts"]
+            specific |= seen["specific"]
+            companions |= seen.get("companions", {})
+    return cells, specific, companions
 
 
 def _positive_control(plan: Plan, decided: dict[str, str]) -> dict[str, Any] | None:

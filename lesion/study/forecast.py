@@ -6,8 +6,9 @@ less: it is an upper bound), and 2 d V for each logit row. An edited row starts 
 engine does. Minutes follow from a rate (arithmetic per processor second) that the caller names and measured or assumed.
 """
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from lesion.stats.power import needed_n
 from lesion.study.arm import Arm, companions
@@ -104,10 +105,14 @@ def forecast(plan: Plan, basis: Basis) -> list[Costed]:
     stages = [_instrument(plan, basis), _baseline(plan, basis)]
     if not isinstance(plan.study.sweep.target, GivenSites):
         stages.append(_detect(plan, basis))
-    stages += [_discovery(plan, basis), _confirm(plan, basis)]
+    looks = [_confirm(plan, basis)]
+    stages += [_discovery(plan, basis), *looks]
+    if plan.study.replication is not None:
+        looks.append(_replicate(plan, basis))
+        stages += [_transfer(plan, basis), looks[-1]]
     if plan.study.verdict.looks == 2:
-        stages.append(_confirm(plan, basis)._replace(stage="second look, of every cell"))
-    order = ["instrument", "baseline", "detect", "discovery", "confirm"]
+        stages.append(total(looks)._replace(stage="second look, of every cell"))
+    order = list(get_args(StageName))
     return [each for each in stages if each.stage not in order or order.index(each.stage) >= order.index(plan.stage)]
 
 
@@ -152,7 +157,7 @@ def _stage(
     cost = Costed(stage, 0, 0, 0, 0, 0.0)
     for (model, tier), (cells, items, weight) in rows.items():
         lengths = basis.lengths[model][tier]
-        arms = _arms(stage, plan, model)
+        arms = round(weight) if stage in ("transfer", "replicate") else _arms(stage, plan, model)
         cost = Costed(
             stage,
             cost.cells + cells,
@@ -170,7 +175,7 @@ def _arms(stage: StageName, plan: Plan, model: str) -> int:
         return PROOF_ROWS
     if stage == "discovery":
         singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
-        return 1 + len(swept(study)) * (1 + study.sweep.controls) + singles
+        return 1 + len(swept(study)) * (1 + study.sweep.controls) + singles + 2 * study.sweep.staged
     if stage == "confirm":
         cells = (len(study.sweep.always) + study.sweep.best) * (1 + (study.sweep.controls > 0))
         return 1 + cells + sum(len(companions(alpha, study)) for alpha in study.sweep.always)
@@ -197,7 +202,7 @@ def _detect(plan: Plan, basis: Basis) -> Costed:
 def _discovery(plan: Plan, basis: Basis) -> Costed:
     """Group arms may begin at layer 0; a map of single heads starts, on average, half way up."""
     study, rows = plan.study, dict[tuple[str, str], tuple[int, int, float]]()
-    for model, tier in plan.pairs():
+    for model, tier in plan.own_pairs():
         layers = basis.anatomy[model].layers
         singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
         groups = _arms("discovery", plan, model) - singles
@@ -212,10 +217,46 @@ def _confirm(plan: Plan, basis: Basis) -> Costed:
     items = study.baseline.seeds * each
     rows = {
         (model, tier): (items // study.block, items, float(_arms("confirm", plan, model)))
-        for model, tier in plan.pairs()
+        for model, tier in plan.own_pairs()
         if each * study.verdict.looks <= plan.capacity[tier]
     }
     return _stage("confirm", plan, basis, rows)
+
+
+def _assumed(plan: Plan) -> Counter[str]:
+    """Tier -> configurations of the replication: those fixed, or before that as many as there may be, spread evenly."""
+    if plan.configurations or plan.study.replication is None:
+        return Counter(each.tier for each in plan.configurations)
+    control = plan.study.positive_control
+    others = [tier for tier in plan.study.tasks if tier != control] or [*plan.study.tasks]
+    spread = [others[i % len(others)] for i in range(plan.study.replication.best)]
+    return Counter([*([control] if control else []), *spread])
+
+
+def _others(plan: Plan) -> list[tuple[str, str, int]]:
+    """Model, tier and configurations of the replication."""
+    assumed = _assumed(plan)
+    return [(m, t, assumed[t]) for m, t in plan.pairs() if m not in plan.study.models and assumed[t]]
+
+
+def _transfer(plan: Plan, basis: Basis) -> Costed:
+    study = plan.study
+    arms = 1 + study.sweep.controls
+    cells, items = -(-study.sweep.items // study.block), study.sweep.items
+    rows = {(m, t): (cells, items, float(1 + many * arms)) for m, t, many in _others(plan)}
+    return _stage("transfer", plan, basis, rows)
+
+
+def _replicate(plan: Plan, basis: Basis) -> Costed:
+    """One look at the assumed psi, each zeroing with its companions."""
+    study, each = plan.study, _look_items(plan)
+    items, arms = study.baseline.seeds * each, 1 + (study.sweep.controls > 0) + len(study.sweep.ablations)
+    rows = {
+        (m, t): (items // study.block, items, float(1 + many * arms))
+        for m, t, many in _others(plan)
+        if each * study.verdict.looks <= plan.capacity[t]
+    }
+    return _stage("replicate", plan, basis, rows)
 
 
 def minutes(flop: float, rate: float, workers: int = 1) -> float:

@@ -16,8 +16,9 @@ from lesion.stats.baseline import baseline_gate
 from lesion.study.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
 from lesion.study.companions import found_beside, spoiled_companion, tagged
 from lesion.study.evidence import confirm_cells, pending, specificity_arms, spoiled
-from lesion.study.family import choose, discovery_table
+from lesion.study.family import choose, choose_replicas, discovery_table
 from lesion.study.plan import Outcome, Plan, StageName, Verdict
+from lesion.study.replication import Stand, mapped
 from lesion.study.study import DetectedHeads, RankedNeurons
 
 
@@ -113,23 +114,49 @@ def _detect(plan: Plan, facts: Facts) -> Judged:
     picked: dict[str, list[str]] = {}
     passing: dict[str, list[str]] = {}
     checks: list[Check] = []
+    ranking: dict[str, list[str]] = {}
     for model, answer in facts.answers.items():
-        scores, again = answer["scores"], answer["again"]
-        checks.append(detector(model, scores, again, target.threshold))
-        ranked = sorted(
-            ((min(s, again[i][j]), s, f"L{i}H{j}") for i, r in enumerate(scores) for j, s in enumerate(r)), reverse=True
-        )
-        passing[model] = [site for least, _, site in ranked if least >= target.threshold]
+        found = detector(model, answer["scores"], answer["again"], target.threshold)
+        checks.append(found if model in plan.study.models else found._replace(blocks=False))
+        ranked = _ranked(answer)
+        ranking[model] = [site for _, site in ranked[: plan.study.sweep.staged]]
+        passing[model] = [site for least, site in ranked if least >= target.threshold]
         picked[model] = passing[model][: target.most]
+    stands = _mapped(plan, picked, passing)
+    picked |= {model: [each.site for each in found] for model, found in stands.items()}
     evidence: dict[str, object] = {
         "picked": picked, "passing": passing, "answers": dict(facts.answers), "checks": _plain(checks),
+        **({"ranking": ranking} if plan.study.sweep.staged else {}),
+        **({"mapped": {m: [each._asdict() for each in found] for m, found in stands.items()}} if stands else {}),
     }  # fmt: skip
     if (outcome := worst(checks)) != "Pass":
-        names = ", ".join(model for model, sites in picked.items() if not sites)
+        names = ", ".join(model for model in plan.study.models if not picked.get(model))
         said = f"no head of {names} has a {target.detector} score of {target.threshold} or more"
         return outcome, said + (" on both sets of sequences" if outcome == "Ambiguous" else ""), evidence
-    found = "; ".join(f"{model}: {', '.join(sites)}" for model, sites in picked.items())
+    found = "; ".join(f"{model}: {', '.join(sites) or 'none'}" for model, sites in picked.items())
     return "Pass", f"{target.detector} heads found: {found}", evidence
+
+
+def _ranked(answer: Mapping[str, Any]) -> list[tuple[float, str]]:
+    """Every head with the smaller of its two scores, the highest first; ties by the first set's score."""
+    both = (
+        (min(s, answer["again"][i][j]), s, f"L{i}H{j}")
+        for i, row in enumerate(answer["scores"])
+        for j, s in enumerate(row)
+    )
+    return [(least, site) for least, _, site in sorted(both, reverse=True)]
+
+
+def _mapped(
+    plan: Plan, picked: Mapping[str, Sequence[str]], passing: Mapping[str, Sequence[str]]
+) -> dict[str, tuple[Stand, ...]]:
+    """On each model of the replication, the heads that stand for the first model's."""
+    first, shapes = plan.study.models[0], plan.shapes
+    return {
+        model: mapped(picked[first], passing[model], shapes[first], shapes[model])
+        for model in picked
+        if model not in plan.study.models
+    }
 
 
 def _rank(target: RankedNeurons, facts: Facts) -> Judged:
@@ -157,6 +184,23 @@ def _discovery(plan: Plan, facts: Facts) -> Judged:
         return "Fail", "no cell can be confirmed: " + "; ".join(dropped), evidence
     listed = ", ".join(f"{chosen.id} (n {chosen.items} per seed)" for chosen in family)
     return "Pass", f"to be confirmed: {listed}", evidence
+
+
+def _transfer(plan: Plan, facts: Facts) -> Judged:
+    """Sizes the replication's family; fails when no cell's pool can hold the two looks."""
+    others = [model for model, _ in plan.other_pairs()]
+    table = discovery_table(facts.items).filter(pl.col("model").is_in(others))
+    family, dropped = choose_replicas(plan, table)
+    evidence: dict[str, object] = {
+        "table": table.to_dicts(),
+        "checks": _plain(_controls(plan, table)),
+        "family": [chosen.model_dump(mode="json") for chosen in family],
+        "dropped": dropped,
+    }
+    if not family:
+        return "Fail", "nothing can be replicated: " + "; ".join(dropped), evidence
+    listed = ", ".join(f"{chosen.id} (n {chosen.items} per seed)" for chosen in family)
+    return "Pass", f"to be replicated: {listed}", evidence
 
 
 def _controls(plan: Plan, table: pl.DataFrame) -> list[Check]:
@@ -195,4 +239,6 @@ GATES: dict[StageName, Callable[[Plan, Facts], Judged]] = {
     "detect": _detect,
     "discovery": _discovery,
     "confirm": _confirm,
+    "transfer": _transfer,
+    "replicate": _confirm,
 }

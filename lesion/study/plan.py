@@ -1,6 +1,6 @@
 """The plan: a study expanded into stages of cells, before anything is computed.
 
-A plan is a value. `stage(plan)` says what to do next and `contingency.amend(plan, verdict)` what follows from it; both
+A plan is a value. `stages.next_stage(plan)` says what to do next and `contingency.amend(plan, verdict)` what follows from it; both
 are pure. Interventions belong to stages that only a passed baseline gate opens, so they cannot be run before it.
 """
 
@@ -8,11 +8,12 @@ from typing import Literal
 
 from lesion.identity import Document
 from lesion.interventions.site import head
-from lesion.study.arm import BASELINE, REFERENCE, Arm, arm, companion, companions
-from lesion.study.study import DetectedHeads, GivenSites, RankedNeurons, Study
+from lesion.study.arm import REFERENCE, Arm
+from lesion.study.study import GivenSites, RankedNeurons, Study
 from lesion.tasks.task import Split
 
-StageName = Literal["instrument", "baseline", "detect", "discovery", "confirm"]
+StageName = Literal["instrument", "baseline", "detect", "discovery", "confirm", "transfer", "replicate"]
+"""In their order; the last two are the replication's discovery and confirmation, on other models."""
 Outcome = Literal["Pass", "Fail", "Ambiguous"]
 
 
@@ -85,6 +86,14 @@ class Chosen(Document):
         return f"{self.model}|{self.tier}|target@{self.alpha:g}"
 
 
+class Configuration(Document):
+    """A cell of the first model that is tried on other models."""
+
+    tier: str
+    alpha: float
+    why: Literal["positive control", "improvement", "largest change in discovery"]
+
+
 class PlanNote(Document):
     """Something that the plan met and a reader should know."""
 
@@ -131,31 +140,53 @@ class Plan(Document):
     """Ids of the family's cells that are not decided yet."""
     deferred: tuple[str, ...] = ()
     """`model|tier` of what was put off because the budget would not hold it; nothing is measured there."""
+    ranking: dict[str, tuple[str, ...]] = {}
+    """Model -> its heads in the detector's order, as many as `sweep.staged` asks for."""
+    improved: tuple[str, ...] = ()
+    """Ids of the family's cells that are Improvements; only where there is a replication."""
+    configurations: tuple[Configuration, ...] = ()
+    """What is replicated, fixed when the family is decided."""
+    replicas: tuple[Chosen, ...] = ()
+    """The replication's own confirmatory family: every configuration on every model that it could be mapped to."""
+    unmapped: dict[str, str] = {}
+    """Model of the replication -> why nothing could be mapped to it."""
     notes: tuple[PlanNote, ...] = ()
     ending: Ending | None = None
     """Set when there is no further stage."""
 
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Every model and tier that is not put off, in the study's order."""
-        every = ((model, tier) for model in self.study.models for tier in self.study.tasks)
+        every = ((model, tier) for model in self.study.subjects for tier in self.study.tasks)
         return tuple(pair for pair in every if "|".join(pair) not in self.deferred)
+
+    def own_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Those of `pairs` that are discovered and confirmed: the study's own models."""
+        return tuple(pair for pair in self.pairs() if pair[0] in self.study.models)
+
+    def other_pairs(self) -> tuple[tuple[str, str], ...]:
+        """Those of `pairs` on which the replication tries its configurations."""
+        tiers = {each.tier for each in self.configurations}
+        others = [pair for pair in self.pairs() if pair[0] not in self.study.models]
+        return tuple((m, t) for m, t in others if m not in self.unmapped and t in tiers)
 
     def models(self) -> tuple[str, ...]:
         """The models of `pairs`."""
         return tuple(dict.fromkeys(model for model, _ in self.pairs()))
 
-    def next_stage(self) -> Stage | None:
-        """The stage to do now, or nothing when the plan has ended."""
-        if self.ending is not None:
-            return None
-        return Stage(name=self.stage, attempt=self.attempt, cells=_CELLS[self.stage](self))
+    def members(self) -> tuple[Chosen, ...]:
+        """The confirmatory family and, after it, the replication's."""
+        return self.family + self.replicas
+
+    def present(self) -> tuple[Chosen, ...]:
+        """The family that the present stage decides: corrections run over all of it."""
+        return self.replicas if self.stage == "replicate" else self.family
 
 
 def new_plan(study: Study, key: str, shapes: dict[str, Shape], capacity: dict[str, int]) -> Plan:
     """The plan of a study before its first stage."""
     block = study.block
     start = min(_rounded(study.baseline.items, block), *(c // block * block for c in capacity.values()))
-    items = {model: dict.fromkeys(study.tasks, start) for model in study.models}
+    items = {model: dict.fromkeys(study.tasks, start) for model in study.subjects}
     return Plan(study=study, key=key, shapes=shapes, capacity=capacity, items=items)
 
 
@@ -172,50 +203,9 @@ def _rounded(items: int, block: int) -> int:
     return -(-items // block) * block
 
 
-def _blocks(start: int, stop: int, block: int) -> list[tuple[int, int]]:
-    return [(first, min(first + block, stop)) for first in range(start, stop, block)]
-
-
-def _instrument(plan: Plan) -> tuple[Cell, ...]:
-    return tuple(Cell(stage="instrument", model=model, seed=plan.attempt) for model in plan.study.models)
-
-
-def _detect(plan: Plan) -> tuple[Cell, ...]:
-    return tuple(Cell(stage="detect", model=model, seed=plan.attempt) for model in plan.models())
-
-
-def _baseline(plan: Plan) -> tuple[Cell, ...]:
-    study = plan.study
-    return tuple(
-        Cell(stage="baseline", model=m, tier=t, split="confirm", seed=s, start=a, stop=b, arms=(BASELINE,))
-        for m, t in plan.pairs()
-        for s in range(study.baseline.seeds)
-        for a, b in _blocks(0, plan.items[m][t], study.block)
-    )
-
-
 def swept(study: Study) -> tuple[float, ...]:
     """Every factor that discovery tries, in ascending order."""
     return tuple(sorted({*study.sweep.alphas, *study.sweep.always}))
-
-
-def _discovery(plan: Plan) -> tuple[Cell, ...]:
-    study = plan.study
-    cells: list[Cell] = []
-    for model in plan.models():
-        arms = [BASELINE]
-        for alpha in swept(study):
-            arms.append(arm("target", plan.targets[model], alpha, study))
-            arms += [arm(f"control{i}", c, alpha, study) for i, c in enumerate(plan.controls[model])]
-        if isinstance(study.sweep.target, DetectedHeads):
-            arms += [arm(name, (name,), 0.0, study) for name in all_heads(plan.shapes[model])]
-        cells += [
-            Cell(stage="discovery", model=model, tier=t, start=a, stop=b, arms=tuple(arms))
-            for m, t in plan.pairs()
-            if m == model
-            for a, b in _blocks(0, study.sweep.items, study.block)
-        ]
-    return tuple(cells)
 
 
 def all_heads(shape: Shape) -> list[str]:
@@ -231,52 +221,3 @@ def reference_items(plan: Plan, tier: str) -> int:
 def look_items(plan: Plan, chosen: Chosen) -> int:
     """Items per seed that a family member has at the present look (the second look doubles them)."""
     return chosen.items * (1 + plan.attempt if chosen.id in plan.pending else 1)
-
-
-def _confirm(plan: Plan) -> tuple[Cell, ...]:
-    study = plan.study
-    cells: list[Cell] = []
-    for model, tier in plan.pairs():
-        here = [c for c in plan.family if (c.model, c.tier) == (model, tier) and c.id in plan.pending]
-        if not here:
-            continue
-        first = min(chosen.items for chosen in here) if plan.attempt else 0
-        last = max(look_items(plan, chosen) for chosen in here)
-        for seed in range(study.baseline.seeds):
-            for start, stop in _blocks(first, last, study.block):
-                arms = _confirm_arms(plan, here, seed, start)
-                if len(arms) > 1:
-                    cells.append(
-                        Cell(
-                            stage="confirm", model=model, tier=tier, split="confirm", seed=seed,
-                            start=start, stop=stop, arms=arms,
-                        )
-                    )  # fmt: skip
-    return tuple(cells)
-
-
-def _confirm_arms(plan: Plan, family: list[Chosen], seed: int, start: int) -> tuple[Arm, ...]:
-    """Baseline again, the placebo on each seed's first block, and every member that has items in this block."""
-    study, model = plan.study, family[0].model
-    arms = [BASELINE]
-    if start == 0:
-        placebo = arm("placebo", plan.targets[model], 1.0, study)
-        arms.append(placebo.model_copy(update={"name": "placebo"}))
-    for chosen in family:
-        if (chosen.items if plan.attempt else 0) <= start < look_items(plan, chosen):
-            arms.append(arm("target", plan.targets[model], chosen.alpha, study))
-            if sets := plan.controls[model]:
-                arms.append(arm("control", sets[seed % len(sets)], chosen.alpha, study))
-            if references := plan.references.get(model, {}).get(chosen.tier):
-                kinds = companions(chosen.alpha, study)
-                arms += [companion(kind, plan.targets[model], references[seed], study) for kind in kinds]
-    return tuple(arms)
-
-
-_CELLS = {
-    "instrument": _instrument,
-    "baseline": _baseline,
-    "detect": _detect,
-    "discovery": _discovery,
-    "confirm": _confirm,
-}

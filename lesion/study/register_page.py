@@ -6,6 +6,7 @@ from lesion.study.arm import REFERENCE, zeroes
 from lesion.study.contingency import DETECTOR_RETRIES, TOOLING_RETRIES
 from lesion.study.family import family_size
 from lesion.study.register import Registration
+from lesion.study.replication import REACH
 from lesion.study.study import Study
 
 
@@ -62,6 +63,10 @@ Registered {registration.time}, at commit `{registration.commit}` ({"clean" if r
 {study.sweep.best} best others of discovery). Each look corrects over the whole family by Holm, at
 {study.verdict.alpha / study.verdict.looks:g}; it does not shrink at the second look.
 
+## Replication on other models
+
+{_replication(study)}
+
 ## Seeds
 
 {study.baseline.seeds} seeds for baseline and confirmation, which the hash above draws; seed {study.seed} for discovery
@@ -95,6 +100,19 @@ def _beside(study: Study) -> str:
     )
 
 
+def _replication(study: Study) -> str:
+    """What will be tried on other models, and how its heads are found there."""
+    if study.replication is None:
+        return "None."
+    return (
+        f"When the family is decided, the positive control and {study.replication.best} cells of {study.models[0]} (its"
+        " Improvements; where it has none, those with the largest change in discovery) are tried on"
+        f" {', '.join(study.replication.models)}. A head there stands for a head here by detector rank (among the first"
+        f" {REACH} times as many that pass) and nearest relative depth, never by index. Every cell has items of its own"
+        " number, one family, the same rule; across models: random effects, Cochran's Q and I squared."
+    )
+
+
 def contingencies(study: Study) -> tuple[str, ...]:
     """What will be done when something goes wrong, with the study's own numbers; see docs/gates.md."""
     baseline, verdict = study.baseline, study.verdict
@@ -107,7 +125,7 @@ def contingencies(study: Study) -> tuple[str, ...]:
         f"Ambiguous cell: {ambiguous} ({verdict.looks} looks, {verdict.alpha / verdict.looks:g} each).",
         "Pool too small for a cell: the cell is left out and named; N is never lowered.",
         f"Overrun of {study.budget.cpu_hours:g} processor hours, {study.budget.gpu_hours:g} GPU hours or"
-        f" {study.budget.wall_minutes:g} minutes, by forecast: the first tier first, other models put off; a spent"
+        f" {study.budget.wall_minutes:g} minutes, by forecast: the first tier first, the replication and other models put off; a spent"
         " budget ends the run.",
     )
 

@@ -4,23 +4,35 @@ A pure Study -> Study: thresholds become so wide that few items suffice, and hub
 ones, so that nothing outside is contacted. Everything else (tasks, targets, factors, rule) stays, so it is exercised.
 """
 
-from lesion.study.study import Study
+from lesion.study.study import Replication, Study
 
 BLOCK = 32
 ITEMS = 64
 WIDE = 0.9
 """Spread and margin of a rehearsal (share)."""
-STAND_IN = "tiny:llama"
+STAND_IN, OTHER = "tiny:llama", "tiny:gpt2"
+"""What stands in for a hub model: the study's own, and those of its replication."""
 
 
 def rehearse(study: Study) -> Study:
     """The study made small."""
     return study.model_copy(
         update={
-            "models": tuple(dict.fromkeys(STAND_IN if "@" in model else model for model in study.models)),
+            "models": _stood_in(study.models, STAND_IN),
+            "replication": _other(study.replication),
             "block": BLOCK,
             "baseline": study.baseline.model_copy(update={"items": ITEMS, "spread": WIDE}),
             "sweep": study.sweep.model_copy(update={"items": ITEMS}),
             "verdict": study.verdict.model_copy(update={"margin": 0.3, "effect": 0.5, "spread": WIDE}),
         }
     )
+
+
+def _stood_in(models: tuple[str, ...], stand_in: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(stand_in if "@" in model else model for model in models))
+
+
+def _other(replication: Replication | None) -> Replication | None:
+    if replication is None:
+        return None
+    return replication.model_copy(update={"models": _stood_in(replication.models, OTHER)})

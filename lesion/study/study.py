@@ -99,6 +99,9 @@ class Sweep(Document):
     """Where the factor acts."""
     items: int = Field(default=512, ge=64, le=10**6)
     """Discovery items per tier."""
+    staged: int = Field(default=0, ge=0, le=64, exclude_if=lambda heads: heads == 0)
+    """Staged ablation on discovery items: the first 1, 2, … so many heads are zeroed together, once in the detector's
+    order and once in a random one. Exploratory; no verdict rests on it."""
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -122,6 +125,18 @@ class Sweep(Document):
         if len(set(alphas)) < len(alphas):
             raise ValueError("a factor is listed twice")
         return alphas
+
+
+class Replication(Document):
+    """The best configurations of the first model, tried on others: the same tier and factor, at the heads that the map
+    names there. See docs/replication.md.
+    """
+
+    models: tuple[ModelName, ...] = Field(min_length=1, max_length=8)
+    """Other models, best of other families; nothing is discovered in them but the number of items that they need."""
+    best: int = Field(default=3, ge=1, le=16)
+    """So many confirmed cells of the first model: its Improvements, largest first; where nothing improves, those with
+    the largest |change| in discovery. The positive control is replicated besides."""
 
 
 class Baseline(Document):
@@ -203,6 +218,8 @@ class Study(Document):
     """The intervention."""
     verdict: VerdictRule = VerdictRule()
     """The rule that decides."""
+    replication: Replication | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Whether, when all is decided, the best configurations are tried on other models."""
     positive_control: Slug | None = None
     """The tier on which zeroing the target must be Harm, before any claim may name it."""
     exclusions: Share = 0.01
@@ -229,3 +246,20 @@ class Study(Document):
         if self.positive_control is not None and 0.0 not in self.sweep.always:
             raise ValueError("positive_control needs 0.0 among sweep.always: zeroing the target is the control")
         return self
+
+    @model_validator(mode="after")
+    def _mapped(self) -> Self:
+        if self.sweep.staged and not isinstance(self.sweep.target, DetectedHeads):
+            raise ValueError("sweep.staged needs heads that a detector ranks: a target of kind 'detected'")
+        if self.replication is None:
+            return self
+        if isinstance(self.sweep.target, GivenSites):
+            raise ValueError("replication maps by detector rank: it needs a target of kind 'detected' or 'neurons'")
+        if twice := set(self.replication.models) & set(self.models):
+            raise ValueError(f"replication.models: {', '.join(sorted(twice))} is a model of the study itself")
+        return self
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Every model: the study's own, then those of the replication."""
+        return self.models + (self.replication.models if self.replication else ())

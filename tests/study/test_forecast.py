@@ -8,6 +8,7 @@ from lesion.study.arm import Arm
 from lesion.study.contingency import afford, as_before, defer
 from lesion.study.forecast import Anatomy, Basis, Lengths, arm_weight, expected, forecast, minutes, needs, total
 from lesion.study.plan import Plan, Shape, new_plan
+from lesion.study.stages import next_stage
 from lesion.study.study import Study
 
 MODELS = ("tiny:llama", "tiny:gpt2")
@@ -42,7 +43,7 @@ def test_cells_items_and_rows_are_those_that_the_plan_makes() -> None:
     plan = make_plan()
     costs = {cost.stage: cost for cost in forecast(plan, BASIS)}
     for stage in ("baseline", "discovery"):
-        done = at_discovery(plan).model_copy(update={"stage": stage}).next_stage()
+        done = next_stage(at_discovery(plan).model_copy(update={"stage": stage}))
         assert done is not None
         assert costs[stage].cells == len(done.cells)
         assert costs[stage].items == sum(cell.stop - cell.start for cell in done.cells)
@@ -114,7 +115,7 @@ def test_an_overrun_puts_off_other_models_first_and_then_other_tiers(
     settled = afford(plan, SPENT, hours)
     assert settled.deferred == left_out
     assert [note.topic for note in settled.notes] == (["overrun"] if left_out else [])
-    stage = settled.next_stage()
+    stage = next_stage(settled)
     assert stage is not None
     asked = {f"{cell.model}|{cell.tier}" for cell in stage.cells}
     assert asked == {"|".join(pair) for pair in plan.pairs()} - set(left_out)

@@ -1,0 +1,200 @@
+"""What the replication on other models found, as words and as rows of a forest plot.
+
+Every number stands in the manifest's results; rows of the source's cells come from its confirmation, those of other
+models from the replication's own items.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from lesion.report import forests
+from lesion.report.drawing import unit_words
+from lesion.report.record import Record, gate_evidence
+from lesion.report.timeline import Table
+from lesion.report.words import action, listed, model_name, p_value, points, target_words, task_words
+
+QUERY = """SELECT e.stage, e.model, e.tier, e.arm, COUNT(*) AS n,
+  SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
+  SUM(CASE WHEN b.correct AND NOT e.correct THEN 1 ELSE 0 END) AS lost
+FROM items AS e
+JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
+  AND e.seed = b.seed AND e."index" = b."index"
+WHERE b.arm = 'baseline' AND e.stage IN ('confirm', 'replicate') AND e.arm LIKE 'target@%'
+  AND e.arm NOT LIKE '%@mean' AND e.arm NOT LIKE '%@resample'
+GROUP BY e.stage, e.model, e.tier, e.arm
+ORDER BY e.tier, e.arm, e.stage, e.model"""
+"""Paired changes of the target on the source's and the other models' confirmation items."""
+
+_VERDICTS = {
+    "replicated": "Replicated: every other model gives the same verdict",
+    "partly replicated": "Partly replicated: some of the other models give the same verdict",
+    "not replicated": "Not replicated: no other model gives the same verdict",
+    "contradicted": "Contradicted: another model gives the opposite verdict",
+}
+
+
+class ReplicationView(NamedTuple):
+    """The replication as the page shows it."""
+
+    said: str
+    """In a sentence or two."""
+    why: str
+    """How the configurations were chosen."""
+    tables: tuple[Table, ...]
+
+
+def found(record: Record) -> Mapping[str, Any] | None:
+    """The replication's results; nothing where the study has none, or the run did not come so far."""
+    told: Any = record.manifest.results.get("replication")
+    return told if told and told["cells"] else None
+
+
+def replication_view(record: Record) -> ReplicationView | None:
+    """What the page says of it."""
+    told = found(record)
+    if told is None:
+        return None
+    return ReplicationView(said(record), _why(told), (_stands(record), _answers(record, told), _cells(told)))
+
+
+def said(record: Record) -> str:
+    """What was replicated and what came of it, a sentence for each answer."""
+    told = found(record)
+    if told is None:
+        return ""
+    tasks, parts = record.manifest.study.tasks, list[str]()
+    for answer, words in _VERDICTS.items():
+        here = [each for each in told["configurations"] if each["answer"] == answer]
+        if here:
+            places = [f"{action(each['alpha'])} on {each['tier']} ({task_words(tasks[each['tier']])})" for each in here]
+            parts.append(f"{words}: {listed(places)}.")
+    parts += [f"{model_name(model)} has no counterpart: {why}." for model, why in told["unmapped"].items()]
+    return " ".join(parts)
+
+
+def _why(told: Mapping[str, Any]) -> str:
+    source = model_name(told["source"])
+    improved = any(each["why"] == "improvement" for each in told["configurations"])
+    chosen = (
+        f"the Improvements of {source}"
+        if improved
+        else f"nothing improved in {source}, so the cells of its family with the largest change in discovery"
+    )
+    return (
+        f"Fixed before the data: {chosen}, and the positive control, tried on other models at the sites that stand for "
+        "the target there, by detector rank and relative depth. Every cell has its own items, Holm runs over all of them."
+    )
+
+
+def _stands(record: Record) -> Table:
+    mapped = gate_evidence(record.manifest, "detect").get("mapped", {})
+    rows = [
+        (
+            model_name(model), each["source"], each["site"], str(each["rank"]),
+            f"{each['source_depth']:.2f} → {each['depth']:.2f}",
+        )
+        for model, stands in mapped.items()
+        for each in stands
+    ]  # fmt: skip
+    return Table("Which heads stand for the source's", ("model", "source", "stands for it", "rank", "depth"), rows)
+
+
+def _answers(record: Record, told: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            each["tier"], action(each["alpha"]), each["why"], each["answer"] or "not tried",
+            _pooled(each["pooled"]), _heterogeneity(each["pooled"]),
+        )
+        for each in told["configurations"]
+    ]  # fmt: skip
+    columns = ("tier", "what was done", "why it was chosen", "answer", "random effects, points", "heterogeneity")
+    return Table(f"What came of each configuration ({unit_words(record)})", columns, rows)
+
+
+def _pooled(pooled: Mapping[str, Any] | None) -> str:
+    if pooled is None:
+        return "–"
+    return f"{points(pooled['delta'])} ({points(pooled['low'])} to {points(pooled['high'])})"
+
+
+def _heterogeneity(pooled: Mapping[str, Any] | None) -> str:
+    if pooled is None:
+        return "–"
+    return (
+        f"Q = {pooled['q']:.1f} (p {p_value(pooled['p'])}), I² = {100 * pooled['i_squared']:.0f} %,"
+        f" τ = {100 * pooled['tau']:.1f} points"
+    )
+
+
+def _cells(told: Mapping[str, Any]) -> Table:
+    rows = [
+        (
+            model_name(name.split("|")[0]), name.split("|")[1], action(float(name.rpartition("@")[2])), cell["verdict"],
+            points(cell["delta"]), _ends(cell), f"{cell['n']:,}", p_value(cell["p_holm"]),
+            _beyond(told["specific"].get(name)),
+        )
+        for name, cell in told["cells"].items()
+    ]  # fmt: skip
+    columns = (
+        "model", "tier", "what was done", "verdict", "change, points", "interval", "items", "Holm p", "beyond random set",
+    )  # fmt: skip
+    return Table("Verdict of every replicated cell", columns, rows)
+
+
+def _ends(cell: Mapping[str, Any]) -> str:
+    return "–" if cell["ci_low"] is None else f"{points(cell['ci_low'])} to {points(cell['ci_high'])}"
+
+
+def _beyond(against: Mapping[str, Any] | None) -> str:
+    return "no controls" if against is None else f"{'yes' if against['holds'] else 'no'}, {points(against['delta'])}"
+
+
+def forest_rows(record: Record) -> pl.DataFrame:
+    """One row per configuration and model, and one for their random-effects mean."""
+    told = found(record)
+    if told is None:
+        return pl.DataFrame()
+    cells = {**record.manifest.results["cells"], **told["cells"]}
+    rows: list[dict[str, Any]] = []
+    for each in told["configurations"]:
+        here = {"panel": f"{each['tier']}, {action(each['alpha'])}", "tier": each["tier"], "alpha": each["alpha"]}
+        names = [each["source"], *each["replicas"]]
+        rows += [_row(here, name, cells[name], source=name == each["source"]) for name in names]
+        if pooled := each["pooled"]:
+            ends = {"points": pooled["delta"], "low": pooled["low"], "high": pooled["high"]}
+            rows.append(
+                {**here, "label": "all models, random effects", "series": "pooled", "verdict": "pooled", "n": 0}
+                | {name: 100 * value for name, value in ends.items()}
+            )
+    return pl.DataFrame([row for row in rows if row["points"] is not None], infer_schema_length=None)
+
+
+def _row(here: Mapping[str, Any], name: str, cell: Mapping[str, Any], *, source: bool) -> dict[str, Any]:
+    model = model_name(name.split("|", maxsplit=1)[0])
+    ends = {"points": cell["delta"], "low": cell["ci_low"], "high": cell["ci_high"]}
+    told = {key: None if value is None else 100 * value for key, value in ends.items()}
+    label = f"{model}{' (source)' if source else ''}: {cell['verdict']}"
+    return {
+        **here,
+        "label": label,
+        "series": "source" if source else "other",
+        "verdict": cell["verdict"],
+        "n": cell["n"],
+    } | told
+
+
+def forest(record: Record, rows: pl.DataFrame) -> dict[str, Any]:
+    """The forest plot of `forest_rows`."""
+    return forests.replication(rows, record.manifest.study.verdict.margin)
+
+
+def reading(record: Record) -> str:
+    """What to see in the forest plot."""
+    first = record.manifest.study.models[0]
+    return (
+        f"Each panel is one configuration of {model_name(first)}: the change in accuracy there and on the other models,"
+        " each with its 95 % interval, on confirmation items. Below them the random-effects mean; where models differ"
+        f" more than their items explain, it is wide. Target: {target_words(record.manifest, first, licensed=False)}."
+    )

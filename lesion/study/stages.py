@@ -1,0 +1,142 @@
+"""What the plan's present stage consists of: cells, one for each block of items, in a fixed order. Pure."""
+
+from collections.abc import Callable, Mapping
+
+from lesion.identity import generator
+from lesion.study.arm import BASELINE, Arm, arm, companion, companions
+from lesion.study.plan import Cell, Chosen, Plan, Stage, StageName, all_heads, look_items, swept
+from lesion.study.study import DetectedHeads
+
+
+def next_stage(plan: Plan) -> Stage | None:
+    """The stage to do now, or nothing when the plan has ended."""
+    if plan.ending is not None:
+        return None
+    return Stage(name=plan.stage, attempt=plan.attempt, cells=_CELLS[plan.stage](plan))
+
+
+def _blocks(start: int, stop: int, block: int) -> list[tuple[int, int]]:
+    return [(first, min(first + block, stop)) for first in range(start, stop, block)]
+
+
+def _instrument(plan: Plan) -> tuple[Cell, ...]:
+    return tuple(Cell(stage="instrument", model=model, seed=plan.attempt) for model in plan.study.subjects)
+
+
+def _detect(plan: Plan) -> tuple[Cell, ...]:
+    return tuple(Cell(stage="detect", model=model, seed=plan.attempt) for model in plan.models())
+
+
+def _baseline(plan: Plan) -> tuple[Cell, ...]:
+    study = plan.study
+    return tuple(
+        Cell(stage="baseline", model=m, tier=t, split="confirm", seed=s, start=a, stop=b, arms=(BASELINE,))
+        for m, t in plan.pairs()
+        for s in range(study.baseline.seeds)
+        for a, b in _blocks(0, plan.items[m][t], study.block)
+    )
+
+
+def _discovery(plan: Plan) -> tuple[Cell, ...]:
+    arms = {model: _discovery_arms(plan, model) for model in plan.models() if model in plan.study.models}
+    return _on_discovery_items(plan, "discovery", {(m, t): arms[m] for m, t in plan.own_pairs()})
+
+
+def _discovery_arms(plan: Plan, model: str) -> tuple[Arm, ...]:
+    """Baseline, target and controls at every factor, then single heads and staged ablations where heads are sought."""
+    study, arms = plan.study, [BASELINE]
+    for alpha in swept(study):
+        arms += _sets(plan, model, alpha)
+    if isinstance(study.sweep.target, DetectedHeads):
+        arms += [arm(name, (name,), 0.0, study) for name in all_heads(plan.shapes[model])]
+        arms += _staged(plan, model)
+    return tuple(arms)
+
+
+def _sets(plan: Plan, model: str, alpha: float) -> list[Arm]:
+    """The target and all its controls at a factor."""
+    controls = (arm(f"control{i}", c, alpha, plan.study) for i, c in enumerate(plan.controls[model]))
+    return [arm("target", plan.targets[model], alpha, plan.study), *controls]
+
+
+def _staged(plan: Plan, model: str) -> list[Arm]:
+    """More and more heads zeroed together: `staged1@0`, … in the detector's order, `random1@0`, … in a random one."""
+    study, ranked = plan.study, plan.ranking.get(model, ())
+    every = all_heads(plan.shapes[model])
+    drawn = [every[i] for i in generator("staged", study.seed, model).permutation(len(every)).tolist()]
+    orders = (("staged", ranked), ("random", drawn[: len(ranked)]))
+    return [arm(f"{name}{n}", tuple(order[:n]), 0.0, study) for name, order in orders for n in range(1, len(order) + 1)]
+
+
+def _transfer(plan: Plan) -> tuple[Cell, ...]:
+    """On each model of the replication what is replicated there, so that it is known how many items that needs."""
+    arms = {
+        (model, tier): (
+            BASELINE,
+            *(each for c in plan.configurations if c.tier == tier for each in _sets(plan, model, c.alpha)),
+        )
+        for model, tier in plan.other_pairs()
+    }
+    return _on_discovery_items(plan, "transfer", arms)
+
+
+def _on_discovery_items(
+    plan: Plan, stage: StageName, arms: Mapping[tuple[str, str], tuple[Arm, ...]]
+) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(stage=stage, model=model, tier=tier, start=a, stop=b, arms=each)
+        for (model, tier), each in arms.items()
+        for a, b in _blocks(0, plan.study.sweep.items, plan.study.block)
+    )
+
+
+def _confirm(plan: Plan) -> tuple[Cell, ...]:
+    """The pending members of the present family on confirmation items."""
+    study = plan.study
+    cells: list[Cell] = []
+    for model, tier in plan.pairs():
+        here = [c for c in plan.present() if (c.model, c.tier) == (model, tier) and c.id in plan.pending]
+        if not here:
+            continue
+        first = min(chosen.items for chosen in here) if plan.attempt else 0
+        last = max(look_items(plan, chosen) for chosen in here)
+        for seed in range(study.baseline.seeds):
+            for start, stop in _blocks(first, last, study.block):
+                arms = _confirm_arms(plan, here, seed, start)
+                if len(arms) > 1:
+                    cells.append(
+                        Cell(
+                            stage=plan.stage, model=model, tier=tier, split="confirm", seed=seed,
+                            start=start, stop=stop, arms=arms,
+                        )
+                    )  # fmt: skip
+    return tuple(cells)
+
+
+def _confirm_arms(plan: Plan, family: list[Chosen], seed: int, start: int) -> tuple[Arm, ...]:
+    """Baseline again, the placebo on each seed's first block, and every member that has items in this block."""
+    study, model = plan.study, family[0].model
+    arms = [BASELINE]
+    if start == 0:
+        placebo = arm("placebo", plan.targets[model], 1.0, study)
+        arms.append(placebo.model_copy(update={"name": "placebo"}))
+    for chosen in family:
+        if (chosen.items if plan.attempt else 0) <= start < look_items(plan, chosen):
+            arms.append(arm("target", plan.targets[model], chosen.alpha, study))
+            if sets := plan.controls[model]:
+                arms.append(arm("control", sets[seed % len(sets)], chosen.alpha, study))
+            if references := plan.references.get(model, {}).get(chosen.tier):
+                kinds = companions(chosen.alpha, study)
+                arms += [companion(kind, plan.targets[model], references[seed], study) for kind in kinds]
+    return tuple(arms)
+
+
+_CELLS: dict[StageName, Callable[[Plan], tuple[Cell, ...]]] = {
+    "instrument": _instrument,
+    "baseline": _baseline,
+    "detect": _detect,
+    "discovery": _discovery,
+    "confirm": _confirm,
+    "transfer": _transfer,
+    "replicate": _confirm,
+}
