@@ -1,7 +1,8 @@
 """What the figures' specifications share: data, tooltips, scales and names, in Vega-Lite by way of altair.
 
 A specification names no colour of text, grid or paper: the page and the exporter lay their theme over it. Its kind
-(`single`, `panels`, `stack` of panels, `maps`) stands under `usermeta.lesion`, so that the page can fit it to a width.
+(`single`, `panels`, `stack` of panels, `forest`, `maps`) stands under `usermeta.lesion`, so that the page can fit it
+to a width.
 """
 
 from typing import Any

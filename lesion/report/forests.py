@@ -72,7 +72,7 @@ def replication(rows: pl.DataFrame, margin: float) -> dict[str, Any]:
         _forest(here, domain, margin, last=place == rows["panel"].n_unique() - 1)
         for place, (_, here) in enumerate(rows.group_by("panel", maintain_order=True))
     ]
-    return finished(alt.vconcat(*panels, spacing=14), "stack")
+    return finished(alt.vconcat(*panels, spacing=14), "forest")
 
 
 def _forest(rows: pl.DataFrame, domain: alt.Scale, margin: float, *, last: bool) -> Any:

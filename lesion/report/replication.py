@@ -83,8 +83,9 @@ def _why(told: Mapping[str, Any]) -> str:
         else f"nothing improved in {source}, so the cells of its family with the largest change in discovery"
     )
     return (
-        f"Fixed before the data: {chosen}, and the positive control, tried on other models at the sites that stand for "
-        "the target there, by detector rank and relative depth. Every cell has its own items, Holm runs over all of them."
+        f"Fixed before the data: {chosen}, and the positive control, tried on other models at the sites that stand for"
+        " the target there, by detector rank and relative depth. Each cell has a number of items of its own; Holm runs"
+        " over all of them."
     )
 
 
@@ -138,7 +139,8 @@ def _cells(told: Mapping[str, Any]) -> Table:
         for name, cell in told["cells"].items()
     ]  # fmt: skip
     columns = (
-        "model", "tier", "what was done", "verdict", "change, points", "interval", "items", "Holm p", "beyond random set",
+        "model", "tier", "what was done", "verdict", "change, points", "interval", "items", "Holm p",
+        "beyond random set",
     )  # fmt: skip
     return Table("Verdict of every replicated cell", columns, rows)
 
@@ -175,7 +177,7 @@ def _row(here: Mapping[str, Any], name: str, cell: Mapping[str, Any], *, source:
     model = model_name(name.split("|", maxsplit=1)[0])
     ends = {"points": cell["delta"], "low": cell["ci_low"], "high": cell["ci_high"]}
     told = {key: None if value is None else 100 * value for key, value in ends.items()}
-    label = f"{model}{' (source)' if source else ''}: {cell['verdict']}"
+    label = f"{model}{' (source)' if source else ''}"
     return {
         **here,
         "label": label,

@@ -26,7 +26,8 @@ from lesion.runs.logs import LOGGER
 from lesion.runs.manifest import Manifest
 from lesion.runs.store import RunFolder
 from lesion.runs.work import block_of, opened
-from lesion.study.plan import BASELINE, Arm, Cell, Plan, arm, swept
+from lesion.study.arm import BASELINE, Arm, arm
+from lesion.study.plan import Cell, Plan, swept
 from lesion.tasks.task import Item
 from lesion.tasks.tokenization import Compiled, spelled
 
@@ -79,7 +80,7 @@ def explore(folder: Path, manifest: Manifest, into: Path | None = None) -> Explo
     """
     started = time.process_time()
     rows = RunFolder(folder).items().filter((pl.col("stage") == "discovery") & (pl.col("seed") == 0))
-    pairs = [pair for pair in manifest.plan.pairs() if manifest.plan.targets.get(pair[0])]
+    pairs = [pair for pair in manifest.plan.own_pairs() if manifest.plan.targets.get(pair[0])]
     seen: list[Looked] = []
     tables = [pl.DataFrame(schema=LOOKS)]
     refused: dict[str, str] = {}

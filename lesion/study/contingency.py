@@ -184,12 +184,12 @@ def _after_detect(plan: Plan, verdict: Verdict) -> Plan:
     picked: Any = verdict.evidence["picked"]
     passing: Any = verdict.evidence["passing"]
     ranking: Any = verdict.evidence.get("ranking", {})
-    ready = {"ranking": {m: tuple(sites) for m, sites in ranking.items()}} | _unmapped(plan, picked)
+    ready = {"ranking": {m: tuple(sites) for m, sites in ranking.items()}} | _unmapped(picked)
     targets = {m: tuple(sites) for m, sites in picked.items() if sites}
     return _targeted(_told(plan, verdict).model_copy(update=ready), targets, passing)
 
 
-def _unmapped(plan: Plan, picked: Mapping[str, Any]) -> dict[str, Any]:
+def _unmapped(picked: Mapping[str, Any]) -> dict[str, Any]:
     """The replication's models that have nothing to stand for the target."""
     return {"unmapped": {m: "no head of it passes the detector" for m, sites in picked.items() if not sites}}
 

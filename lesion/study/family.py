@@ -16,7 +16,7 @@ from lesion.study.study import Study, VerdictRule
 
 
 def discovery_table(items: pl.DataFrame) -> pl.DataFrame:
-    """Per model, tier and arm of discovery (or transfer): n, accuracy, delta = mean(edited - baseline), psi = share changed."""
+    """Per model, tier and arm: n, accuracy, delta = mean(edited - baseline), psi = share changed."""
     rows = items.filter(pl.col("stage").is_in(["discovery", "transfer"]))
     base = rows.filter(pl.col("arm") == "baseline").select("model", "tier", "index", pl.col("correct").alias("before"))
     change = pl.col("correct").cast(pl.Int64) - pl.col("before").cast(pl.Int64)

@@ -1,7 +1,8 @@
 """The plan: a study expanded into stages of cells, before anything is computed.
 
-A plan is a value. `stages.next_stage(plan)` says what to do next and `contingency.amend(plan, verdict)` what follows from it; both
-are pure. Interventions belong to stages that only a passed baseline gate opens, so they cannot be run before it.
+A plan is a value. `stages.next_stage(plan)` says what to do next and `contingency.amend(plan, verdict)` what follows
+from it; both are pure. Interventions belong to stages that only a passed baseline gate opens, so they cannot be run
+before it.
 """
 
 from typing import Literal

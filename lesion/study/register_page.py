@@ -125,8 +125,8 @@ def contingencies(study: Study) -> tuple[str, ...]:
         f"Ambiguous cell: {ambiguous} ({verdict.looks} looks, {verdict.alpha / verdict.looks:g} each).",
         "Pool too small for a cell: the cell is left out and named; N is never lowered.",
         f"Overrun of {study.budget.cpu_hours:g} processor hours, {study.budget.gpu_hours:g} GPU hours or"
-        f" {study.budget.wall_minutes:g} minutes, by forecast: the first tier first, the replication and other models put off; a spent"
-        " budget ends the run.",
+        f" {study.budget.wall_minutes:g} minutes, by forecast: the first tier first, the replication and other models"
+        " put off; a spent budget ends the run.",
     )
 
 

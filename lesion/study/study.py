@@ -128,8 +128,9 @@ class Sweep(Document):
 
 
 class Replication(Document):
-    """The best configurations of the first model, tried on others: the same tier and factor, at the heads that the map
-    names there. See docs/replication.md.
+    """The best configurations of the first model, tried on other models.
+
+    The same tier and factor, at the heads that stand for the first model's. See docs/replication.md.
     """
 
     models: tuple[ModelName, ...] = Field(min_length=1, max_length=8)

@@ -8,7 +8,8 @@ from lesion.study import gates
 from lesion.study.checks import contract, detector, instrument, quiet, worst
 from lesion.study.evidence import paired_rows
 from lesion.study.gates import Facts
-from lesion.study.plan import Chosen, Plan, StageName
+from lesion.study.plan import Chosen, Plan, Shape, StageName
+from lesion.study.replication import mapped
 from lesion.study.rows import ITEMS, empty
 from lesion.study.trial_rows import MODEL, known_plan, opposites, questions, same_seeds
 
@@ -75,4 +76,13 @@ def _stages() -> Iterator[str]:
         yield "a cell without rows is not Invalid"
 
 
-GATE_CASES = (_gates, _stages)
+def _maps() -> Iterator[str]:
+    """Heads of another model are found by rank and relative depth, not by their index."""
+    stands = mapped(
+        ("L3H2",), ("L0H2", "L1H1"), Shape(layers=4, heads=4, neurons=8), Shape(layers=2, heads=4, neurons=8)
+    )
+    if [each.site for each in stands] != ["L1H1"]:
+        yield f"a head at depth .875 is mapped to {[each.site for each in stands]} where it must be L1H1, at .75"
+
+
+GATE_CASES = (_gates, _stages, _maps)

@@ -23,6 +23,7 @@
     if (kind === "single") { spec.width = width; spec.autosize = { type: "fit-x", contains: "padding" }; }
     else if (kind === "panels") fitPanels(spec, width);
     else if (kind === "stack") spec.vconcat.forEach((part) => fitPanels(part, width));
+    else if (kind === "forest") spec.vconcat.forEach((part) => { part.width = Math.max(140, width - 190); });
     else if (kind === "maps") {
       const count = width < 640 ? 1 : 2;
       spec.columns = count;
