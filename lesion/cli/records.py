@@ -54,6 +54,26 @@ def export(
 
 
 @app.command()
+def publish(
+    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, intact.")],
+    to: Annotated[Path, typer.Option(help="The folder that they are published in.")],
+    as_json: Json = False,
+) -> int:
+    """Copy intact runs into a folder for a repository: all but the tables of every row, which a slim one stands for."""
+    from lesion.runs.find import folder_of
+    from lesion.runs.published import publish as publish_run
+    from lesion.runs.verify import verify as faults_of
+
+    folders = [folder_of(run) for run in run_folders]
+    for folder in folders:
+        if faults := faults_of(folder):
+            raise Tampered(f"{folder.name}: not published, for {faults[0].what} {faults[0].fault}; see lesion verify")
+    made = [str(publish_run(folder, to)) for folder in folders]
+    say({"published": made}, as_json, "\n".join(made))
+    return 0
+
+
+@app.command()
 def note(
     text: Annotated[str, typer.Argument(help="What you noticed, Markdown.")],
     topic: Annotated[str, typer.Option(help="A few words; the file is named after them.")] = "",

@@ -12,6 +12,7 @@ from lesion.runs.closing import Order, WriteReport
 from lesion.runs.compare import compare_rows, grade_of, noise_floor, verdicts_of
 from lesion.runs.conduct import Progress, Reading
 from lesion.runs.manifest import REPRODUCED, Manifest, Match, read_manifest
+from lesion.runs.published import is_published
 from lesion.runs.run import Ran, start
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify, weights
@@ -30,7 +31,7 @@ def replay(path: Path, home: Path, workers: int, progress: Progress, report: Wri
     manifest = read_manifest(path)
     folder = path if path.is_dir() else path.parent
     beside = (folder / "units").is_dir()
-    if faults := (verify(path) if beside else weights(manifest)):
+    if faults := (verify(path) if beside or is_published(folder) else weights(manifest)):
         listed = "; ".join(f"{what} {fault}" for what, fault in faults[:5])
         raise Tampered(f"{folder.name}: not replayed, for the run is not what it was: {listed}")
     order = Order(

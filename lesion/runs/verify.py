@@ -12,6 +12,7 @@ from lesion.models.weights import weights_hash
 from lesion.runs.calls import Call, read_repeat
 from lesion.runs.consistency import contradictions
 from lesion.runs.manifest import Manifest
+from lesion.runs.published import is_published, published_faults
 from lesion.runs.records import read_record
 from lesion.runs.results import comparable
 from lesion.runs.store import RunFolder
@@ -43,6 +44,8 @@ def verify(path: Path) -> list[Finding]:
         return _files(folder, manifest.files)
     if isinstance(manifest, Call):
         return _files(folder, manifest.files) or _result(folder, manifest)
+    if is_published(folder):
+        return [*(Finding(*fault) for fault in published_faults(folder, manifest)), *weights(manifest)]
     if found := _files(folder, manifest.files):
         return [*found, *weights(manifest)]
     return [*_rows(folder, manifest), *weights(manifest), *_parts(folder, manifest)]

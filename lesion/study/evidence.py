@@ -21,10 +21,13 @@ from lesion.study.family import rule_of
 from lesion.study.plan import Chosen, Plan, look_items
 from lesion.study.rows import ITEM_KEY
 
+STAGES = ("confirm", "replicate")
+"""Stages whose rows decide: the study's own models, and those of its replication."""
+
 
 def arm_rows(items: pl.DataFrame, plan: Plan, chosen: Chosen, arm: str) -> pl.DataFrame:
     """The confirmation (or replication) rows of one arm of this member's model and tier, up to the present look."""
-    stage = "confirm" if chosen.model in plan.study.models else "replicate"
+    stage = STAGES[chosen.model not in plan.study.models]
     here = (pl.col("stage") == stage) & (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
     return items.filter(here & (pl.col("arm") == arm) & (pl.col("index") < look_items(plan, chosen))).sort(ITEM_KEY)
 
