@@ -1,5 +1,6 @@
 """What a reader must know besides the numbers: deviations, open questions, limits; all computed from the run."""
 
+from lesion.report.checks import told_note
 from lesion.report.claims import beside_zero, specificity
 from lesion.report.record import Finding, Record, positive_control
 from lesion.report.words import MEANINGS, action, count, interval, listed, model_name, points
@@ -11,7 +12,7 @@ _KINDS = ("Mixed", "Ambiguous", "Inconclusive", "Invalid")
 def deviations(record: Record) -> list[str]:
     """Where the run left the straight line: enlargements, second looks, refused cells, an unclean source tree."""
     manifest = record.manifest
-    told = [*manifest.deviations, *(f"{note.topic}: {note.text}" for note in manifest.plan.notes)]
+    told = [*manifest.deviations, *(told_note(manifest, note) for note in manifest.plan.notes)]
     if manifest.code.commit is None:
         told.append("The code ran outside a git checkout; the hash of its source stands under Provenance.")
     elif manifest.code.dirty:
@@ -135,6 +136,6 @@ def absent(record: Record) -> list[str]:
         told.append("No sweep over factors, no head map and no changes in certainty: the run ended before discovery.")
     if not isinstance(manifest.study.sweep.target, RankedNeurons):
         told.append("No ranking of neurons: the study's target is not picked by one.")
-    told.append("No curves of ablating heads one after another: they are no stage of a study and leave no rows in it.")
-    told.append("No calibration of the verdict rule: it belongs to the rule and not to a run; see lesion calibrate.")
+    if "discovery" in reached and not record.items["arm"].str.contains(r"^staged\d+@").any():
+        told.append("No curves of zeroing heads one after another: the study asks for none (sweep.staged).")
     return told

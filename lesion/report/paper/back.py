@@ -1,27 +1,18 @@
-"""The back of the paper: limitations, open questions, reproducibility, and the audit appendix."""
+"""The back of the paper: limitations, open questions, reproducibility and references. The audit: appendix.py."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
-
-import polars as pl
+from collections.abc import Sequence
 
 from lesion.report.paper.cast import Cast
 from lesion.report.paper.claim import SENTENCES, Claim, Register
-from lesion.report.paper.kinds import KINDS
 from lesion.report.paper.manuscript import (
     Block,
     Bullets,
-    Entries,
-    Entry,
-    Grid,
     Heading,
-    Line,
     Listing,
     Name,
     Paragraph,
     Section,
     Theirs,
-    Words,
     Works,
     checked,
     strong,
@@ -64,44 +55,3 @@ def references(cited: set[str]) -> Section:
     """The works that the text cites."""
     works = tuple((key, work.text) for key, work in WORKS.items() if key in cited)
     return Section("references", (Heading(1, "References"), Works(works)))
-
-
-def appendix(cast: Cast, register: Register, table: pl.DataFrame) -> Section:
-    """Every run of the study, then every claim with its rows."""
-    every = register.of_audit("runs of this study, whatever came of them")
-    head = words(
-        "Runs of this study in the ledger: ", every, ". Picked for the paper: ", cast.rule, ". All are listed."
-    )
-    blocks: list[Block] = [Heading(1, "Audit appendix: every run"), Paragraph(head)]
-    for row in table.to_dicts():
-        blocks += _run(row)
-    blocks += [Heading(1, "Audit appendix: every number"), Paragraph(_HOW), Entries(tuple(_entries(register.claims)))]
-    return Section("audit", tuple(blocks))
-
-
-_HOW = words("Row ranges name rows of the run's tables; the queries stand whole in ", Name("claims.json"), ".")
-
-
-def _run(row: dict[str, object]) -> Iterable[Block]:
-    names = ("started", "command", "status", "outcome", "reason", "scenario", "standing", "commit", "dirty",
-             "manifest", "registration", "replay", "gates", "cpu_seconds", "gpu_seconds", "deviations")  # fmt: skip
-    rows = tuple(
-        (words(Words(name.replace("_", " "))), (Theirs(_said(row[name])),)) for name in names if _said(row[name])
-    )
-    yield Grid((Name(str(row["run"])),), ("of this run", ""), rows, (1, 6), small=True)
-
-
-def _said(value: Any) -> str:
-    if hasattr(value, "append"):
-        return f"{len(value)}: {'; '.join(map(str, value))}" if value else "none"
-    return "" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
-
-
-def _entries(claims: Sequence[Claim]) -> Iterable[Entry]:
-    for claim in claims:
-        where: Line = (Name(claim.run),)
-        if claim.rows:
-            where += (Theirs(f" {claim.height:,} rows{f' ({claim.span})' if claim.span else ''};"),)
-        if claim.fields:
-            where += (Words(" "), Name(" ".join(claim.fields)))
-        yield Entry(claim, (*where, Theirs(f" {KINDS[claim.kind].words}")))

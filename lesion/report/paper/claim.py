@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from lesion.errors import InputError, Tampered
-from lesion.identity import Document
+from lesion.identity import Document, canonical_json
 from lesion.report import caveats
 from lesion.report.paper.kinds import KINDS, Values
 from lesion.report.paper.ranges import Range, select, span
@@ -56,6 +56,8 @@ class Claim(Document):
     """SQL over the run's tables `items` and `prompts` (or over `audit`): the rows that it is computed from."""
     counts: str = ""
     """SQL over those rows, as the table `rows`: what the formula needs."""
+    place: int = 0
+    """Of several parts that these count, which is meant (Holm's correction needs them all)."""
     confidence: float = 0.95
     """Level of its interval, where it has one."""
     height: int = 0
@@ -117,6 +119,15 @@ def pointer(*parts: str | int) -> str:
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)
 
 
+def clustered(source: Source, model: str, tier: str) -> bool:
+    """Whether a tier's items come from templates, so that its intervals and p values are over these."""
+    bucket = source.record.manifest.study.verdict.cluster
+    if bucket is None:
+        return False
+    here = source.record.prompts.filter(model=model, tier=tier)["buckets"]
+    return here.len() > 0 and bool(here.str.contains(f"{canonical_json(bucket).decode()}:", literal=True).all())
+
+
 def compute(
     claim: Claim, source: Source | None, tables: Mapping[str, pl.DataFrame], rows: pl.DataFrame | None = None
 ) -> Computed:
@@ -130,13 +141,25 @@ def compute(
         return Computed(_sentence(claim, source), (), pl.DataFrame(), {})
     recorded = tuple(at(source.document, each) for each in claim.fields) if source is not None else ()
     found = rows if rows is not None else select(claim.rows, **tables) if claim.rows else pl.DataFrame()
-    counts: dict[str, int] = select(claim.counts, rows=found).row(0, named=True) if claim.counts else {}
+    counts = counted(select(claim.counts, rows=found)) if claim.counts else {}
     if kind.compute is None or not claim.counts:
         return Computed(kind.say(recorded), recorded, found, counts)
-    values = kind.compute(counts, claim.confidence)
+    values = kind.compute({**counts, "place": claim.place}, claim.confidence)
     if recorded and not all(map(_close, recorded, values)):
         raise Tampered(f"{claim.run}: its rows give {values} for {claim.what}, its manifest says {recorded}")
     return Computed(kind.say(values), recorded, found, counts)
+
+
+def counted(table: pl.DataFrame) -> dict[str, int]:
+    """The one row of a query's answer; where it has a row for each `cell`, all of them, each name with its cell.
+
+    >>> counted(pl.DataFrame({"cell": [0, 1], "lost": [3, 4]}))
+    {'lost_0': 3, 'lost_1': 4}
+    """
+    if "cell" not in table.columns:
+        return table.row(0, named=True)
+    rows = table.to_dicts()
+    return {f"{name}_{row['cell']}": row[name] for row in rows for name in row if name != "cell"}
 
 
 def _close(one: float, other: float) -> bool:
@@ -173,6 +196,10 @@ class Register:
         """Numbers that the run recorded, with the rows that it judged."""
         return self._add(run, kind, what, fields, chosen, 0.95)
 
+    def of_listed(self, run: str, kind: str, what: str, fields: tuple[str, ...]) -> Claim:
+        """How many fields of the manifest these are, each by its pointer."""
+        return self._add(run, kind, what, fields, None, 0.95)
+
     def told(self, run: str, maker: str, place: int) -> Claim:
         """A sentence that the report makes of the run."""
         return self._add(run, "told", maker.replace("_", " "), (maker, str(place)), None, 0.95)
@@ -186,7 +213,8 @@ class Register:
         self, run: str, kind: str, what: str, fields: tuple[str, ...], chosen: Range | None, confidence: float
     ) -> Claim:
         rows, counts = (chosen.rows, chosen.counts) if chosen else ("", "")
-        key = (run, kind, fields, rows, counts, confidence)
+        place = chosen.place if chosen else 0
+        key = (run, kind, fields, rows, counts, place, confidence)
         if key in self._numbers:
             return self._numbers[key]
         source = self.sources.get(run)
@@ -195,7 +223,7 @@ class Register:
             seal=source.record.manifest.seal if source else "",
             status=source.record.manifest.status if source else AUDIT,
             provisional=source.provisional if source else False,
-            kind=kind, fields=fields, rows=rows, counts=counts, confidence=confidence,
+            kind=kind, fields=fields, rows=rows, counts=counts, place=place, confidence=confidence,
         )  # fmt: skip
         found = self._frame(run, rows, source)
         done = compute(draft, source, {}, found)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from lesion.report.paper.cast import Cast
 from lesion.report.paper.cells import Cell
-from lesion.report.paper.claim import SENTENCES, Register, Source
+from lesion.report.paper.claim import SENTENCES, Register, Source, pointer
 from lesion.report.paper.manuscript import (
     Block,
     Bullets,
@@ -24,8 +24,10 @@ from lesion.report.paper.terms import CONSEQUENCES, failed, gate_words, models, 
 from lesion.report.record import positive_control
 from lesion.report.words import MEANINGS, model_name
 
+SHORT = 16
+"""Digits of a hash in a sentence; the audit appendix has it whole."""
 NAMED = 8
-"""So many cells the abstract names one by one; of more it counts verdicts and names the largest change."""
+"""So many cells the abstract names one by one; of more it counts verdicts and names each model's largest change."""
 
 
 def badge(cast: Cast) -> Line:
@@ -84,15 +86,38 @@ def _each(register: Register, source: Source, cells: list[Cell]) -> Iterable[Lin
 def _cell(register: Register, source: Source, cell: Cell) -> Line:
     chosen = cell.finding.chosen
     who = target(register, source, chosen.model, licensed=cell.finding.licensed)
+    return words(cell.edit, " ", who, " of ", Name(model_name(chosen.model)), *_outcome(cell))
+
+
+def _did(register: Register, source: Source, cell: Cell) -> Line:
+    """The same where the sentence has named the model."""
+    who = target(register, source, cell.finding.chosen.model, licensed=cell.finding.licensed)
+    return words(cell.edit, " ", who, *_outcome(cell))
+
+
+def _outcome(cell: Cell) -> Line:
     size = words(", ", cell.change, " points") if cell.change else words()
-    return words(cell.edit, " ", who, " of ", Name(model_name(chosen.model)), " on ", Name(chosen.tier), size)
+    return words(" on ", Name(cell.finding.chosen.tier), size)
 
 
 def _most(register: Register, source: Source, cells: list[Cell]) -> Iterable[Line]:
-    kinds = [kind for kind in MEANINGS if any(cell.finding.verdict.verdict == kind for cell in cells)]
-    yield words("Its cells, all of which stand in the results, were ", joined([words(strong(k)) for k in kinds]), ".")
-    largest = max(cells, key=lambda cell: abs(cell.finding.verdict.delta or 0.0))
-    yield words("The largest change: ", _cell(register, source, largest), " (", largest.finding.verdict.verdict, ").")
+    """How many cells had which verdict, and each model's largest change."""
+    run = source.record.manifest.run
+    told: list[Line] = []
+    for kind in MEANINGS:
+        fields = [pointer("results", "cells", cell.finding.chosen.id, "verdict") for cell in cells
+                  if cell.finding.verdict.verdict == kind]  # fmt: skip
+        if fields:
+            number = register.of_listed(run, "entries", f"cells with the verdict {kind}", tuple(fields))
+            told.append(words(strong(kind), " in ", number))
+    family = register.of_field(run, "many", "cells of the family", "plan", "family")
+    yield words("Of its ", family, " cells, all of which stand in the results: ", joined(told), ".")
+    for model in source.record.manifest.study.models:
+        here = [cell for cell in cells if cell.finding.chosen.model == model]
+        if here:
+            largest = max(here, key=lambda cell: abs(cell.finding.verdict.delta or 0.0))
+            said = f" ({largest.finding.verdict.verdict})."
+            yield words("The largest change in ", Name(model_name(model)), ": ", _did(register, source, largest), said)
 
 
 def _control(source: Source) -> Iterable[Line]:
@@ -100,13 +125,13 @@ def _control(source: Source) -> Iterable[Line]:
     if control is None:
         yield words("The study has no positive control, so no claim says what kind of heads the target are.")
         return
-    for model, holds in control.holds.items():
-        name = Name(model_name(model))
-        if holds:
-            yield words("The positive control holds for ", name, ".")
-        else:
-            yield words(strong("The positive control fails"), " for ", name, ": zeroing the target on ",
-                        Name(control.tier), " was not shown to be Harm.")  # fmt: skip
+    named = {held: [words(Name(model_name(model))) for model, holds in control.holds.items() if holds is held]
+             for held in (True, False)}  # fmt: skip
+    if named[True]:
+        yield words("The positive control holds for ", joined(named[True]), ".")
+    if named[False]:
+        yield words(strong("The positive control fails"), " for ", joined(named[False]), ": zeroing the target on ",
+                    Name(control.tier), " was not shown to be Harm.")  # fmt: skip
 
 
 def _exploratory(source: Source) -> Iterable[Line]:
@@ -131,7 +156,7 @@ def _gates(source: Source) -> Iterable[Line]:
     elif not fallen:
         yield words("Every gate passed.")
     if names := warned(source):
-        yield words(f"Checks that failed without stopping the run: {', '.join(names)}; see the open questions.")
+        yield words(f"Checks that failed without stopping the run: {', '.join(names)}; see the deviations.")
 
 
 def question(cast: Cast, register: Register) -> Section:
@@ -167,18 +192,18 @@ def _asked(run: str, source: Source) -> Iterable[Block]:
 def _registered(register: Register, run: str, source: Source) -> Iterable[Block]:
     manifest = source.record.manifest
     if manifest.registration is None:
-        yield Paragraph(words(strong("The study was not registered before its data."), " Study hash ",
-                              Name(manifest.study_hash), "."))  # fmt: skip
+        yield Paragraph(words(strong("The study was not registered before its data."), " Its study hash"
+                              " begins ", Name(manifest.study_hash[:SHORT]), "."))  # fmt: skip
         return
     number = register.of_field(run, "number", "registration: number in the chain", "registration", "number")
     day = register.of_field(run, "day", "registration: day", "registration", "time")
     before = manifest.registration.previous
     chain = (
-        words("It is the first of its chain.") if before is None else words("The one before it: ", Name(before), ".")
+        words("It is the first of its chain.")
+        if before is None
+        else words("The one before it: ", Name(before[:SHORT]), "….")
     )
-    yield Paragraph(
-        words("The study was registered as number ", number, " of its chain on ", day, ", hash ",
-              Name(manifest.registration.hash()), ". ", chain, " That hash orders the confirmation's items, so"
-              " nobody can"
-              " have seen them before.")
-    )  # fmt: skip
+    said = words("The study was registered as number ", number, " of its chain on ", day, ", hash ",
+                 Name(manifest.registration.hash()[:SHORT]), "…. ", chain, " That hash orders the confirmation's items,"
+                 " so nobody can have seen them before.")  # fmt: skip
+    yield Paragraph(said)

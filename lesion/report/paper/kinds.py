@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from lesion.report.checks import moved
 from lesion.report.words import action, count, p_value, percent, points, signed, task_words
 from lesion.stats.intervals import tango, wilson
+from lesion.stats.multiplicity import holm
+from lesion.stats.paired import mcnemar_exact
 from lesion.tasks.config import TaskConfig
 
 _TASK: TypeAdapter[TaskConfig] = TypeAdapter(TaskConfig)
@@ -44,6 +47,13 @@ def _accuracy(counts: Counts, confidence: float) -> Values:
     return counts["after"] / counts["n"], float(low), float(high)
 
 
+def _holm(counts: Counts, _: float) -> Values:
+    tested = range(sum(name.startswith("gained_") for name in counts))
+    p = [float(mcnemar_exact(counts[f"gained_{place}"], counts[f"lost_{place}"])) for place in tested]
+    size = next(counts[name] for name in counts if name.startswith("family"))
+    return (float(holm(p, size)[counts["place"]]),)
+
+
 def _span(middle: str, low: str, high: str) -> str:
     return f"{middle} ({low} to {high})"
 
@@ -67,6 +77,8 @@ KINDS: dict[str, Kind] = {
     "runs": Kind("number of runs in the audit table", lambda v: count(v[0]), lambda c, _: (c["n"],)),
     "interval": Kind("as the run recorded it, in points", lambda v: _span(*map(points, v))),
     "p": Kind("p value that the run recorded", lambda v: p_value(v[0])),
+    "holm": Kind("McNemar's exact p of every cell or kind that was judged with it, by Holm's correction",
+                 lambda v: p_value(v[0]), _holm),
     "spread": Kind("largest − smallest over seeds, in points, as recorded",
                    lambda v: signed(100 * v[0], 2).lstrip("+")),
     "number": Kind("field of the manifest", lambda v: f"{v[0]:,.10g}"),
@@ -74,9 +86,11 @@ KINDS: dict[str, Kind] = {
     "hours": Kind("seconds of the manifest, in hours", lambda v: f"{v[0] / 3600:.3f}"),
     "minutes": Kind("seconds of the manifest, in minutes", lambda v: f"{v[0] / 60:.1f}"),
     "day": Kind("UTC day of a time in the manifest", lambda v: str(v[0])[:10]),
+    "moved by": Kind("change that a check of the manifest tells, in points", lambda v: moved(str(v[0]))),
     "text": Kind("text of the manifest", lambda v: str(v[0])),
     "factor": Kind("factor of the manifest, in words", lambda v: action(v[0])),
     "many": Kind("number of entries in the manifest", lambda v: count(len(v[0]))),
+    "entries": Kind("number of these fields of the manifest", lambda v: count(len(v))),
     "listed": Kind("list of the manifest", lambda v: ", ".join(f"{each:g}" for each in v[0])),
     "task": Kind("task of the study, in words", lambda v: task_words(_TASK.validate_python(v[0]))),
     "told": Kind("sentence that the report makes of the run", lambda v: str(v[0])),

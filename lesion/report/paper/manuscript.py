@@ -91,12 +91,20 @@ class Picture(NamedTuple):
     name: str
     title: str
     reading: str
+    small: bool = False
+    """Whether it may take no more than half of a page."""
 
 
 class Listing(NamedTuple):
     """Text in fixed width, as it is."""
 
     text: str
+
+
+class Listings(NamedTuple):
+    """Many of them, small."""
+
+    texts: tuple[str, ...]
 
 
 class Entry(NamedTuple):
@@ -118,7 +126,7 @@ class Works(NamedTuple):
     works: tuple[tuple[str, str], ...]
 
 
-Block = Heading | Paragraph | Bullets | Grid | Picture | Listing | Entries | Works
+Block = Heading | Paragraph | Bullets | Grid | Picture | Listing | Listings | Entries | Works
 
 COMPUTED = ("abstract", "results", "tables")
 """Sections in which nothing but claims may hold a digit."""

@@ -4,6 +4,7 @@ The tables are a run's own: `items` (a row per question and arm) and `prompts` (
 numbers, so any SQL engine gives the same; formulas stand in kinds.py.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -30,6 +31,8 @@ class Range(NamedTuple):
 
     rows: str
     counts: str
+    place: int = 0
+    """Of several parts that are counted, the one that is meant."""
 
 
 def paired(model: str, tier: str, arm: str, against: str = "baseline", part: str = "") -> Range:
@@ -42,18 +45,97 @@ def paired(model: str, tier: str, arm: str, against: str = "baseline", part: str
         against: the other arm.
         part: `seed N` or `BUCKET=LEVEL`: only these items.
     """
-    bucket, equals, level = part.partition("=")
+    _, equals, _ = part.partition("=")
     where = [
         "e.stage = 'confirm'", f"e.model = {_quoted(model)}", f"e.tier = {_quoted(tier)}", f"e.arm = {_quoted(arm)}",
         f"b.arm = {_quoted(against)}",
     ]  # fmt: skip
     if equals:
-        name, told = canonical_json(bucket).decode(), canonical_json(level).decode()
-        where.append(f"p.buckets LIKE {_quoted(f'%{name}:{told}%')}")
+        where.append(f"p.buckets LIKE {_bucket(part)}")
     elif part:
         where.append(f"e.seed = {int(part.removeprefix('seed '))}")
     joined = _PAIRED + (_ASKED if equals else "")
     return Range(f'{joined}\nWHERE {" AND ".join(where)}\nORDER BY e.seed, e."index"', PAIRED_COUNTS)
+
+
+class Member(NamedTuple):
+    """One member of a family at a look."""
+
+    model: str
+    tier: str
+    arm: str
+    against: str
+    """The arm that it is paired with."""
+    below: int
+    """Items of each seed at that look: those whose number is below."""
+
+    def where(self) -> str:
+        """Its rows, as an SQL condition."""
+        return (
+            f"e.model = {_quoted(self.model)} AND e.tier = {_quoted(self.tier)} AND e.arm = {_quoted(self.arm)}"
+            f' AND b.arm = {_quoted(self.against)} AND e."index" < {self.below}'
+        )
+
+
+def corrected(members: Sequence[Member], own: int, size: int) -> Range:
+    """Confirmation rows of all members that a look judged, for Holm's correction of one of them.
+
+    Args:
+        members: those that the look judged.
+        own: place of the one that is meant.
+        size: members of the family, with those that are not judged at this look.
+    """
+    each = "\n".join(f"  WHEN {member.where()} THEN {place}" for place, member in enumerate(members))
+    arms = sorted({member.against.partition("@")[0] for member in members})
+    others = " OR ".join(f"b.arm LIKE {_quoted(f'{arm}%')}" for arm in arms)
+    rows = f"""SELECT * FROM (
+SELECT CASE
+{each} END AS cell, {_PAIRED.removeprefix("SELECT ")}
+WHERE e.stage = 'confirm' AND e.arm LIKE 'target@%' AND ({others})
+) AS judged
+WHERE cell IS NOT NULL
+ORDER BY cell, seed, "index\""""
+    counts = f"""SELECT cell, {size} AS family, SUM(CASE WHEN after AND NOT before THEN 1 ELSE 0 END) AS gained,
+  SUM(CASE WHEN before AND NOT after THEN 1 ELSE 0 END) AS lost
+FROM rows
+GROUP BY cell
+ORDER BY cell"""
+    return Range(rows, counts, own)
+
+
+def parts(model: str, tier: str, alpha: float, names: Sequence[str], own: int) -> Range:
+    """Confirmation rows of one cell with their buckets, for Holm's correction over its kinds of items.
+
+    Args:
+        model: as the study names it.
+        tier: likewise.
+        alpha: the cell's factor.
+        names: every kind, as `BUCKET=LEVEL`.
+        own: place of the one that is meant.
+    """
+    where = f"e.model = {_quoted(model)} AND e.tier = {_quoted(tier)} AND e.arm = {_quoted(f'target@{alpha:g}')}"
+    joined = _PAIRED.replace("b.correct AS before", "p.buckets, b.correct AS before") + _ASKED
+    rows = f"""{joined}
+WHERE e.stage = 'confirm' AND {where} AND b.arm = 'baseline'
+ORDER BY e.seed, e."index\""""
+    return Range(rows, _tests([f"buckets LIKE {_bucket(name)}" for name in names]), own)
+
+
+def _tests(conditions: Sequence[str]) -> str:
+    """Gained and lost of every part, all of which are corrected for."""
+    moved = (("gained", "after AND NOT before"), ("lost", "before AND NOT after"))
+    sums = [
+        f"SUM(CASE WHEN {condition} AND {which} THEN 1 ELSE 0 END) AS {name}_{place}"
+        for place, condition in enumerate(conditions)
+        for name, which in moved
+    ]
+    return f"SELECT {len(conditions)} AS family,\n  " + ",\n  ".join(sums) + "\nFROM rows"
+
+
+def _bucket(part: str) -> str:
+    """A pattern for the buckets of items of one kind, `BUCKET=LEVEL`."""
+    bucket, _, level = part.partition("=")
+    return _quoted(f"%{canonical_json(bucket).decode()}:{canonical_json(level).decode()}%")
 
 
 def unedited(model: str, tier: str, seed: int) -> Range:
