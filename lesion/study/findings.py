@@ -11,35 +11,34 @@ from lesion.study.replication import outcome
 def findings(plan: Plan, gates: Iterable[Verdict]) -> dict[str, Any]:
     """The results as plain data; cells are in the family's order. Empty cells when no confirmation was reached."""
     told = list(gates)
-    cells, specific, companions = _looks(told, "confirm")
+    cells, specific, companions, readings = _looks(told, "confirm")
     decided = {name: cell["verdict"] for name, cell in cells.items() if cell["verdict"] != "Ambiguous"}
     reached = scenario(decided) if decided and len(decided) == len(plan.family) else None
     found = {
         "cells": {chosen.id: cells[chosen.id] for chosen in plan.family if chosen.id in cells},
         "specific": specific,
         "companions": companions,
+        **({"readings": readings} if plan.study.decoded else {}),
         "scenario": reached.name if reached else "Inconclusive",
         "invalid": list(reached.invalid) if reached else [],
         "positive_control": _positive_control(plan, decided),
     }
     if plan.study.replication is None:
         return found
-    replicas, apart, beside = _looks(told, "replicate")
+    replicas, apart, beside, _ = _looks(told, "replicate")
     return found | {"replication": {**outcome(plan, cells, replicas), "specific": apart, "companions": beside}}
 
 
-def _looks(gates: Iterable[Verdict], stage: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """The last verdict of every cell that a stage's looks judged, its specificity, and its companions."""
-    cells: dict[str, Any] = {}
-    specific: dict[str, Any] = {}
-    companions: dict[str, Any] = {}
+def _looks(gates: Iterable[Verdict], stage: str) -> tuple[dict[str, Any], ...]:
+    """The last verdict of every cell that a stage's looks judged, its specificity, companions and readings."""
+    parts = ("verdicts", "specific", "companions", "readings")
+    found: dict[str, dict[str, Any]] = {part: {} for part in parts}
     for gate in gates:
         if gate.stage == stage:
             seen: Any = gate.evidence
-            cells |= seen["verdicts"]
-            specific |= seen["specific"]
-            companions |= seen.get("companions", {})
-    return cells, specific, companions
+            for part in parts:
+                found[part] |= seen.get(part, {})
+    return tuple(found[part] for part in parts)
 
 
 def _positive_control(plan: Plan, decided: dict[str, str]) -> dict[str, Any] | None:

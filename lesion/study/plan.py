@@ -7,6 +7,8 @@ before it.
 
 from typing import Literal
 
+from pydantic import Field
+
 from lesion.identity import Document
 from lesion.interventions.site import head
 from lesion.study.arm import REFERENCE, Arm
@@ -45,6 +47,8 @@ class Cell(Document):
     """One past the last item."""
     arms: tuple[Arm, ...] = ()
     """Conditions; the first is the baseline."""
+    decoded: bool = Field(default=False, exclude_if=lambda decoded: not decoded)
+    """Whether answers are written out, too, under the arms that `lesion.study.arm.writes` names."""
 
 
 class Stage(Document):

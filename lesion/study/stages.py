@@ -107,7 +107,7 @@ def _confirm(plan: Plan) -> tuple[Cell, ...]:
                     cells.append(
                         Cell(
                             stage=plan.stage, model=model, tier=tier, split="confirm", seed=seed,
-                            start=start, stop=stop, arms=arms,
+                            start=start, stop=stop, arms=arms, decoded=tier in study.decoded,
                         )
                     )  # fmt: skip
     return tuple(cells)
