@@ -13,7 +13,7 @@ from lesion.report import forests
 from lesion.report.drawing import unit_words
 from lesion.report.record import Record, gate_evidence
 from lesion.report.timeline import Table
-from lesion.report.words import action, listed, model_name, p_value, points, target_words, task_words
+from lesion.report.words import action, listed, model_name, p_value, points, target_words, task_wordsfrom lesion.runs.compare import cells_of
 
 QUERY = """SELECT e.stage, e.model, e.tier, e.arm, COUNT(*) AS n,
   SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
@@ -158,7 +158,7 @@ def forest_rows(record: Record) -> pl.DataFrame:
     told = found(record)
     if told is None:
         return pl.DataFrame()
-    cells = {**record.manifest.results["cells"], **told["cells"]}
+    cells = cells_of(record.manifest.results)
     rows: list[dict[str, Any]] = []
     for each in told["configurations"]:
         here = {"panel": f"{each['tier']}, {action(each['alpha'])}", "tier": each["tier"], "alpha": each["alpha"]}

@@ -179,10 +179,14 @@ def noise_floor(manifest: Manifest) -> float:
     return max(map(float, measured), default=0.0)
 
 
+def cells_of(results: Any) -> dict[str, Any]:
+    """Cell -> all that was found of it, those of the replication included."""
+    return {**results["cells"], **results.get("replication", {}).get("cells", {})}
+
+
 def verdicts_of(results: Any) -> dict[str, str]:
     """Cell -> verdict, those of the replication included."""
-    cells = results["cells"] | results.get("replication", {}).get("cells", {})
-    return {name: cell["verdict"] for name, cell in cells.items()}
+    return {name: cell["verdict"] for name, cell in cells_of(results).items()}
 
 
 def compare_rows(first: pl.DataFrame, second: pl.DataFrame) -> Difference:

@@ -5,15 +5,16 @@ log-probabilities and questions that are left out come back, with the recorded h
 `published.json` names what was left out; `lesion verify` checks what is here, and counts the verdicts again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import polars as pl
 from pydantic import ValidationError
 
 from lesion.errors import InputError
 from lesion.identity import Document, file_hash
+from lesion.runs.compare import cells_of
 from lesion.runs.durable import whole_folder, write_bytes, write_table, write_text
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.store import RunFolder
@@ -110,9 +111,7 @@ def _file_faults(folder: Path, manifest: Manifest, told: Published) -> Iterator[
 
 def _count_faults(rows: pl.DataFrame, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """Verdicts whose n, gained and lost the slim rows do not give."""
-    others: Mapping[str, Any] = manifest.results.get("replication", {}).get("cells", {})
-    cells: Mapping[str, Any] = manifest.results["cells"] | others
-    for name, cell in cells.items():
+    for name, cell in cells_of(manifest.results).items():
         model, tier, arm = name.rsplit("|", 2)
         if cell["verdict"] != "Invalid" and _counts(rows, model, tier, arm) != (
             cell["n"],

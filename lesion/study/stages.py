@@ -63,9 +63,11 @@ def _staged(plan: Plan, model: str) -> list[Arm]:
     """More and more heads zeroed together: `staged1@0`, … in the detector's order, `random1@0`, … in a random one."""
     study, ranked = plan.study, plan.ranking.get(model, ())
     every = all_heads(plan.shapes[model])
-    drawn = [every[i] for i in generator("staged", study.seed, model).permutation(len(every)).tolist()]
-    orders = (("staged", ranked), ("random", drawn[: len(ranked)]))
-    return [arm(f"{name}{n}", tuple(order[:n]), 0.0, study) for name, order in orders for n in range(1, len(order) + 1)]
+    drawn = tuple(every[int(i)] for i in generator("staged", study.seed, model).permutation(len(every)))
+    orders = {"staged": ranked, "random": drawn[: len(ranked)]}
+    return [
+        arm(f"{name}{n}", order[:n], 0.0, study) for name, order in orders.items() for n in range(1, len(order) + 1)
+    ]
 
 
 def _transfer(plan: Plan) -> tuple[Cell, ...]:

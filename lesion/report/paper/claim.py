@@ -200,6 +200,10 @@ class Register:
         """How many fields of the manifest these are, each by its pointer."""
         return self._add(run, kind, what, fields, None, 0.95)
 
+    def of_recorded(self, run: str, kind: str, what: str, fields: tuple[str, ...]) -> Claim:
+        """Several fields of the manifest that are one number, with its interval."""
+        return self._add(run, kind, what, fields, None, 0.95)
+
     def told(self, run: str, maker: str, place: int) -> Claim:
         """A sentence that the report makes of the run."""
         return self._add(run, "told", maker.replace("_", " "), (maker, str(place)), None, 0.95)

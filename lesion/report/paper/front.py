@@ -20,6 +20,7 @@ from lesion.report.paper.manuscript import (
     strong,
     words,
 )
+from lesion.report.paper.replicated import in_short
 from lesion.report.paper.terms import CONSEQUENCES, failed, gate_words, models, target, warned
 from lesion.report.record import positive_control
 from lesion.report.words import MEANINGS, model_name
@@ -72,6 +73,7 @@ def _confirmatory(register: Register, source: Source, cells: list[Cell]) -> Iter
     else:
         yield from _most(register, source, cells)
     yield from _control(source)
+    yield from in_short(register, manifest.run, source)
 
 
 def _each(register: Register, source: Source, cells: list[Cell]) -> Iterable[Line]:

@@ -81,6 +81,8 @@ KINDS: dict[str, Kind] = {
                  lambda v: p_value(v[0]), _holm),
     "spread": Kind("largest − smallest over seeds, in points, as recorded",
                    lambda v: signed(100 * v[0], 2).lstrip("+")),
+    "statistic": Kind("field of the manifest", lambda v: f"{v[0]:,.1f}"),
+    "whole percent": Kind("share of the manifest, in percent", lambda v: f"{100 * v[0]:.0f}"),
     "number": Kind("field of the manifest", lambda v: f"{v[0]:,.10g}"),
     "share": Kind("field of the manifest, in percent", lambda v: f"{100 * v[0]:.10g}"),
     "hours": Kind("seconds of the manifest, in hours", lambda v: f"{v[0] / 3600:.3f}"),

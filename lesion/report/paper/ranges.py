@@ -35,7 +35,9 @@ class Range(NamedTuple):
     """Of several parts that are counted, the one that is meant."""
 
 
-def paired(model: str, tier: str, arm: str, against: str = "baseline", part: str = "") -> Range:
+def paired(
+    model: str, tier: str, arm: str, against: str = "baseline", part: str = "", *, stage: str = "confirm"
+) -> Range:
     """Confirmation rows of one arm, each with the same item's row of another arm.
 
     Args:
@@ -44,11 +46,12 @@ def paired(model: str, tier: str, arm: str, against: str = "baseline", part: str
         arm: such as `target@0`.
         against: the other arm.
         part: `seed N` or `BUCKET=LEVEL`: only these items.
+        stage: `confirm`, or `replicate` for the other models.
     """
     _, equals, _ = part.partition("=")
     where = [
-        "e.stage = 'confirm'", f"e.model = {_quoted(model)}", f"e.tier = {_quoted(tier)}", f"e.arm = {_quoted(arm)}",
-        f"b.arm = {_quoted(against)}",
+        f"e.stage = {_quoted(stage)}", f"e.model = {_quoted(model)}", f"e.tier = {_quoted(tier)}",
+        f"e.arm = {_quoted(arm)}", f"b.arm = {_quoted(against)}",
     ]  # fmt: skip
     if equals:
         where.append(f"p.buckets LIKE {_bucket(part)}")

@@ -23,9 +23,10 @@ from lesion.report.paper.manuscript import (
     words,
 )
 from lesion.report.paper.ranges import unedited
+from lesion.report.paper.replicated import replicated
 from lesion.report.words import MINUS, model_name
 
-LEADING = ("verdicts", "accuracy")
+LEADING = ("verdicts", "accuracy", "replication")
 """Figures that stand among the results; the others stand in the appendix."""
 
 
@@ -37,7 +38,7 @@ def results(
     for run, source in cast.sources.items():
         status = source.record.manifest.status
         blocks.append(Paragraph(words("Run ", Name(run), ", ", strong(status), ".")))
-        blocks += [*_gates(register, run, source), *_verdicts(cells[run])]
+        blocks += [*_gates(register, run, source), *_verdicts(cells[run]), *replicated(register, run, source)]
         blocks += [_picture(run, figure) for figure in drawn[run] if figure.name in LEADING]
     return checked(Section("results", tuple(blocks)))
 

@@ -14,6 +14,8 @@ CONSEQUENCES = {
     "detect": "so there was nothing to intervene on",
     "discovery": "so nothing was confirmed",
     "confirm": "so its verdicts do not stand",
+    "transfer": "so nothing was tried on other models",
+    "replicate": "so its verdicts on other models do not stand",
 }
 """What it means that a gate failed."""
 

@@ -1,0 +1,123 @@
+"""The replication on other models among the results: every number a claim of its own rows or fields."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lesion.report.palette import VERDICT_SIGNS
+from lesion.report.paper.claim import Claim, Register, Source, clustered, pointer
+from lesion.report.paper.manuscript import Block, Grid, Line, Name, Paragraph, joined, strong, words
+from lesion.report.paper.ranges import paired
+from lesion.report.replication import found
+from lesion.report.words import model_name
+
+RESULTS = ("results", "replication")
+ANSWERS = {
+    "replicated": "is replicated: every other model gives the same verdict",
+    "partly replicated": "is partly replicated: some of the other models give the same verdict",
+    "not replicated": "is not replicated: no other model gives the same verdict",
+    "contradicted": "is contradicted: another model gives the opposite verdict",
+    None: "was not tried on another model",
+}
+
+
+def replicated(register: Register, run: str, source: Source) -> Iterable[Block]:
+    """What was tried on other models and what came of it; nothing where the study has no replication."""
+    told = found(source.record)
+    if told is None:
+        return
+    yield Paragraph(words(strong("On other models. "), *sentences(register, run, told)))
+    yield _pooled(register, run, told)
+    yield _cells(register, run, source, told)
+
+
+def sentences(register: Register, run: str, told: Mapping[str, Any]) -> Iterable[Line]:
+    """Each configuration with its answer, a sentence each."""
+    for place, each in enumerate(told["configurations"]):
+        edit = _edit(register, run, place, each)
+        yield words(edit, " on ", Name(each["tier"]), f" ({each['why']}) ", ANSWERS[each["answer"]], ". ")
+    for model in told["unmapped"]:
+        yield words("Nothing in ", Name(model_name(model)), " stands for the target. ")
+
+
+def _edit(register: Register, run: str, place: int, each: Mapping[str, Any]) -> Claim:
+    about = f"replication, {each['tier']}, ×{each['alpha']:g}: factor"
+    return register.of_field(run, "factor", about, *RESULTS, "configurations", place, "alpha")
+
+
+def _pooled(register: Register, run: str, told: Mapping[str, Any]) -> Grid:
+    rows: list[tuple[Line, ...]] = []
+    for place, each in enumerate(told["configurations"]):
+        if each["pooled"] is None:
+            continue
+        about = f"replication, {each['tier']}, ×{each['alpha']:g}"
+        path = (*RESULTS, "configurations", place, "pooled")
+        ends = tuple(pointer(*path, name) for name in ("delta", "low", "high"))
+        rows.append((
+            words(_edit(register, run, place, each), ", ", Name(each["tier"])),
+            words(register.of_field(run, "number", f"{about}: models", *path, "models")),
+            words(register.of_recorded(run, "interval", f"{about}: random-effects mean", ends)),
+            words(register.of_field(run, "statistic", f"{about}: Cochran's Q", *path, "q")),
+            words(register.of_field(run, "p", f"{about}: p of Q", *path, "p")),
+            words(register.of_field(run, "whole percent", f"{about}: I squared", *path, "i_squared")),
+            words(register.of_field(run, "spread", f"{about}: tau", *path, "tau")),
+        ))  # fmt: skip
+    caption = words("Each configuration over the models: DerSimonian and Laird's random-effects mean, Cochran's Q and I"
+                    " squared. With so few models Q has little power, and tau is hardly known.")  # fmt: skip
+    columns = ("edit", "models", "mean, points (interval)", "Q", "p", "I squared, %", "tau, points")
+    return Grid(caption, columns, tuple(rows), (1.6, 0.7, 1.7, 0.8, 0.8, 0.9, 0.8), small=True)
+
+
+def _cells(register: Register, run: str, source: Source, told: Mapping[str, Any]) -> Grid:
+    rows = tuple(_cell(register, run, source, name, cell, told) for name, cell in told["cells"].items())
+    caption = words("Verdicts on the other models' confirmation items; Holm runs over all of these cells.")
+    columns = ("where", "edit", "verdict", "change, points (interval)", "items", "Holm p", "apart from random sets")
+    return Grid(caption, columns, rows, (1.5, 1.2, 1.2, 1.6, 0.8, 0.8, 1.6), small=True)
+
+
+def _cell(
+    register: Register, run: str, source: Source, name: str, cell: Mapping[str, Any], told: Mapping[str, Any]
+) -> tuple[Line, ...]:
+    model, tier, arm = name.rsplit("|", 2)
+    about, path = f"replication, {model_name(model)}, {tier}, ×{arm.partition('@')[2]}", (*RESULTS, "cells", name)
+    place = next(i for i, each in enumerate(source.record.manifest.plan.replicas) if each.id == name)
+    edit = register.of_field(run, "factor", f"{about}: factor", "plan", "replicas", place, "alpha")
+    verdict = words(f"{VERDICT_SIGNS[cell['verdict']]} {cell['verdict']}")
+    where = words(Name(model_name(model)), ", ", Name(tier))
+    if cell["delta"] is None:
+        return where, words(edit), verdict, *(words("–"),) * 4
+    chosen = paired(model, tier, arm, stage="replicate")
+    ends = tuple(pointer(*path, end) for end in ("delta", "ci_low", "ci_high"))
+    what = f"{about}: change in accuracy"
+    change = (
+        register.of_fields(run, "interval", what, ends, chosen)
+        if clustered(source, model, tier)
+        else register.of_rows(run, "change", what, chosen, ends, cell["confidence"])
+    )
+    return (
+        where, words(edit), verdict, words(change),
+        words(register.of_rows(run, "items", f"{about}: items", chosen, (pointer(*path, "n"),))),
+        words(register.of_fields(run, "p", f"{about}: Holm p", (pointer(*path, "p_holm"),), chosen)),
+        _apart(register, run, about, name, told),
+    )  # fmt: skip
+
+
+def _apart(register: Register, run: str, about: str, name: str, told: Mapping[str, Any]) -> Line:
+    if name not in told["specific"]:
+        return words("no random sets")
+    model, tier, arm = name.rsplit("|", 2)
+    rows = paired(model, tier, arm, arm.replace("target@", "control@"), stage="replicate")
+    ends = tuple(pointer(*RESULTS, "specific", name, end) for end in ("delta", "ci_low", "ci_high"))
+    claim = register.of_fields(run, "interval", f"{about}: target against matched random sets", ends, rows)
+    return words("yes: " if told["specific"][name]["holds"] else "no: ", claim)
+
+
+def in_short(register: Register, run: str, source: Source) -> Iterable[Line]:
+    """For the abstract: which configurations hold on other models, without their sizes."""
+    told = found(source.record)
+    if told is None:
+        return
+    for answer, said in ANSWERS.items():
+        here = [(i, each) for i, each in enumerate(told["configurations"]) if each["answer"] == answer]
+        if here:
+            places = joined([words(_edit(register, run, i, each), " on ", Name(each["tier"])) for i, each in here])
+            yield words("On other models, ", places, f" {said}." if len(here) == 1 else f" each {said}.")
