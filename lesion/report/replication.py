@@ -13,7 +13,8 @@ from lesion.report import forests
 from lesion.report.drawing import unit_words
 from lesion.report.record import Record, gate_evidence
 from lesion.report.timeline import Table
-from lesion.report.words import action, listed, model_name, p_value, points, target_words, task_wordsfrom lesion.runs.compare import cells_of
+from lesion.report.words import action, listed, model_name, p_value, points, target_words, task_words
+from lesion.runs.compare import cells_of
 
 QUERY = """SELECT e.stage, e.model, e.tier, e.arm, COUNT(*) AS n,
   SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
