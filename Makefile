@@ -13,12 +13,13 @@ export NO_MKDOCS_2_WARNING = 1
 
 FUZZ ?= 100000
 
-.PHONY: help setup study test slow faults fuzz oracles check smoke format schemas docs bench inspect
+.PHONY: help setup study test slow faults fuzz oracles check smoke format schemas docs bench inspect publication
 
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make study    run the default study, offline, and print its verdicts and the path of the report'
+	@echo 'make publication  the published study: registered, run, repeated, written up (an hour)'
 	@echo 'make test     format check, lint, type check and the tests'
 	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
@@ -48,6 +49,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 study: $(STAMP)
 	@$(BIN)/lesion run $(STUDY)
+
+# The published study: registered, run, repeated in fresh environments, and written up; at most an hour on two cores.
+publication: $(STAMP)
+	$(BIN)/python publications/make.py
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

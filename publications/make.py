@@ -1,0 +1,122 @@
+"""Runs the published study from registration to paper, and puts what a reader needs into publications/.
+
+    make publication        from a clean checkout; a step that is done is not done again
+
+Every step is a command that anyone can type; they are printed as they run. Home of the runs is build/publication (out
+of version control); the published folder holds slim runs, certificates, statistics, paper, registrations, notes.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / "build" / "publication"
+OUT = ROOT / "publications" / "induction-arithmetic"
+STUDIES = ("induction-arithmetic", "induction-neurons")
+RECIPES = ("recipes/two-layers.yaml", "recipes/one-layer.yaml")
+LIMIT_MINUTES = 60
+WORKERS = "2"
+
+
+def lesion(*arguments: str, expect: tuple[int, ...] = (0,)) -> dict[str, Any]:
+    """A command of ours and its JSON document; what it takes is told."""
+    started = time.monotonic()
+    print("lesion", *arguments, flush=True)
+    command = [str(Path(sys.executable).parent / "lesion"), *arguments, "--json"]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in expect:
+        raise SystemExit(f"lesion {arguments[0]} ended with {done.returncode}: {done.stdout[-500:]}")
+    print(f"    {time.monotonic() - started:.0f} s", flush=True)
+    return json.loads(done.stdout)
+
+
+def predicted() -> float:
+    """Minutes that the planner predicts for runs and fresh replays together."""
+    plans = [lesion("plan", f"studies/{name}.yaml", "--home", str(HOME), "--workers", WORKERS) for name in STUDIES]
+    minutes = sum(plan["budget"]["wall_minutes"]["expected"] for plan in plans)
+    print(f"predicted: {minutes:.0f} minutes for the runs and as long again for their fresh replays", flush=True)
+    return 2 * minutes
+
+
+def registered(study: str) -> None:
+    """Freeze a study, unless it is frozen."""
+    if not list((HOME / "registrations").glob(f"*_{study}_*.json")):
+        lesion("register", f"studies/{study}.yaml", "--home", str(HOME))
+
+
+def run_of(study: str) -> Path:
+    """The confirmatory run of a study, made or resumed."""
+    for path in sorted((HOME / "runs").glob(f"*_{study}_*/manifest.json")):
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        if (manifest["kind"], manifest["command"], manifest["status"]) == ("run", "run", "confirmatory"):
+            return path.parent
+    made = lesion("run", f"studies/{study}.yaml", "--home", str(HOME), "--workers", WORKERS)
+    return Path(made["run"])
+
+
+def repeated(run: Path) -> None:
+    """The certificate of a fresh replay, made once."""
+    if not run.with_name(f"{run.name}.certificate.json").exists():
+        lesion("replay", str(run), "--fresh", "--trust", "--home", str(HOME), "--workers", WORKERS)
+
+
+def formed() -> None:
+    """Watch heads form: do induction heads come in a phase change, and only with two layers (Olsson et al. 2022)?"""
+    if not list((HOME / "runs").glob("*_heads_*")):
+        picture = str(HOME / "forming.svg")
+        lesion(
+            "heads", "--over-training", RECIPES[0], "--against", RECIPES[1], "--picture", picture, "--home", str(HOME)
+        )
+
+
+def published(runs: list[Path]) -> None:
+    """The folder that goes into version control, made anew around the published runs."""
+    OUT.mkdir(parents=True, exist_ok=True)
+    fresh = [run for run in runs if not (OUT / run.name).exists()]
+    if fresh:
+        lesion("publish", *map(str, fresh), "--to", str(OUT))
+    for run in runs:
+        for ending in ("stats.json", "stats.md"):
+            shutil.copy2(run.with_name(f"{run.name}.{ending}"), OUT / f"{run.name}.{ending}")
+    for name in ("registrations", "notes"):
+        shutil.copytree(HOME / name, OUT / name, dirs_exist_ok=True)
+    for record in (HOME / "runs").glob("*_heads_*"):
+        shutil.copytree(record, OUT / record.name, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
+    shutil.copy2(HOME / "forming.svg", OUT / "forming.svg")
+
+
+def written(runs: list[Path]) -> None:
+    """Paper and page over all runs."""
+    names = [run.name for run in runs]
+    lesion("paper", *names, "--home", str(HOME), "--out", str(OUT / "paper"))
+    lesion("report", *names, "--home", str(HOME), "--out", str(OUT / "across.html"))
+
+
+def main() -> None:
+    """All steps in order."""
+    if predicted() > LIMIT_MINUTES:
+        raise SystemExit(f"the planner predicts more than {LIMIT_MINUTES} minutes; nothing was begun")
+    for study in STUDIES:
+        registered(study)
+    runs = [run_of(study) for study in STUDIES]
+    steps: list[Callable[[], object]] = [
+        formed,
+        *(lambda run=run: lesion("stats", str(run), "--home", str(HOME)) for run in runs),
+        *(lambda run=run: repeated(run) for run in runs),
+        lambda: published(runs),
+        lambda: written(runs),
+        lambda: [lesion("verify", str(OUT / run.name), "--home", str(HOME)) for run in runs],
+    ]
+    for step in steps:
+        step()
+    print(f"published: {OUT}")
+
+
+if __name__ == "__main__":
+    main()
