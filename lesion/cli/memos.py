@@ -17,17 +17,19 @@ from lesion.cli.recorded import recorded, wrote
 from lesion.errors import GateStop, InputError, nearest
 
 if TYPE_CHECKING:
-    from lesion.report.memo import Audited, PhaseOneFacts, PhaseZeroFacts
+    from lesion.report.memo import Audited, Criterion, PhaseOneFacts, PhaseZeroFacts
 
-PHASES = ("phase0", "phase1")
+PHASES = ("phase0", "phase1", "phase2", "phase3")
+PUBLICATION = Path("publications/induction-arithmetic")
 CHECKS = (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("pyright", "--pythonpath", sys.executable))
 
 
 @app.command()
 @recorded("memo", outputs=("out",))
 def memo(
-    phase: Annotated[str, typer.Argument(help="phase0 or phase1.")],
+    phase: Annotated[str, typer.Argument(help="phase0, phase1, phase2 or phase3.")],
     out: Annotated[Path, typer.Option(help="Folder of the memos.")] = Path("docs/memos"),
+    publication: Annotated[Path, typer.Option(help="Of phases 2 and 3: the published study.")] = PUBLICATION,
     as_json: Json = False,
 ) -> int:
     """Run the checks of a phase's exit criteria and write the decision memo; in the repository's root."""
@@ -41,9 +43,11 @@ def memo(
     if phase == "phase0":
         facts = _gather(quiet=as_json)
         text, criteria = phase0_memo(facts), phase0_criteria(facts)
-    else:
+    elif phase == "phase1":
         seen = _audit(quiet=as_json)
         text, criteria = phase1_memo(seen), phase1_criteria(seen)
+    else:
+        text, criteria = _published(phase, publication)
     path = out / f"{phase}.md"
     write_text(path, text)
     wrote(path)
@@ -51,6 +55,18 @@ def memo(
     words = f"{path}: {'Ready' if not unmet else 'Not ready: ' + '; '.join(unmet)}"
     say({"memo": str(path), "ready": not unmet, "unmet": unmet}, as_json, words)
     return GateStop.exit_code if unmet else 0
+
+
+def _published(phase: str, folder: Path) -> "tuple[str, tuple[Criterion, ...]]":
+    """Memo and criteria of a published study."""
+    from lesion.report.publication_memo import phase2_criteria, phase3_criteria, publication_memo, read_publication
+    from lesion.runs.clock import now
+    from lesion.runs.environment import read_code
+
+    code, publication = read_code(), read_publication(folder)
+    stamp = f"{now().date().isoformat()}, commit `{code.commit or 'none'}`{' with changes' if code.dirty else ''}"
+    criteria = phase2_criteria if phase == "phase2" else phase3_criteria
+    return publication_memo(phase, publication, stamp), criteria(publication)
 
 
 def _gather(*, quiet: bool) -> "PhaseZeroFacts":
