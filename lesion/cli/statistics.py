@@ -18,19 +18,26 @@ from lesion.errors import LesionError, NotReproduced
 def calibrate(
     quick: Annotated[bool, typer.Option("--quick", help="A smaller grid, in at most a minute.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
+    study: Annotated[
+        Path | None, typer.Option(help="Ask the rule of this study instead of the default one; a YAML file.")
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw it, too: a file that ends in .svg or .png.")] = None,
     as_json: Json = False,
 ) -> int:
     """Simulate studies and hold the rule's error rates, coverage and power against its promises."""
+    from lesion import __version__
     from lesion.identity import generator
     from lesion.report.terminal import print_calibration
     from lesion.stats.calibrate import calibrate as simulate
+    from lesion.study.family import rule_of
+    from lesion.study.load import load_study
 
     def progress(text: str) -> None:
         if not as_json:
             SCREEN.print(text, markup=False)
 
-    found = simulate(generator("calibrate", seed), quick=quick, progress=progress)
+    rule = rule_of(load_study(study).verdict) if study is not None else None
+    found = simulate(generator("calibrate", seed), rule, quick=quick, progress=progress)
     if picture is not None:
         from lesion.report.calibration import calibration_chart
 
@@ -40,7 +47,7 @@ def calibrate(
     def shown(console: Console, _: dict[str, Any]) -> None:
         print_calibration(console, found)
 
-    tell(found.document(), as_json, shown)
+    tell({"version": __version__, "seed": seed, "quick": quick, **found.document()}, as_json, shown)
     return 0 if found.holds else LesionError.exit_code
 
 

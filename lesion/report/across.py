@@ -13,8 +13,9 @@ import polars as pl
 
 from lesion.report import drawing, forests, tables
 from lesion.report.cells import cell_views
-from lesion.report.claims import MARKS, headline
+from lesion.report.claims import MARKS
 from lesion.report.figures import Figure, figures
+from lesion.report.headline import headline
 from lesion.report.record import Record
 from lesion.report.shell import figure_view, library, shipped, templates
 from lesion.report.timeline import Table

@@ -135,6 +135,6 @@ def absent(record: Record) -> list[str]:
         told.append("No sweep over factors, no head map and no changes in certainty: the run ended before discovery.")
     if not isinstance(manifest.study.sweep.target, RankedNeurons):
         told.append("No ranking of neurons: the study's target is not picked by one.")
-    told.append("No curves of ablating heads one after another: they are no stage of a study and leave no rows in it.")
-    told.append("No calibration of the verdict rule: it belongs to the rule and not to a run; see lesion calibrate.")
+    if "discovery" in reached and not record.items["arm"].str.contains(r"^staged\d+@").any():
+        told.append("No curves of zeroing heads one after another: the study asks for none (sweep.staged).")
     return told

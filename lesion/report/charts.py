@@ -11,7 +11,7 @@ import polars as pl
 
 TEXT_SIZE = 12
 """Size of every text within a figure, in pixels."""
-_WORDS = ("panel", "series", "verdict", "label", "stage", "site")
+_WORDS = ("panel", "series", "verdict", "label", "stage", "site", "order", "sites")
 """Fields that hold words; all others hold numbers."""
 
 

@@ -55,7 +55,7 @@ def verdict_rows(record: Record, changes: pl.DataFrame) -> pl.DataFrame:
 
 def accuracy_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows, the unedited model as every discovery line's point at factor 1, and a name for each kind of line."""
-    marks = _with_panels(record, rows).with_columns(
+    marks = with_panels(record, rows).with_columns(
         pl.col("arm").str.replace("@.*", "").alias("arm_set"),
         (pl.col("stage") == pl.col("stage").min().over("panel")).alias("main"),
     )
@@ -70,7 +70,7 @@ def accuracy_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
 
 def delta_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows, no change at factor 1, and a name for each kind of line."""
-    marks = _with_panels(record, rows).with_columns(pl.col("arm").str.replace("@.*", "").alias("arm_set"))
+    marks = with_panels(record, rows).with_columns(pl.col("arm").str.replace("@.*", "").alias("arm_set"))
     lines = marks.filter(pl.col("stage") == "discovery").select("panel", "stage", "metric", "series", "arm_set")
     still = lines.unique(maintain_order=True).with_columns(pl.lit(1.0).alias("alpha"), pl.lit(0.0).alias("mean"))
     marks = pl.concat([marks, still], how="diagonal_relaxed")
@@ -106,7 +106,7 @@ def baseline_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     near = 0.04 * max(
         [100 * record.manifest.study.baseline.spread, *(2 * abs(p) for p in numbers(rows, "points_from_middle"))]
     )
-    marks = _with_panels(record, rows).with_columns(told)
+    marks = with_panels(record, rows).with_columns(told)
     return pl.concat([_seed_names(here, near) for _, here in marks.group_by("label", maintain_order=True)])
 
 
@@ -124,7 +124,8 @@ def _seed_names(rows: pl.DataFrame, near: float) -> pl.DataFrame:
     return rows.with_columns(pl.Series("seeds", told))
 
 
-def _with_panels(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
+def with_panels(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with their panel's name, in the study's order of models and tiers."""
     names = {(model, tier): panel(record, model, tier) for model, tier in rows.select("model", "tier").iter_rows()}
     order = [
         names[model, tier]
@@ -150,12 +151,12 @@ def _with_names(record: Record, marks: pl.DataFrame, field: str, *, unedited: bo
         if unedited:
             wanted["unedited"] = numbers(here.filter((pl.col("series") == "baseline") & pl.col("main")), field)
         found = {name: fmean(values) for name, values in wanted.items() if values}
-        for name, place in _apart(found, APART * height, most=1.0 if unedited else max(ends)).items():
+        for name, place in apart(found, APART * height, most=1.0 if unedited else max(ends)).items():
             rows.append({"panel": key, "alpha": float(last), "name": name, "name_y": place})
     return pl.concat([marks, pl.DataFrame(rows)], how="diagonal_relaxed")
 
 
-def _apart(wanted: dict[str, float], least: float, most: float) -> dict[str, float]:
+def apart(wanted: dict[str, float], least: float, most: float) -> dict[str, float]:
     """Places in the order of the values, from the top down, none above `most`, each `least` below the one before."""
     placed: dict[str, float] = {}
     ceiling = most

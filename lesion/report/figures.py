@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from lesion.report import drawing, forests, maps, panels, tables
+from lesion.report import drawing, forests, maps, panels, scatter, staging, tables
 from lesion.report.claims import MARKS
 from lesion.report.palette import FAINT, FONT, INK, PAPER
 from lesion.report.record import Record, detector_of
@@ -117,6 +117,38 @@ def _heads(record: Record) -> Figure | None:
     )
 
 
+def _scores(record: Record) -> Figure | None:
+    rows = tables.scores(record)
+    if not rows.height:
+        return None
+    return Figure(
+        "scores",
+        "Does a head's score say what zeroing it does?",
+        "Each mark is one head: across, the detector's score; up and down, the change in accuracy when that head alone is"
+        " zeroed, with its 95 % interval. Filled and named: the target. Exploratory, on discovery items, not corrected"
+        " for the number of heads; a head that others stand in for can score high and change nothing.",
+        scatter.scores(scatter.score_marks(record, rows)),
+        rows,
+        tables.HEADS,
+    )
+
+
+def _staged(record: Record) -> Figure | None:
+    rows = tables.staged(record)
+    if not rows.height:
+        return None
+    return Figure(
+        "staged",
+        "Heads zeroed one after another",
+        "Accuracy on discovery items when more and more heads are zeroed together: in the order of the detector's score,"
+        " the highest first, and in a random order. Where the first line falls faster, the high scores matter."
+        " Exploratory: dashed lines with rings, no verdict rests on them.",
+        staging.staged(staging.staged_marks(record, rows)),
+        rows,
+        tables.STAGED,
+    )
+
+
 def _baseline(record: Record) -> Figure | None:
     rows = tables.baseline(record)
     if not rows.height:
@@ -149,4 +181,6 @@ def _deltas(record: Record) -> Figure | None:
     )
 
 
-_MAKERS: tuple[Callable[[Record], Figure | None], ...] = (_verdicts, _accuracy, _heads, _baseline, _deltas)
+_MAKERS: tuple[Callable[[Record], Figure | None], ...] = (
+    _verdicts, _accuracy, _heads, _scores, _staged, _baseline, _deltas,
+)  # fmt: skip

@@ -1,5 +1,6 @@
 """Where the numbers come from: what was asked, the edits' receipts, origins and files, as words for the template."""
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -47,11 +48,16 @@ def _receipt(
     return model, tier, arm, f"{expected:,}", f"{firings:,}", f"{elements:,}", f"{squares**0.5:.4g}", change
 
 
+_ORDERS = {"staged": "by score", "random": "in a random order"}
+
+
 def _kind(arm: str) -> str:
     """`target ×0`, `target, mean`, `random set ×0`, `each head alone ×0`, `placebo ×1`."""
     name, at, alpha = arm.partition("@")
     if alpha in ("mean", "resample"):
         return f"{name}, {alpha}"
+    if staged := re.fullmatch(r"(staged|random)\d+", name):
+        return f"heads {_ORDERS[staged[1]]}, together ×{alpha}"
     if name.startswith("control"):
         return f"random set ×{alpha}"
     return {"target": f"target ×{alpha}", "placebo": "placebo ×1"}.get(

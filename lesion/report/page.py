@@ -8,13 +8,16 @@ from pathlib import Path
 
 from lesion.report import caveats
 from lesion.report.cells import cell_views
-from lesion.report.claims import MARKS, headline, status_words
+from lesion.report.claims import MARKS, status_words
 from lesion.report.explorer import explorer_view
 from lesion.report.figures import Figure
+from lesion.report.headline import headline, in_full
 from lesion.report.origins import provenance, questions, receipts, unit_views
+from lesion.report.promises import promises_of
 from lesion.report.record import Record
 from lesion.report.shell import figure_view, library, shipped, templates
 from lesion.report.timeline import timeline
+from lesion.report.tokens import tokenization
 from lesion.report.words import model_name, target_words, task_words
 from lesion.runs.explored import read_explored
 
@@ -27,6 +30,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         manifest=manifest,
         study=manifest.study,
         headline=headline(record).partition("; "),
+        in_full=in_full(record),
         confidence=f"{100 * record.findings[0].verdict.confidence:g} %" if record.findings else "",
         mark=MARKS[manifest.status],
         status_words=status_words(manifest),
@@ -48,6 +52,8 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         provenance=provenance(record),
         units=unit_views(record),
         prompt_files=sorted(path.name for path in (folder / "prompts").glob("*.parquet")),
+        tokens=tokenization(record),
+        promises=promises_of(manifest.study),
         explorer=explorer_view(record, read_explored(folder)),
         style=shipped(environment, "style.css"),
         charts_script=shipped(environment, "charts.js"),

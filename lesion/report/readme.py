@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Sequence
 
 from lesion.report import caveats
-from lesion.report.claims import claim, headline, status_words
+from lesion.report.claims import claim, status_words
 from lesion.report.figures import Figure
+from lesion.report.headline import headline, in_full
 from lesion.report.palette import VERDICT_SIGNS
 from lesion.report.record import Record
 from lesion.report.words import action, interval, listed, model_name, points, target_words, task_words
@@ -32,6 +33,7 @@ def readme(record: Record, drawn: tuple[Figure, ...]) -> str:
         "## What was done",
         *_done(record),
         "## What came out",
+        *([_bullets(in_full(record))] if in_full(record) else []),
         *_came_out(record),
         "## Open questions, deviations, limits",
         _bullets([*caveats.open_questions(record), *caveats.deviations(record), *caveats.limits(record)]),

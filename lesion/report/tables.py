@@ -50,6 +50,13 @@ GROUP BY model, tier, seed
 ORDER BY model, tier, seed"""
 """Correct answers of the unedited model by tier and seed."""
 
+STAGED = """SELECT model, tier, arm, COUNT(*) AS n, SUM(CASE WHEN correct THEN 1 ELSE 0 END) AS correct
+FROM items
+WHERE stage = 'discovery' AND (arm = 'baseline' OR arm LIKE 'staged%@0' OR arm LIKE 'random%@0')
+GROUP BY model, tier, arm
+ORDER BY model, tier, arm"""
+"""Correct answers on discovery items when the first so many heads are zeroed together, by score or in a random order."""
+
 
 def _moment(metric: str) -> str:
     change = f"e.{metric} - b.{metric}"
@@ -98,6 +105,39 @@ def heads(record: Record) -> pl.DataFrame:
     place = (site[0].cast(pl.Int64).alias("layer"), site[1].cast(pl.Int64).alias("head"))
     effects = _with_points(rows.with_columns(place), 0.95).with_columns(pl.col("tier").alias("panel")).drop("arm")
     return pl.concat([_scores(record), effects], how="diagonal_relaxed")
+
+
+def scores(record: Record) -> pl.DataFrame:
+    """Per head and tier: the detector's score beside the change in accuracy (points) when the head alone is zeroed."""
+    rows = heads(record)
+    if "score" not in rows.columns or not rows.filter(pl.col("score").is_not_null()).height:
+        return pl.DataFrame()
+    scored = rows.filter(pl.col("score").is_not_null()).select("model", "layer", "head", "score")
+    effects = rows.filter(pl.col("points").is_not_null()).drop("score", "panel")
+    return effects.join(scored, on=["model", "layer", "head"], how="inner", maintain_order="left")
+
+
+def staged(record: Record) -> pl.DataFrame:
+    """Accuracy by order and number of heads zeroed together, with 95 % Wilson intervals, and which heads they were.
+
+    `order` is `by score`, `random` or `unedited` (no head zeroed); empty when the run has no staged arms.
+    """
+    arm, orders = pl.col("arm"), {"staged": "by score", "random": "random", "baseline": "unedited"}
+    told = arm.str.extract(r"^(staged|random|baseline)").replace_strict(orders, return_dtype=pl.String)
+    count = arm.str.extract(r"^(?:staged|random)(\d+)@").cast(pl.Int64).fill_null(0)
+    rows = select(STAGED, record.items).with_columns(told.alias("order"), count.alias("zeroed"))
+    steps = rows.filter(pl.col("zeroed") > 0).select("model", "tier").unique()
+    rows = rows.join(steps, on=["model", "tier"], how="semi").sort("model", "tier", "order", "zeroed")
+    low, high = wilson(rows["correct"].to_numpy(), rows["n"].to_numpy())
+    which = pl.Series("sites", [_sites(record).get(key, "") for key in rows.select("model", "arm").iter_rows()])
+    share = (pl.col("correct") / pl.col("n")).alias("accuracy")
+    return rows.with_columns(share, pl.Series("low", low), pl.Series("high", high), which)
+
+
+def _sites(record: Record) -> dict[tuple[str, str], str]:
+    """Model and arm -> the sites that the arm edited, as its cells say."""
+    arms = [(unit.cell.model, arm) for unit in record.units for arm in unit.cell.arms if arm.intervention is not None]
+    return {(model, arm.name): " ".join(map(str, arm.intervention.sites)) for model, arm in arms if arm.intervention}
 
 
 def baseline(record: Record) -> pl.DataFrame:

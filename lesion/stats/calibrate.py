@@ -34,6 +34,8 @@ class PowerPoint:
 class Calibration:
     """What was found."""
 
+    rule: Rule
+    """The rule that was asked."""
     studies: int
     """Simulated studies at each setting."""
     false_positive: Rate
@@ -60,6 +62,7 @@ class Calibration:
     def document(self) -> dict[str, Any]:
         """All of it as plain values for JSON."""
         return {
+            "rule": asdict(self.rule),
             "studies": self.studies,
             "holds": self.holds,
             "false_positive": document(self.false_positive),
@@ -102,6 +105,7 @@ def calibrate(
     rates.append(permutation(rule, example_rows(generator), studies // 20 if quick else studies // 10, generator))
     progress("power")
     return Calibration(
+        rule=rule,
         studies=studies,
         false_positive=rates[0],
         false_null=rates[1],

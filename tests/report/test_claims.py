@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from lesion.report.caveats import limits, open_questions
-from lesion.report.claims import claim, headline, status_words
+from lesion.report.claims import claim, status_words
+from lesion.report.headline import MOST_WORDS, headline, in_full
 from lesion.report.record import Record, findings_of, read_record
 from lesion.runs.manifest import Manifest
 from lesion.study.register import Registration
