@@ -2,8 +2,8 @@
 
 from typing import NamedTuple
 
-from lesion.identity import canonical_json
-from lesion.report.paper.claim import Claim, Register, Source, pointer
+from lesion.report.paper.claim import Claim, Register, Source, clustered, pointer
+from lesion.report.paper.corrected import of_contrast, of_stratum, of_verdict
 from lesion.report.paper.manuscript import Line, Name, words
 from lesion.report.paper.ranges import Range, paired
 from lesion.report.record import Finding
@@ -62,7 +62,7 @@ def _cell(register: Register, source: Source, number: int) -> Cell:
         register.of_rows(run, "moved", f"{about}: items gained and lost", chosen_rows, recorded("gained", "lost")),
         change(register, source, f"{about}: change in accuracy", chosen_rows, (*RESULTS, chosen.id),
                ("delta", "ci_low", "ci_high"), verdict.confidence),
-        register.of_fields(run, "p", f"{about}: Holm p", recorded("p_holm"), chosen_rows),
+        of_verdict(register, source, finding, f"{about}: Holm p", chosen_rows),
         control, contrast, contrast_p,
     )  # fmt: skip
 
@@ -73,19 +73,10 @@ def change(
 ) -> Claim:  # fmt: skip
     """A paired change with its interval: Tango's from the rows, or over templates as the run recorded it."""
     run, fields = source.record.manifest.run, tuple(pointer(*path, name) for name in names)
-    if clustered(source, path):
+    model, tier, _ = str(path[2]).rsplit("|", 2)
+    if clustered(source, model, tier):
         return register.of_fields(run, "interval", what, fields, chosen)
     return register.of_rows(run, "change", what, chosen, fields, confidence)
-
-
-def clustered(source: Source, path: tuple[str | int, ...]) -> bool:
-    """Whether a cell's items come from templates, so that its intervals are over these."""
-    bucket = source.record.manifest.study.verdict.cluster
-    model, tier, _ = str(path[2]).rsplit("|", 2)
-    if bucket is None:
-        return False
-    here = source.record.prompts.filter(model=model, tier=tier)["buckets"]
-    return here.len() > 0 and bool(here.str.contains(f"{canonical_json(bucket).decode()}:", literal=True).all())
 
 
 def _against(register: Register, source: Source, finding: Finding, about: str) -> tuple[Claim | None, ...]:
@@ -101,7 +92,7 @@ def _against(register: Register, source: Source, finding: Finding, about: str) -
                          paired(chosen.model, chosen.tier, arms[1])),
         change(register, source, f"{about}: target against matched random sets", rows, path,
                ("delta", "ci_low", "ci_high"), finding.verdict.confidence),
-        register.of_fields(run, "p", f"{about}: Holm p against matched random sets", (pointer(*path, "p_holm"),), rows),
+        of_contrast(register, source, finding, f"{about}: Holm p against matched random sets", rows),
     )  # fmt: skip
 
 
@@ -132,5 +123,5 @@ def _piece(register: Register, cell: Cell, kind: str, number: int, part: Part) -
     moved = change(register, source, f"{about}: change in accuracy", rows, path, ("delta", "low", "high"), 0.95)
     p = None
     if kind == "strata":
-        p = register.of_fields(cell.run, "p", f"{about}: Holm p", (pointer(*path, "p_holm"),), rows)
+        p = of_stratum(register, source, cell.finding, number, f"{about}: Holm p", rows)
     return Piece(name, items, moved, p)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from lesion.errors import InputError, Tampered
-from lesion.identity import Document
+from lesion.identity import Document, canonical_json
 from lesion.report import caveats
 from lesion.report.paper.kinds import KINDS, Values
 from lesion.report.paper.ranges import Range, select, span
@@ -115,6 +115,15 @@ def pointer(*parts: str | int) -> str:
     '/results/cells/a~1b|t1'
     """
     return "".join(f"/{str(part).replace('~', '~0').replace('/', '~1')}" for part in parts)
+
+
+def clustered(source: Source, model: str, tier: str) -> bool:
+    """Whether a tier's items come from templates, so that its intervals and p values are over these."""
+    bucket = source.record.manifest.study.verdict.cluster
+    if bucket is None:
+        return False
+    here = source.record.prompts.filter(model=model, tier=tier)["buckets"]
+    return here.len() > 0 and bool(here.str.contains(f"{canonical_json(bucket).decode()}:", literal=True).all())
 
 
 def compute(

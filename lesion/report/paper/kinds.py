@@ -12,6 +12,8 @@ from pydantic import TypeAdapter
 
 from lesion.report.words import action, count, p_value, percent, points, signed, task_words
 from lesion.stats.intervals import tango, wilson
+from lesion.stats.multiplicity import holm
+from lesion.stats.paired import mcnemar_exact
 from lesion.tasks.config import TaskConfig
 
 _TASK: TypeAdapter[TaskConfig] = TypeAdapter(TaskConfig)
@@ -44,6 +46,12 @@ def _accuracy(counts: Counts, confidence: float) -> Values:
     return counts["after"] / counts["n"], float(low), float(high)
 
 
+def _holm(counts: Counts, _: float) -> Values:
+    tested = range(sum(name.startswith("gained_") for name in counts))
+    p = [float(mcnemar_exact(counts[f"gained_{place}"], counts[f"lost_{place}"])) for place in tested]
+    return (float(holm(p, counts["family"])[counts["own"]]),)
+
+
 def _span(middle: str, low: str, high: str) -> str:
     return f"{middle} ({low} to {high})"
 
@@ -67,6 +75,8 @@ KINDS: dict[str, Kind] = {
     "runs": Kind("number of runs in the audit table", lambda v: count(v[0]), lambda c, _: (c["n"],)),
     "interval": Kind("as the run recorded it, in points", lambda v: _span(*map(points, v))),
     "p": Kind("p value that the run recorded", lambda v: p_value(v[0])),
+    "holm": Kind("McNemar's exact p of every cell or kind that was judged with it, by Holm's correction",
+                 lambda v: p_value(v[0]), _holm),
     "spread": Kind("largest − smallest over seeds, in points, as recorded",
                    lambda v: signed(100 * v[0], 2).lstrip("+")),
     "number": Kind("field of the manifest", lambda v: f"{v[0]:,.10g}"),

@@ -4,6 +4,7 @@ The tables are a run's own: `items` (a row per question and arm) and `prompts` (
 numbers, so any SQL engine gives the same; formulas stand in kinds.py.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -42,18 +43,88 @@ def paired(model: str, tier: str, arm: str, against: str = "baseline", part: str
         against: the other arm.
         part: `seed N` or `BUCKET=LEVEL`: only these items.
     """
-    bucket, equals, level = part.partition("=")
+    _, equals, _ = part.partition("=")
     where = [
         "e.stage = 'confirm'", f"e.model = {_quoted(model)}", f"e.tier = {_quoted(tier)}", f"e.arm = {_quoted(arm)}",
         f"b.arm = {_quoted(against)}",
     ]  # fmt: skip
     if equals:
-        name, told = canonical_json(bucket).decode(), canonical_json(level).decode()
-        where.append(f"p.buckets LIKE {_quoted(f'%{name}:{told}%')}")
+        where.append(f"p.buckets LIKE {_bucket(part)}")
     elif part:
         where.append(f"e.seed = {int(part.removeprefix('seed '))}")
     joined = _PAIRED + (_ASKED if equals else "")
     return Range(f'{joined}\nWHERE {" AND ".join(where)}\nORDER BY e.seed, e."index"', PAIRED_COUNTS)
+
+
+class Member(NamedTuple):
+    """One member of a family at a look."""
+
+    model: str
+    tier: str
+    arm: str
+    against: str
+    """The arm that it is paired with."""
+    below: int
+    """Items of each seed at that look: those whose number is below."""
+
+    def where(self) -> str:
+        """Its rows, as an SQL condition."""
+        return (
+            f"e.model = {_quoted(self.model)} AND e.tier = {_quoted(self.tier)} AND e.arm = {_quoted(self.arm)}"
+            f' AND b.arm = {_quoted(self.against)} AND e."index" < {self.below}'
+        )
+
+
+def corrected(members: Sequence[Member], own: int, size: int) -> Range:
+    """Confirmation rows of all members that a look judged, for Holm's correction of one of them.
+
+    Args:
+        members: those that the look judged.
+        own: place of the one that is meant.
+        size: members of the family, with those that are not judged at this look.
+    """
+    each = "\n".join(f"  WHEN {member.where()} THEN {place}" for place, member in enumerate(members))
+    wanted = " OR ".join(f"({member.where()})" for member in members)
+    rows = f"""SELECT CASE
+{each} END AS cell, {_PAIRED.removeprefix("SELECT ")}
+WHERE e.stage = 'confirm' AND ({wanted})
+ORDER BY cell, e.seed, e."index\""""
+    return Range(rows, _tests([f"cell = {place}" for place in range(len(members))], own, size))
+
+
+def parts(model: str, tier: str, alpha: float, names: Sequence[str], own: int) -> Range:
+    """Confirmation rows of one cell with their buckets, for Holm's correction over its kinds of items.
+
+    Args:
+        model: as the study names it.
+        tier: likewise.
+        alpha: the cell's factor.
+        names: every kind, as `BUCKET=LEVEL`.
+        own: place of the one that is meant.
+    """
+    where = f"e.model = {_quoted(model)} AND e.tier = {_quoted(tier)} AND e.arm = {_quoted(f'target@{alpha:g}')}"
+    joined = _PAIRED.replace("b.correct AS before", "p.buckets, b.correct AS before") + _ASKED
+    rows = f"""{joined}
+WHERE e.stage = 'confirm' AND {where} AND b.arm = 'baseline'
+ORDER BY e.seed, e."index\""""
+    return Range(rows, _tests([f"buckets LIKE {_bucket(name)}" for name in names], own, len(names)))
+
+
+def _tests(conditions: Sequence[str], own: int, size: int) -> str:
+    """Gained and lost of every part, which part is meant, and how many are corrected for."""
+    moved = (("gained", "after AND NOT before"), ("lost", "before AND NOT after"))
+    sums = [
+        f"SUM(CASE WHEN {condition} AND {which} THEN 1 ELSE 0 END) AS {name}_{place}"
+        for place, condition in enumerate(conditions)
+        for name, which in moved
+    ]
+    return f"SELECT {own} AS own, {size} AS family,\n  " + ",\n  ".join(sums) + "\nFROM rows"
+
+
+def _bucket(part: str) -> str:
+    """A pattern for the buckets of items of one kind, `BUCKET=LEVEL`."""
+    bucket, _, level = part.partition("=")
+    return _quoted(f"%{canonical_json(bucket).decode()}:{canonical_json(level).decode()}%")
 
 
 def unedited(model: str, tier: str, seed: int) -> Range:
