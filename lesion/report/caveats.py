@@ -1,5 +1,6 @@
 """What a reader must know besides the numbers: deviations, open questions, limits; all computed from the run."""
 
+from lesion.report.checks import told_note
 from lesion.report.claims import beside_zero, specificity
 from lesion.report.record import Finding, Record, positive_control
 from lesion.report.words import MEANINGS, action, count, interval, listed, model_name, points
@@ -11,7 +12,7 @@ _KINDS = ("Mixed", "Ambiguous", "Inconclusive", "Invalid")
 def deviations(record: Record) -> list[str]:
     """Where the run left the straight line: enlargements, second looks, refused cells, an unclean source tree."""
     manifest = record.manifest
-    told = [*manifest.deviations, *(f"{note.topic}: {note.text}" for note in manifest.plan.notes)]
+    told = [*manifest.deviations, *(told_note(manifest, note) for note in manifest.plan.notes)]
     if manifest.code.commit is None:
         told.append("The code ran outside a git checkout; the hash of its source stands under Provenance.")
     elif manifest.code.dirty:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lesion.report import caveats
 from lesion.report.cells import cell_views
+from lesion.report.checks import loud_table
 from lesion.report.claims import MARKS, status_words
 from lesion.report.explorer import explorer_view
 from lesion.report.figures import Figure
@@ -52,6 +53,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         provenance=provenance(record),
         units=unit_views(record),
         prompt_files=sorted(path.name for path in (folder / "prompts").glob("*.parquet")),
+        loud=loud_table(manifest),
         tokens=tokenization(record),
         promises=promises_of(manifest.study),
         explorer=explorer_view(record, read_explored(folder)),

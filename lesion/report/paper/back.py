@@ -1,6 +1,6 @@
 """The back of the paper: limitations, open questions, reproducibility, and the audit appendix."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import polars as pl
@@ -75,11 +75,24 @@ def appendix(cast: Cast, register: Register, table: pl.DataFrame) -> Section:
     blocks: list[Block] = [Heading(1, "Audit appendix: every run"), Paragraph(head)]
     for row in table.to_dicts():
         blocks += _run(row)
-    blocks += [Heading(1, "Audit appendix: every number"), Paragraph(_HOW), Entries(tuple(_entries(register.claims)))]
+    asked = queries(register.claims)
+    entries = Entries(tuple(_entries(register.claims, asked)))
+    blocks += [Heading(1, "Audit appendix: every number"), Paragraph(_HOW), entries]
+    blocks += [Heading(1, "Audit appendix: every query"), Paragraph(_ASKED)]
+    blocks += [Listing(f"-- query {number}\n{query}") for query, number in asked.items()]
     return Section("audit", tuple(blocks))
 
 
-_HOW = words("Row ranges name rows of the run's tables; the queries stand whole in ", Name("claims.json"), ".")
+def queries(claims: Sequence[Claim]) -> dict[str, int]:
+    """Every query of the claims, for rows or for counts, with its number."""
+    found = dict.fromkeys(query for claim in claims for query in (claim.rows, claim.counts) if query)
+    return {query: number for number, query in enumerate(found, 1)}
+
+
+_HOW = words("Each claim with what it is and whence: a run, its rows (query, number, range), the query that counts them,"
+             " fields of its manifest, and the formula. Queries stand at the end.")  # fmt: skip
+_ASKED = words("Queries over a run's tables ", Name("items"), " and ", Name("prompts"), " give rows; queries over ",
+               Name("rows"), " count these. Any SQL engine answers them; here it is polars.")  # fmt: skip
 
 
 def _run(row: dict[str, object]) -> Iterable[Block]:
@@ -97,11 +110,14 @@ def _said(value: Any) -> str:
     return "" if value is None else f"{value:.1f}" if isinstance(value, float) else str(value)
 
 
-def _entries(claims: Sequence[Claim]) -> Iterable[Entry]:
+def _entries(claims: Sequence[Claim], asked: Mapping[str, int]) -> Iterable[Entry]:
     for claim in claims:
         where: Line = (Name(claim.run),)
         if claim.rows:
-            where += (Theirs(f" {claim.height:,} rows{f' ({claim.span})' if claim.span else ''};"),)
+            span = f" ({claim.span})" if claim.span else ""
+            where += (Theirs(f" query {asked[claim.rows]}: {claim.height:,} rows{span},"),)
+        if claim.counts:
+            where += (Theirs(f" counted by query {asked[claim.counts]};"),)
         if claim.fields:
             where += (Words(" "), Name(" ".join(claim.fields)))
         yield Entry(claim, (*where, Theirs(f" {KINDS[claim.kind].words}")))

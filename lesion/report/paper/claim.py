@@ -56,6 +56,8 @@ class Claim(Document):
     """SQL over the run's tables `items` and `prompts` (or over `audit`): the rows that it is computed from."""
     counts: str = ""
     """SQL over those rows, as the table `rows`: what the formula needs."""
+    place: int = 0
+    """Of several parts that these count, which is meant (Holm's correction needs them all)."""
     confidence: float = 0.95
     """Level of its interval, where it has one."""
     height: int = 0
@@ -142,7 +144,7 @@ def compute(
     counts: dict[str, int] = select(claim.counts, rows=found).row(0, named=True) if claim.counts else {}
     if kind.compute is None or not claim.counts:
         return Computed(kind.say(recorded), recorded, found, counts)
-    values = kind.compute(counts, claim.confidence)
+    values = kind.compute({**counts, "place": claim.place}, claim.confidence)
     if recorded and not all(map(_close, recorded, values)):
         raise Tampered(f"{claim.run}: its rows give {values} for {claim.what}, its manifest says {recorded}")
     return Computed(kind.say(values), recorded, found, counts)
@@ -195,7 +197,8 @@ class Register:
         self, run: str, kind: str, what: str, fields: tuple[str, ...], chosen: Range | None, confidence: float
     ) -> Claim:
         rows, counts = (chosen.rows, chosen.counts) if chosen else ("", "")
-        key = (run, kind, fields, rows, counts, confidence)
+        place = chosen.place if chosen else 0
+        key = (run, kind, fields, rows, counts, place, confidence)
         if key in self._numbers:
             return self._numbers[key]
         source = self.sources.get(run)
@@ -204,7 +207,7 @@ class Register:
             seal=source.record.manifest.seal if source else "",
             status=source.record.manifest.status if source else AUDIT,
             provisional=source.provisional if source else False,
-            kind=kind, fields=fields, rows=rows, counts=counts, confidence=confidence,
+            kind=kind, fields=fields, rows=rows, counts=counts, place=place, confidence=confidence,
         )  # fmt: skip
         found = self._frame(run, rows, source)
         done = compute(draft, source, {}, found)

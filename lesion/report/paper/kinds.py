@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter
 
+from lesion.report.checks import moved
 from lesion.report.words import action, count, p_value, percent, points, signed, task_words
 from lesion.stats.intervals import tango, wilson
 from lesion.stats.multiplicity import holm
@@ -49,7 +50,7 @@ def _accuracy(counts: Counts, confidence: float) -> Values:
 def _holm(counts: Counts, _: float) -> Values:
     tested = range(sum(name.startswith("gained_") for name in counts))
     p = [float(mcnemar_exact(counts[f"gained_{place}"], counts[f"lost_{place}"])) for place in tested]
-    return (float(holm(p, counts["family"])[counts["own"]]),)
+    return (float(holm(p, counts["family"])[counts["place"]]),)
 
 
 def _span(middle: str, low: str, high: str) -> str:
@@ -84,6 +85,7 @@ KINDS: dict[str, Kind] = {
     "hours": Kind("seconds of the manifest, in hours", lambda v: f"{v[0] / 3600:.3f}"),
     "minutes": Kind("seconds of the manifest, in minutes", lambda v: f"{v[0] / 60:.1f}"),
     "day": Kind("UTC day of a time in the manifest", lambda v: str(v[0])[:10]),
+    "moved by": Kind("change that a check of the manifest tells, in points", lambda v: moved(str(v[0]))),
     "text": Kind("text of the manifest", lambda v: str(v[0])),
     "factor": Kind("factor of the manifest, in words", lambda v: action(v[0])),
     "many": Kind("number of entries in the manifest", lambda v: count(len(v[0]))),

@@ -31,6 +31,8 @@ class Range(NamedTuple):
 
     rows: str
     counts: str
+    place: int = 0
+    """Of several parts that are counted, the one that is meant."""
 
 
 def paired(model: str, tier: str, arm: str, against: str = "baseline", part: str = "") -> Range:
@@ -89,7 +91,7 @@ def corrected(members: Sequence[Member], own: int, size: int) -> Range:
 {each} END AS cell, {_PAIRED.removeprefix("SELECT ")}
 WHERE e.stage = 'confirm' AND ({wanted})
 ORDER BY cell, e.seed, e."index\""""
-    return Range(rows, _tests([f"cell = {place}" for place in range(len(members))], own, size))
+    return Range(rows, _tests([f"cell = {place}" for place in range(len(members))], size), own)
 
 
 def parts(model: str, tier: str, alpha: float, names: Sequence[str], own: int) -> Range:
@@ -107,18 +109,18 @@ def parts(model: str, tier: str, alpha: float, names: Sequence[str], own: int) -
     rows = f"""{joined}
 WHERE e.stage = 'confirm' AND {where} AND b.arm = 'baseline'
 ORDER BY e.seed, e."index\""""
-    return Range(rows, _tests([f"buckets LIKE {_bucket(name)}" for name in names], own, len(names)))
+    return Range(rows, _tests([f"buckets LIKE {_bucket(name)}" for name in names], len(names)), own)
 
 
-def _tests(conditions: Sequence[str], own: int, size: int) -> str:
-    """Gained and lost of every part, which part is meant, and how many are corrected for."""
+def _tests(conditions: Sequence[str], size: int) -> str:
+    """Gained and lost of every part, and how many are corrected for."""
     moved = (("gained", "after AND NOT before"), ("lost", "before AND NOT after"))
     sums = [
         f"SUM(CASE WHEN {condition} AND {which} THEN 1 ELSE 0 END) AS {name}_{place}"
         for place, condition in enumerate(conditions)
         for name, which in moved
     ]
-    return f"SELECT {own} AS own, {size} AS family,\n  " + ",\n  ".join(sums) + "\nFROM rows"
+    return f"SELECT {size} AS family,\n  " + ",\n  ".join(sums) + "\nFROM rows"
 
 
 def _bucket(part: str) -> str:

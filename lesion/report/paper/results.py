@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from lesion.report.checks import Failed, factors, loud_sets
 from lesion.report.figures import Figure
 from lesion.report.palette import VERDICT_SIGNS
 from lesion.report.paper.cast import Cast
@@ -22,7 +23,7 @@ from lesion.report.paper.manuscript import (
     words,
 )
 from lesion.report.paper.ranges import unedited
-from lesion.report.words import model_name
+from lesion.report.words import MINUS, model_name
 
 LEADING = ("verdicts", "accuracy")
 """Figures that stand among the results; the others stand in the appendix."""
@@ -47,7 +48,7 @@ def tables(
     """The first appendix: baseline, seeds, kinds of items, and the other figures."""
     blocks: list[Block] = [Heading(1, "Appendix: baseline, seeds and kinds of items")]
     for run, source in cast.sources.items():
-        blocks += [*_baseline(register, run, source), *_pieces(register, cells[run])]
+        blocks += [*_baseline(register, run, source), *_loud(register, run, source), *_pieces(register, cells[run])]
         blocks += [_picture(run, figure) for figure in drawn[run] if figure.name not in LEADING]
     return checked(Section("tables", tuple(blocks)))
 
@@ -115,6 +116,30 @@ def _baseline(register: Register, run: str, source: Source) -> Iterable[Block]:
             ))  # fmt: skip
     columns = ("where", "seed", "accuracy, % (interval)", "items", "spread, points", "gate")
     yield Grid(words("The unedited model by seed, with Wilson's interval."), columns, tuple(rows), small=True)
+
+
+def _loud(register: Register, run: str, source: Source) -> Iterable[Block]:
+    """The matched random sets that were loud on discovery items, where a sentence cannot hold them."""
+    sets = loud_sets(source.record.manifest)
+    columns = factors(sets)
+    rows = tuple(
+        (words(Name(model_name(each.model)), ", ", Name(each.tier)), words(Name(each.name)),
+         *(_or_dash(_loudness(register, run, each.by_factor.get(alpha))) for alpha in columns))
+        for each in sets
+    )  # fmt: skip
+    if rows:
+        caption = words("Loud random sets: change in accuracy on discovery items where it is the margin or more, in"
+                        " points, with its interval; by factor. Where a dash stands the set was not shown to be"
+                        " loud.")  # fmt: skip
+        heads = ("where", "set", *(f"×{alpha.replace('-', MINUS)}" for alpha in columns))
+        yield Grid(caption, heads, rows, (1.5, 0.9, *(1.0,) * len(columns)), small=True)
+
+
+def _loudness(register: Register, run: str, failed: Failed | None) -> Claim | None:
+    if failed is None:
+        return None
+    path = ("gates", failed.gate, "evidence", "checks", failed.check, "said")
+    return register.of_field(run, "moved by", f"{failed.about}: change on discovery items", *path)
 
 
 def _pieces(register: Register, cells: list[Cell]) -> Iterable[Block]:

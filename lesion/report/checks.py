@@ -1,0 +1,105 @@
+"""Checks that failed without stopping the run: in a sentence while they are few, in a table where they are many.
+
+A matched random set is loud when editing it moves accuracy by the margin or more. A study has dozens of them, so loud
+sets stand set by set against the factors.
+"""
+
+import re
+from typing import Any, NamedTuple
+
+from lesion.report.timeline import Table
+from lesion.report.words import MINUS, model_name
+from lesion.runs.manifest import Manifest
+from lesion.study.plan import PlanNote
+
+MOST_TOLD = 3
+"""Failed checks of a kind that a sentence lists; of more it tells the number."""
+LOUD = "control quietness"
+"""The check of the matched random sets, by the name that its gate gives it."""
+_ABOUT = re.compile(r"(?P<model>.+), (?P<tier>[^,]+), (?P<set>control\d+)@(?P<alpha>[^,@]+)")
+
+
+class Failed(NamedTuple):
+    """A check that failed, and where it stands in the manifest."""
+
+    gate: int
+    check: int
+    about: str
+    said: str
+
+
+class LoudSet(NamedTuple):
+    """One matched random set on one tier."""
+
+    model: str
+    tier: str
+    name: str
+    by_factor: dict[str, Failed]
+    """Factor -> the failed check; factors at which the set was quiet, or that are not decided, are not there."""
+
+
+def told_note(manifest: Manifest, note: PlanNote) -> str:
+    """A note of the plan as a sentence; one that strings many failed checks together is told by their number."""
+    for name, failed, asked in _kinds(manifest):
+        if note.text == "; ".join(f"{each.about}: {each.said}" for each in failed) + ".":
+            if len(failed) <= MOST_TOLD:
+                break
+            where = " Each stands in the table of loud random sets." if name == LOUD else " Each stands in the manifest."
+            return f"{note.topic}: failed in {len(failed)} of {asked} places.{where}"
+    return f"{note.topic}: {note.text}"
+
+
+def loud_sets(manifest: Manifest) -> list[LoudSet]:
+    """Every matched random set that was loud at some factor, where they are too many for a sentence; in order."""
+    found: dict[tuple[str, str, str], LoudSet] = {}
+    many = [failed for name, failed, _ in _kinds(manifest) if name == LOUD and len(failed) > MOST_TOLD]
+    for each in many[-1] if many else []:
+        if part := _ABOUT.fullmatch(each.about):
+            key = part["model"], part["tier"], part["set"]
+            found.setdefault(key, LoudSet(*key, {})).by_factor[part["alpha"]] = each
+    return list(found.values())
+
+
+def factors(sets: list[LoudSet]) -> list[str]:
+    """The factors at which some set was loud, in ascending order."""
+    return sorted({alpha for each in sets for alpha in each.by_factor}, key=float)
+
+
+def loud_table(manifest: Manifest) -> Table:
+    """The loud sets as words; no rows where there are few."""
+    sets = loud_sets(manifest)
+    columns = factors(sets)
+    margin = f"{100 * manifest.study.verdict.margin:g}"
+    rows = [
+        (model_name(each.model), each.tier, each.name,
+         *(moved(each.by_factor[alpha].said) if alpha in each.by_factor else "–" for alpha in columns))
+        for each in sets
+    ]  # fmt: skip
+    caption = (
+        f"Loud random sets: change in accuracy on discovery items, points, with its interval, where it is {margin} points"
+        " or more"
+    )
+    return Table(caption, ("model", "tier", "set", *(f"×{alpha.replace('-', MINUS)}" for alpha in columns)), rows)
+
+
+def moved(said: str) -> str:
+    """The change and its interval, of what a check said.
+
+    >>> moved("-67.6 points [-71.5, -63.3], margin 3")
+    '−67.6 [−71.5, −63.3]'
+    """
+    return said.partition(", margin")[0].replace(" points", "").replace("-", MINUS)
+
+
+def _kinds(manifest: Manifest) -> list[tuple[str, list[Failed], int]]:
+    """Of every gate and kind of check that does not stop a run: its name, those that failed, how many were asked."""
+    kinds: list[tuple[str, list[Failed], int]] = []
+    for number, gate in enumerate(manifest.gates):
+        checks: Any = gate.evidence.get("checks", ())
+        failed: dict[str, list[Failed]] = {}
+        for place, check in enumerate(checks):
+            if not check["blocks"] and check["outcome"] == "Fail":
+                one = Failed(number, place, str(check["about"]), str(check["said"]))
+                failed.setdefault(str(check["name"]), []).append(one)
+        kinds += [(name, each, sum(c["name"] == name for c in checks)) for name, each in failed.items()]
+    return kinds
