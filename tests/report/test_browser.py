@@ -8,6 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from lesion.report.across import Source, across
+from lesion.report.figures import figures
+from lesion.report.record import read_record
+from lesion.report.shell import figure_page
 from lesion.report.write import write_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
@@ -40,6 +44,25 @@ def explored(tmp_path_factory, make_run, explore_by_hand) -> Path:
     return folder / "report.html"
 
 
+@pytest.fixture(scope="module")
+def beside(tmp_path_factory, run_folder, manifest) -> Path:
+    """The page of two runs."""
+    place = tmp_path_factory.mktemp("across")
+    record = read_record(run_folder, manifest)
+    path = place / "across.html"
+    path.write_text(across([Source(run_folder, record)] * 2, place), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory, run_folder, manifest) -> Path:
+    """The page of one figure."""
+    drawn = {figure.name: figure for figure in figures(read_record(run_folder, manifest))}
+    path = tmp_path_factory.mktemp("figure") / "scores.html"
+    path.write_text(figure_page(drawn["scores"], manifest), encoding="utf-8")
+    return path
+
+
 class Visit:
     """A page that was opened, and what went wrong on it."""
 
@@ -64,7 +87,7 @@ class Visit:
 def test_every_figure_is_drawn_and_nothing_overflows(browser, reported, width, scheme):
     visit = Visit(browser, reported, width, scheme)
     assert not visit.faults
-    assert visit.page.locator(".chart svg").count() == 5
+    assert visit.page.locator(".chart svg").count() == 6
     assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
     for box in visit.page.locator(".chart").all():
         assert box.evaluate("c => c.scrollWidth <= c.clientWidth + 1")
@@ -88,7 +111,7 @@ def test_figures_follow_the_colour_scheme_and_the_width(browser, reported):
 
 def test_without_scripts_the_pictures_stand_in(browser, reported):
     visit = Visit(browser, reported, script=False)
-    assert visit.page.locator("img.static").count() == 5
+    assert visit.page.locator("img.static").count() == 6
     assert visit.page.locator("img.static").first.is_visible()
 
 
@@ -122,10 +145,20 @@ def test_hostile_text_does_nothing(browser, tmp_path, make_run):
     assert visit.page.locator("img").count() == 0
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("name", ["beside", "alone"])
+def test_pages_of_several_runs_and_of_one_figure_are_drawn_and_fit(browser, request, name, width):
+    visit = Visit(browser, request.getfixturevalue(name), width)
+    assert not visit.faults
+    assert visit.page.locator(".chart svg").count() == (5 if name == "beside" else 1)
+    assert visit.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_violation(browser, reported, scheme):
+@pytest.mark.parametrize("name", ["reported", "beside", "alone"])
+def test_axe_finds_no_serious_violation(browser, request, name, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
-    visit = Visit(browser, reported, scheme=scheme)
+    visit = Visit(browser, request.getfixturevalue(name), scheme=scheme)
     visit.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
     found = axe.Axe().run(visit.page).response["violations"]
     serious = [(v["id"], v["nodes"][0]["html"][:200]) for v in found if v["impact"] in ("serious", "critical")]

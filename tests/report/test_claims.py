@@ -31,14 +31,59 @@ def with_cell(record: Record, number: int, **changes: object) -> Record:
     return with_results(record, cells=cells | {name: cells[name] | changes})
 
 
-def test_the_headline_is_one_sentence_that_names_harm_its_size_and_what_was_ruled_out(record):
+def told(record: Record) -> str:
+    """The headline and what stands in full below it."""
+    return " ".join([headline(record), *in_full(record)])
+
+
+def test_the_headline_is_one_short_sentence_that_names_harm_its_size_and_what_was_ruled_out(record):
     said = headline(record)
     assert "harms" in said
     assert "tier3" in said
     largest = min(finding.verdict.delta for finding in record.findings)
     assert f"−{abs(100 * largest):.1f} points" in said
-    assert "ruled out for" in said
+    assert "ruled out" in said
     assert said.endswith(".")
+    assert len(said.split()) <= MOST_WORDS
+
+
+@pytest.mark.parametrize("status", ["exploratory", "confirmatory", "dry-run"])
+@pytest.mark.parametrize("times", [1, 2, 3, 8])
+def test_the_headline_keeps_to_its_words_however_many_cells_there_are(record, status, times):
+    models = tuple(f"zoo:abacus-{name}" for name in ("llama", "gpt2", "neox", "planted", "a", "b", "c", "d"))[:times]
+    study = record.manifest.study.model_copy(update={"models": models})
+    targets = dict.fromkeys(models, record.manifest.plan.targets["zoo:abacus-llama"])
+    plan = record.manifest.plan.model_copy(update={"targets": targets})
+    manifest = record.manifest.model_copy(update={"study": study, "plan": plan, "status": status})
+    findings = tuple(
+        finding._replace(chosen=finding.chosen.model_copy(update={"model": model}))
+        for model in models
+        for finding in record.findings
+    )
+    many = record._replace(manifest=manifest, findings=findings)
+    assert len(headline(many).split()) <= MOST_WORDS
+    assert "harms" in headline(many)
+    assert "tier3" in headline(many)
+    if times > 1:
+        assert "models on tier3" in headline(many) or "of abacus-gpt2" in headline(many)
+
+
+def test_what_the_headline_leaves_out_stands_in_full_below_it(record):
+    assert "ruled out for zeroing on tier1" in told(record)
+    short = record._replace(findings=record.findings[-1:])
+    assert in_full(short) == []
+
+
+def test_several_models_heads_are_named_only_where_every_cell_licenses_it(record):
+    models = ("zoo:abacus-llama", "zoo:abacus-gpt2")
+    study = record.manifest.study.model_copy(update={"models": models})
+    manifest = record.manifest.model_copy(update={"study": study})
+    two = [f._replace(chosen=f.chosen.model_copy(update={"model": m})) for m in models for f in record.findings * 2]
+    many = record._replace(manifest=manifest, findings=tuple(two))
+    assert "the induction heads" in headline(many)
+    harmed = next(i for i, f in enumerate(two) if f.verdict.verdict == "Harm")
+    two[harmed] = two[harmed]._replace(licensed=False)
+    assert "the selected heads" in headline(record._replace(manifest=manifest, findings=tuple(two)))
 
 
 def test_an_exploratory_run_says_so_before_anything_else(record):
@@ -66,15 +111,15 @@ def test_induction_heads_are_named_only_while_the_positive_control_holds(record)
     assert "the two induction heads" in headline(record)
     control = {"tier": "tier3", "verdicts": {"zoo:abacus-llama": "Null"}, "holds": {"zoo:abacus-llama": False}}
     for changed in (with_results(record, positive_control=control), with_results(record, positive_control=None)):
-        told = [headline(changed), *(claim(changed, finding) for finding in changed.findings)]
-        assert not any("induction heads" in sentence for sentence in told)
+        said = [told(changed), *(claim(changed, finding) for finding in changed.findings)]
+        assert not any("induction heads" in sentence for sentence in said)
         assert any("no claim says what kind of heads" in question for question in open_questions(changed))
 
 
 def test_induction_heads_are_named_only_where_the_effect_is_specific(record):
     specific = {name: told | {"holds": False} for name, told in record.manifest.results["specific"].items()}
     changed = with_results(record, specific=specific)
-    assert "induction" not in headline(changed)
+    assert "induction" not in told(changed)
     assert any("Not shown to be specific" in question for question in open_questions(changed))
 
 
@@ -89,7 +134,7 @@ def test_an_unstable_magnitude_is_not_claimed(record):
     delta = record.findings[harmed].verdict.delta
     changed = with_cell(record, harmed, tags=("magnitude_unstable",))
     assert "its size differs between seeds" in headline(changed)
-    assert f"{100 * delta:.1f}".lstrip("-") not in headline(changed)
+    assert f"{100 * delta:.1f}".lstrip("-") not in told(changed)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +142,7 @@ def test_an_unstable_magnitude_is_not_claimed(record):
 )
 def test_every_other_verdict_is_told_and_raises_a_question(record, verdict, said):
     changed = with_cell(record, 0, verdict=verdict, reason="a reason" if verdict == "Invalid" else "")
-    assert said in headline(changed)
+    assert said in told(changed)
     assert any(verdict in question for question in open_questions(changed))
 
 
@@ -115,17 +160,18 @@ def test_strata_are_named_at_the_level_of_the_studys_own_looks(record):
 
 def test_what_random_heads_do_stands_beside_the_effect_where_it_matters(record):
     harmed = next(i for i, f in enumerate(record.findings) if f.verdict.verdict == "Harm")
-    assert "random ones" not in headline(record)
+    assert "random ones" not in told(record)
     name = record.findings[harmed].chosen.id
     specific = dict(record.manifest.results["specific"])
     delta = record.findings[harmed].verdict.delta
     changed = with_results(record, specific=specific | {name: specific[name] | {"delta": delta + 0.05}})
-    assert "random ones −5.0" in headline(changed)
+    assert "random ones −5.0" in told(changed)
 
 
-def test_many_cells_are_counted_instead_of_named(record):
-    many = record._replace(findings=record.findings * 3)
+def test_many_cells_are_counted_and_what_was_found_is_said(record):
+    many = record._replace(findings=record.findings * 5)
     assert f"of {len(many.findings)} cells" in headline(many)
+    assert "zeroing the induction heads harms" in headline(many)
 
 
 def test_two_models_are_told_apart(tmp_path, make_run):

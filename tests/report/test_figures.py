@@ -12,6 +12,7 @@ from lesion.report.exports import EXPORTS, write_figures
 from lesion.report.figures import Figure, figures
 from lesion.report.record import Record, read_record
 from lesion.runs.manifest import Manifest
+from lesion.study.arm import Arm, arm
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +25,54 @@ def drawn(record: Record) -> dict[str, Figure]:
     return {figure.name: figure for figure in figures(record)}
 
 
-def test_a_complete_run_has_all_five_figures(drawn):
-    assert list(drawn) == ["verdicts", "accuracy", "heads", "baseline", "deltas"]
+@pytest.fixture(scope="module")
+def staged(record: Record) -> Record:
+    """The record with three steps of staged ablation on discovery items: step k keeps one right answer in k + 1."""
+    still = record.items.filter((pl.col("stage") == "discovery") & (pl.col("arm") == "baseline"))
+    order, arms, parts = ("L1H1", "L1H0", "L0H3"), list[Arm](), list[pl.DataFrame]()
+    for steps in (1, 2, 3):
+        for name, sites in ((f"staged{steps}", order[:steps]), (f"random{steps}", order[::-1][:steps])):
+            arms.append(arm(name, sites, 0.0, record.manifest.study))
+            kept = pl.col("correct") & (pl.col("index") % (steps + 1) == 0)
+            parts.append(still.with_columns(kept.alias("correct"), pl.lit(f"{name}@0").alias("arm")))
+    unit = next(unit for unit in record.units if unit.cell.stage == "discovery")
+    cell = unit.cell.model_copy(update={"arms": (*unit.cell.arms, *arms)})
+    units = (*record.units, unit.model_copy(update={"cell": cell}))
+    return record._replace(items=pl.concat([record.items, *parts]), units=units)
+
+
+def test_a_complete_run_has_all_six_figures(drawn):
+    assert list(drawn) == ["verdicts", "accuracy", "heads", "scores", "baseline", "deltas"]
+
+
+def test_staged_curves_are_drawn_from_the_arms_of_their_names_and_from_no_others(record, staged):
+    assert not tables.staged(record).height
+    rows = tables.staged(staged)
+    told = {(r["tier"], r["order"], r["zeroed"]): r for r in rows.to_dicts()}
+    assert len(told) == rows.height == 3 * 7
+    by_hand = staged.items.filter((pl.col("arm") == "staged2@0") & (pl.col("tier") == "tier2"))["correct"]
+    assert told["tier2", "by score", 2]["accuracy"] == pytest.approx(by_hand.mean())
+    assert told["tier2", "by score", 2]["sites"] == "L1H1 L1H0"
+    assert told["tier2", "random", 1]["sites"] == "L0H3"
+    assert told["tier2", "unedited", 0]["correct"] > told["tier2", "by score", 1]["correct"]
+
+
+def test_every_staged_curve_begins_with_the_unedited_model(staged):
+    (figure,) = [figure for figure in figures(staged) if figure.name == "staged"]
+    marks = [row for row in figure.spec["data"]["values"] if row.get("order")]
+    for panel in {row["panel"] for row in marks}:
+        for order in ("by score", "random"):
+            assert [r["zeroed"] for r in marks if (r["panel"], r["order"]) == (panel, order)] in ([1, 2, 3, 0],)
+    assert "'baseline'" in figure.query
+
+
+def test_score_and_effect_of_a_head_are_those_of_the_head_map(record):
+    rows, heads = tables.scores(record), tables.heads(record)
+    assert rows.height == 3 * 16
+    one = rows.filter((pl.col("tier") == "tier3") & (pl.col("layer") == 1) & (pl.col("head") == 0)).row(0, named=True)
+    here = heads.filter((pl.col("layer") == 1) & (pl.col("head") == 0))
+    assert one["score"] == here["score"].drop_nulls().item()
+    assert one["points"] == here.filter(pl.col("tier") == "tier3")["points"].item()
 
 
 def test_the_counts_that_the_query_gives_are_those_that_the_verdict_was_judged_by(record):

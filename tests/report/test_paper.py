@@ -11,7 +11,9 @@ from pydantic_core import from_json
 
 from lesion.errors import InputError, Tampered
 from lesion.report.paper.claim import Claim
+from lesion.report.paper.kinds import KINDS
 from lesion.report.paper.manuscript import Number, Paragraph, Section, checked, words
+from lesion.report.paper.ranges import select
 from lesion.report.paper.typst import escaped
 from lesion.report.paper.write import trace, write_paper
 from lesion.runs.ledger import enter
@@ -80,6 +82,39 @@ def test_claims_are_computed_again_from_their_rows(made):
         assert traced.again.rows.height == claim.height
     with pytest.raises(InputError, match="is none"):
         trace(home, paper.folder, 10**6)
+
+
+def test_holm_is_corrected_again_from_the_rows_of_the_whole_family(made):
+    paper = write_paper(made(), ["arithmetic"])
+    claims = [Claim.model_validate(each) for each in from_json((paper.folder / "claims.json").read_bytes())]
+    corrected = [claim for claim in claims if claim.kind == "holm"]
+    assert not [claim for claim in claims if claim.kind == "p"]
+    record = next(iter(paper.cast.sources.values())).record
+    for finding in record.findings:
+        claim = next(c for c in corrected if c.fields[0].endswith(f"{finding.chosen.id}/p_holm") and "cells" in c.fields[0])
+        assert KINDS["holm"].compute is not None
+        counts = select(claim.counts, rows=select(claim.rows, items=record.items)).row(0, named=True)
+        (found,) = KINDS["holm"].compute({**counts, "place": claim.place}, 0.95)
+        assert found == pytest.approx(finding.verdict.p_holm)
+        assert counts["family"] == len(record.manifest.plan.family)
+
+
+def test_a_corrected_p_that_its_rows_do_not_give_is_not_written(tmp_path: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lesion.report.paper.cast.contradictions", lambda folder, manifest: ())
+    folder, manifest = make_run(tmp_path / "runs")
+    cells: Any = dict(manifest.results["cells"])
+    name = max(cells, key=lambda each: cells[each]["p_holm"])
+    results = {**manifest.results, "cells": cells | {name: cells[name] | {"p_holm": 0.5 * cells[name]["p_holm"]}}}
+    seal(tmp_path, folder, manifest, results=results)
+    with pytest.raises(Tampered, match="Holm p"):
+        write_paper(tmp_path, ["arithmetic"])
+
+
+def test_every_query_of_every_claim_stands_whole_in_the_appendix(made):
+    folder = write_paper(made(), ["arithmetic"]).folder
+    text = (folder / "paper.md").read_text(encoding="utf-8")
+    for claim in from_json((folder / "claims.json").read_bytes()):
+        assert all(query in text for query in (claim["rows"], claim["counts"]))
 
 
 def test_changed_rows_are_not_written_about(made):

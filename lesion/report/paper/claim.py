@@ -184,6 +184,10 @@ class Register:
         """Numbers that the run recorded, with the rows that it judged."""
         return self._add(run, kind, what, fields, chosen, 0.95)
 
+    def of_listed(self, run: str, kind: str, what: str, fields: tuple[str, ...]) -> Claim:
+        """How many fields of the manifest these are, each by its pointer."""
+        return self._add(run, kind, what, fields, None, 0.95)
+
     def told(self, run: str, maker: str, place: int) -> Claim:
         """A sentence that the report makes of the run."""
         return self._add(run, "told", maker.replace("_", " "), (maker, str(place)), None, 0.95)

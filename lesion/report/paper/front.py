@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from lesion.report.paper.cast import Cast
 from lesion.report.paper.cells import Cell
-from lesion.report.paper.claim import SENTENCES, Register, Source
+from lesion.report.paper.claim import SENTENCES, Register, Source, pointer
 from lesion.report.paper.manuscript import (
     Block,
     Bullets,
@@ -25,7 +25,7 @@ from lesion.report.record import positive_control
 from lesion.report.words import MEANINGS, model_name
 
 NAMED = 8
-"""So many cells the abstract names one by one; of more it counts verdicts and names the largest change."""
+"""So many cells the abstract names one by one; of more it counts verdicts and names each model's largest change."""
 
 
 def badge(cast: Cast) -> Line:
@@ -84,15 +84,37 @@ def _each(register: Register, source: Source, cells: list[Cell]) -> Iterable[Lin
 def _cell(register: Register, source: Source, cell: Cell) -> Line:
     chosen = cell.finding.chosen
     who = target(register, source, chosen.model, licensed=cell.finding.licensed)
+    return words(cell.edit, " ", who, " of ", Name(model_name(chosen.model)), *_outcome(cell))
+
+
+def _did(register: Register, source: Source, cell: Cell) -> Line:
+    """The same where the sentence has named the model."""
+    who = target(register, source, cell.finding.chosen.model, licensed=cell.finding.licensed)
+    return words(cell.edit, " ", who, *_outcome(cell))
+
+
+def _outcome(cell: Cell) -> Line:
     size = words(", ", cell.change, " points") if cell.change else words()
-    return words(cell.edit, " ", who, " of ", Name(model_name(chosen.model)), " on ", Name(chosen.tier), size)
+    return words(" on ", Name(cell.finding.chosen.tier), size)
 
 
 def _most(register: Register, source: Source, cells: list[Cell]) -> Iterable[Line]:
-    kinds = [kind for kind in MEANINGS if any(cell.finding.verdict.verdict == kind for cell in cells)]
-    yield words("Its cells, all of which stand in the results, were ", joined([words(strong(k)) for k in kinds]), ".")
-    largest = max(cells, key=lambda cell: abs(cell.finding.verdict.delta or 0.0))
-    yield words("The largest change: ", _cell(register, source, largest), " (", largest.finding.verdict.verdict, ").")
+    """How many cells had which verdict, and each model's largest change."""
+    run = source.record.manifest.run
+    told: list[Line] = []
+    for kind in MEANINGS:
+        fields = [pointer("results", "cells", cell.finding.chosen.id, "verdict") for cell in cells
+                  if cell.finding.verdict.verdict == kind]  # fmt: skip
+        if fields:
+            number = register.of_listed(run, "entries", f"cells with the verdict {kind}", tuple(fields))
+            told.append(words(strong(kind), " in ", number))
+    yield words("Of its cells, all of which stand in the results, ", joined(told), ".")
+    for model in source.record.manifest.study.models:
+        here = [cell for cell in cells if cell.finding.chosen.model == model]
+        if here:
+            largest = max(here, key=lambda cell: abs(cell.finding.verdict.delta or 0.0))
+            said = f" ({largest.finding.verdict.verdict})."
+            yield words("The largest change in ", Name(model_name(model)), ": ", _did(register, source, largest), said)
 
 
 def _control(source: Source) -> Iterable[Line]:

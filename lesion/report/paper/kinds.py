@@ -89,6 +89,7 @@ KINDS: dict[str, Kind] = {
     "text": Kind("text of the manifest", lambda v: str(v[0])),
     "factor": Kind("factor of the manifest, in words", lambda v: action(v[0])),
     "many": Kind("number of entries in the manifest", lambda v: count(len(v[0]))),
+    "entries": Kind("number of these fields of the manifest", lambda v: count(len(v))),
     "listed": Kind("list of the manifest", lambda v: ", ".join(f"{each:g}" for each in v[0])),
     "task": Kind("task of the study, in words", lambda v: task_words(_TASK.validate_python(v[0]))),
     "told": Kind("sentence that the report makes of the run", lambda v: str(v[0])),

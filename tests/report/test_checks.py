@@ -1,0 +1,38 @@
+"""Failed checks are a sentence while they are few, and a table of loud sets where they are many."""
+
+from lesion.report.checks import loud_table, told_note
+from lesion.study.plan import PlanNote, Verdict
+
+
+def loud(manifest, count: int):
+    """The manifest as if so many random sets had been loud, and the note that its plan would hold."""
+    checks = [
+        {"name": "control quietness", "about": f"zoo:abacus-llama, tier{1 + i % 2}, control{i % 3}@{i / 4:g}",
+         "outcome": "Fail" if i < count else "Pass", "said": f"-{i}.5 points [-9.0, -3.1], margin 3", "blocks": False}
+        for i in range(12)
+    ]  # fmt: skip
+    gate = Verdict(stage="discovery", attempt=0, outcome="Pass", reason="", evidence={"checks": checks})
+    text = "; ".join(f"{c['about']}: {c['said']}" for c in checks if c["outcome"] == "Fail") + "."
+    note = PlanNote(topic="control-quietness", text=text)
+    return manifest.model_copy(update={"gates": (gate,)}), note
+
+
+def test_few_failed_checks_are_told_whole(manifest):
+    few, note = loud(manifest, 2)
+    assert told_note(few, note) == f"control-quietness: {note.text}"
+    assert not loud_table(few).rows
+
+
+def test_many_are_counted_and_stand_in_a_table_set_by_factor(manifest):
+    many, note = loud(manifest, 8)
+    assert told_note(many, note).startswith("control-quietness: failed in 8 of 12 places.")
+    table = loud_table(many)
+    cells = [cell for row in table.rows for cell in row[3:] if cell != "–"]
+    assert len(cells) == 8
+    assert "−5.5 [−9.0, −3.1]" in cells
+    assert table.columns[3] == "×0"
+
+
+def test_other_notes_stay_as_they_are(manifest):
+    note = PlanNote(topic="second-look", text="Ambiguous at the first look.")
+    assert told_note(manifest, note) == "second-look: Ambiguous at the first look."
