@@ -44,8 +44,12 @@ def told_note(manifest: Manifest, note: PlanNote) -> str:
         if note.text == "; ".join(f"{each.about}: {each.said}" for each in failed) + ".":
             if len(failed) <= MOST_TOLD:
                 break
-            where = " Each stands in the table of loud random sets." if name == LOUD else " Each stands in the manifest."
-            return f"{note.topic}: failed in {len(failed)} of {asked} places.{where}"
+            if name == LOUD:
+                return (
+                    f"{note.topic}: {len(failed)} of {asked} edits of matched random sets moved accuracy on discovery"
+                    " items by the margin or more; the table of loud random sets has each."
+                )
+            return f"{note.topic}: failed in {len(failed)} of {asked} places; the manifest has each."
     return f"{note.topic}: {note.text}"
 
 
@@ -76,8 +80,8 @@ def loud_table(manifest: Manifest) -> Table:
         for each in sets
     ]  # fmt: skip
     caption = (
-        f"Loud random sets: change in accuracy on discovery items, points, with its interval, where it is {margin} points"
-        " or more"
+        "Loud random sets: change in accuracy on discovery items, points, with its interval, where it is"
+        f" {margin} points or more"
     )
     return Table(caption, ("model", "tier", "set", *(f"×{alpha.replace('-', MINUS)}" for alpha in columns)), rows)
 

@@ -124,8 +124,8 @@ def _scores(record: Record) -> Figure | None:
     return Figure(
         "scores",
         "Does a head's score say what zeroing it does?",
-        "Each mark is one head: across, the detector's score; up and down, the change in accuracy when that head alone is"
-        " zeroed, with its 95 % interval. Filled and named: the target. Exploratory, on discovery items, not corrected"
+        "Each mark is one head: across, the detector's score; up and down, the change in accuracy when that head alone"
+        " is zeroed, with its 95 % interval. Filled and named: the target. Exploratory, on discovery items, not corrected"
         " for the number of heads; a head that others stand in for can score high and change nothing.",
         scatter.scores(scatter.score_marks(record, rows)),
         rows,

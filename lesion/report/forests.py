@@ -50,7 +50,7 @@ def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:
     reach = 1.25 * max(50 * spread, *map(abs, numbers(rows, "points_from_middle")))
     x = alt.X(
         "points_from_middle:Q",
-        title="distance from the middle of the seeds, points",
+        title="distance from the middle, points",
         scale=alt.Scale(domain=[-reach, reach], nice=False),
         axis=alt.Axis(tickCount=7),
     )

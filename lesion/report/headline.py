@@ -51,8 +51,10 @@ def _found(record: Record) -> Iterator[str]:
     yield "; ".join([*(_effects(record, brief=False) or [none]), *_rest(record)])
     yield "; ".join([*(_effects(record, brief=False) or [none]), *_tally(record)])
     yield "; ".join([*(_effects(record, brief=True) or [none]), *_tally(record)])
-    yield "; ".join([*(_over_models(record) or [none]), *_tally(record)])
-    yield "; ".join([*(_over_models(record)[:1] or [none]), _counted(record.findings)])
+    for brief in (False, True):
+        yield "; ".join([*(_over_models(record, brief=brief) or [none]), *_tally(record)])
+    for brief in (False, True):
+        yield "; ".join([*(_over_models(record, brief=brief)[:1] or [none]), _counted(record.findings)])
     yield _counted(record.findings)
 
 
@@ -127,7 +129,7 @@ def _size(record: Record, finding: Finding) -> str:
     return f"{said}, not shown to exceed {100 * margin:g}"
 
 
-def _over_models(record: Record) -> list[str]:
+def _over_models(record: Record, *, brief: bool) -> list[str]:
     """`zeroing the selected heads harms three of four models on tier3 (−85.1 to −40.2 points)`, by factor and verdict."""
     groups: dict[tuple[float, str], list[Finding]] = {}
     for finding in record.findings:
@@ -135,7 +137,7 @@ def _over_models(record: Record) -> list[str]:
             groups.setdefault((finding.chosen.alpha, finding.verdict.verdict), []).append(finding)
     ordered = sorted(groups.items(), key=lambda pair: -len(pair[1]))
     return [
-        f"{action(alpha)} {_anyones(record, group)} {_VERBS[kind]} {_by_tier(record, group)}"
+        f"{action(alpha)} {_anyones(record, group)} {_VERBS[kind]} {_by_tier(record, group, brief=brief)}"
         for (alpha, kind), group in ordered
     ]
 
@@ -150,14 +152,16 @@ def _anyones(record: Record, group: Sequence[Finding]) -> str:
     return f"the selected {kind}"
 
 
-def _by_tier(record: Record, group: Sequence[Finding]) -> str:
-    tiers = [tier for tier in record.manifest.study.tasks if any(f.chosen.tier == tier for f in group)]
+def _by_tier(record: Record, group: Sequence[Finding], *, brief: bool) -> str:
+    tasks = record.manifest.study.tasks
+    tiers = [tier for tier in tasks if any(f.chosen.tier == tier for f in group)]
     models = len(record.manifest.study.models)
     told: list[str] = []
     for tier in tiers:
         here = [finding for finding in group if finding.chosen.tier == tier]
         who = f"{count(len(here))} of {count(models)} models on " if models > 1 else ""
-        told.append(f"{who}{tier} ({_range(record, here)})")
+        where = f"{tier} (" if brief else f"{task_words(tasks[tier])} ({tier}: "
+        told.append(f"{who}{where}{_range(record, here)})")
     return listed(told)
 
 
@@ -167,11 +171,15 @@ def _range(record: Record, group: Sequence[Finding]) -> str:
         return _size(record, group[0])
     sized = [f for f in group if f.verdict.verdict != "Mixed" and "magnitude_unstable" not in f.verdict.tags]
     ends = sorted((f.verdict.delta for f in sized if f.verdict.delta is not None), key=abs)
-    said = [f"{points(ends[0])} to {points(ends[-1])} points"] if len(ends) > 1 else [f"{points(e)} points" for e in ends]
+    said = (
+        [f"{points(ends[0])} to {points(ends[-1])} points"] if len(ends) > 1 else [f"{points(e)} points" for e in ends]
+    )
     margin = record.manifest.study.verdict.margin
     moved = [control for f in sized if abs(control := random_delta(f) or 0.0) >= margin]
     said += [f"random ones up to {points(max(moved, key=abs))}"] if moved else []
-    said += [f"not all shown to exceed {100 * margin:g}"] if any("material" not in f.verdict.tags for f in sized) else []
+    said += (
+        [f"not all shown to exceed {100 * margin:g}"] if any("material" not in f.verdict.tags for f in sized) else []
+    )
     said += ["some of a size that differs between seeds"] if len(sized) < len(group) else []
     return ", ".join(said)
 
@@ -215,5 +223,5 @@ def _named(record: Record, kind: str) -> str:
 
 
 def _counted(findings: Sequence[Finding]) -> str:
-    kinds = [f"{kind} in {len(found)}" for kind in MEANINGS if (found := _of(findings, kind))]
+    kinds = [f"{len(found)} {kind}" for kind in MEANINGS if (found := _of(findings, kind))]
     return f"of {len(findings)} cells, {listed(kinds)}"

@@ -14,6 +14,8 @@ from lesion.report.palette import CONTROL, TARGET
 from lesion.report.panels import HEIGHT, NAME_ROOM, WIDTH
 from lesion.report.record import Record
 
+LOWEST = 0.03
+"""Accuracy at which a line's name stands at the lowest."""
 ORDERS = {"by score": TARGET, "random": CONTROL}
 """Order in which heads are added -> colour."""
 
@@ -28,8 +30,11 @@ def staged_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     for (panel,), here in lines.group_by("panel", maintain_order=True):
         last = here["zeroed"].max()
         ends = here.filter(pl.col("zeroed") == last).select("order", "accuracy").iter_rows()
-        for order, place in apart(dict(ends), APART, most=1.0).items():
-            named.append({"panel": panel, "zeroed": last, "name": order, "name_y": place})
+        places = apart(dict(ends), APART, most=1.0)
+        lift = max(0.0, LOWEST - min(places.values()))
+        named += [
+            {"panel": panel, "zeroed": last, "name": order, "name_y": place + lift} for order, place in places.items()
+        ]
     return pl.concat([lines, starts, pl.DataFrame(named)], how="diagonal_relaxed")
 
 

@@ -12,6 +12,8 @@ from lesion.report.record import Record, gate_evidence
 from lesion.report.timeline import Table
 from lesion.report.words import listed, model_name, percent
 
+MOST_MARKS = 2
+"""Tokens beside the text's own that may stand in a prompt whose tokens are its characters."""
 _END = r"[;\s]$"
 """An answer's own end, which is a token beside it."""
 MOST_LENGTHS = 6
@@ -48,10 +50,18 @@ def _row(record: Record, model: str, tier: str, contract: dict[str, Any] | None)
         return model_name(model), tier, f"{here.height:,}", "–", "–", "–", "–", refused, proved
     lengths, ends = asked["prompt_tokens"], asked["answer_tokens"]
     middle = f"{lengths.median():g} ({lengths.min()} to {lengths.max()})"
-    each = asked["prompt"].str.len_chars().sum() / lengths.sum()
     alone = ends - asked["answer"].str.contains(_END).cast(pl.Int64)
     single = percent((alone == 1).sum() / asked.height)
-    return model_name(model), tier, f"{here.height:,}", middle, f"{each:.2f}", _lengths(ends), single, refused, proved
+    return model_name(model), tier, f"{here.height:,}", middle, _spelled(asked), _lengths(ends), single, refused, proved
+
+
+def _spelled(asked: pl.DataFrame) -> str:
+    """`1, and 1 more`: where tokens are characters, how many of them are none (a mark of the beginning); else the mean."""
+    length = asked["prompt"].str.len_chars().cast(pl.Int64)
+    more = asked["prompt_tokens"] - length
+    if more.n_unique() == 1 and 0 <= more[0] <= MOST_MARKS:
+        return f"exactly 1, and {more[0]} more" if more[0] else "exactly 1"
+    return f"{length.sum() / asked['prompt_tokens'].sum():.2f}"
 
 
 def _lengths(tokens: pl.Series) -> str:

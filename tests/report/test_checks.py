@@ -25,7 +25,7 @@ def test_few_failed_checks_are_told_whole(manifest):
 
 def test_many_are_counted_and_stand_in_a_table_set_by_factor(manifest):
     many, note = loud(manifest, 8)
-    assert told_note(many, note).startswith("control-quietness: failed in 8 of 12 places.")
+    assert told_note(many, note).startswith("control-quietness: 8 of 12 edits of matched random sets moved accuracy")
     table = loud_table(many)
     cells = [cell for row in table.rows for cell in row[3:] if cell != "–"]
     assert len(cells) == 8

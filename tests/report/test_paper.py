@@ -91,7 +91,9 @@ def test_holm_is_corrected_again_from_the_rows_of_the_whole_family(made):
     assert not [claim for claim in claims if claim.kind == "p"]
     record = next(iter(paper.cast.sources.values())).record
     for finding in record.findings:
-        claim = next(c for c in corrected if c.fields[0].endswith(f"{finding.chosen.id}/p_holm") and "cells" in c.fields[0])
+        claim = next(
+            c for c in corrected if c.fields[0].endswith(f"{finding.chosen.id}/p_holm") and "cells" in c.fields[0]
+        )
         assert KINDS["holm"].compute is not None
         counts = select(claim.counts, rows=select(claim.rows, items=record.items)).row(0, named=True)
         (found,) = KINDS["holm"].compute({**counts, "place": claim.place}, 0.95)
@@ -99,7 +101,9 @@ def test_holm_is_corrected_again_from_the_rows_of_the_whole_family(made):
         assert counts["family"] == len(record.manifest.plan.family)
 
 
-def test_a_corrected_p_that_its_rows_do_not_give_is_not_written(tmp_path: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch):
+def test_a_corrected_p_that_its_rows_do_not_give_is_not_written(
+    tmp_path: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("lesion.report.paper.cast.contradictions", lambda folder, manifest: ())
     folder, manifest = make_run(tmp_path / "runs")
     cells: Any = dict(manifest.results["cells"])
