@@ -125,8 +125,8 @@ def _scores(record: Record) -> Figure | None:
         "scores",
         "Does a head's score say what zeroing it does?",
         "Each mark is one head: across, the detector's score; up and down, the change in accuracy when that head alone"
-        " is zeroed, with its 95 % interval. Filled and named: the target. Exploratory, on discovery items, not corrected"
-        " for the number of heads; a head that others stand in for can score high and change nothing.",
+        " is zeroed, with its 95 % interval. Filled and named: the target. Exploratory, on discovery items, not"
+        " corrected for the number of heads; a head that others stand in for can score high and change nothing.",
         scatter.scores(scatter.score_marks(record, rows)),
         rows,
         tables.HEADS,
@@ -140,8 +140,8 @@ def _staged(record: Record) -> Figure | None:
     return Figure(
         "staged",
         "Heads zeroed one after another",
-        "Accuracy on discovery items when more and more heads are zeroed together: in the order of the detector's score,"
-        " the highest first, and in a random order. Where the first line falls faster, the high scores matter."
+        "Accuracy on discovery items when more and more heads are zeroed together: in the order of the detector's"
+        " score, the highest first, and in a random order. Where the first line falls faster, the high scores matter."
         " Exploratory: dashed lines with rings, no verdict rests on them.",
         staging.staged(staging.staged_marks(record, rows)),
         rows,

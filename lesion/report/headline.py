@@ -130,7 +130,7 @@ def _size(record: Record, finding: Finding) -> str:
 
 
 def _over_models(record: Record, *, brief: bool) -> list[str]:
-    """`zeroing the selected heads harms three of four models on tier3 (−85.1 to −40.2 points)`, by factor and verdict."""
+    """`zeroing the selected heads harms three of four models on tier3 (−85.1 to −40.2 points)`, and so on."""
     groups: dict[tuple[float, str], list[Finding]] = {}
     for finding in record.findings:
         if finding.verdict.verdict in _VERBS:

@@ -1,4 +1,4 @@
-"""The rule's error rates on a run's page: as `lesion calibrate` found them once, with bounds and origin; not computed anew.
+"""The rule's error rates on a run's page: as `lesion calibrate` found them once, with bounds and origin.
 
 calibrated.json beside this file is that command's answer about the default rule, as it came. A study with other
 thresholds is told which of its own differ, and what would ask about them.
@@ -48,8 +48,8 @@ def promises_of(study: Study) -> Promises:
     if study.baseline.seeds != SEEDS:
         differs.append(f"{study.baseline.seeds} seeds instead of {SEEDS}")
     origin = (
-        f"Computed once, by lesion calibrate (version {found['version']}, seed {found['seed']}): simulated studies, by the"
-        " code that judges real ones. Each rate stands at the setting where it came out worst, with its exact one-sided"
+        f"Computed once, by lesion calibrate (version {found['version']}, seed {found['seed']}): simulated studies, by"
+        " the code that judges real ones. Each rate stands at the setting where it came out worst, with its exact one-sided"
         " 95 % bound. It is part of lesion and not of this run, which did not compute it again."
     )
     if differs:
@@ -70,8 +70,8 @@ def _sentences(found: dict[str, Any]) -> tuple[str, ...]:
         f" (promised: {percent(claims['limit'])}).",
         f"Where it was the margin of {margin:g} points, at most {percent(nulls['bound'])} said Null (promised:"
         f" {percent(nulls['limit'])}).",
-        f"Where it was {100 * five['delta']:g} points, {percent(five['improvement'])} found it (one cell, 20 % of answers"
-        " changed).",
+        f"Where it was {100 * five['delta']:g} points, {percent(five['improvement'])} found it (one cell, 20 % of"
+        " answers changed).",
     )
 
 

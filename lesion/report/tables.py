@@ -55,7 +55,7 @@ FROM items
 WHERE stage = 'discovery' AND (arm = 'baseline' OR arm LIKE 'staged%@0' OR arm LIKE 'random%@0')
 GROUP BY model, tier, arm
 ORDER BY model, tier, arm"""
-"""Correct answers on discovery items when the first so many heads are zeroed together, by score or in a random order."""
+"""Correct answers on discovery items when the first heads are zeroed together, by score or in a random order."""
 
 
 def _moment(metric: str) -> str:

@@ -25,8 +25,8 @@ def tokenization(record: Record) -> list[Table]:
     if not record.prompts.height:
         return []
     columns = (
-        "model", "tier", "questions", "tokens of a prompt", "characters a token", "tokens of an answer, its end included",
-        "answers of one token, end aside", "refused", "refused at the instrument gate",
+        "model", "tier", "questions", "tokens of a prompt", "characters a token",
+        "tokens of an answer, its end included", "answers of one token, end aside", "refused", "refused at the instrument gate",
     )  # fmt: skip
     proofs: Any = gate_evidence(record.manifest, "instrument").get("models", {})
     rows = [
@@ -56,7 +56,7 @@ def _row(record: Record, model: str, tier: str, contract: dict[str, Any] | None)
 
 
 def _spelled(asked: pl.DataFrame) -> str:
-    """`1, and 1 more`: where tokens are characters, how many of them are none (a mark of the beginning); else the mean."""
+    """`exactly 1, and 1 more` (a mark of the beginning) where tokens are characters; else the mean."""
     length = asked["prompt"].str.len_chars().cast(pl.Int64)
     more = asked["prompt_tokens"] - length
     if more.n_unique() == 1 and 0 <= more[0] <= MOST_MARKS:

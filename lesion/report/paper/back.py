@@ -89,8 +89,8 @@ def queries(claims: Sequence[Claim]) -> dict[str, int]:
     return {query: number for number, query in enumerate(found, 1)}
 
 
-_HOW = words("Each claim with what it is and whence: a run, its rows (query, number, range), the query that counts them,"
-             " fields of its manifest, and the formula. Queries stand at the end.")  # fmt: skip
+_HOW = words("Each claim with what it is and whence: a run, its rows (query, number, range), the query that counts"
+             " them, fields of its manifest, and the formula. Queries stand at the end.")  # fmt: skip
 _ASKED = words("Queries over a run's tables ", Name("items"), " and ", Name("prompts"), " give rows; queries over ",
                Name("rows"), " count these. Any SQL engine answers them; here it is polars.")  # fmt: skip
 
