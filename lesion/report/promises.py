@@ -49,8 +49,8 @@ def promises_of(study: Study) -> Promises:
         differs.append(f"{study.baseline.seeds} seeds instead of {SEEDS}")
     origin = (
         f"Computed once, by lesion calibrate (version {found['version']}, seed {found['seed']}): simulated studies, by"
-        " the code that judges real ones. Each rate stands at the setting where it came out worst, with its exact one-sided"
-        " 95 % bound. It is part of lesion and not of this run, which did not compute it again."
+        " the code that judges real ones. Each rate stands at the setting where it came out worst, with its exact"
+        " one-sided 95 % bound. It is part of lesion and not of this run, which did not compute it again."
     )
     if differs:
         told = (

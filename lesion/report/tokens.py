@@ -26,7 +26,8 @@ def tokenization(record: Record) -> list[Table]:
         return []
     columns = (
         "model", "tier", "questions", "tokens of a prompt", "characters a token",
-        "tokens of an answer, its end included", "answers of one token, end aside", "refused", "refused at the instrument gate",
+        "tokens of an answer, its end included", "answers of one token, end aside", "refused",
+        "refused at the instrument gate",
     )  # fmt: skip
     proofs: Any = gate_evidence(record.manifest, "instrument").get("models", {})
     rows = [
