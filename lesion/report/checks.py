@@ -49,7 +49,8 @@ def told_note(manifest: Manifest, note: PlanNote) -> str:
                     f"{note.topic}: {len(failed)} of {asked} edits of matched random sets moved accuracy on discovery"
                     " items by the margin or more; the table of loud random sets has each."
                 )
-            return f"{note.topic}: failed in {len(failed)} of {asked} places; the manifest has each."
+            where = ", ".join(each.about.replace("|", " ") for each in failed)
+            return f"{note.topic}: {len(failed)} of {asked} say so, and the manifest has each: {where}."
     return f"{note.topic}: {note.text}"
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic_core import from_json
 
 from lesion.errors import InputError, Tampered
-from lesion.report.paper.claim import Claim
+from lesion.report.paper.claim import Claim, counted
 from lesion.report.paper.kinds import KINDS
 from lesion.report.paper.manuscript import Number, Paragraph, Section, checked, words
 from lesion.report.paper.ranges import select
@@ -95,10 +95,10 @@ def test_holm_is_corrected_again_from_the_rows_of_the_whole_family(made):
             c for c in corrected if c.fields[0].endswith(f"{finding.chosen.id}/p_holm") and "cells" in c.fields[0]
         )
         assert KINDS["holm"].compute is not None
-        counts = select(claim.counts, rows=select(claim.rows, items=record.items)).row(0, named=True)
+        counts = counted(select(claim.counts, rows=select(claim.rows, items=record.items)))
         (found,) = KINDS["holm"].compute({**counts, "place": claim.place}, 0.95)
         assert found == pytest.approx(finding.verdict.p_holm)
-        assert counts["family"] == len(record.manifest.plan.family)
+        assert counts["family_0"] == len(record.manifest.plan.family)
 
 
 def test_a_corrected_p_that_its_rows_do_not_give_is_not_written(

@@ -141,13 +141,25 @@ def compute(
         return Computed(_sentence(claim, source), (), pl.DataFrame(), {})
     recorded = tuple(at(source.document, each) for each in claim.fields) if source is not None else ()
     found = rows if rows is not None else select(claim.rows, **tables) if claim.rows else pl.DataFrame()
-    counts: dict[str, int] = select(claim.counts, rows=found).row(0, named=True) if claim.counts else {}
+    counts = counted(select(claim.counts, rows=found)) if claim.counts else {}
     if kind.compute is None or not claim.counts:
         return Computed(kind.say(recorded), recorded, found, counts)
     values = kind.compute({**counts, "place": claim.place}, claim.confidence)
     if recorded and not all(map(_close, recorded, values)):
         raise Tampered(f"{claim.run}: its rows give {values} for {claim.what}, its manifest says {recorded}")
     return Computed(kind.say(values), recorded, found, counts)
+
+
+def counted(table: pl.DataFrame) -> dict[str, int]:
+    """The one row of a query's answer; where it has a row for each `cell`, all of them, each name with its cell.
+
+    >>> counted(pl.DataFrame({"cell": [0, 1], "lost": [3, 4]}))
+    {'lost_0': 3, 'lost_1': 4}
+    """
+    if "cell" not in table.columns:
+        return table.row(0, named=True)
+    rows = table.to_dicts()
+    return {f"{name}_{row['cell']}": row[name] for row in rows for name in row if name != "cell"}
 
 
 def _close(one: float, other: float) -> bool:

@@ -24,6 +24,8 @@ from lesion.report.paper.terms import CONSEQUENCES, failed, gate_words, models, 
 from lesion.report.record import positive_control
 from lesion.report.words import MEANINGS, model_name
 
+SHORT = 16
+"""Digits of a hash in a sentence; the audit appendix has it whole."""
 NAMED = 8
 """So many cells the abstract names one by one; of more it counts verdicts and names each model's largest change."""
 
@@ -108,7 +110,8 @@ def _most(register: Register, source: Source, cells: list[Cell]) -> Iterable[Lin
         if fields:
             number = register.of_listed(run, "entries", f"cells with the verdict {kind}", tuple(fields))
             told.append(words(strong(kind), " in ", number))
-    yield words("Of its cells, all of which stand in the results, ", joined(told), ".")
+    family = register.of_field(run, "many", "cells of the family", "plan", "family")
+    yield words("Of its ", family, " cells, all of which stand in the results: ", joined(told), ".")
     for model in source.record.manifest.study.models:
         here = [cell for cell in cells if cell.finding.chosen.model == model]
         if here:
@@ -122,13 +125,13 @@ def _control(source: Source) -> Iterable[Line]:
     if control is None:
         yield words("The study has no positive control, so no claim says what kind of heads the target are.")
         return
-    for model, holds in control.holds.items():
-        name = Name(model_name(model))
-        if holds:
-            yield words("The positive control holds for ", name, ".")
-        else:
-            yield words(strong("The positive control fails"), " for ", name, ": zeroing the target on ",
-                        Name(control.tier), " was not shown to be Harm.")  # fmt: skip
+    named = {held: [words(Name(model_name(model))) for model, holds in control.holds.items() if holds is held]
+             for held in (True, False)}  # fmt: skip
+    if named[True]:
+        yield words("The positive control holds for ", joined(named[True]), ".")
+    if named[False]:
+        yield words(strong("The positive control fails"), " for ", joined(named[False]), ": zeroing the target on ",
+                    Name(control.tier), " was not shown to be Harm.")  # fmt: skip
 
 
 def _exploratory(source: Source) -> Iterable[Line]:
@@ -153,7 +156,7 @@ def _gates(source: Source) -> Iterable[Line]:
     elif not fallen:
         yield words("Every gate passed.")
     if names := warned(source):
-        yield words(f"Checks that failed without stopping the run: {', '.join(names)}; see the open questions.")
+        yield words(f"Checks that failed without stopping the run: {', '.join(names)}; see the deviations.")
 
 
 def question(cast: Cast, register: Register) -> Section:
@@ -189,18 +192,18 @@ def _asked(run: str, source: Source) -> Iterable[Block]:
 def _registered(register: Register, run: str, source: Source) -> Iterable[Block]:
     manifest = source.record.manifest
     if manifest.registration is None:
-        yield Paragraph(words(strong("The study was not registered before its data."), " Study hash ",
-                              Name(manifest.study_hash), "."))  # fmt: skip
+        yield Paragraph(words(strong("The study was not registered before its data."), " Its study hash"
+                              " begins ", Name(manifest.study_hash[:SHORT]), "."))  # fmt: skip
         return
     number = register.of_field(run, "number", "registration: number in the chain", "registration", "number")
     day = register.of_field(run, "day", "registration: day", "registration", "time")
     before = manifest.registration.previous
     chain = (
-        words("It is the first of its chain.") if before is None else words("The one before it: ", Name(before), ".")
+        words("It is the first of its chain.")
+        if before is None
+        else words("The one before it: ", Name(before[:SHORT]), "….")
     )
-    yield Paragraph(
-        words("The study was registered as number ", number, " of its chain on ", day, ", hash ",
-              Name(manifest.registration.hash()), ". ", chain, " That hash orders the confirmation's items, so"
-              " nobody can"
-              " have seen them before.")
-    )  # fmt: skip
+    said = words("The study was registered as number ", number, " of its chain on ", day, ", hash ",
+                 Name(manifest.registration.hash()[:SHORT]), "…. ", chain, " That hash orders the confirmation's items,"
+                 " so nobody can have seen them before.")  # fmt: skip
+    yield Paragraph(said)

@@ -50,7 +50,8 @@ def _accuracy(counts: Counts, confidence: float) -> Values:
 def _holm(counts: Counts, _: float) -> Values:
     tested = range(sum(name.startswith("gained_") for name in counts))
     p = [float(mcnemar_exact(counts[f"gained_{place}"], counts[f"lost_{place}"])) for place in tested]
-    return (float(holm(p, counts["family"])[counts["place"]]),)
+    size = next(counts[name] for name in counts if name.startswith("family"))
+    return (float(holm(p, size)[counts["place"]]),)
 
 
 def _span(middle: str, low: str, high: str) -> str:

@@ -99,6 +99,12 @@ class Listing(NamedTuple):
     text: str
 
 
+class Listings(NamedTuple):
+    """Many of them, small."""
+
+    texts: tuple[str, ...]
+
+
 class Entry(NamedTuple):
     """A line of the appendix to which a claim leads."""
 
@@ -118,7 +124,7 @@ class Works(NamedTuple):
     works: tuple[tuple[str, str], ...]
 
 
-Block = Heading | Paragraph | Bullets | Grid | Picture | Listing | Entries | Works
+Block = Heading | Paragraph | Bullets | Grid | Picture | Listing | Listings | Entries | Works
 
 COMPUTED = ("abstract", "results", "tables")
 """Sections in which nothing but claims may hold a digit."""

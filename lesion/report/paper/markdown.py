@@ -11,6 +11,7 @@ from lesion.report.paper.manuscript import (
     Inline,
     Line,
     Listing,
+    Listings,
     Manuscript,
     Name,
     Number,
@@ -79,6 +80,8 @@ def _block(block: Block) -> str:  # noqa: PLR0911
             return f"![{escape(title)}](figures/{name}.svg)\n\n*{escape(title)}* {escape(reading)} Data: {files}."
         case Listing(text):
             return _fenced(text)
+        case Listings(texts):
+            return "\n\n".join(map(_fenced, texts))
         case Entries(entries):
             return _table(("claim", "printed", "what it is", "from"), [_entry(each) for each in entries])
         case Works(works):

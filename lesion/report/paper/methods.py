@@ -21,6 +21,7 @@ from lesion.report.paper.manuscript import (
 )
 from lesion.report.paper.terms import models
 from lesion.report.words import model_name
+from lesion.runs.manifest import DatasetFacts
 from lesion.study.study import DetectedHeads, RankedNeurons
 
 _SHORT = 12
@@ -66,9 +67,9 @@ def _tasks(register: Register, run: str, source: Source) -> Iterable[Block]:
         asked = prompts.filter(tier=tier)
         example = asked.row(0, named=True)["prompt"] if asked.height else "none was asked"
         facts = [(i, fact) for i, fact in enumerate(manifest.datasets) if fact.tier == tier]
-        counted = [_dataset(register, run, place, tier, fact.split, fact.seed, fact.model) for place, fact in facts]
+        counted = _counted(register, run, tier, facts)
         hashes = joined([words(Name(fact.dataset_hash[:_SHORT])) for _, fact in facts[:1]])
-        rows.append((words(Name(tier)), words(what), (Theirs(example[-60:], "code"),), joined(counted, ", ", ", "),
+        rows.append((words(Name(tier)), words(what), (Theirs(example[-60:], "code"),), joined(counted, "; ", "; "),
                      hashes))  # fmt: skip
     caption = words(
         "Tasks; items by split and seed (excluded ones would stand under the deviations); the hash is that"
@@ -76,6 +77,34 @@ def _tasks(register: Register, run: str, source: Source) -> Iterable[Block]:
     )
     columns = ("tier", "task", "example", "items", "data (hash)")
     yield Grid(caption, columns, tuple(rows), (0, 1.1, 1.6, 2, 0), small=True)  # fmt: skip
+
+
+def _counted(register: Register, run: str, tier: str, facts: list[tuple[int, DatasetFacts]]) -> list[Line]:
+    """Items by split, a number for each seed; models that were asked as many are told together, by one's claims."""
+    by_model: dict[str, list[tuple[int, DatasetFacts]]] = {}
+    for place, fact in facts:
+        by_model.setdefault(fact.model, []).append((place, fact))
+    groups: dict[tuple[tuple[str, int, int], ...], list[str]] = {}
+    for model, here in by_model.items():
+        groups.setdefault(tuple((fact.split, fact.seed, fact.items) for _, fact in here), []).append(model)
+    lines: list[Line] = []
+    for together in groups.values():
+        splits: dict[str, list[Line]] = {}
+        for place, fact in by_model[together[0]]:
+            number = _dataset(register, run, place, tier, fact.split, fact.seed, fact.model)
+            splits.setdefault(fact.split, []).append(number)
+        told = joined(
+            [words(f"{split} ", joined(numbers, ", ", ", ")) for split, numbers in splits.items()], "; ", "; "
+        )
+        lines.append(words(_each(together, len(groups), len(by_model)), told))
+    return lines
+
+
+def _each(together: list[str], groups: int, models: int) -> Line:
+    """Who was asked so many: nobody is named where there is one model."""
+    if groups == 1:
+        return words("each model: " if models > 1 else "")
+    return words(joined([words(Name(model_name(model))) for model in together]), ": ")
 
 
 def _dataset(register: Register, run: str, place: int, tier: str, split: str, seed: int, model: str) -> Line:

@@ -86,12 +86,21 @@ def corrected(members: Sequence[Member], own: int, size: int) -> Range:
         size: members of the family, with those that are not judged at this look.
     """
     each = "\n".join(f"  WHEN {member.where()} THEN {place}" for place, member in enumerate(members))
-    wanted = " OR ".join(f"({member.where()})" for member in members)
-    rows = f"""SELECT CASE
+    arms = sorted({member.against.partition("@")[0] for member in members})
+    others = " OR ".join(f"b.arm LIKE {_quoted(f'{arm}%')}" for arm in arms)
+    rows = f"""SELECT * FROM (
+SELECT CASE
 {each} END AS cell, {_PAIRED.removeprefix("SELECT ")}
-WHERE e.stage = 'confirm' AND ({wanted})
-ORDER BY cell, e.seed, e."index\""""
-    return Range(rows, _tests([f"cell = {place}" for place in range(len(members))], size), own)
+WHERE e.stage = 'confirm' AND e.arm LIKE 'target@%' AND ({others})
+) AS judged
+WHERE cell IS NOT NULL
+ORDER BY cell, seed, "index\""""
+    counts = f"""SELECT cell, {size} AS family, SUM(CASE WHEN after AND NOT before THEN 1 ELSE 0 END) AS gained,
+  SUM(CASE WHEN before AND NOT after THEN 1 ELSE 0 END) AS lost
+FROM rows
+GROUP BY cell
+ORDER BY cell"""
+    return Range(rows, counts, own)
 
 
 def parts(model: str, tier: str, alpha: float, names: Sequence[str], own: int) -> Range:
@@ -109,18 +118,18 @@ def parts(model: str, tier: str, alpha: float, names: Sequence[str], own: int) -
     rows = f"""{joined}
 WHERE e.stage = 'confirm' AND {where} AND b.arm = 'baseline'
 ORDER BY e.seed, e."index\""""
-    return Range(rows, _tests([f"buckets LIKE {_bucket(name)}" for name in names], len(names)), own)
+    return Range(rows, _tests([f"buckets LIKE {_bucket(name)}" for name in names]), own)
 
 
-def _tests(conditions: Sequence[str], size: int) -> str:
-    """Gained and lost of every part, and how many are corrected for."""
+def _tests(conditions: Sequence[str]) -> str:
+    """Gained and lost of every part, all of which are corrected for."""
     moved = (("gained", "after AND NOT before"), ("lost", "before AND NOT after"))
     sums = [
         f"SUM(CASE WHEN {condition} AND {which} THEN 1 ELSE 0 END) AS {name}_{place}"
         for place, condition in enumerate(conditions)
         for name, which in moved
     ]
-    return f"SELECT {size} AS family,\n  " + ",\n  ".join(sums) + "\nFROM rows"
+    return f"SELECT {len(conditions)} AS family,\n  " + ",\n  ".join(sums) + "\nFROM rows"
 
 
 def _bucket(part: str) -> str:

@@ -17,6 +17,7 @@ from lesion.report.paper.manuscript import (
     Inline,
     Line,
     Listing,
+    Listings,
     Manuscript,
     Name,
     Number,
@@ -30,6 +31,8 @@ from lesion.report.paper.manuscript import (
 )
 from lesion.report.paper.references import short
 
+APPENDICES = ("tables", "audit")
+"""Sections before which every figure that still floats is placed."""
 _SPECIAL = re.compile(r"[\\#*_`$<>@\[\]=+/~:\-'\"{}^&|.]")
 """Characters that Typst may take for markup, the shorthands of dashes, dots, quotes and links among them."""
 
@@ -93,6 +96,8 @@ def _inline(part: Inline) -> str:
 
 def _section(section: Section) -> str:
     body = "\n\n".join(map(_block, section.blocks))
+    if section.key in APPENDICES:
+        return f"#place.flush()\n{body}"
     return f"#abstract[\n{body}\n]" if section.key == "abstract" else body
 
 
@@ -111,6 +116,8 @@ def _block(block: Block) -> str:  # noqa: PLR0911
             return f"#picture({literal(f'figures/{name}.svg')})[*{escaped(title)}* {escaped(reading)} {data}]"
         case Listing(text):
             return f"#listing({literal(text)})"
+        case Listings(texts):
+            return "#listings(\n" + "\n".join(f"  {literal(text)}," for text in texts) + "\n)"
         case Entries(entries):
             return "#entries(\n" + "\n".join(map(_entry, entries)) + "\n)"
         case Works(works):

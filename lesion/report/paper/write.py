@@ -14,6 +14,7 @@ from lesion.identity import file_hash
 from lesion.report.audit import audit
 from lesion.report.figures import VEGA_LITE, Figure, figures, themed
 from lesion.report.paper import back, front
+from lesion.report.paper.appendix import appendix
 from lesion.report.paper.cast import Cast, cast, read_source
 from lesion.report.paper.cells import cells
 from lesion.report.paper.claim import AUDIT, Claim, Computed, Register, compute
@@ -78,7 +79,7 @@ def _manuscript(
         results(picked, register, found, drawn), back.limitations(picked, register),
         back.open_questions(picked, register, notes), back.reproducibility(picked),
     ]  # fmt: skip
-    more = [tables(picked, register, found, drawn), back.appendix(picked, register, register.audit_table)]
+    more = [tables(picked, register, found, drawn), appendix(picked, register, register.audit_table)]
     added = {name: passage(name, text, register.claims) for name, text in prose.items() if PLACES[name]}
     body: list[Section] = []
     for part in parts:
