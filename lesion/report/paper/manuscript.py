@@ -91,6 +91,8 @@ class Picture(NamedTuple):
     name: str
     title: str
     reading: str
+    small: bool = False
+    """Whether it may take no more than half of a page."""
 
 
 class Listing(NamedTuple):

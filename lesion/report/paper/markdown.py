@@ -75,7 +75,7 @@ def _block(block: Block) -> str:  # noqa: PLR0911
             return "\n".join(f"- {line(each)}" for each in lines)
         case Grid(caption, columns, rows):
             return f"{_table(columns, [[line(cell) for cell in row] for row in rows])}\n\n*Table.* {line(caption)}"
-        case Picture(name, title, reading):
+        case Picture(name, title, reading, _):
             files = f"figures/{name}.csv, figures/{name}.sql"
             return f"![{escape(title)}](figures/{name}.svg)\n\n*{escape(title)}* {escape(reading)} Data: {files}."
         case Listing(text):

@@ -49,12 +49,12 @@ def tables(
     blocks: list[Block] = [Heading(1, "Appendix: baseline, seeds and kinds of items")]
     for run, source in cast.sources.items():
         blocks += [*_baseline(register, run, source), *_loud(register, run, source), *_pieces(register, cells[run])]
-        blocks += [_picture(run, figure) for figure in drawn[run] if figure.name not in LEADING]
+        blocks += [_picture(run, figure, small=True) for figure in drawn[run] if figure.name not in LEADING]
     return checked(Section("tables", tuple(blocks)))
 
 
-def _picture(run: str, figure: Figure) -> Picture:
-    return Picture(f"{run}/{figure.name}", figure.title, figure.reading)
+def _picture(run: str, figure: Figure, *, small: bool = False) -> Picture:
+    return Picture(f"{run}/{figure.name}", figure.title, figure.reading, small)
 
 
 def _gates(register: Register, run: str, source: Source) -> Iterable[Block]:

@@ -111,9 +111,10 @@ def _block(block: Block) -> str:  # noqa: PLR0911
             return "\n".join(f"- {line(each)}" for each in lines)
         case Grid():
             return _grid(block)
-        case Picture(name, title, reading):
+        case Picture(name, title, reading, small):
             data = f"Rows and query: #name({literal(f'figures/{name}.csv')}), #name({literal(f'{name}.sql')})."
-            return f"#picture({literal(f'figures/{name}.svg')})[*{escaped(title)}* {escaped(reading)} {data}]"
+            file = f"#picture({literal(f'figures/{name}.svg')}, small: {str(small).lower()})"
+            return f"{file}[*{escaped(title)}* {escaped(reading)} {data}]"
         case Listing(text):
             return f"#listing({literal(text)})"
         case Listings(texts):
