@@ -161,7 +161,8 @@ def _by_tier(record: Record, group: Sequence[Finding], *, brief: bool) -> str:
         here = [finding for finding in group if finding.chosen.tier == tier]
         all_of_them = "both" if models == 2 else f"all {count(models)}"
         share = all_of_them if len(here) == models else f"{count(len(here))} of {count(models)}"
-        who = f"{share} models on " if models > 1 else ""
+        whom = model_name(here[0].chosen.model) if len(here) == 1 else f"{share} models"
+        who = f"{whom} on " if models > 1 else ""
         where = f"{tier} (" if brief else f"{task_words(tasks[tier])} ({tier}: "
         told.append(f"{who}{where}{_range(record, here)})")
     return listed(told)

@@ -187,8 +187,8 @@ def _scores(record: Record) -> pl.DataFrame:
     panel = f"{detector_of(record.manifest) or 'detector'} score"
     rows = [
         {"model": model, "layer": layer, "head": head, "panel": panel, "score": float(score)}
-        for model, answer in seen.get("answers", {}).items()
-        for layer, row in enumerate(answer.get("scores", ()))
+        for model in record.manifest.study.models
+        for layer, row in enumerate(seen.get("answers", {}).get(model, {}).get("scores", ()))
         for head, score in enumerate(row)
     ]
     return pl.DataFrame(rows)
