@@ -1,6 +1,6 @@
 """Staged ablation: accuracy against the number of heads that are zeroed together, by score and in a random order.
 
-The head that each step adds is read from the run's own units, so a curve says what was done and not what was meant.
+The heads of each step are read from the run's own units, so a curve says what was done and not what was meant.
 """
 
 from typing import Any
