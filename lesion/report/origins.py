@@ -52,7 +52,7 @@ _ORDERS = {"staged": "by score", "random": "in a random order"}
 
 
 def named(arm: str) -> str:
-    """`target ×0`, `target, mean`, `random set ×0`, `each head alone ×0`, `heads by score, together ×0`, `placebo ×1`."""
+    """An arm in words: `target ×0`, `random set ×0`, `each head alone ×0`, `heads by score, together ×0`."""
     name, at, alpha = arm.partition("@")
     if alpha in ("mean", "resample"):
         return f"{name}, {alpha}"
