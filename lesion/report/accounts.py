@@ -24,7 +24,7 @@ def print_outlook(console: Console, document: Mapping[str, Any]) -> None:
     console.print(table)
     console.print(
         "Predicted, without the second look; twice the workers of the last line save less than a tenth more.",
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     for tier, pool in document["pools"].items():
         enough = "enough" if pool["enough"] else "NOT ENOUGH"
