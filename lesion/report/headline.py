@@ -144,12 +144,12 @@ def _over_models(record: Record, *, brief: bool) -> list[str]:
 
 def _anyones(record: Record, group: Sequence[Finding]) -> str:
     """The targets of several models: `the induction heads` where every cell licenses it, else `the selected heads`."""
-    sites = {site[:2] for sites in record.manifest.plan.targets.values() for site in sites}
-    kind = "heads" if record.manifest.study.sweep.kinds == {"head"} else "neurons" if sites else "sites"
+    (kind,) = record.manifest.study.sweep.kinds
     detector = detector_of(record.manifest)
-    if detector is not None and all(finding.licensed for finding in group):
-        return f"the {detector.replace('_', '-')} {kind}"
-    return f"the selected {kind}"
+    if detector is None:
+        return f"the named {kind}s"
+    licensed = all(finding.licensed for finding in group)
+    return f"the {detector.replace('_', '-') if licensed else 'selected'} {kind}s"
 
 
 def _by_tier(record: Record, group: Sequence[Finding], *, brief: bool) -> str:
