@@ -24,7 +24,7 @@ def print_outlook(console: Console, document: Mapping[str, Any]) -> None:
     console.print(table)
     console.print(
         "Predicted, without the second look; twice the workers of the last line save less than a tenth more.",
-        soft_wrap=True,
+        soft_wrap=not console.is_terminal,
     )
     for tier, pool in document["pools"].items():
         enough = "enough" if pool["enough"] else "NOT ENOUGH"
@@ -34,7 +34,7 @@ def print_outlook(console: Console, document: Mapping[str, Any]) -> None:
         fits = "fits" if line["fits"] else "DOES NOT FIT"
         console.print(f"{name}: {line['expected']:.3f} expected of {line['limit']:g}: {fits}")
     for text in document["assumptions"]:
-        console.print(f"- {text}", markup=False, soft_wrap=True)
+        console.print(f"- {text}", markup=False, soft_wrap=not console.is_terminal)
 
 
 def print_sums(console: Console, found: Mapping[str, Mapping[str, float]]) -> None:

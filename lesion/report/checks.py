@@ -50,9 +50,7 @@ def told_note(manifest: Manifest, note: PlanNote) -> str:
                     " items by the margin or more; the table of loud random sets has each."
                 )
             where = ", ".join(each.about.replace("|", " ") for each in failed)
-            return (
-                f"{note.topic}: true in {len(failed)} of {asked} places, each with its number in the manifest: {where}."
-            )
+            return f"{note.topic}: true in {len(failed)} of {asked} places, with numbers in the manifest: {where}."
     return f"{note.topic}: {note.text}"
 
 

@@ -17,7 +17,7 @@ def table(*columns: str) -> Table:
 
 def said(console: Console, text: str, style: str = "") -> None:
     """A line of words."""
-    console.print(text, style=style, markup=False, soft_wrap=True)
+    console.print(text, style=style, markup=False, soft_wrap=not console.is_terminal)
 
 
 def print_tokens(console: Console, report: Mapping[str, Any]) -> None:
@@ -92,7 +92,7 @@ def print_heads(console: Console, document: Mapping[str, Any]) -> None:
         console.print(shown)
         rank = found["rank_agreement"]
         ranks = "not defined, all scores are equal" if rank is None else f"{rank:.3f}"
-        said(console, f"Ranks of all heads on sequences that share no {found['disjoint']}: {ranks}\n")
+        said(console, f"Ranks of all heads against other sequences, which share no {found['disjoint']}: {ranks}\n")
     learned = document["in_context"]
     ends = f"[{learned['low']:.3f}, {learned['high']:.3f}]"
     said(console, f"In-context learning: {learned['score']:+.3f} nats {ends}, second copy minus first")

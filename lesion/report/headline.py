@@ -144,12 +144,12 @@ def _over_models(record: Record, *, brief: bool) -> list[str]:
 
 def _anyones(record: Record, group: Sequence[Finding]) -> str:
     """The targets of several models: `the induction heads` where every cell licenses it, else `the selected heads`."""
-    sites = {site[:2] for sites in record.manifest.plan.targets.values() for site in sites}
-    kind = "heads" if record.manifest.study.sweep.kinds == {"head"} else "neurons" if sites else "sites"
+    (kind,) = record.manifest.study.sweep.kinds
     detector = detector_of(record.manifest)
-    if detector is not None and all(finding.licensed for finding in group):
-        return f"the {detector.replace('_', '-')} {kind}"
-    return f"the selected {kind}"
+    if detector is None:
+        return f"the named {kind}s"
+    licensed = all(finding.licensed for finding in group)
+    return f"the {detector.replace('_', '-') if licensed else 'selected'} {kind}s"
 
 
 def _by_tier(record: Record, group: Sequence[Finding], *, brief: bool) -> str:
@@ -159,7 +159,10 @@ def _by_tier(record: Record, group: Sequence[Finding], *, brief: bool) -> str:
     told: list[str] = []
     for tier in tiers:
         here = [finding for finding in group if finding.chosen.tier == tier]
-        who = f"{count(len(here))} of {count(models)} models on " if models > 1 else ""
+        all_of_them = "both" if models == 2 else f"all {count(models)}"
+        share = all_of_them if len(here) == models else f"{count(len(here))} of {count(models)}"
+        whom = model_name(here[0].chosen.model) if len(here) == 1 else f"{share} models"
+        who = f"{whom} on " if models > 1 else ""
         where = f"{tier} (" if brief else f"{task_words(tasks[tier])} ({tier}: "
         told.append(f"{who}{where}{_range(record, here)})")
     return listed(told)

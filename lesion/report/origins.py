@@ -17,7 +17,7 @@ def receipts(record: Record) -> Table:
     """Proof that every edit acted: firings expected and counted, and the size of the change, by kind of arm."""
     seen = [
         {
-            "model": model_name(unit.cell.model), "tier": unit.cell.tier, "arm": _kind(each.arm),
+            "model": model_name(unit.cell.model), "tier": unit.cell.tier, "arm": named(each.arm),
             "expected": each.receipt.forwards * each.receipt.modules, "firings": each.receipt.firings,
             "elements": each.receipt.elements, "l2": each.receipt.l2_change**2,
             "logit": each.receipt.max_logit_change,
@@ -52,8 +52,8 @@ def _receipt(
 _ORDERS = {"staged": "by score", "random": "in a random order"}
 
 
-def _kind(arm: str) -> str:
-    """`target ×0`, `target, mean`, `random set ×0`, `each head alone ×0`, `placebo ×1`."""
+def named(arm: str) -> str:
+    """An arm in words: `target ×0`, `random set ×0`, `each head alone ×0`, `heads by score, together ×0`."""
     name, at, alpha = arm.partition("@")
     if alpha in ("mean", "resample"):
         return f"{name}, {alpha}"

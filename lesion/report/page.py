@@ -38,7 +38,9 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         status_words=status_words(manifest),
         models=[model_name(model) for model in manifest.study.models],
         targets=[
-            f"{model_name(model)}: {target_words(manifest, model, licensed=False)}" for model in manifest.plan.targets
+            f"{model_name(model)}: {target_words(manifest, model, licensed=False)}"
+            for model in manifest.study.models
+            if model in manifest.plan.targets
         ],
         tiers=[(tier, task_words(task)) for tier, task in manifest.study.tasks.items()],
         cells=cell_views(record),

@@ -26,7 +26,7 @@ def accuracy(rows: pl.DataFrame, alphas: list[float]) -> dict[str, Any]:
     )
     still = alt.Chart().transform_filter("datum.series == 'baseline' && datum.main").mark_rule(**_dotted())
     chart = _swept("accuracy", whole, still.encode(y=whole, **_span(alphas)), alphas, HEIGHT)
-    return finished(_facets(chart, rows), "panels")
+    return finished(facets(chart, rows), "panels")
 
 
 def deltas(rows: pl.DataFrame, alphas: list[float]) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def deltas(rows: pl.DataFrame, alphas: list[float]) -> dict[str, Any]:
     for metric, title in _TITLES.items():
         still = alt.Chart().mark_rule(**_dotted()).encode(y=alt.datum(0), **_span(alphas))
         chart = _swept("mean", alt.Y("mean:Q", title=title), still, alphas, LOW_HEIGHT)
-        parts.append(_facets(chart, rows.filter(pl.col("metric") == metric)))
+        parts.append(facets(chart, rows.filter(pl.col("metric") == metric)))
     return finished(alt.vconcat(*parts), "stack")
 
 
@@ -87,7 +87,7 @@ def _dotted() -> dict[str, Any]:
     return {"color": CONTROL, "strokeDash": [2, 3]}
 
 
-def _facets(chart: Any, rows: pl.DataFrame) -> Any:
-    """One panel for each model and tier."""
+def facets(chart: Any, rows: pl.DataFrame) -> Any:
+    """One panel for each model and tier; a row of panels for each model, of at most three."""
     facet: Any = alt.Facet("panel:N", title=None, sort=rows["panel"].unique(maintain_order=True).to_list())
-    return chart.facet(facet, data=data(rows), columns=min(3, max(1, rows["panel"].n_unique())))
+    return chart.facet(facet, data=data(rows), columns=min(3, max(1, rows["tier"].drop_nulls().n_unique())))

@@ -71,7 +71,9 @@ def _done(record: Record) -> list[str]:
     tiers = [f"{tier}: {task_words(task)}" for tier, task in study.tasks.items()]
     models = listed([model_name(model) for model in study.models])
     targets = [
-        f"{model_name(model)}: {target_words(manifest, model, licensed=False)}" for model in manifest.plan.targets
+        f"{model_name(model)}: {target_words(manifest, model, licensed=False)}"
+        for model in study.models
+        if model in manifest.plan.targets
     ]
     stages = listed([f"{gate.stage} ({gate.outcome})" for gate in manifest.gates])
     told = [

@@ -6,10 +6,10 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.charts import TEXT_SIZE, data, finished, numbers, scale, tips
+from lesion.report.charts import TEXT_SIZE, finished, numbers, scale, tips
 from lesion.report.drawing import APART, apart, with_panels
 from lesion.report.palette import CONTROL, TARGET
-from lesion.report.panels import HEIGHT, WIDTH
+from lesion.report.panels import HEIGHT, WIDTH, facets
 from lesion.report.record import Record
 
 MOST_NAMED = 6
@@ -59,7 +59,5 @@ def scores(rows: pl.DataFrame) -> dict[str, Any]:
         picked.mark_point(filled=True, size=70, opacity=1).encode(y=y, **places),
         names.encode(x=places["x"], y="name_y:Q", text="name:N"),
     ]
-    facet: Any = alt.Facet("panel:N", title=None, sort=rows["panel"].unique(maintain_order=True).to_list())
-    chart: Any = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
-    columns = min(3, rows["panel"].n_unique())
-    return finished(chart.facet(facet, data=data(rows), columns=columns), "panels")
+    chart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+    return finished(facets(chart, rows), "panels")

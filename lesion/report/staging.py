@@ -1,6 +1,6 @@
 """Staged ablation: accuracy against the number of heads that are zeroed together, by score and in a random order.
 
-The head that each step adds is read from the run's own units, so a curve says what was done and not what was meant.
+The heads of each step are read from the run's own units, so a curve says what was done and not what was meant.
 """
 
 from typing import Any
@@ -8,10 +8,10 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.charts import TEXT_SIZE, data, finished, numbers, scale, tips
+from lesion.report.charts import TEXT_SIZE, finished, numbers, scale, tips
 from lesion.report.drawing import APART, apart, with_panels
 from lesion.report.palette import CONTROL, TARGET
-from lesion.report.panels import HEIGHT, NAME_ROOM, WIDTH
+from lesion.report.panels import HEIGHT, NAME_ROOM, WIDTH, facets
 from lesion.report.record import Record
 
 LOWEST = 0.03
@@ -62,7 +62,5 @@ def staged(rows: pl.DataFrame) -> dict[str, Any]:
         lines.mark_point(filled=False, size=28, opacity=1).encode(**places),
         names.encode(x=places["x"], y="name_y:Q", text="name:N"),
     ]
-    facet: Any = alt.Facet("panel:N", title=None, sort=rows["panel"].unique(maintain_order=True).to_list())
-    chart: Any = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
-    columns = min(3, rows["panel"].n_unique())
-    return finished(chart.facet(facet, data=data(rows), columns=columns), "panels")
+    chart = alt.layer(*layers).properties(width=WIDTH, height=HEIGHT)
+    return finished(facets(chart, rows), "panels")

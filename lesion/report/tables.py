@@ -129,7 +129,8 @@ def staged(record: Record) -> pl.DataFrame:
     steps = rows.filter(pl.col("zeroed") > 0).select("model", "tier").unique()
     rows = rows.join(steps, on=["model", "tier"], how="semi").sort("model", "tier", "order", "zeroed")
     low, high = wilson(rows["correct"].to_numpy(), rows["n"].to_numpy())
-    which = pl.Series("sites", [_sites(record).get(key, "") for key in rows.select("model", "arm").iter_rows()])
+    known = _sites(record)
+    which = pl.Series("sites", [known.get(key, "") for key in rows.select("model", "arm").iter_rows()], dtype=pl.String)
     share = (pl.col("correct") / pl.col("n")).alias("accuracy")
     return rows.with_columns(share, pl.Series("low", low), pl.Series("high", high), which)
 
@@ -187,8 +188,8 @@ def _scores(record: Record) -> pl.DataFrame:
     panel = f"{detector_of(record.manifest) or 'detector'} score"
     rows = [
         {"model": model, "layer": layer, "head": head, "panel": panel, "score": float(score)}
-        for model, answer in seen.get("answers", {}).items()
-        for layer, row in enumerate(answer.get("scores", ()))
+        for model in record.manifest.study.models
+        for layer, row in enumerate(seen.get("answers", {}).get(model, {}).get("scores", ()))
         for head, score in enumerate(row)
     ]
     return pl.DataFrame(rows)

@@ -100,7 +100,9 @@ def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
     if cells:
         console.print(_verdicts(manifest, cells))
     if manifest.outcome == "stopped":
-        console.print(f"Stopped: {manifest.ending.reason}", style="bold", markup=False, soft_wrap=True)
+        console.print(
+            f"Stopped: {manifest.ending.reason}", style="bold", markup=False, soft_wrap=not console.is_terminal
+        )
     line = f"Scenario: {manifest.results['scenario']} ({manifest.status}; {manifest.cost.wall_seconds:.0f} s)"
     console.print(line, style="bold", markup=False)
     others: Any = manifest.results.get("replication")
@@ -110,7 +112,7 @@ def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
     control: Any = manifest.results["positive_control"]
     if control is not None:
         held = ", ".join(f"{model} {'holds' if ok else 'does not hold'}" for model, ok in control["holds"].items())
-        console.print(f"Positive control on {control['tier']}: {held}", markup=False, soft_wrap=True)
+        console.print(f"Positive control on {control['tier']}: {held}", markup=False, soft_wrap=not console.is_terminal)
     console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 

@@ -52,7 +52,7 @@ def _row(record: Record, model: str, tier: str, contract: dict[str, Any] | None)
     lengths, ends = asked["prompt_tokens"], asked["answer_tokens"]
     middle = f"{lengths.median():g} ({lengths.min()} to {lengths.max()})"
     alone = ends - asked["answer"].str.contains(_END).cast(pl.Int64)
-    single = percent((alone == 1).sum() / asked.height)
+    single = percent(alone.to_list().count(1) / asked.height)
     return model_name(model), tier, f"{here.height:,}", middle, _spelled(asked), _lengths(ends), single, refused, proved
 
 
@@ -62,7 +62,7 @@ def _spelled(asked: pl.DataFrame) -> str:
     more = asked["prompt_tokens"] - length
     if more.n_unique() == 1 and 0 <= more[0] <= MOST_MARKS:
         return f"exactly 1, and {more[0]} more" if more[0] else "exactly 1"
-    return f"{length.sum() / asked['prompt_tokens'].sum():.2f}"
+    return f"{sum(length.to_list()) / sum(asked['prompt_tokens'].to_list()):.2f}"
 
 
 def _lengths(tokens: pl.Series) -> str:

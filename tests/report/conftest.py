@@ -33,6 +33,8 @@ class World(NamedTuple):
     """Tier -> accuracy of the unedited model."""
     damage: dict[str, float]
     """Tier -> share of correct answers that zeroing the target loses."""
+    churn: float = 0.0
+    """Share of tier 1's answers that any edit turns over, to either side."""
     drift: float = 0.0
     """Accuracy lost from one seed to the next."""
     induction: tuple[str, ...] = ("L1H0", "L1H1")
@@ -187,6 +189,9 @@ def _measured(world: World, cell: Cell) -> Result:
     for arm in cell.arms:
         damage = _damage(world, cell.tier, arm)
         correct = (able & (fragile >= damage)) | (~able & (lucky < damage * 0.03))
+        if world.churn and cell.tier == "tier1" and arm.intervention is not None and arm.name != "placebo":
+            turned = generator("churn", cell.split, cell.seed, cell.start, arm.name).random(count) < world.churn
+            correct = correct ^ turned
         arms.append(
             {
                 "correct": correct, "answer_logprob": -entropy - damage * lucky, "entropy": entropy + damage * lucky,

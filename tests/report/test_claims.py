@@ -65,7 +65,8 @@ def test_the_headline_keeps_to_its_words_however_many_cells_there_are(record, st
     assert "harms" in headline(many)
     assert "tier3" in headline(many)
     if times > 1:
-        assert "models on tier3" in headline(many) or "of abacus-gpt2" in headline(many)
+        assert f"{'both' if times == 2 else 'all'} " in headline(many)
+        assert "models on " in headline(many)
 
 
 def test_what_the_headline_leaves_out_stands_in_full_below_it(record):
@@ -142,7 +143,7 @@ def test_an_unstable_magnitude_is_not_claimed(record):
 )
 def test_every_other_verdict_is_told_and_raises_a_question(record, verdict, said):
     changed = with_cell(record, 0, verdict=verdict, reason="a reason" if verdict == "Invalid" else "")
-    assert said in told(changed)
+    assert said in told(changed).lower()
     assert any(verdict in question for question in open_questions(changed))
 
 
@@ -178,7 +179,7 @@ def test_two_models_are_told_apart(tmp_path, make_run):
     folder, manifest = make_run(
         tmp_path, models=("zoo:abacus-llama", "tiny:llama"), tasks={"tier3": {"task": "symbolic"}}
     )
-    said = headline(read_record(folder, manifest))
+    said = told(read_record(folder, manifest))
     assert "of abacus-llama" in said
     assert "of tiny random llama" in said
 

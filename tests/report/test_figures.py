@@ -10,6 +10,7 @@ from lesion.report import tables
 from lesion.report.drawing import verdict_rows
 from lesion.report.exports import EXPORTS, write_figures
 from lesion.report.figures import Figure, figures
+from lesion.report.origins import named
 from lesion.report.record import Record, read_record
 from lesion.runs.manifest import Manifest
 from lesion.study.arm import Arm, arm
@@ -52,14 +53,23 @@ def test_staged_curves_are_drawn_from_the_arms_of_their_names_and_from_no_others
     assert len(told) == rows.height == 3 * 7
     by_hand = staged.items.filter((pl.col("arm") == "staged2@0") & (pl.col("tier") == "tier2"))["correct"]
     assert told["tier2", "by score", 2]["accuracy"] == pytest.approx(by_hand.mean())
-    assert told["tier2", "by score", 2]["sites"] == "L1H1 L1H0"
+    assert told["tier2", "by score", 2]["sites"] == "L1H0 L1H1"
     assert told["tier2", "random", 1]["sites"] == "L0H3"
     assert told["tier2", "unedited", 0]["correct"] > told["tier2", "by score", 1]["correct"]
 
 
+def test_receipts_of_staged_arms_are_told_apart_from_those_of_single_heads():
+    names = {name: named(f"{name}@0") for name in ("staged3", "random12", "L1H3", "control0", "target")}
+    assert names == {
+        "staged3": "heads by score, together ×0", "random12": "heads in a random order, together ×0",
+        "L1H3": "each head alone ×0", "control0": "random set ×0", "target": "target ×0",
+    }  # fmt: skip
+
+
 def test_every_staged_curve_begins_with_the_unedited_model(staged):
     (figure,) = [figure for figure in figures(staged) if figure.name == "staged"]
-    marks = [row for row in figure.spec["data"]["values"] if row.get("order")]
+    (values,) = figure.spec["datasets"].values()
+    marks = [row for row in values if row.get("order")]
     for panel in {row["panel"] for row in marks}:
         for order in ("by score", "random"):
             assert [r["zeroed"] for r in marks if (r["panel"], r["order"]) == (panel, order)] in ([1, 2, 3, 0],)

@@ -103,7 +103,7 @@ def test_tables_have_captions_and_charts_have_words(reported):
     seen = read(reported)
     assert [tag for tag, _ in seen.tags].count("table") == [tag for tag, _ in seen.tags].count("caption")
     charts = [a for _, a in seen.tags if a.get("class") == "chart"]
-    assert len(charts) == 5
+    assert len(charts) == 6
     assert all(chart["role"] == "img" and len(chart["aria-label"]) > 40 for chart in charts)
 
 
@@ -138,7 +138,7 @@ def test_hostile_text_stays_text(tmp_path, make_run):
     assert HOSTILE in seen.words
     assert "49" not in seen.words.partition("Study ")[0]
     specs = [text for attributes, text in seen.scripts if attributes.get("type") == "application/json"]
-    assert len(specs) == 5
+    assert len(specs) == 6
     assert all(json.loads(spec) for spec in specs)
     assert "<img" not in (folder / "README.md").read_text(encoding="utf-8")
 
@@ -197,7 +197,7 @@ def test_the_status_stands_before_everything_else(reported, manifest, status):
 def test_what_a_run_has_no_rows_for_is_left_out_with_a_sentence(reported):
     words = " ".join(read(reported).words.split())
     assert "No ranking of neurons: the study's target is not picked by one." in words
-    assert "No curves of ablating heads one after another" in words
+    assert "No curves of zeroing heads one after another: the study asks for none" in words
 
 
 def test_a_ranking_of_neurons_shows_every_score_and_which_were_picked(manifest):

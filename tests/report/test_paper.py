@@ -101,6 +101,21 @@ def test_holm_is_corrected_again_from_the_rows_of_the_whole_family(made):
         assert counts["family_0"] == len(record.manifest.plan.family)
 
 
+def test_a_cell_of_the_second_look_is_corrected_over_those_that_were_judged_with_it(made):
+    world = {"ability": {"tier1": 0.5, "tier3": 0.995}, "damage": {"tier1": 0.0, "tier3": 0.85}, "churn": 0.3}
+    rule = {"effect": 0.3, "spread": 0.3, "power": 0.5}
+    paper = write_paper(made(world=world, verdict=rule), ["arithmetic"])  # raises where rows and record differ
+    source = next(iter(paper.cast.sources.values()))
+    looks = {finding.chosen.id: finding.verdict.look for finding in source.record.findings}
+    assert set(looks.values()) == {1, 2}
+    claims = [Claim.model_validate(each) for each in from_json((paper.folder / "claims.json").read_bytes())]
+    for name, look in looks.items():
+        claim = next(c for c in claims if c.kind == "holm" and c.fields[0].endswith(f"/cells/{name}/p_holm"))
+        judged = counted(select(claim.counts, rows=select(claim.rows, items=source.record.items)))
+        members = len([key for key in judged if key.startswith("gained_")])
+        assert members == (len(looks) if look == 1 else list(looks.values()).count(2))
+
+
 def test_a_corrected_p_that_its_rows_do_not_give_is_not_written(
     tmp_path: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ):
