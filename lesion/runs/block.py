@@ -11,6 +11,9 @@ from lesion.tasks.chat import Chat, Frame, framed
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenization import Compiled, Refused, compile_item
 
+BATCH_ROWS = 256
+"""Most rows of a batch; batches never cross a block of the plan."""
+
 
 @lru_cache(maxsize=8)
 def frame_of(name: str, system: str | None) -> Frame:

@@ -19,7 +19,7 @@ from lesion.runs.environment import read_code, read_environment
 from lesion.runs.manifest import Cost, DatasetFacts, Manifest, Match, ModelFacts, Status, UnitFacts
 from lesion.runs.notes import noted, write_note
 from lesion.runs.store import RunFolder, Unit
-from lesion.runs.work import DETERMINISM, THREADS
+from lesion.runs.worker import DETERMINISM, THREADS
 from lesion.study.findings import findings
 from lesion.study.plan import PlanNote
 from lesion.study.register import Registration

@@ -18,6 +18,7 @@ from lesion.identity import file_hash
 from lesion.interventions.intervention import Scale
 from lesion.measures.exploring import Look, look
 from lesion.models.model import Model
+from lesion.runs.block import block_of
 from lesion.runs.closing import WriteReport
 from lesion.runs.durable import write_table, write_text
 from lesion.runs.environment import source_hash
@@ -25,7 +26,7 @@ from lesion.runs.explored import DOCUMENT, LOOKS, TABLE, Answered, Explored, Loo
 from lesion.runs.logs import LOGGER
 from lesion.runs.manifest import Manifest
 from lesion.runs.store import RunFolder
-from lesion.runs.work import block_of, opened
+from lesion.runs.worker import opened
 from lesion.study.plan import BASELINE, Arm, Cell, Plan, arm, swept
 from lesion.tasks.task import Item
 from lesion.tasks.tokenization import Compiled, spelled

@@ -20,7 +20,8 @@ from lesion.runs.logs import LOGGER, run_log
 from lesion.runs.manifest import Manifest
 from lesion.runs.prepare import prepare_plan
 from lesion.runs.store import Begun, RunFolder, read_begun
-from lesion.runs.work import prepare, work
+from lesion.runs.work import work
+from lesion.runs.worker import prepare
 
 
 class Ran(NamedTuple):

@@ -4,82 +4,37 @@ import math
 import time
 from collections import Counter
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
-import torch
 from torch import Tensor
 
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch, batches
-from lesion.engine.check import prove
-from lesion.engine.choose import Engine, choose
+from lesion.engine.choose import Engine
 from lesion.engine.reference import run
-from lesion.engine.sources import Library, reference_hash
+from lesion.engine.sources import Library
 from lesion.identity import canonical_json, seed_from
-from lesion.interventions.intervention import Intervention, Mean, Receipt, Scale, replaces
-from lesion.interventions.site import head, neuron
+from lesion.interventions.intervention import Intervention, Receipt, replaces
 from lesion.measures.heads import Probe, ordinary_tokens, robust_score
 from lesion.measures.metrics import METRICS, measure
-from lesion.measures.neurons import highest, norm_tenths, write_scores
-from lesion.measures.output_norms import head_norms
-from lesion.models.model import Dtype, Model, open_model
-from lesion.runs.block import Block, block_of, frame_of
-from lesion.runs.reference import accompanied, library_of, reference_hashes
-from lesion.runs.second import misread
+from lesion.measures.neurons import highest, write_scores
+from lesion.models.model import Model
+from lesion.runs.block import BATCH_ROWS, Block, block_of
+from lesion.runs.proof import proof
+from lesion.runs.reference import accompanied, library_of
 from lesion.runs.store import ArmReceipt, Result
-from lesion.study.arm import BASELINE, Arm, zeroes
-from lesion.study.plan import Cell, Plan, targets_neurons
+from lesion.runs.worker import chosen, opened, plain
+from lesion.study.arm import BASELINE, Arm
+from lesion.study.plan import Cell, Plan
 from lesion.study.rows import ITEMS, PROMPTS
 from lesion.study.study import DetectedHeads, RankedNeurons
-from lesion.tasks.sense import nonsense
 from lesion.tasks.task import Item
-from lesion.tasks.tokenization import Compiled, Refused, contradiction
+from lesion.tasks.tokenization import Compiled, Refused
 
-BATCH_ROWS = 256
-"""Most rows of a batch; batches never cross a block of the plan."""
-THREADS = 1
-"""Threads of a worker. The last bits of a result depend on it, so it is fixed and recorded."""
-SAMPLE = 64
-"""Items per tier on which the instrument stage tries the placebo, the repeat and the prompt contract."""
-ROUNDED = 256
-"""Discovery items per tier on which a model in bfloat16 is compared with its float32 self."""
-DIGITS = 4
-"""Significant digits of a head's output norm in the plan: the last bits of a sum must not decide which plan it is."""
-OWN = 4
-"""Rows of a tier that are given their own activations as their mean."""
 RANKED_ITEMS = 256
 """Discovery items on which neurons are ranked, at most."""
-
-
-@lru_cache(maxsize=4)
-def opened(name: str, dtype: Dtype = "float32") -> Model:
-    """The model, opened once per worker."""
-    return open_model(name, dtype=dtype, threads=THREADS)
-
-
-@lru_cache(maxsize=4)
-def chosen(name: str, memory: int | None = None, dtype: Dtype = "float32") -> Engine:
-    """The engine of a model, proved against the reference once per worker; `memory` limits its passes, bytes."""
-    return choose(opened(name, dtype), memory=memory)
-
-
-@lru_cache(maxsize=4)
-def plain(name: str, dtype: Dtype = "float32") -> Engine:
-    """The reference as an engine."""
-    return choose(opened(name, dtype), "reference")
-
-
-def prepare() -> None:
-    """Fix the numerics of this process; must come before the first model is opened."""
-    torch.set_num_threads(THREADS)
-    torch.use_deterministic_algorithms(True)
-    torch.set_float32_matmul_precision("highest")
-
-
-DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest"}
 
 
 def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
@@ -93,7 +48,7 @@ def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
     started = time.process_time()
     model = opened(cell.model, plan.study.dtype)
     if cell.stage == "instrument":
-        result = Result(None, None, _proof(model, plan), (), 0.0, {})
+        result = Result(None, None, proof(model, plan), (), 0.0, {})
     elif cell.stage == "detect":
         result = Result(None, None, _target_answer(model, cell, plan), (), 0.0, {})
     else:
@@ -276,98 +231,3 @@ def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> dict[str, 
         "scores": [[float(s) for s in row] for row in scores],
         "again": [[float(s) for s in row] for row in again],
     }
-
-
-def _proof(model: Model, plan: Plan) -> dict[str, Any]:
-    """Identities on the loaded weights, then placebo, repeat and contract on a sample of every tier."""
-    proof = prove(model)
-    tiers = {tier: _tier_proof(model, tier, plan) for tier in plan.study.tasks}
-    return {
-        "weights_hash": model.weights_hash,
-        "tokenizer_hash": model.tokenizer_hash,
-        "revision": model.revision or "",
-        "family": model.family.name,
-        "dtype": model.dtype,
-        "engine": chosen(model.name, dtype=plan.study.dtype).choice.model_dump(mode="json"),
-        "identities": [identity.model_dump(mode="json") for identity in proof.identities],
-        "placebo_bit_equal": all(tier["placebo_bit_equal"] for tier in tiers.values()),
-        "repeat_flips": sum(tier["repeat_flips"] for tier in tiers.values()),
-        "noise_floor": max(tier["noise_floor"] for tier in tiers.values()),
-        "contract": {tier: answer["contract"] for tier, answer in tiers.items()},
-        "contradictions": [said for answer in tiers.values() for said in answer["contradictions"]],
-        "misread": max(answer["misread"] for answer in tiers.values()),
-        **({"chat": frame_of(model.name, plan.study.chat.system)._asdict()} if plan.study.chat is not None else {}),
-        **({"rounding": _rounding(model, plan)} if model.dtype == "bfloat16" else {}),
-        "own_mean": max(answer["own_mean"] for answer in tiers.values()),
-        **({"references": reference_hashes(model, plan)} if zeroes(plan.study) else {}),
-        **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
-        **({"head_norms": _head_norms(model, plan)} if "head" in plan.study.sweep.kinds else {}),
-    }
-
-
-def _rounding(model: Model, plan: Plan) -> dict[str, dict[str, float]]:
-    """By tier: of so many items, how many the unedited model answers otherwise than the same weights in float32.
-
-    The largest difference of their log-probabilities, nats, stands beside it. A float32 copy is held while it is asked.
-    """
-    whole = open_model(model.name, threads=THREADS)
-    told: dict[str, dict[str, float]] = {}
-    for tier in plan.study.tasks:
-        cell = Cell(stage="discovery", model=model.name, tier=tier, stop=ROUNDED, arms=(BASELINE,))
-        rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
-        flips, worst = 0, 0.0
-        for batch in batches(rows, BATCH_ROWS, model.sizes.max_positions):
-            rounded, exact = run(model, batch).logits, run(whole, batch).logits
-            correct = [measure(logits, batch, ["correct"])["correct"] for logits in (rounded, exact)]
-            flips += int((correct[0] != correct[1]).sum())
-            worst = max(worst, float((rounded.log_softmax(-1) - exact.log_softmax(-1)).abs().max()))
-        told[tier] = {"items": len(rows), "flips": flips, "nats": worst}
-    return told
-
-
-def _head_norms(model: Model, plan: Plan) -> list[list[float]]:
-    """The output norm of every head on the instrument's sample of all tiers."""
-    cells = [Cell(stage="discovery", model=model.name, tier=tier, stop=SAMPLE) for tier in plan.study.tasks]
-    asked = [compiled for cell in cells for _, compiled in block_of(model, cell, plan).asked]
-    norms = head_norms(model, batches(asked, BATCH_ROWS, model.sizes.max_positions)).numpy()
-    return [[float(f"{float(norm):.{DIGITS}g}") for norm in layer] for layer in norms]
-
-
-def _own_mean(model: Model, rows: Sequence[Compiled]) -> float:
-    """Largest change of a log-probability when a row is given its own activations as their mean, nats; must be 0."""
-    middle, worst = model.sizes.n_layers // 2, 0.0
-    for row in rows[:OWN]:
-        (batch,) = batches([row], 1, model.sizes.max_positions)
-        library, sites = Library(model, (row,)), (head(middle, 0), neuron(middle, 0))
-        mean = Mean(sites=sites, reference=reference_hash((row,)), by="layout")
-        given = run(model, batch, mean, source=library.sources(batch, [mean])[mean]).logits
-        change = (given.log_softmax(-1) - run(model, batch).logits.log_softmax(-1)).abs().max()
-        worst = max(worst, float(change))
-    return worst
-
-
-def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
-    cell = Cell(stage="discovery", model=model.name, tier=tier, stop=SAMPLE, arms=(BASELINE,))
-    block = block_of(model, cell, plan)
-    rows = [c for _, c in block.asked]
-    middle = model.sizes.n_layers // 2
-    placebos = [Scale(sites=(head(middle, 0),), alpha=1.0), Scale(sites=(neuron(middle, 0),), alpha=1.0)]
-    answer: dict[str, Any] = {"placebo_bit_equal": True, "repeat_flips": 0, "noise_floor": 0.0, "misread": 0.0}
-    alone = {b.rows[0]: b for b in batches(rows, 1, model.sizes.max_positions)}
-    for batch in batches(rows, BATCH_ROWS, model.sizes.max_positions):
-        first, again = run(model, batch).logits, run(model, batch).logits
-        for placebo in placebos:
-            answer["placebo_bit_equal"] &= torch.equal(first, run(model, batch, placebo).logits)
-        answer["misread"] = max(answer["misread"], misread(model, rows, batch, measure(first, batch, list(METRICS))))
-        answer["repeat_flips"] += int((first.argmax(-1) != again.argmax(-1)).any(-1).sum())
-        single = torch.cat([run(model, alone[row]).logits for row in batch.rows])
-        change = (first.log_softmax(-1) - single.log_softmax(-1)).abs().max()
-        answer["noise_floor"] = max(answer["noise_floor"], float(change))
-    reasons = sorted({c.reason for c in block.compiled if isinstance(c, Refused)})
-    refused = sum(isinstance(c, Refused) for c in block.compiled)
-    read_back = (contradiction(item, one, model.tokenizer, block.bos) for item, one in block.asked)
-    sums = plan.study.tasks[tier].task == "arithmetic"
-    made = (nonsense(item, sums=sums) for item in block.made)
-    answer["own_mean"] = _own_mean(model, rows)
-    answer["contradictions"] = sorted({f"{tier}: {said}" for said in (*read_back, *made) if said})
-    return answer | {"contract": {"items": len(block.items), "refused": refused, "reasons": reasons}}

@@ -24,7 +24,7 @@ from lesion.identity import generator
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
 from lesion.models.model import open_model
-from lesion.runs import work
+from lesion.runs import worker
 from lesion.runs.calls import read_call
 from lesion.runs.closing import Order
 from lesion.runs.ledger import check_seal, enter
@@ -69,7 +69,7 @@ def quiet(*_: object) -> None:
 
 def forget() -> None:
     """What a process keeps: opened models and engines, and that gates and tests were tried."""
-    for kept in (work.opened, work.chosen, work.plain, trial):
+    for kept in (worker.opened, worker.chosen, worker.plain, trial):
         kept.cache_clear()
 
 
@@ -177,7 +177,7 @@ def _refused(defence: str, ask) -> Iterator[Caught]:
 def prepare() -> None:
     """What a process that runs a study fixes, once."""
     torch.set_num_threads(1)
-    work.prepare()
+    worker.prepare()
 
 
 def finished() -> Finished:

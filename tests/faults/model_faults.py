@@ -322,7 +322,7 @@ def padded(patch):
             made.append(dataclasses.replace(p, ids=ids, prompt_length=longest, roles=moved, twin_ids=None))
         return BATCHES(made, most, max_positions)
 
-    for module in ("lesion.runs.work", "lesion.engine.choose"):
+    for module in ("lesion.runs.work", "lesion.runs.proof", "lesion.engine.choose"):
         patch.setattr(f"{module}.batches", fill)
 
 

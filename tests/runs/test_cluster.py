@@ -18,7 +18,7 @@ from lesion.runs import cluster as module
 from lesion.runs.cluster import Cluster, Place
 from lesion.runs.conduct import Tick
 from lesion.runs.run import start
-from lesion.runs.work import prepare
+from lesion.runs.worker import prepare
 from tests.runs.conftest import small_order
 
 pytestmark = pytest.mark.filterwarnings("default")  # ray's own

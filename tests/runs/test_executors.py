@@ -10,7 +10,7 @@ from lesion.errors import LesionError
 from lesion.runs.conduct import Tick
 from lesion.runs.executors import MOST_LOSSES, Processes
 from lesion.runs.run import start
-from lesion.runs.work import prepare
+from lesion.runs.worker import prepare
 from tests.runs.conftest import small_order
 
 

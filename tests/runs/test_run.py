@@ -20,7 +20,8 @@ from lesion.runs.executors import Processes, run_here
 from lesion.runs.manifest import read_manifest
 from lesion.runs.run import start
 from lesion.runs.store import RunFolder
-from lesion.runs.work import opened, prepare, work
+from lesion.runs.work import work
+from lesion.runs.worker import opened, prepare
 from lesion.study.load import parse_document
 from lesion.study.rows import ITEM_KEY, rows_hash
 from lesion.study.study import Study

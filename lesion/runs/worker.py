@@ -1,0 +1,37 @@
+"""What a worker process holds: its numerics, and the models and engines that it has opened and proved."""
+
+from functools import lru_cache
+
+import torch
+
+from lesion.engine.choose import Engine, choose
+from lesion.models.model import Dtype, Model, open_model
+
+THREADS = 1
+"""Threads of a worker. The last bits of a result depend on it, so it is fixed and recorded."""
+DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest"}
+
+
+@lru_cache(maxsize=4)
+def opened(name: str, dtype: Dtype = "float32") -> Model:
+    """The model, opened once per worker."""
+    return open_model(name, dtype=dtype, threads=THREADS)
+
+
+@lru_cache(maxsize=4)
+def chosen(name: str, memory: int | None = None, dtype: Dtype = "float32") -> Engine:
+    """The engine of a model, proved against the reference once per worker; `memory` limits its passes, bytes."""
+    return choose(opened(name, dtype), memory=memory)
+
+
+@lru_cache(maxsize=4)
+def plain(name: str, dtype: Dtype = "float32") -> Engine:
+    """The reference as an engine."""
+    return choose(opened(name, dtype), "reference")
+
+
+def prepare() -> None:
+    """Fix the numerics of this process; must come before the first model is opened."""
+    torch.set_num_threads(THREADS)
+    torch.use_deterministic_algorithms(True)
+    torch.set_float32_matmul_precision("highest")
