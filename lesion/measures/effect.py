@@ -29,9 +29,9 @@ from lesion.measures.attribution import mean_interval
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neutral import neutral, neutral_text
 from lesion.measures.passage import PASSAGE
-from lesion.measures.spoken import parsed, plain, spoken
+from lesion.measures.spoken import parsed, spoken
 from lesion.stats.intervals import tango
-from lesion.tasks.answers import Unparsed, extract
+from lesion.tasks.answers import Unparsed, extract, plain
 
 Numbers = NDArray[np.float64]
 NAMES = ("correct", "parsed", "answer_logprob", "logit_diff", "entropy", "entropy_share", "margin", "ties")

@@ -6,7 +6,6 @@ answer's end mark. An intervention that has no meaning for generated tokens (its
 text.
 """
 
-import re
 from collections.abc import Callable
 
 from lesion.engine.attach import Source
@@ -29,7 +28,8 @@ def spoken(
 
     Args:
         model: the model.
-        asked: the items; a text ends with the last token of any of their answers, or `ROOM` beyond the longest.
+        asked: the items; a text ends with the last token of any of their answers, or `ROOM` beyond the longest. A last
+            token that also stands inside an answer (the line breaks of a worked solution) ends no text.
         do: what is changed, if anything.
         sources: what it adds or puts in place in a batch.
 
@@ -37,6 +37,7 @@ def spoken(
         InterventionError: when the intervention did not act as it must.
     """
     stops = {compiled.answer_ids[-1] for compiled in asked.compiled if len(compiled.answer_ids) > 1}
+    stops -= {token for compiled in asked.compiled for token in compiled.answer_ids[:-1]}
     longest = max(len(compiled.answer_ids) for compiled in asked.compiled)
     texts: list[str | None] = [None] * len(asked.compiled)
     for batch in asked.batches:
@@ -50,17 +51,6 @@ def spoken(
             tokens = text.tokens[:-1] if text.stopped else text.tokens
             texts[row] = model.tokenizer.decode(list(tokens), skip_special_tokens=False)
     return texts
-
-
-def plain(text: str, written: str) -> str:
-    """A text whose numbers are read in the usual way: digits joined that a task writes apart, or turned round.
-
-    >>> plain("4 2 1;", "spaced_digits"), plain("-124", "reversed_digits")
-    ('421;', '-421')
-    """
-    if written == "spaced_digits":
-        return re.sub(r"(?<=[\d-]) (?=\d)", "", text)
-    return re.sub(r"\d+", lambda digits: digits[0][::-1], text) if written == "reversed_digits" else text
 
 
 def parsed(text: str | None) -> float:

@@ -1,6 +1,6 @@
 """What a reader must know besides the numbers: deviations, open questions, limits; all computed from the run."""
 
-from lesion.report.claims import beside_zero, specificity
+from lesion.report.claims import beside_zero, form, specificity
 from lesion.report.record import Finding, Record, positive_control
 from lesion.report.words import MEANINGS, action, count, interval, listed, model_name, points
 from lesion.study.study import RankedNeurons
@@ -117,6 +117,8 @@ def _cell_questions(finding: Finding, level: float) -> list[str]:
         told.append(specificity(finding))
     if "zero_only" in verdict.tags:
         told.append(f"Zeroing shows it, mean and resample ablation do not both.{beside_zero(finding)}")
+    if "format_effect" in verdict.tags:
+        told.append(f"The edit changed how answers are written.{form(finding)}")
     if "magnitude_unstable" in verdict.tags:
         told.append("The size of the effect differs between seeds: why?")
     if "floor" in verdict.tags:

@@ -9,6 +9,7 @@ from lesion.report.timeline import Table
 from lesion.report.words import MEANINGS, TAGS, action, ends, model_name, p_value, percent, points, signed
 from lesion.stats.companion import Companion
 from lesion.stats.verdict import Part
+from lesion.study.reading import Reading
 
 
 class CellView(NamedTuple):
@@ -80,6 +81,10 @@ def _details(finding: Finding) -> list[Table]:
         heads = ("ablation", *columns, "shows the same")
         rows = [_companion(kind, each) for kind, each in finding.companions.items()]
         tables.append(Table("Mean and resample ablation on the same items (no members of the family)", heads, rows))
+    if finding.readings:
+        heads = ("arm", "items", "readable", "parse rate", "exact matches", "right numbers")
+        told = [_reading(arm, each) for arm, each in finding.readings.items()]
+        tables.append(Table("Could the written answers be read?", heads, told))
     if finding.specific is not None:
         tables.append(Table("Against the matched random set", ("what it says",), [(specificity(finding),)]))
     return [table for table in tables if table.rows]
@@ -90,6 +95,12 @@ def _companion(kind: str, found: Companion) -> tuple[str, ...]:
     counts = (f"{found.n:,} of {found.of:,}", f"{found.gained:,}", f"{found.lost:,}")
     said = {"agrees": "yes", "differs": "no"}.get(found.answer, found.answer)
     return kind, *counts, points(found.delta), ends, f"{said}: {found.reason}" if found.reason else said
+
+
+def _reading(arm: str, found: Reading) -> tuple[str, ...]:
+    counts = (found.items, found.readable, found.exact, found.number)
+    items, readable, exact, number = (f"{each:,}" for each in counts)
+    return arm, items, readable, percent(found.rate), exact, number
 
 
 def _part(part: Part) -> tuple[str, ...]:

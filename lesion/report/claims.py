@@ -10,6 +10,7 @@ from lesion.report.words import (
     listed,
     model_name,
     p_value,
+    percent,
     points,
     target_words,
     task_words,
@@ -54,7 +55,7 @@ def claim(record: Record, finding: Finding) -> str:
         return f"{said} ({verdict.reason})."
     return (
         f"{said}, {points(verdict.delta)} points ({interval(verdict)}, n = {verdict.n:,}); {MEANINGS[verdict.verdict]}."
-        f" {specificity(finding)}{beside_zero(finding)}"
+        f" {specificity(finding)}{beside_zero(finding)}{form(finding)}"
     )
 
 
@@ -66,6 +67,17 @@ def beside_zero(finding: Finding) -> str:
     if "zero_only" in finding.verdict.tags:
         return f" Shown by zero only: {told} on the same items, so no heads are named."
     return f" On the same items: {told}."
+
+
+def form(finding: Finding) -> str:
+    """How many answers could be read, as a sentence with a space before it; empty where none were written out."""
+    if not finding.readings:
+        return ""
+    before, after = (percent(finding.readings[arm].rate) for arm in ("baseline", "edited"))
+    said = f" Parse rate: {before} unedited, {after} edited."
+    if "format_effect_only" in finding.verdict.tags:
+        return f"{said} The change is one of form: among answers that both arms gave readably it is not shown."
+    return said
 
 
 def specificity(finding: Finding) -> str:

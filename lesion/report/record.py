@@ -12,11 +12,13 @@ from lesion.stats.companion import Companion
 from lesion.stats.specific import Specificity
 from lesion.stats.verdict import CellVerdict
 from lesion.study.plan import Chosen
+from lesion.study.reading import Reading
 from lesion.study.study import DetectedHeads
 
 _CELLS = TypeAdapter(dict[str, CellVerdict])
 _SPECIFIC = TypeAdapter(dict[str, Specificity])
 _BESIDE = TypeAdapter(dict[str, dict[str, Companion]])
+_READ = TypeAdapter(dict[str, dict[str, Reading]])
 
 
 class Finding(NamedTuple):
@@ -31,6 +33,8 @@ class Finding(NamedTuple):
     does not rest on zero alone."""
     companions: dict[str, Companion]
     """Mean and resample ablation of a zeroed target on the same items, by name; empty for other factors."""
+    readings: dict[str, Reading]
+    """How the answers of `baseline` and `edited` could be read; empty where none were written out."""
 
 
 class Record(NamedTuple):
@@ -69,6 +73,7 @@ def findings_of(manifest: Manifest) -> tuple[Finding, ...]:
     cells = _CELLS.validate_python(manifest.results.get("cells", {}))
     specific = _SPECIFIC.validate_python(manifest.results.get("specific", {}))
     beside = _BESIDE.validate_python(manifest.results.get("companions", {}))
+    readings = _READ.validate_python(manifest.results.get("readings", {}))
     control = positive_control(manifest)
     found: list[Finding] = []
     for chosen in manifest.plan.family:
@@ -77,7 +82,9 @@ def findings_of(manifest: Manifest) -> tuple[Finding, ...]:
             holds = control is not None and control.holds.get(chosen.model, False)
             cell = cells[chosen.id]
             licensed = holds and against is not None and against.holds and "zero_only" not in cell.tags
-            found.append(Finding(chosen, cell, against, licensed, beside.get(chosen.id, {})))
+            found.append(
+                Finding(chosen, cell, against, licensed, beside.get(chosen.id, {}), readings.get(chosen.id, {}))
+            )
     return tuple(found)
 
 

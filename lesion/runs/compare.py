@@ -33,7 +33,7 @@ class Difference(NamedTuple):
     only_first: int
     only_second: int
     flips: int
-    """Answers that are right in one run only."""
+    """Answers that are right in one run only, or written otherwise."""
     largest: float
     """Largest absolute difference of a number."""
 
@@ -188,7 +188,10 @@ def compare_rows(first: pl.DataFrame, second: pl.DataFrame) -> Difference:
     """Every row of two runs, by key."""
     both = first.join(second, on=KEY, how="inner", suffix="_again")
     gaps = [(pl.col(name) - pl.col(f"{name}_again")).abs().fill_nan(0.0).alias(f"{name}_gap") for name in NUMBERS]
-    judged = both.with_columns(*gaps, (pl.col("correct") != pl.col("correct_again")).alias("flip")).with_columns(
+    flip = pl.col("correct") != pl.col("correct_again")
+    if {"written", "written_again"} <= {*both.columns}:
+        flip |= pl.col("written").ne_missing(pl.col("written_again"))
+    judged = both.with_columns(*gaps, flip.alias("flip")).with_columns(
         pl.max_horizontal(f"{name}_gap" for name in NUMBERS).fill_null(0.0).alias("largest")
     )
     rows = judged.filter(pl.col("flip") | (pl.col("largest") > 0)).select(*KEY, "flip", "largest")

@@ -18,10 +18,12 @@ from lesion.runs.conduct import Reading
 from lesion.runs.environment import processor
 from lesion.runs.ledger import known
 from lesion.runs.store import Unit
+from lesion.study.arm import writes
 from lesion.study.contingency import afford
 from lesion.study.forecast import (
     ASSUMED_RATE,
     PSI,
+    TEXT_PASSES,
     Anatomy,
     Basis,
     Lengths,
@@ -109,6 +111,7 @@ def work_of(study: Study, units: Sequence[Unit]) -> float:
         if cell.tier:
             lengths, anatomy = basis.lengths[cell.model][cell.tier], basis.anatomy[cell.model]
             weight = sum(arm_weight(anatomy, arm) for arm in cell.arms)
+            weight += TEXT_PASSES * cell.decoded * sum(map(writes, cell.arms))
             done += (cell.stop - cell.start) * weight * anatomy.row(lengths.tokens, lengths.answer)
     return done
 

@@ -5,6 +5,7 @@ from lesion.models.sizes import Sizes, read_sizes
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.study import GivenSites, Study
 from lesion.study.trial import trial
+from lesion.tasks.answers import Unparsed, extract
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.task import Draw, Task
 
@@ -54,6 +55,8 @@ def _check_task(study: Study, tier: str, task: Task) -> None:
     if study.block > held:
         raise InputError(f"{tier}: a seed's confirmation pool holds {held} items, fewer than one block ({study.block})")
     item = next(iter(task.items(Draw("discovery", f"discovery-{study.seed}", 0, 1), 0, 1)))
+    if tier in study.decoded and isinstance(extract(item.answer), Unparsed):
+        raise InputError(f"decoded: {tier} is answered by '{item.answer.strip()[:40]}', in which there is no number")
     roles = {segment.role for segment in item.segments} - {""}
     role = study.sweep.positions.removeprefix("role:")
     if study.sweep.positions.startswith("role:") and role not in roles:

@@ -12,11 +12,11 @@ from polars.exceptions import PolarsError
 
 from lesion.errors import InputError
 from lesion.runs.ledger import known
-from lesion.study.rows import ITEMS, PROMPTS, empty
+from lesion.study.rows import PROMPTS, empty, shape_of
 
 MOST_TEXT = 20_000
 FILES = {"items": "items/*.parquet", "prompts": "prompts/*.parquet", "receipts": "receipts.parquet"}
-SHAPES: dict[str, Any] = {"items": ITEMS, "prompts": PROMPTS, "receipts": {}}
+SHAPES: dict[str, Any] = {"items": shape_of(decoded=True), "prompts": PROMPTS, "receipts": {}}
 
 
 def query(home: Path, sql: str) -> pl.DataFrame:
@@ -46,7 +46,8 @@ def _scan(home: Path, table: str, runs: list[str]) -> pl.LazyFrame:
         return empty({"run": pl.String, **SHAPES[table]}).lazy()
     depth = 1 + FILES[table].count("/")
     run = pl.col("run").str.replace_all("\\", "/", literal=True).str.split("/").list.get(-1 - depth)
-    rows = pl.scan_parquet(inside, include_file_paths="run", hive_partitioning=False, glob=False)
+    shape: Any = {"schema": SHAPES[table], "missing_columns": "insert"} if SHAPES[table] else {}
+    rows = pl.scan_parquet(inside, include_file_paths="run", hive_partitioning=False, glob=False, **shape)
     return rows.with_columns(run).select("run", pl.all().exclude("run"))
 
 

@@ -172,7 +172,19 @@ def table(document: dict[str, Any]) -> str:
             "–" if each["answer_logprob"]["d_z"] is None else f"{each['answer_logprob']['d_z']:+.2f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_read(document["results"].get("readings", {}))]) + "\n"
+
+
+def _read(readings: dict[str, Any]) -> list[str]:
+    """The parse rates, where answers were written out."""
+    if not readings:
+        return []
+    lines = ["", "| member | arm | items | readable | parse rate | exact matches | right numbers |", "|" + "---|" * 7]
+    for name, arms in readings.items():
+        for arm, each in arms.items():
+            counts = f"{each['items']:,} | {each['readable']:,} | {each['readable'] / each['items']:.1%}"
+            lines.append(f"| {name.replace('|', ' ')} | {arm} | {counts} | {each['exact']:,} | {each['number']:,} |")
+    return lines
 
 
 def _span(ends: list[float | None] | None) -> str:

@@ -18,7 +18,7 @@ from lesion.interventions.intervention import Receipt
 from lesion.runs.durable import write_table, write_text
 from lesion.runs.find import small_text
 from lesion.study.plan import Cell
-from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, empty, rows_hash
+from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, empty, rows_hash, shape_of
 
 MOST_BEGUN_BYTES = 100_000
 MOST_UNIT_BYTES = 100_000_000
@@ -169,8 +169,9 @@ class RunFolder:
 
     def items(self) -> pl.DataFrame:
         """The rows of every finished unit, in canonical order."""
-        tables = [read_table(self._rows_path(unit.cell), ITEMS) for unit in self.units() if unit.file_hash]
-        return pl.concat([empty(ITEMS), *tables]).sort(["stage", *ITEM_KEY, "arm"])
+        found = [unit.cell for unit in self.units() if unit.file_hash]
+        tables = [read_table(self._rows_path(cell), shape_of(decoded=cell.decoded)) for cell in found]
+        return pl.concat([empty(ITEMS), *tables], how="diagonal").sort(["stage", *ITEM_KEY, "arm"])
 
     def prompts(self) -> pl.DataFrame:
         """Every question once, in canonical order."""

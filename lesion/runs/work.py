@@ -26,6 +26,7 @@ from lesion.runs.proof import proof
 from lesion.runs.reference import accompanied, library_of
 from lesion.runs.store import ArmReceipt, Result
 from lesion.runs.worker import chosen, opened, plain
+from lesion.runs.written import with_texts
 from lesion.study.arm import BASELINE, Arm
 from lesion.study.plan import Cell, Plan
 from lesion.study.rows import ITEMS, PROMPTS
@@ -110,6 +111,8 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
                 receipts.setdefault(name, []).append(outcome.receipt)
             tables.append(_rows(cell, name, batch, outcome.logits, part.asked))
     table = pl.concat(tables) if tables else pl.DataFrame(schema=ITEMS)
+    if cell.decoded:
+        table = with_texts(table, model, cell, plan, block)
     merged = tuple(
         ArmReceipt(arm=arm.name, receipt=_merged(receipts[arm.name])) for arm in cell.arms if arm.name in receipts
     )

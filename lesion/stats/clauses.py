@@ -48,7 +48,7 @@ def clauses(
         ),
         Clause(
             "more than format",
-            f"readable answers changed by {_points(evidence.parse_change)}" + _among_readable(evidence),
+            _read(evidence),
             "changed by at most 1 point, or the effect holds on the items readable in both arms",
             holds=readable,
         ),
@@ -100,9 +100,11 @@ def _each(seeds: tuple[Part, ...]) -> str:
     return ", ".join(f"seed {part.name}: {_points(part.delta)} of {part.n} items" for part in seeds)
 
 
-def _among_readable(evidence: Evidence) -> str:
+def _read(evidence: Evidence) -> str:
+    """What reading the answers of both arms showed."""
+    if evidence.parse_change is None:
+        return "not asked: no answer was written out"
+    changed = f"readable answers changed by {_points(evidence.parse_change)}"
     if not evidence.format_effect:
-        return ""
-    return (
-        f"; readable in both: {_counts(evidence.readable.counts)}" if evidence.readable else "; readable in both: none"
-    )
+        return changed
+    return f"{changed}; readable in both: {_counts(evidence.readable.counts) if evidence.readable else 'none'}"

@@ -22,8 +22,8 @@ class Evidence:
     """The facts about one cell; beside them the verdict needs only the family's Holm corrections."""
 
     whole: Comparison
-    parse_change: float
-    """Share of readable answers, edited minus baseline."""
+    parse_change: float | None
+    """Share of readable answers, edited minus baseline; nothing where no answer was written out."""
     format_effect: bool
     """Did reading change by more than a point?"""
     readable: Comparison | None
@@ -62,7 +62,7 @@ def gather(rows: PairedRows, rule: Rule, discovered: Discovered, chance: float) 
     differences = [part.delta for part in seeds]
     return Evidence(
         whole=whole,
-        parse_change=change / rows.n,
+        parse_change=None if rows.readable() is None else change / rows.n,
         format_effect=abs(change) * FORMAT_SHARE > rows.n,
         readable=_readable(rows, rule) if abs(change) * FORMAT_SHARE > rows.n else None,
         seeds=seeds,

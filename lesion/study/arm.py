@@ -66,5 +66,10 @@ def zeroes(study: Study) -> bool:
     return bool(study.sweep.ablations) and 0.0 in {*study.sweep.alphas, *study.sweep.always}
 
 
+def writes(arm: Arm) -> bool:
+    """Whether a decoded cell writes answers out under this arm: matched sets and companions decide no verdict."""
+    return not arm.name.startswith("control") and (arm.intervention is None or isinstance(arm.intervention, Scale))
+
+
 def _parsed(sites: tuple[str, ...]) -> tuple[Site, ...]:
     return tuple(map(parse_site, sites))

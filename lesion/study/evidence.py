@@ -41,20 +41,30 @@ def paired_rows(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: 
 def rows_of_arm(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, name: str) -> PairedRows:
     """Baseline and the arm of this name on one member's items, paired by item, with seeds and strata."""
     edited = arm_rows(items, plan, chosen, name)
-    base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col("correct").alias("before"))
+    told = [column for column in ("correct", "parsed") if column in items.columns]
+    base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col(told).name.prefix("before_"))
     rows = edited.join(base, on=ITEM_KEY, how="inner", validate="1:1")
     rows = rows.join(prompts.select(*ITEM_KEY, "buckets"), on=ITEM_KEY, how="inner", validate="1:1").sort(ITEM_KEY)
     names = plan.study.verdict.strata
     levels = rows.select(pl.col("buckets").str.json_path_match(f"$.{name}").alias(name) for name in names)
     strata = {name: levels[name].to_numpy() for name in names if rows.height and levels[name].null_count() == 0}
     return PairedRows(
-        baseline=rows["before"].to_numpy(),
+        baseline=rows["before_correct"].to_numpy(),
         edited=rows["correct"].to_numpy(),
         seed=rows["seed"].to_numpy(),
         strata=strata,
         cluster=_clusters(plan, rows),
         item=rows["item_id"].to_numpy(),
+        **_parse_flags(rows),
     )
+
+
+def _parse_flags(rows: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    """Which answers of both arms could be read; nothing where an arm did not write its answers out."""
+    told = {"baseline_parsed": "before_parsed", "edited_parsed": "parsed"}
+    if "parsed" not in rows.columns or any(rows[column].null_count() for column in told.values()):
+        return {}
+    return {name: rows[column].to_numpy() for name, column in told.items()}
 
 
 def _clusters(plan: Plan, rows: pl.DataFrame) -> NDArray[Any] | None:

@@ -12,6 +12,7 @@ def findings(plan: Plan, gates: Iterable[Verdict]) -> dict[str, Any]:
     cells: dict[str, Any] = {}
     specific: dict[str, Any] = {}
     companions: dict[str, Any] = {}
+    readings: dict[str, Any] = {}
     for gate in gates:
         if gate.stage == "confirm":
             verdicts: Any = gate.evidence["verdicts"]
@@ -20,12 +21,15 @@ def findings(plan: Plan, gates: Iterable[Verdict]) -> dict[str, Any]:
             specific |= arms
             beside: Any = gate.evidence.get("companions", {})
             companions |= beside
+            texts: Any = gate.evidence.get("readings", {})
+            readings |= texts
     decided = {name: cell["verdict"] for name, cell in cells.items() if cell["verdict"] != "Ambiguous"}
     reached = scenario(decided) if decided and len(decided) == len(plan.family) else None
     return {
         "cells": {chosen.id: cells[chosen.id] for chosen in plan.family if chosen.id in cells},
         "specific": specific,
         "companions": companions,
+        **({"readings": readings} if plan.study.decoded else {}),
         "scenario": reached.name if reached else "Inconclusive",
         "invalid": list(reached.invalid) if reached else [],
         "positive_control": _positive_control(plan, decided),

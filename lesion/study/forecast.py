@@ -24,6 +24,8 @@ PROOF_ROWS = 6
 PROOF_ITEMS = 64
 PROBE_ROWS, PROBE_TOKENS = 512, 36
 """Sequences of a detector, two independent probes together, and their mean length."""
+TEXT_PASSES = 4.0
+"""Whole passes whose time it takes to write one answer out: a prompt's pass, and small steps of one token."""
 ASSUMED_RATE = 2e10
 """FLOP per processor second where no run was measured: half of what the default study made on the quick engine."""
 
@@ -210,8 +212,9 @@ def _confirm(plan: Plan, basis: Basis) -> Costed:
     """One look at the assumed psi; a tier whose pool is too small for both looks is left out, as discovery will do."""
     study, each = plan.study, _look_items(plan)
     items = study.baseline.seeds * each
+    texts = TEXT_PASSES * (1 + len(study.sweep.always) + study.sweep.best)
     rows = {
-        (model, tier): (items // study.block, items, float(_arms("confirm", plan, model)))
+        (model, tier): (items // study.block, items, _arms("confirm", plan, model) + texts * (tier in study.decoded))
         for model, tier in plan.pairs()
         if each * study.verdict.looks <= plan.capacity[tier]
     }

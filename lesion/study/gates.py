@@ -18,6 +18,7 @@ from lesion.study.companions import found_beside, spoiled_companion, tagged
 from lesion.study.evidence import confirm_cells, pending, specificity_arms, spoiled
 from lesion.study.family import choose, discovery_table
 from lesion.study.plan import Outcome, Plan, StageName, Verdict
+from lesion.study.reading import readings, spoiled_reading
 from lesion.study.study import DetectedHeads, RankedNeurons
 
 
@@ -174,6 +175,8 @@ def _confirm(plan: Plan, facts: Facts) -> Judged:
     for chosen in pending(plan):
         if chosen.id not in bad and (reason := spoiled_companion(plan, facts.items, chosen)):
             bad[chosen.id] = reason
+        if chosen.id not in bad and (reason := spoiled_reading(plan, facts.items, facts.prompts, chosen)):
+            bad[chosen.id] = reason
     verdicts = confirm_cells(plan, facts.items, facts.prompts, bad)
     beside = found_beside(plan, facts.items, facts.prompts, verdicts)
     verdicts = tagged(verdicts, beside)
@@ -184,6 +187,8 @@ def _confirm(plan: Plan, facts: Facts) -> Judged:
         "specific": {name: asdict(outcome) for name, outcome in specific.items()},
         "companions": {name: {k: asdict(each) for k, each in found.items()} for name, found in beside.items()},
     }
+    if plan.study.decoded:
+        evidence["readings"] = readings(plan, facts.items, facts.prompts, bad)
     ambiguous = [name for name, verdict in verdicts.items() if verdict.verdict == "Ambiguous"]
     said = ", ".join(f"{name}: {verdict.verdict}" for name, verdict in verdicts.items())
     return ("Ambiguous" if ambiguous else "Pass"), said, evidence

@@ -6,6 +6,8 @@ are pure. Interventions belong to stages that only a passed baseline gate opens,
 
 from typing import Literal
 
+from pydantic import Field
+
 from lesion.identity import Document
 from lesion.interventions.site import head
 from lesion.study.arm import BASELINE, REFERENCE, Arm, arm, companion, companions
@@ -43,6 +45,8 @@ class Cell(Document):
     """One past the last item."""
     arms: tuple[Arm, ...] = ()
     """Conditions; the first is the baseline."""
+    decoded: bool = Field(default=False, exclude_if=lambda decoded: not decoded)
+    """Whether answers are written out, too, under the arms that `lesion.study.arm.writes` names."""
 
 
 class Stage(Document):
@@ -249,7 +253,7 @@ def _confirm(plan: Plan) -> tuple[Cell, ...]:
                     cells.append(
                         Cell(
                             stage="confirm", model=model, tier=tier, split="confirm", seed=seed,
-                            start=start, stop=stop, arms=arms,
+                            start=start, stop=stop, arms=arms, decoded=tier in study.decoded,
                         )
                     )  # fmt: skip
     return tuple(cells)

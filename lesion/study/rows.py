@@ -25,6 +25,10 @@ ITEMS: dict[str, type[pl.DataType] | pl.DataType] = {
 }
 """One row per item and arm. `item_id` is the first 16 hexadecimal digits of the item's content hash."""
 
+TEXTS: dict[str, type[pl.DataType] | pl.DataType] = {"written": pl.String, "parsed": pl.Boolean}
+"""Further columns of `items` in a decoded tier: what was written, without the end mark, and whether a number can be
+read from it; null under arms that wrote nothing. Other tiers do not have them."""
+
 PROMPTS: dict[str, type[pl.DataType] | pl.DataType] = {
     "model": pl.String,
     "tier": pl.String,
@@ -64,6 +68,11 @@ def rows_hash(table: pl.DataFrame) -> str:
         else:
             digest.update("\0".join(["" if v is None else v for v in column.to_list()]).encode())
     return digest.hexdigest()
+
+
+def shape_of(*, decoded: bool) -> dict[str, type[pl.DataType] | pl.DataType]:
+    """The columns of a unit's rows."""
+    return {**ITEMS, **TEXTS} if decoded else ITEMS
 
 
 def empty(schema: dict[str, type[pl.DataType] | pl.DataType]) -> pl.DataFrame:

@@ -14,7 +14,7 @@ from lesion.interventions.intervention import Positions
 from lesion.interventions.site import Site, parse_site
 from lesion.study.names import Detector
 from lesion.tasks.chat import Chat
-from lesion.tasks.config import TaskConfig
+from lesion.tasks.config import AnalogyConfig, SymbolicConfig, TaskConfig
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 ModelName = Annotated[
@@ -203,6 +203,10 @@ class Study(Document):
     """The intervention."""
     verdict: VerdictRule = VerdictRule()
     """The rule that decides."""
+    decoded: tuple[Slug, ...] = Field(default=(), max_length=16, exclude_if=lambda tiers: not tiers)
+    """Tiers whose confirmation also writes every answer out, token by token, so that the share of readable answers is
+    known and a verdict can be tagged `format_effect`. Meant for free text (GSM8K, worked steps); answers must be
+    numbers. Without any the key is left out of the study's hash."""
     positive_control: Slug | None = None
     """The tier on which zeroing the target must be Harm, before any claim may name it."""
     exclusions: Share = 0.01
@@ -219,6 +223,25 @@ class Study(Document):
     def _in_order(cls, tasks: dict[str, TaskConfig]) -> dict[str, TaskConfig]:
         """The hash does not know the order of keys, so nothing may depend on how a file lists them."""
         return {name: tasks[name] for name in sorted(tasks, key=_counted)}
+
+    @field_validator("decoded")
+    @classmethod
+    def _any_order(cls, decoded: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(decoded)) < len(decoded):
+            raise ValueError("a tier is listed twice")
+        return tuple(sorted(decoded, key=_counted))
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        for tier in self.decoded:
+            if tier not in self.tasks:
+                raise ValueError(f"decoded: {nearest(tier, self.tasks)}")
+            task = self.tasks[tier]
+            if isinstance(task, SymbolicConfig | AnalogyConfig) or getattr(task, "format", "") == "words":
+                raise ValueError(f"decoded: {tier} is answered by no numeral, so there is nothing to be read")
+        if self.decoded and self.dtype != "float32":
+            raise ValueError("decoded: texts are written in float32 only, for rounding changes what is written")
+        return self
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

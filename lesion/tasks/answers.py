@@ -58,6 +58,17 @@ def extract(text: str) -> Fraction | Unparsed:
     return found[0] if found else Unparsed("no_number_declared")
 
 
+def plain(text: str, written: str) -> str:
+    """A text whose numbers are read in the usual way: digits joined that a task writes apart, or turned round.
+
+    >>> plain("4 2 1;", "spaced_digits"), plain("-124", "reversed_digits")
+    ('421;', '-421')
+    """
+    if written == "spaced_digits":
+        return re.sub(r"(?<=[\d-]) (?=\d)", "", text)
+    return re.sub(r"\d+", lambda digits: digits[0][::-1], text) if written == "reversed_digits" else text
+
+
 def numbers(text: str) -> list[Fraction]:
     """All numbers of a text in order."""
     return [

@@ -9,9 +9,9 @@ from lesion.interventions.site import head
 from lesion.measures import effect as module
 from lesion.measures.asked import ask
 from lesion.measures.effect import effect
-from lesion.measures.spoken import parsed, plain, spoken
+from lesion.measures.spoken import parsed, spoken
 from lesion.models.model import open_model
-from lesion.tasks.answers import extract
+from lesion.tasks.answers import extract, plain
 
 LESS = Scale(sites=(head(1, 0), head(1, 1)), alpha=0.7)
 TASK = "arithmetic low=0 high=119 beyond=199 shots=2"
