@@ -52,6 +52,22 @@ def test_the_hand_model_has_one_perfect_head_of_each_kind(hand, detector, site, 
     assert float(only(table, *site).max()) <= most
 
 
+def test_a_perfect_head_is_1_here_and_32_in_65_for_a_score_that_counts_the_first_copy_too(hand):
+    """transformer-lens's `detect_head` divides by all queries: both of its error measures give 32/65 = .4923."""
+    patterns, sequences = hand
+    tokens = sequences.ids[0]
+    same = (tokens[:, None] == tokens[None]).float().fill_diagonal_(0).tril()
+    wanted = torch.nn.functional.pad(same[:, :-1], (1, 0)).tril()  # the token after an earlier occurrence
+    attention = patterns[1, 0, 1]
+    assert attention.shape == (65, 65)
+    product = float((attention * wanted).sum() / attention.sum())
+    distance = 1 - float((attention - wanted).abs().mean()) * 65
+    assert (product, distance) == pytest.approx((32 / 65, 32 / 65), abs=1e-6)
+    assert round(product, 4) == 0.4923
+    assert float(induction_stripe(patterns, sequences)[1, 1]) == pytest.approx(1, abs=1e-6)
+    assert float(prefix_matching(attention[None, None, None], tokens[None])[0, 0]) == pytest.approx(1, abs=1e-6)
+
+
 def test_the_first_token_head_is_found(hand):
     table = DETECTORS["first_token"](*hand)
     assert float(table[0, 0]) == pytest.approx(1, abs=1e-6)

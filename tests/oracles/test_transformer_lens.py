@@ -15,12 +15,14 @@ from lesion.engine.batch import batches
 from lesion.engine.capture import Read, capture, whole
 from lesion.engine.choose import choose
 from lesion.engine.patterns import patterns
+from lesion.identity import generator
 from lesion.measures.asked import of
 from lesion.measures.attribution import attribution
-from lesion.measures.heads import induction_stripe
-from lesion.measures.probe import Repeats
+from lesion.measures.heads import attention_patterns, induction_stripe
+from lesion.measures.probe import Repeats, repeats
 from lesion.models.model import open_model
 from lesion.tasks.tokenization import Compiled
+from lesion.training.hand import hand_network
 
 ROOT = Path(__file__).parents[2]
 PYTHON = ROOT / ".bench" / "transformer-lens" / "bin" / "python"
@@ -74,6 +76,17 @@ def test_attention_patterns_and_head_scores_are_the_same(both):
     assert (ours - lens).abs().max() < 1e-5
     sequences = Repeats(ids, 1, BLOCK, 0)
     assert torch.allclose(induction_stripe(ours, sequences), induction_stripe(lens, sequences), atol=1e-5)
+
+
+def test_its_detector_gives_a_perfect_head_32_in_65_where_the_stripe_gives_1(tmp_path):
+    sequences = repeats(np.arange(1, 33), 0, 32, 0, 1, generator("oracle"))
+    found = attention_patterns(hand_network(), sequences.ids)
+    np.savez(tmp_path / "in.npz", tokens=sequences.ids[0].numpy(), pattern=found[1, 0, 1].numpy())
+    script = [PYTHON, Path(__file__).with_name("detector.py"), tmp_path / "in.npz", tmp_path / "out.npy"]
+    done = subprocess.run(list(map(str, script)), capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert np.load(tmp_path / "out.npy") == pytest.approx([32 / 65, round(32 / 65, 3)], abs=1e-5)
+    assert float(induction_stripe(found, sequences)[1, 1]) == pytest.approx(1, abs=1e-6)
 
 
 def test_direct_attributions_of_heads_are_those_of_its_cache(both):
