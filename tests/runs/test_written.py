@@ -11,7 +11,8 @@ from lesion.errors import InputError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
 from lesion.measures import spoken as spoken_module
-from lesion.measures.asked import Asked
+from lesion.measures.asked import of
+from lesion.models.model import open_model
 from lesion.report.cells import cell_views
 from lesion.report.record import read_record
 from lesion.runs.closing import Order
@@ -223,13 +224,9 @@ def test_a_last_token_that_stands_inside_an_answer_ends_no_text(monkeypatch) -> 
         return Generation(tuple(Text((), False, 1.0) for _ in prompts), None)
 
     monkeypatch.setattr(spoken_module, "generate", generate)
-    model = SimpleNamespace(
-        sizes=SimpleNamespace(max_positions=None), tokenizer=SimpleNamespace(decode=lambda *_, **__: "")
-    )
+    model = open_model("tiny:llama")
     for answer in ((5, 9), (5, 9, 7, 9)):
-        compiled = (Compiled((1, *answer), {}, answer, answer, 1, None),)
-        batch = SimpleNamespace(rows=(0,), prompt_length=1)
-        spoken_module.spoken(model, Asked((), compiled, (batch,), {}))
+        spoken_module.spoken(model, of([Compiled((1, *answer), {}, answer, answer, 1, None)]))
     assert seen == [{9}, set()]
 
 
