@@ -85,7 +85,7 @@ def spoiled_reading(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chos
         if "written" not in items.columns or (arm_rows(items, plan, chosen, arm)["written"].null_count()):
             return f"answers under {arm} were not all written out"
         texts = _texts(plan, items, prompts, chosen, arm)
-        if wrong := int((texts["parsed"] != texts["again"]).sum()):
+        if wrong := int(texts["parsed"].ne_missing(texts["again"]).sum()):
             return f"{wrong} flags of {arm} are not what the texts say"
         if wrong := texts.filter("correct", pl.col("margin") > CLOSE, ~pl.col("agrees")).height:
             return f"{wrong} answers under {arm} are right by teacher forcing, and what is written says otherwise"

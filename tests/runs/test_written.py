@@ -11,7 +11,8 @@ from lesion.errors import InputError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
 from lesion.measures import spoken as spoken_module
-from lesion.measures.asked import Asked
+from lesion.measures.asked import of
+from lesion.models.model import open_model
 from lesion.report.cells import cell_views
 from lesion.report.record import read_record
 from lesion.runs.closing import Order
@@ -22,6 +23,7 @@ from lesion.runs.query import query
 from lesion.runs.recount import recount, table
 from lesion.runs.run import start
 from lesion.runs.store import RunFolder
+from lesion.runs.verify import verify
 from lesion.study.arm import Arm, writes
 from lesion.study.forecast import expected
 from lesion.study.load import parse_document
@@ -123,6 +125,7 @@ def test_the_statistics_and_the_page_show_the_parse_rates(broken, tmp_path) -> N
     shutil.copytree(broken.home, home)
     found = recount(home / "runs" / broken.folder.name)
     assert found.document["agrees"], found.document["differing"]
+    assert verify(broken.folder) == []
     edited = broken.manifest.results["readings"][CELL.format("-50")]["edited"]
     n, readable, share = edited["items"], edited["readable"], edited["readable"] / edited["items"]
     assert f"target@-50 | edited | {n} | {readable} | {share:.1%} | 0 | 0 |" in table(found.document)
@@ -147,6 +150,7 @@ def test_sound_texts_spoil_nothing(broken) -> None:
     [
         ("target@10", "written", pl.lit(None, dtype=pl.String), "answers under target@10 were not all written out"),
         ("target@10", "parsed", ~pl.col("parsed"), "flags of target@10 are not what the texts say"),
+        ("target@10", "parsed", pl.lit(None, dtype=pl.Boolean), "flags of target@10 are not what the texts say"),
         ("baseline", "written", pl.lit("7777"), "right by teacher forcing, and what is written says otherwise"),
         ("placebo", "written", pl.col("written") + " ", "texts differ between the baseline and the placebo"),
     ],
@@ -223,13 +227,9 @@ def test_a_last_token_that_stands_inside_an_answer_ends_no_text(monkeypatch) -> 
         return Generation(tuple(Text((), False, 1.0) for _ in prompts), None)
 
     monkeypatch.setattr(spoken_module, "generate", generate)
-    model = SimpleNamespace(
-        sizes=SimpleNamespace(max_positions=None), tokenizer=SimpleNamespace(decode=lambda *_, **__: "")
-    )
+    model = open_model("tiny:llama")
     for answer in ((5, 9), (5, 9, 7, 9)):
-        compiled = (Compiled((1, *answer), {}, answer, answer, 1, None),)
-        batch = SimpleNamespace(rows=(0,), prompt_length=1)
-        spoken_module.spoken(model, Asked((), compiled, (batch,), {}))
+        spoken_module.spoken(model, of([Compiled((1, *answer), {}, answer, answer, 1, None)]))
     assert seen == [{9}, set()]
 
 
