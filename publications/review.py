@@ -136,7 +136,7 @@ def text(found: dict[str, Any]) -> str:
         "`publications/review.py` reads the published rows with pandas, and computes with scipy and statsmodels; it",
         "imports nothing of lesion, and finds rows by the paper's words, not by the queries beside its numbers.",
         "",
-        f"- Claims in the paper: {found['claims']}; recomputed: {len(found['compared'])}, of which as printed: {right}.",
+        f"- Claims in the paper: {found['claims']}; recomputed: {len(found['compared'])}; as printed: {right}.",
         f"- Holm-corrected p values of all cells: {len(found['holm'])} recomputed; equal: {holm}.",
         f"- Not recomputed here, by kind: {aside}: intervals, fields of manifests, sentences, kinds of items.",
         "",

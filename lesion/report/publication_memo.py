@@ -219,12 +219,11 @@ def _reviewed(publication: Publication) -> tuple[str, bool]:
 
 def _scenarios(publication: Publication) -> str:
     lines = [f"- `{m.run}` ({m.status}): **{m.results['scenario']}**" for m in publication.manifests]
-    lines += [
-        f"  - {model_name(name.split('|', maxsplit=1)[0])}, {name.split('|', maxsplit=1)[1].replace('|target@', ', ×')}:"
-        f" {cell['verdict']}, {points(cell['delta'])} points"
-        for manifest in publication.manifests
-        for name, cell in manifest.results["cells"].items()
-    ]
+    for manifest in publication.manifests:
+        for name, cell in manifest.results["cells"].items():
+            model, tier, arm = name.rsplit("|", 2)
+            where = f"{model_name(model)}, {tier}, ×{arm.partition('@')[2]}"
+            lines.append(f"  - {where}: {cell['verdict']}, {points(cell['delta'])} points")
     return "## Scenario\n\nBy the preregistered rule; cells in the family's order.\n\n" + "\n".join(lines)
 
 
