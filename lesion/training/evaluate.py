@@ -25,14 +25,14 @@ from lesion.tasks.heldout import held_out
 from lesion.tasks.task import Draw, Item, Segment
 from lesion.tasks.tokenization import Compiled, Refused, compile_item
 from lesion.training.checkpoint import Measurement
+from lesion.training.ending import CHAINS, TIER_1, TIER_2
 from lesion.training.mixture import LARGEST_LINK, solve
 from lesion.training.recipe import Recipe
 from lesion.training.vocabulary import BOS_ID, SYMBOL_IDS, build_tokenizer
 
 NEAR = 80
 """Tier 2: one operand lies up to so far above the trained range."""
-TIER_1, TIER_2 = "tier 1: sums and differences", "tier 2: one larger operand"
-REPEAT, CHAINS = "tier 3: repeat", "tier 4: a+b-c"
+REPEAT = "tier 3: repeat"
 _QUICK_ITEMS, _BATCH = 256, 256
 
 

@@ -87,7 +87,7 @@ def formation(
     kept = {int(path.name.removeprefix("step-")): path for path in (folder / "checkpoints").glob("step-*")}
     if not kept:
         raise InputError(f"{folder} kept no checkpoint: list steps under `keep:` in its recipe and train it elsewhere")
-    places = {**kept, training.recipe.steps: folder}
+    places = {**kept, training.last.step: folder}
     moments: list[Moment] = []
     for step in sorted(places):
         moments.append(_moment(step, places[step], detectors, seed))

@@ -48,13 +48,16 @@ def new_network(recipe: Recipe) -> PreTrainedModel:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
         if recipe.sinusoid:
             positions = network.get_parameter("transformer.wpe.weight")
-            positions.copy_(recipe.sinusoid * sinusoids(*positions.shape))
+            positions.copy_(recipe.sinusoid * sinusoids(*positions.shape, recipe.waves))
     return network
 
 
-def sinusoids(positions: int, width: int, base: float = 1000.0) -> Float[Tensor, "positions width"]:
-    """Sine in the even and cosine in the odd columns, wavelengths from 2π to 2π·base (Vaswani et al. 2017)."""
+def sinusoids(positions: int, width: int, waves: tuple[float, float] | None = None) -> Float[Tensor, "positions width"]:
+    """Sine in the even and cosine in the odd columns, wavelengths from 2π to 2000π (Vaswani et al. 2017) or given."""
+    base = 1000.0 if waves is None else waves[1] / waves[0]
     rates = torch.exp(torch.arange(0, width, 2) * (-math.log(base) / width))
+    if waves is not None:
+        rates = rates * (2 * math.pi / waves[0])
     angles = torch.arange(positions)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1)
 

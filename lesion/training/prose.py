@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from lesion.training.card import THRESHOLD, Card, shortcomings
 from lesion.training.evaluate import CHAINS, REPEAT, TIER_1, TIER_2
-from lesion.training.recipe import Recipe
+from lesion.training.recipe import Recipe, Stage
 
 
 def card_text(card: Card) -> str:
@@ -30,7 +30,7 @@ def _summary(card: Card) -> str:
         ("parameters", f"{card.parameters:,} (fp32, {card.megabytes} MB)"),
         ("context", f"{recipe.length} tokens, BOS included; one token per character"),
         ("seed", str(recipe.seed)),
-        ("steps", f"{recipe.steps:,} of {recipe.batch} rows{stage}"),
+        ("steps", f"{training.last.step:,} of {recipe.batch} rows{stage}"),
         ("processor time", f"{training.cpu_seconds:.0f} s, {recipe.threads} thread, {training.processor}"),
         ("made with", ", ".join(f"{name} {version}" for name, version in training.versions.items())),
         ("recipe", f"`recipes/{recipe.name}.yaml`, hash `{training.recipe_hash}`"),
@@ -98,8 +98,8 @@ def _data(recipe: Recipe) -> str:
     ]
     if stage:
         lines.append(
-            f"First stage: repeated blocks ({stage.repeats:.0%}) and copies only, with all heads of layer 0 and heads "
-            f"0–{stage.heads - 1} of layer 1 on and all others off, until each of those had a robust induction score "
+            f"First stage: repeated blocks ({stage.repeats:.0%}) and copies only, with {_lower(stage)} of layer 0 and "
+            f"heads 0–{stage.heads - 1} of layer 1 on and all others off, until each of those had a robust induction score "
             f"above {stage.threshold}, at most {stage.most} steps."
         )
     if stage and recipe.drop:
@@ -108,7 +108,19 @@ def _data(recipe: Recipe) -> str:
             "zeroed, so that arithmetic learns to do without them. This uses labels: it is a ground truth, not a "
             "discovery."
         )
+    if until := recipe.until:
+        lines.append(
+            f"The schedule has {recipe.steps:,} steps. A training stops earlier when tier 1 is measured at "
+            f"{until.most} or more, and goes on by {until.cycle:,} steps, {until.cycles} times at most, while tier 1, 2 or 4 lies "
+            f"below {until.tier_1}, {until.tier_2} or {until.tier_4}; measured on discovery items."
+        )
     return "## Data\n\n" + "\n\n".join(lines)
+
+
+def _lower(stage: Stage) -> str:
+    if stage.lower is None:
+        return "all heads"
+    return "head 0" if stage.lower == 1 else f"heads 0–{stage.lower - 1}"
 
 
 def _limits(card: Card) -> str:
@@ -141,7 +153,7 @@ def _training_row(card: Card) -> tuple[str, ...]:
     return (
         recipe.name,
         str(recipe.seed),
-        f"{recipe.steps:,}",
+        f"{card.training.last.step:,}",
         *(f"{card.tier(name).accuracy:.3f}" for name in (TIER_1, TIER_2, REPEAT, CHAINS)),
         ", ".join(f"{site} {score:.2f}" for site, score in found) or "none",
         f"{others.max():.2f}" if others.size else "—",

@@ -11,8 +11,8 @@ from pydantic import Field, model_validator
 
 from lesion.identity import Document
 from lesion.study.load import load_document
+from lesion.training.ending import Share, Until
 
-Share = Annotated[float, Field(ge=0, le=1)]
 FamilyName = Literal["llama", "gpt2", "gpt_neox"]
 
 
@@ -98,6 +98,11 @@ class Stage(Document):
     """The stage ends after so many steps in any case; the report says which it was."""
     repeats: Share = 0.9
     """Share of repeated blocks during the stage; the other rows are copies."""
+    blocks: tuple[int, ...] | None = Field(default=None, exclude_if=lambda blocks: blocks is None)
+    """Block lengths on which the score that ends the stage is measured; none: blocks of 7."""
+    lower: int | None = Field(default=None, ge=1, exclude_if=lambda lower: lower is None)
+    """Heads of layer 0 that are on; none: all. With one, a head of layer 1 can read the predecessor of a token only
+    where that token itself stands; with more, positions that are learned let it read both somewhere else."""
 
 
 class Recipe(Document):
@@ -124,7 +129,9 @@ class Recipe(Document):
     deviation: float = Field(default=0.02, gt=0, le=1)
     """Standard deviation of the initial matrices."""
     sinusoid: float = Field(default=0.0, ge=0, le=1)
-    """Learned position embeddings begin as a sinusoid (base 1000) of this size; 0: as the other matrices."""
+    """Learned position embeddings begin as a sinusoid of this size; 0: as the other matrices."""
+    waves: tuple[float, float] | None = Field(default=None, exclude_if=lambda waves: waves is None)
+    """Shortest and longest wavelength of the sinusoid, in positions; none: 2π and 2000π."""
     optimiser: Optimiser = Optimiser()
     """Learning rate and weight decay."""
     mixture: Mixture = Mixture()
@@ -133,6 +140,8 @@ class Recipe(Document):
     """First stage, if any."""
     drop: Share = 0.0
     """On this share of the arithmetic rows the stage's heads are zeroed: it plants a separation (it uses labels)."""
+    until: Until | None = Field(default=None, exclude_if=lambda until: until is None)
+    """Accuracies that end the training sooner or later than its schedule; none: the schedule alone."""
     compile: bool = False
     """Use torch.compile: needs a C++ compiler and Python's headers, about 1.3 times faster, other last bits."""
     threads: int = Field(default=1, ge=1, le=256)
@@ -152,6 +161,8 @@ class Recipe(Document):
             raise ValueError("a stage needs two layers, and fewer heads than layer 1 has")
         if self.sinusoid and self.family != "gpt2":
             raise ValueError(f"{self.family} has no learned positions: only gpt2 takes a sinusoid")
+        if self.waves and not (self.sinusoid and 2 < self.waves[0] < self.waves[1]):
+            raise ValueError("waves: a sinusoid's wavelengths, the shortest above 2 positions, the longest above that")
         return self
 
 

@@ -31,6 +31,7 @@ from lesion.training.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
+from lesion.training.ending import Until
 from lesion.training.evaluate import Examination
 from lesion.training.folder import save_model, weights_hash
 from lesion.training.mixture import Batch, draw_batch
@@ -39,7 +40,7 @@ from lesion.training.recipe import Optimiser, Recipe
 from lesion.training.report import REPORT, TrainingReport
 from lesion.training.vocabulary import BOS_ID, SYMBOL_IDS
 
-_STAGE_PROBE = Probe(blocks=(7,), sequences=16)
+_STAGE_BLOCKS, _STAGE_SEQUENCES = (7,), 16
 _STAGE_FROM, _STAGE_EVERY = 200, 50
 
 
@@ -98,8 +99,13 @@ def finished(recipe: Recipe, out: Path) -> TrainingReport | None:
     return report
 
 
-def learning_rate(optimiser: Optimiser, step: int, steps: int) -> float:
-    """Linear warm-up to the peak, then a cosine down to the floor; `step` counts from 0."""
+def learning_rate(optimiser: Optimiser, step: int, steps: int, until: Until | None = None) -> float:
+    """Linear warm-up to the peak, then a cosine down to the floor; `step` counts from 0.
+
+    From `steps` on, `until` gives further cycles.
+    """
+    if until and step >= steps:
+        return optimiser.peak * until.rate(optimiser.floor, step - steps)
     if step < optimiser.warmup:
         return optimiser.peak * (step + 1) / optimiser.warmup
     done = (step - optimiser.warmup) / max(1, steps - optimiser.warmup)
@@ -113,6 +119,8 @@ def head_factors(recipe: Recipe, batch: Batch, staged: bool) -> Float[Tensor, "b
         return None
     factors = torch.ones(len(batch.ids), recipe.shape.layers, recipe.shape.heads)
     if staged:
+        if recipe.stage.lower is not None:
+            factors[:, 0, recipe.stage.lower :] = 0
         factors[:, 1, recipe.stage.heads :] = 0
         factors[:, 2:] = 0
     else:
@@ -135,13 +143,21 @@ class _Training:
         self.examination = Examination(recipe)
         self.staged = recipe.stage is not None and self.state.stage_end is None
 
+    @property
+    def end(self) -> int:
+        """The step at which the training ends, as far as its measurements tell."""
+        recipe = self.recipe
+        if recipe.until is None:
+            return recipe.steps
+        return recipe.until.end(recipe.steps, ((one.step, one.accuracy) for one in self.state.history))
+
     def run(self, on_progress: OnProgress | None) -> State:
         """Take all remaining steps."""
         recipe = self.recipe
         self.network.train()
         with gated(self.network, recipe.family) as gates:
             graded_loss = self._loss_function(gates)
-            while self.state.step < recipe.steps:
+            while self.state.step < self.end:
                 started = time.process_time()
                 set_gates(gates, None)
                 self._end_stage_when_due()
@@ -150,7 +166,7 @@ class _Training:
                 self._account(loss, started)
                 if on_progress:
                     last = self.state.history[-1] if self.state.history else None
-                    on_progress(Progress(self.state.step, recipe.steps, self.staged, loss, last))
+                    on_progress(Progress(self.state.step, self.end, self.staged, loss, last))
                 if self.state.step in recipe.keep:
                     self._keep()
         return self.state
@@ -169,7 +185,7 @@ class _Training:
         recipe, step = self.recipe, self.state.step
         batch = draw_batch(recipe, step, self.staged)
         for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(recipe.optimiser, step, recipe.steps)
+            group["lr"] = learning_rate(recipe.optimiser, step, recipe.steps, recipe.until)
         factors = head_factors(recipe, batch, self.staged)
         try:
             loss = graded_loss(torch.as_tensor(batch.ids), torch.as_tensor(batch.labels), factors)
@@ -188,7 +204,8 @@ class _Training:
         stage, step = self.recipe.stage, self.state.step
         if not self.staged or stage is None or step < _STAGE_FROM or step % _STAGE_EVERY:
             return
-        scores = robust_induction(self.network, SYMBOL_IDS, BOS_ID, _STAGE_PROBE)[1, : stage.heads]
+        probe = Probe(blocks=stage.blocks or _STAGE_BLOCKS, sequences=_STAGE_SEQUENCES)
+        scores = robust_induction(self.network, SYMBOL_IDS, BOS_ID, probe)[1, : stage.heads]
         if float(scores.min()) > stage.threshold or step >= stage.most:
             self.state = self.state.model_copy(update={"stage_end": step})
             self.staged = False
@@ -197,13 +214,14 @@ class _Training:
         """Advance the state by one step; measure and write a checkpoint where they are due."""
         recipe, state = self.recipe, self.state
         step, loss_sum, history = state.step + 1, state.loss_sum + loss, state.history
-        if step % recipe.measure_every == 0 or step == recipe.steps:
+        due = step == self.end
+        if due or step % recipe.measure_every == 0:
             since = step - (history[-1].step if history else 0)
             history, loss_sum = (*history, self.examination.measure(self.network, step, loss_sum / since)), 0.0
         seconds = state.cpu_seconds + time.process_time() - started
         update = {"step": step, "loss_sum": loss_sum, "history": history, "cpu_seconds": seconds}
         self.state = state.model_copy(update=update)
-        if step % recipe.checkpoint_every == 0 or step == recipe.steps:
+        if due or step % recipe.checkpoint_every == 0 or step == self.end:
             save_checkpoint(self.out, self.parameters, self.optimiser, self.state)
 
     def _keep(self) -> None:

@@ -87,3 +87,10 @@ def test_learned_positions_begin_as_a_sinusoid():
     assert torch.equal(positions, 0.3 * sinusoids(48, 32))
     assert sinusoids(48, 32)[5, 0] == pytest.approx(math.sin(5))
     assert sinusoids(48, 32)[5, 3] == pytest.approx(math.cos(5 * 1000 ** (-2 / 32)))
+
+
+def test_a_sinusoid_has_the_wavelengths_that_are_asked_for():
+    waves = sinusoids(48, 32, (3.0, 48.0))
+    assert waves[0, :2].tolist() == [0.0, 1.0]
+    assert waves[3, :2].tolist() == pytest.approx([0.0, 1.0], abs=1e-5)
+    assert waves[5, 2] == pytest.approx(math.sin(5 * 2 * math.pi / 3 * 16 ** (-2 / 32)), abs=1e-5)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lesion.errors import InputError
+from lesion.training.ending import Until
 from lesion.training.recipe import Recipe, Stage, load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -35,3 +36,25 @@ def test_a_stage_that_switches_on_every_head_is_refused():
 def test_only_gpt2_takes_a_sinusoid():
     with pytest.raises(ValueError, match="llama has no learned positions"):
         Recipe(name="x", about="x", family="llama", steps=1, sinusoid=0.3)
+
+
+@pytest.mark.parametrize("waves", [(2, 100), (100, 3)])
+def test_a_sinusoids_wavelengths_are_more_than_two_positions_and_in_order(waves):
+    with pytest.raises(ValueError, match="the shortest above 2 positions"):
+        Recipe(name="x", about="x", family="gpt2", steps=1, sinusoid=0.3, waves=waves)
+
+
+def test_a_field_that_came_later_leaves_the_hash_of_earlier_recipes_alone():
+    recipe = Recipe(name="x", about="x", family="gpt2", steps=1, sinusoid=0.3, stage=Stage())
+    told = recipe.model_dump(mode="json")
+    assert not {"until", "waves"} & set(told)
+    assert not {"blocks", "lower"} & set(told["stage"])
+    for changes in (
+        {"until": Until()},
+        {"waves": (3.0, 90.0)},
+        {"stage": Stage(lower=1)},
+        {"stage": Stage(blocks=(6,))},
+    ):
+        changed = recipe.model_copy(update=changes)
+        assert changed.hash() != recipe.hash()
+        assert Recipe.model_validate_json(changed.model_dump_json()) == changed

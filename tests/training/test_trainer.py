@@ -14,6 +14,8 @@ from lesion.errors import InputError
 from lesion.models.model import open_model
 from lesion.training import trainer
 from lesion.training.checkpoint import FILE, State, load_checkpoint
+from lesion.training.ending import Until
+from lesion.training.evaluate import Examination
 from lesion.training.mixture import draw_batch
 from lesion.training.network import decay_groups, new_network
 from lesion.training.recipe import Optimiser, Recipe, Shape, Stage
@@ -116,6 +118,38 @@ def test_a_training_killed_with_sigkill_goes_on_to_the_same_bits(trained, tmp_pa
     assert report.history == trained[1].history
 
 
+LONGER = SMALL.model_copy(update={"until": Until(cycle=6, cycles=1)})
+
+
+def test_a_training_that_falls_short_goes_on_for_a_cycle_killed_in_it_or_not(trained, tmp_path, early_stage):
+    whole = train(LONGER, tmp_path / "whole")
+    assert [one.step for one in whole.history] == [15, 20, 26]
+    assert whole.history[:2] == trained[1].history  # up to the end of the schedule nothing has changed
+    killed = run(LONGER, tmp_path / "killed", "lambda progress: die() if progress.step == 23 else None")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    steps: list[int] = []
+    report = train(LONGER, tmp_path / "killed", on_progress=lambda progress: steps.append(progress.step))
+    assert steps == list(range(21, 27))
+    assert report.history == whole.history
+    assert weights(tmp_path / "killed") == weights(tmp_path / "whole") != weights(trained[0])
+
+
+def test_a_training_with_nothing_left_to_lose_stops_and_is_not_repeated(tmp_path, early_stage, monkeypatch):
+    measure = Examination.measure
+
+    def perfect(self, network, step, loss):
+        true = measure(self, network, step, loss)
+        return true.model_copy(update={"accuracy": dict.fromkeys(true.accuracy, 1.0)})
+
+    monkeypatch.setattr(Examination, "measure", perfect)
+    steps: list[int] = []
+    report = train(LONGER, tmp_path, on_progress=lambda progress: steps.append(progress.steps))
+    assert report.last.step == len(steps) == 15
+    assert (steps[0], steps[-1]) == (20, 15)
+    assert not (tmp_path / FILE).exists()
+    assert train(LONGER, tmp_path, on_progress=lambda progress: pytest.fail("a step")) == report
+
+
 def test_without_resume_it_starts_afresh(trained, tmp_path, early_stage):
     short = SMALL.model_copy(update={"steps": 2})
     train(short, tmp_path)
@@ -161,6 +195,27 @@ def test_a_stage_switches_on_the_first_layer_and_its_own_heads_only():
     factors = head_factors(SMALL, draw_batch(SMALL, 0, True), True)
     assert factors[:, 0].min() == 1
     assert factors[:, 1].tolist() == [[1, 0, 0, 0]] * SMALL.batch
+
+
+def test_a_stage_may_switch_off_heads_of_the_first_layer_too():
+    recipe = SMALL.model_copy(update={"stage": Stage(heads=1, lower=2)})
+    factors = head_factors(recipe, draw_batch(recipe, 0, True), True)
+    assert factors[0].tolist() == [[1, 1, 0, 0], [1, 0, 0, 0]]
+    assert factors.shape[0] == recipe.batch
+
+
+def test_the_blocks_on_which_a_stage_is_judged_are_the_recipes(tmp_path, early_stage, monkeypatch):
+    asked = []
+
+    def score(network, ordinary, bos, probe):
+        asked.append(probe.blocks)
+        return torch.zeros(2, 4)
+
+    monkeypatch.setattr(trainer, "robust_induction", score)
+    train(SMALL.model_copy(update={"steps": 11}), tmp_path / "usual")
+    stage = Stage(heads=1, most=10, blocks=(6, 16))
+    train(SMALL.model_copy(update={"steps": 11, "stage": stage}), tmp_path / "given")
+    assert asked == [(7,), (6, 16)]
 
 
 def test_a_drop_zeroes_the_stages_heads_in_the_dropped_rows_only():
