@@ -99,8 +99,8 @@ def _data(recipe: Recipe) -> str:
     if stage:
         lines.append(
             f"First stage: repeated blocks ({stage.repeats:.0%}) and copies only, with {_lower(stage)} of layer 0 and "
-            f"heads 0–{stage.heads - 1} of layer 1 on and all others off, until each of those had a robust induction score "
-            f"above {stage.threshold}, at most {stage.most} steps."
+            f"heads 0–{stage.heads - 1} of layer 1 on and all others off, until each of those had a robust induction "
+            f"score above {stage.threshold}, at most {stage.most} steps."
         )
     if stage and recipe.drop:
         lines.append(
@@ -111,8 +111,8 @@ def _data(recipe: Recipe) -> str:
     if until := recipe.until:
         lines.append(
             f"The schedule has {recipe.steps:,} steps. A training stops earlier when tier 1 is measured at "
-            f"{until.most} or more, and goes on by {until.cycle:,} steps, {until.cycles} times at most, while tier 1, 2 or 4 lies "
-            f"below {until.tier_1}, {until.tier_2} or {until.tier_4}; measured on discovery items."
+            f"{until.most} or more, and goes on by {until.cycle:,} steps, {until.cycles} times at most, while tier 1, 2 or 4 "
+            f"lies below {until.tier_1}, {until.tier_2} or {until.tier_4}; measured on discovery items."
         )
     return "## Data\n\n" + "\n\n".join(lines)
 
