@@ -111,8 +111,8 @@ def _data(recipe: Recipe) -> str:
     if until := recipe.until:
         lines.append(
             f"The schedule has {recipe.steps:,} steps. A training stops earlier when tier 1 is measured at "
-            f"{until.most} or more, and goes on by {until.cycle:,} steps, {until.cycles} times at most, while tier 1, 2 or 4 "
-            f"lies below {until.tier_1}, {until.tier_2} or {until.tier_4}; measured on discovery items."
+            f"{until.most} or more, and goes on by {until.cycle:,} steps, {until.cycles} times at most, while tier 1, "
+            f"2 or 4 lies below {until.tier_1}, {until.tier_2} or {until.tier_4}; measured on discovery items."
         )
     return "## Data\n\n" + "\n\n".join(lines)
 
