@@ -110,10 +110,10 @@ def _data(recipe: Recipe) -> str:
         )
     if until := recipe.until:
         lines.append(
-            f"The schedule has {recipe.steps:,} steps. A training stops earlier when tier 1 is measured at {until.most} "
-            f"or more, with tier 2 at {until.tier_2} and tier 4 at {until.tier_4} or more. It goes on by "
-            f"{until.cycle:,} steps, {until.cycles} times at most, while tier 1 lies below {until.tier_1} or one of the "
-            "other two below that. All of it on discovery items."
+            f"The schedule has {recipe.steps:,} steps. A training stops earlier when tier 1 is measured at "
+            f"{until.most} or more, with tier 2 at {until.tier_2} and tier 4 at {until.tier_4} or more. It goes on by "
+            f"{until.cycle:,} steps, {until.cycles} times at most, while tier 1 lies below {until.tier_1} or one of "
+            "the other two below that. All of it on discovery items."
         )
     return "## Data\n\n" + "\n\n".join(lines)
 
