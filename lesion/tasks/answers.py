@@ -31,6 +31,9 @@ _SPELLINGS = (("−", "-"), ("{,}", ","), ("\\!", ""), ("\\$", "$"), ("\\,", ","
 _NEXT = re.compile(r"\n\s*(?:Question|Q)\s*:")
 _THIN_SPACE = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")
 
+_SPACED = re.compile(r"(\D*\d{1,3})((?: \d{3})+\D*)")
+"""A declared answer all of whose digits stand in groups, `70 000 dollars`; elsewhere a space parts two numbers."""
+
 
 def is_exact(produced: Sequence[int], answer: Sequence[int]) -> bool:
     """Whether the first produced tokens are the answer's, end mark included."""
@@ -51,6 +54,8 @@ def extract(text: str) -> Fraction | Unparsed:
         found = numbers(text)
         return found[-1] if found else Unparsed("no_number")
     declared = declared.rpartition("=")[2]
+    if grouped := _SPACED.fullmatch(declared):
+        declared = grouped[1] + re.sub(r" (?=\d)", "", grouped[2])
     fraction = _FRACTION.search(declared)
     if fraction and int(fraction[3] or fraction[5]):
         return Fraction(int(fraction[2] or fraction[4]), int(fraction[3] or fraction[5])) * (-1 if fraction[1] else 1)
