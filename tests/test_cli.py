@@ -140,6 +140,13 @@ def test_bad_arguments_end_with_2_a_sentence_and_nothing_written(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("option", ["--device=cuda", "--device-map=auto", "--cuda", "--mps"])
+def test_a_request_for_an_accelerator_is_refused_by_name(lesion, option: str) -> None:
+    answer = lesion("doctor", "tiny:llama", option)
+    assert answer.code == 2
+    assert f"{option.partition('=')[0]}: this version computes on processors (CPU) alone" in answer.err
+
+
 def test_errors_are_json_too(lesion, tmp_path: Path) -> None:
     answer = lesion("run", tmp_path / "none.yaml", "--json")
     assert answer.code == 2

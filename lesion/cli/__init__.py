@@ -25,7 +25,7 @@ from lesion.cli import (
     tasks,
 )
 from lesion.cli.app import app, fail
-from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
+from lesion.errors import DEVICES, INTERRUPTED_EXIT_CODE, InputError, LesionError, processors_alone
 
 __all__ = [
     "app",
@@ -73,5 +73,8 @@ def main(arguments: list[str] | None = None) -> None:
         code = fail(said, LesionError.exit_code, as_json)
     except TyperException as error:
         said = getattr(error, "format_message", error.__str__)()
+        option = str(getattr(error, "option_name", ""))
+        if option.removeprefix("--").replace("-", "_") in DEVICES:
+            said = processors_alone(option)
         code = fail(f"{said}; see 'lesion --help'", InputError.exit_code, as_json)
     sys.exit(code or 0)

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers.utils import logging as hf_logging
 
-from lesion.errors import InputError, InterventionError, nearest
+from lesion.errors import InputError, InterventionError, nearest, processors_alone
 from lesion.interventions.site import Kind, Site
 from lesion.models.families import Family, Residual, family_named, family_of, residual_rule
 from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_config, sizes_of
@@ -161,19 +161,22 @@ class Model:
         return raw if cap is None else torch.tanh(raw / cap) * cap
 
 
-def open_model(name: str, *, dtype: Dtype = "float32", threads: int | None = None) -> Model:
+def open_model(name: str, *, dtype: Dtype = "float32", threads: int | None = None, device: str = "cpu") -> Model:
     """Open `zoo:NAME`, `tiny:FAMILY`, a local folder, or `org/name@COMMIT` (the only kind that may use the network).
 
     Args:
         name: which model.
         dtype: the numbers that it computes with.
         threads: processor threads for torch, where given; part of what decides the last bits of a result.
+        device: the processor; every other one is refused by name.
 
     Raises:
-        InputError: when the name, architecture, config, weights or tokenizer cannot be used, saying why.
+        InputError: when the name, device, architecture, config, weights or tokenizer cannot be used, saying why.
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
+    if device != "cpu":
+        raise InputError(processors_alone(f"device {device}"))
     source = locate(name)
     if threads is not None:
         torch.set_num_threads(threads)
@@ -249,7 +252,8 @@ def _usable(module: nn.Module, family: Family) -> Dtype:
             f"'{family.attention}': call .set_attn_implementation('{family.attention}') on it first"
         )
     if (places := {parameter.device.type for parameter in module.parameters()}) != {"cpu"}:
-        raise InputError(f"the module is on {', '.join(sorted(places))}: move it with .to('cpu') first")
+        where = processors_alone(f"the module is on {', '.join(sorted(places))}")
+        raise InputError(f"{where}, and move the module with .to('cpu') first")
     types = {parameter.dtype for parameter in module.parameters()}
     found = [name for name, dtype in DTYPES.items() if {dtype} == types]
     if not found:

@@ -9,6 +9,7 @@ from lesion.report.record import Record
 from lesion.report.timeline import Table
 from lesion.report.words import model_name, task_words
 from lesion.runs.manifest import Manifest
+from lesion.runs.sealed import ExecutorName
 
 
 def receipts(record: Record) -> Table:
@@ -97,12 +98,18 @@ def provenance(record: Record) -> list[tuple[str, str]]:
         ("source hash", code.source_hash),
         ("software", f"Python {machine.python}, {packages}"),
         ("machine", f"{machine.processor}, {machine.cores} cores; {machine.system}"),
-        ("workers", f"{machine.workers}, each of {machine.threads} threads"),
+        ("workers", f"{machine.workers}, each of {machine.threads} threads{_handed(machine.executor)}"),
         ("numerics", ", ".join(f"{name} {value}" for name, value in machine.determinism.items())),
         ("time", f"{cost.started} to {cost.ended}, {cost.wall_seconds / 60:.1f} of {budget.wall_minutes:g} minutes"),
         ("processor time", f"{cost.cpu_seconds / 3600:.3f} of {budget.cpu_hours:g} hours"),
     ]  # fmt: skip
     return [*told, *_models(record)]
+
+
+def _handed(executor: ExecutorName | None) -> str:
+    """Who handed out their work, where that was recorded."""
+    words: dict[ExecutorName | None, str] = {None: "", "local": ", of one machine", "ray": ", of a Ray cluster"}
+    return words[executor]
 
 
 def _registered(manifest: Manifest) -> str:

@@ -18,6 +18,7 @@ from lesion.runs.durable import write_table, write_text
 from lesion.runs.environment import read_code, read_environment
 from lesion.runs.manifest import Cost, DatasetFacts, Manifest, Match, ModelFacts, Status, UnitFacts
 from lesion.runs.notes import noted, write_note
+from lesion.runs.sealed import ExecutorName
 from lesion.runs.store import RunFolder, Unit
 from lesion.runs.work import DETERMINISM, THREADS
 from lesion.study.findings import findings
@@ -59,6 +60,7 @@ def close(
     conducted: Conducted,
     started: datetime,
     workers: int,
+    executor: ExecutorName,
     report: WriteReport,
 ) -> Manifest:
     """Write notes, tables and report, then the manifest, sealed, as the very last file."""
@@ -90,7 +92,7 @@ def close(
         gates=conducted.gates,
         results=results,
         code=read_code(),
-        environment=read_environment(workers, THREADS, {**DETERMINISM, "dtype": order.study.dtype}),
+        environment=read_environment(workers, THREADS, {**DETERMINISM, "dtype": order.study.dtype}, executor),
         models=_models(units),
         datasets=_datasets(folder.prompts()),
         units=tuple(UnitFacts(key=folder.key(u.cell), stage=u.cell.stage, rows_hash=u.rows_hash) for u in units),

@@ -9,7 +9,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import lesion
-from lesion.runs.sealed import Code, Environment
+from lesion.runs.sealed import Code, Environment, ExecutorName
 
 PACKAGE = Path(lesion.__file__).parent
 
@@ -56,7 +56,9 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def read_environment(workers: int, threads: int, determinism: Mapping[str, str]) -> Environment:
+def read_environment(
+    workers: int, threads: int, determinism: Mapping[str, str], executor: ExecutorName = "local"
+) -> Environment:
     """The interpreter, every installed package, and the hardware."""
     packages = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata["Name"]}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
@@ -70,5 +72,6 @@ def read_environment(workers: int, threads: int, determinism: Mapping[str, str])
         device="cpu",
         threads=threads,
         workers=workers,
+        executor=executor,
         determinism=dict(determinism),
     )

@@ -65,7 +65,7 @@ def start(
             afford = order.afford or partial(affordable, basis=basis_of(order.study), workers=workers)
             limited = work if memory is None else partial(work, memory=memory // workers)
             conducted = conduct(plan, folder, limited, execute, progress, afford=afford)
-            manifest = close(order, home, folder, conducted, started, workers, report)
+            manifest = close(order, home, folder, conducted, started, workers, "ray" if cluster else "local", report)
     return Ran(path, manifest, conducted.budget_spent)
 
 

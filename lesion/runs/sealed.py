@@ -19,6 +19,8 @@ from lesion.identity import Document, content_hash
 from lesion.runs.find import small_text
 
 Status = Literal["exploratory", "confirmatory", "dry-run"]
+ExecutorName = Literal["local", "ray"]
+"""What hands out units of work: processes of this machine, or a Ray cluster."""
 Match = Literal["bit-equal", "noise-floor", "verdict-equal", "different"]
 """How a replay compares with what it repeats, from best to worst."""
 REPRODUCED: tuple[Match, ...] = ("bit-equal", "noise-floor")
@@ -58,6 +60,8 @@ class Environment(Document):
     """Threads of each worker."""
     workers: int
     """Worker processes; rows do not depend on it."""
+    executor: ExecutorName | None = None
+    """What handed out their work when the run was closed; rows do not depend on it. None: this was not recorded yet."""
     determinism: dict[str, str]
     """Settings that fix the numerics: deterministic algorithms, matmul precision, matrix kernel."""
 

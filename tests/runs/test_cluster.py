@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+import psutil
 import pytest
 
 from lesion.runs.cluster import LOOPBACK, QUIET
@@ -52,6 +53,22 @@ def test_a_node_killed_in_the_middle_changes_no_row(nodes, small_run, no_report,
     assert ran.manifest.rows_hash == small_run.manifest.rows_hash
     assert ran.manifest.results == small_run.manifest.results
     assert ran.manifest.plan_hashes == small_run.manifest.plan_hashes
+    assert (ran.manifest.environment.executor, ran.manifest.environment.workers) == ("ray", 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 4])
+def test_a_worker_killed_on_a_cluster_of_any_size_changes_no_row(workers, small_run, no_report, tmp_path) -> None:
+    killed: list[int] = []
+
+    def until(tick: Tick) -> None:
+        if tick.stage == "discovery" and not killed:
+            killed.extend(_kill_one_actor())
+
+    ran = start(small_order(), tmp_path, workers, until, no_report, cluster="local")
+    assert killed
+    assert ran.manifest.rows_hash == small_run.manifest.rows_hash
+    assert ran.manifest.results == small_run.manifest.results
 
 
 def test_a_cluster_of_this_machine_alone_gives_the_same_rows(small_run, quiet, no_report, tmp_path) -> None:
@@ -85,6 +102,13 @@ def test_a_cluster_that_does_not_answer_is_named(small_text, quiet, no_report, t
     with pytest.raises(InputError, match="no Ray cluster answers"):
         start(small_order(), tmp_path, 2, quiet, no_report, cluster="auto")
     assert not (tmp_path / "runs").exists(), "nothing is written"
+
+
+def _kill_one_actor() -> list[int]:
+    """Kill the process of one of the workers that this process's cluster runs."""
+    workers = [each for each in psutil.Process().children(recursive=True) if "ray::Worker" in " ".join(each.cmdline())]
+    workers[0].kill()
+    return [workers[0].pid]
 
 
 def _nothing(cell: object) -> None:

@@ -277,6 +277,7 @@ def test_manifests_of_format_1_are_read_and_their_seals_hold():
     assert (run.kind, run.format, run.seeds) == ("run", 2, {"study": 0})
     assert (training.kind, training.code.commit, training.environment.threads) == ("training", run.code.commit, 1)
     assert read_manifest(EXAMPLES / "run-1.json") == run
+    assert run.environment.executor is None, "it was not recorded then"
     with pytest.raises(InputError, match="manifest of a run, and a training is needed"):
         read_training(EXAMPLES / "run-1.json")
 

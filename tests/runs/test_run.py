@@ -43,6 +43,8 @@ def test_every_stage_is_there_and_every_artefact_has_its_hash(small_run) -> None
         assert file_hash(small_run.folder / name) == digest
     assert manifest.code.source_hash
     assert manifest.environment.packages["torch"]
+    machine = manifest.environment
+    assert (machine.executor, machine.workers, machine.threads) == ("local", 1, 1)
     assert manifest.models[0].weights_hash
     assert manifest.cost.cpu_seconds > 0
     assert {fact.split for fact in manifest.datasets} == {"discovery", "confirm"}
