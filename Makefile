@@ -28,7 +28,7 @@ help:
 	@echo 'make smoke    data loaders and command-line parsing only, in seconds'
 	@echo 'make format   let ruff rewrite the files'
 	@echo 'make docs     write the pages that come from docstrings, and build the documentation into site/, offline'
-	@echo 'make schemas  only the pages: docs/schema/*.json and docs/study-format.md'
+	@echo 'make schemas  only the pages: docs/schema/*.json, docs/study-format.md and docs/licences.md'
 	@echo 'make bench    time the engine against its peers (own environments under .bench/) and write docs/benchmarks.md'
 	@echo 'make inspect  the tests with Inspect AI, in an environment of its own (.bench/inspect)'
 	@echo 'make setup    only create $(VENV) with the pinned packages'
@@ -75,6 +75,7 @@ format: $(STAMP)
 
 schemas: $(STAMP)
 	$(BIN)/python -m lesion.study.schema
+	$(BIN)/python docs/licences.py
 
 # --strict: a broken link or an unknown name in the reference ends it.
 docs: schemas
