@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING = 1
 
 FUZZ ?= 100000
 
-.PHONY: help setup study test slow faults fuzz oracles check smoke format schemas docs bench inspect
+.PHONY: help setup study test slow faults fuzz oracles check smoke format schemas docs bench inspect package oldest newest
 
 .DELETE_ON_ERROR:
 
@@ -31,6 +31,8 @@ help:
 	@echo 'make schemas  only the pages: docs/schema/*.json, docs/study-format.md and docs/licences.md'
 	@echo 'make bench    time the engine against its peers (own environments under .bench/) and write docs/benchmarks.md'
 	@echo 'make inspect  the tests with Inspect AI, in an environment of its own (.bench/inspect)'
+	@echo 'make package  build source release and wheel, install the wheel in an empty environment, try it there (PYTHON=…)'
+	@echo 'make oldest   models, engine and notebook with the oldest versions that pyproject.toml admits (make newest: newest)'
 	@echo 'make setup    only create $(VENV) with the pinned packages'
 
 setup: $(STAMP)
@@ -102,3 +104,26 @@ bench: $(STAMP) $(PEERS:%=.bench/%/.installed)
 inspect: .bench/inspect/.installed
 	@.bench/inspect/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
 	OMP_NUM_THREADS=1 .bench/inspect/bin/python -m pytest -q tests/measures/test_provider.py
+
+# The wheel is built from the source release, installed with nothing else, and tried outside the repository.
+EMPTY := .bench/package-$(notdir $(PYTHON))
+package: $(STAMP)
+	@rm -rf dist $(EMPTY)
+	$(BIN)/python -m build --no-isolation --outdir dist . > /dev/null
+	@$(PYTHON) -m venv $(EMPTY)
+	@begun=$$(date +%s); $(EMPTY)/bin/python -m pip install -qq -c constraints.txt dist/*.whl && echo "install    $$(($$(date +%s) - begun)) s"
+	@$(EMPTY)/bin/python -m pip check
+	@here=$$PWD && cd / && OMP_NUM_THREADS=1 "$$here/$(EMPTY)/bin/python" -I "$$here/tests/installed.py"
+
+# The ends of what pyproject.toml admits: its lower bounds, and whatever is newest today.
+ENDS := tests/models tests/engine tests/test_lab.py tests/test_notebook.py
+TOOLS := pytest pytest-timeout pytest-xdist hypothesis beartype pandas
+.bench/newest/.installed: pyproject.toml
+	@test -x .bench/newest/bin/python || $(PYTHON) -m venv .bench/newest
+	@.bench/newest/bin/python -m pip install -qq --upgrade setuptools $(TOOLS)
+	@.bench/newest/bin/python -m pip install -qq --upgrade --upgrade-strategy eager --no-build-isolation -e .
+	@touch $@
+
+oldest newest: %: .bench/%/.installed
+	@.bench/$@/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
+	OMP_NUM_THREADS=1 .bench/$@/bin/python -m pytest -q -m 'not slow' $(ENDS)
