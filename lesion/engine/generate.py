@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from lesion.engine.attach import Source
 from lesion.engine.batch import span
@@ -183,6 +183,11 @@ def meaningless(intervention: Intervention, prompts: Sequence[Compiled], source:
     return ""
 
 
+def cache_name(module: nn.Module) -> str:
+    """What a module calls the keys and values of earlier tokens: `cache` since transformers 5.24."""
+    return "cache" if "cache" in inspect.signature(type(module).forward).parameters else "past_key_values"
+
+
 class _Run:
     """The steps of one call."""
 
@@ -202,7 +207,7 @@ class _Run:
         start = length - 1 if self.kept is not None else 0
         named: dict[str, Any] = {"use_cache": self.cache}
         if self.cache:
-            named["past_key_values"] = self.kept
+            named[cache_name(self.model.module)] = self.kept
         if self.padding:
             named["attention_mask"] = self.batch.real(length).long()
             if self.takes_positions:
@@ -213,7 +218,7 @@ class _Run:
             out = self.model.module(ids[:, start:], **named)
         if recorder is not None:
             self.receipts.append(recorder.receipt())
-        self.kept = out.past_key_values if self.cache else None
+        self.kept = getattr(out, cache_name(self.model.module)) if self.cache else None
         return out.logits[:, -1].float()
 
     def _edited(self, stack: ExitStack, start: int, length: int, open_rows: Tensor) -> Any:

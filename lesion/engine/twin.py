@@ -148,11 +148,14 @@ class Twin:
 
     def _attend_over_tries(self, model: Model) -> None:
         """Put the attention function for tries where the family lets it be put."""
-        if model.family.attends != "method":
-            self.module.config._attn_implementation = INTERFACE if model.family.attends == "interface" else "sdpa"
-            return
-        for block in self.blocks:
-            by_method(block.get_submodule(model.family.attention_out.rpartition(".")[0]))
+        attention = model.family.attention_out.rpartition(".")[0]
+        modules = [block.get_submodule(attention) for block in self.blocks]
+        if model.family.attends == "method" and all(hasattr(module, "_attn") for module in modules):
+            for module in modules:
+                by_method(module)
+        else:
+            inside = model.family.attends == "torch"
+            self.module.config._attn_implementation = "sdpa" if inside else INTERFACE
 
     def window(self, layer: int) -> Tensor | None:
         """What a block's attention lets see by itself, (1, 1, positions, positions); none where the mask says all."""

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lesion.engine.batch import batches
+from lesion.engine.generate import cache_name
 from lesion.engine.hooks import applied, edited, held, hook_count, recorded
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import KnockOut, Patch, Scale, Steer
@@ -173,10 +174,11 @@ def test_held_edits_no_padding_and_only_the_new_token_of_a_cached_step(tiny):
     model, real = tiny("llama"), torch.ones(2, 6, dtype=torch.long)
     real[0, :2] = 0
     with torch.inference_mode(), held(model, _scale("L0H1")) as recorder:
-        kept = model.module(input_ids=IDS, attention_mask=real, use_cache=True).past_key_values
+        cache = cache_name(model.module)
+        kept = {cache: getattr(model.module(input_ids=IDS, attention_mask=real, use_cache=True), cache)}
         assert recorder.elements == (12 - 2) * model.sizes.d_head
         more = torch.cat([real, torch.ones(2, 1, dtype=torch.long)], 1)
-        model.module(input_ids=IDS[:, :1], attention_mask=more, past_key_values=kept, use_cache=True)
+        model.module(input_ids=IDS[:, :1], attention_mask=more, use_cache=True, **kept)
     assert recorder.receipt().elements == (12 - 2 + 2) * model.sizes.d_head
 
 
