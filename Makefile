@@ -131,4 +131,4 @@ TOOLS := pytest pytest-timeout pytest-xdist hypothesis beartype pandas
 
 oldest newest: %: .bench/%/.installed
 	@.bench/$@/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
-	OMP_NUM_THREADS=1 .bench/$@/bin/python -m pytest -q -m 'not slow' $(ENDS)
+	OMP_NUM_THREADS=1 .bench/$@/bin/python -m pytest -q -m 'not slow' -o addopts='--import-mode=importlib' $(ENDS)
