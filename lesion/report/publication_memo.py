@@ -99,6 +99,12 @@ def publication_memo(phase: str, publication: Publication, stamp: str) -> str:
 Said = tuple[bool, str]
 
 
+def cells_of(manifest: Manifest) -> dict[str, Any]:
+    """The verdicts of the study's own family, by cell."""
+    cells: Any = manifest.results["cells"]
+    return cells
+
+
 def _every(publication: Publication, name: str, ask: Callable[..., Said], *, files: bool = False) -> Criterion:
     """A criterion that every run must meet."""
     told = [(m.study.name, *(ask(path, m) if files else ask(m))) for path, m in publication.runs]
@@ -140,15 +146,16 @@ def _complete(manifest: Manifest) -> Said:
 
 def _decided(path: Path, manifest: Manifest) -> Said:
     picture = (path / "figures" / "verdicts.svg").is_file()
-    met = manifest.outcome == "complete" and bool(manifest.results["cells"]) and picture
-    return met, f"{manifest.results['scenario']}, {len(manifest.results['cells'])} cells"
+    met = manifest.outcome == "complete" and bool(cells_of(manifest)) and picture
+    return met, f"{manifest.results['scenario']}, {len(cells_of(manifest))} cells"
 
 
 def _elsewhere(manifest: Manifest) -> Said:
     own = {model.family for model in manifest.models if model.name in manifest.study.models}
-    tried = {name.split("|", maxsplit=1)[0] for name in manifest.results.get("replication", {}).get("cells", {})}
+    told: Any = manifest.results.get("replication", {})
+    tried = {str(name).split("|", maxsplit=1)[0] for name in told.get("cells", {})}
     others = {model.family for model in manifest.models if model.name in tried} - own
-    answers = [each["answer"] for each in manifest.results.get("replication", {}).get("configurations", ())]
+    answers: list[str | None] = [each["answer"] for each in told.get("configurations", ())]
     counted = ", ".join(f"{answers.count(a)} {a}" for a in dict.fromkeys(answers) if a)
     return len(others) >= FAMILIES, f"{', '.join(sorted(others)) or 'none'} ({counted or 'nothing tried'})"
 
@@ -220,7 +227,7 @@ def _reviewed(publication: Publication) -> tuple[str, bool]:
 def _scenarios(publication: Publication) -> str:
     lines = [f"- `{m.run}` ({m.status}): **{m.results['scenario']}**" for m in publication.manifests]
     for manifest in publication.manifests:
-        for name, cell in manifest.results["cells"].items():
+        for name, cell in cells_of(manifest).items():
             model, tier, arm = name.rsplit("|", 2)
             where = f"{model_name(model)}, {tier}, ×{arm.partition('@')[2]}"
             lines.append(f"  - {where}: {cell['verdict']}, {points(cell['delta'])} points")

@@ -48,7 +48,8 @@ def new_network(recipe: Recipe) -> PreTrainedModel:
                 parameter.fill_(1.0 if name.endswith("weight") else 0.0)
         if recipe.sinusoid:
             positions = network.get_parameter("transformer.wpe.weight")
-            positions.copy_(recipe.sinusoid * sinusoids(*positions.shape, recipe.waves))
+            rows, columns = positions.shape
+            positions.copy_(recipe.sinusoid * sinusoids(rows, columns, recipe.waves))
     return network
 
 
