@@ -25,8 +25,9 @@ def findings(plan: Plan, gates: Iterable[Verdict]) -> dict[str, Any]:
     }
     if plan.study.replication is None:
         return found
-    replicas, apart, beside, _ = _looks(told, "replicate")
-    return found | {"replication": {**outcome(plan, cells, replicas), "specific": apart, "companions": beside}}
+    replicas, apart, beside, texts = _looks(told, "replicate")
+    more = {"specific": apart, "companions": beside, **({"readings": texts} if plan.study.decoded else {})}
+    return found | {"replication": {**outcome(plan, cells, replicas), **more}}
 
 
 def _looks(gates: Iterable[Verdict], stage: str) -> tuple[dict[str, Any], ...]:
