@@ -96,15 +96,23 @@ def _folder(order: Order, home: Path) -> Generator[tuple[Path, Begun]]:
         command=order.command,
         started=iso(now()),
     )
+    elsewhere: list[str] = []
     for path in sorted((home / "runs").glob("*/begun.json")):
         folder = path.parent
-        if _done(folder) or read_begun(path).model_copy(update={"started": mine.started}) != mine:
+        if _done(folder):
+            continue
+        other = read_begun(path).model_copy(update={"started": mine.started})
+        if other != mine:
+            if other.model_copy(update={"source_hash": mine.source_hash}) == mine:
+                elsewhere.append(folder.name)
             continue
         with ExitStack() as stack:
             if stack.enter_context(_lock(folder)) and not _done(folder):  # it may have been finished just now
                 yield folder, read_begun(path)
                 return
             LOGGER.warning("%s is in the hands of another process; this one takes a folder of its own", folder.name)
+    for cut in elsewhere:
+        LOGGER.warning("%s was begun by other source code of lesion: it is not continued, this run begins anew", cut)
     suffix = "" if order.command == "run" else f"_{order.command}"
     name = f"{stamp(datetime.fromisoformat(mine.started))}_{order.study.name}_{mine.study_hash[:6]}{suffix}"
     with ExitStack() as stack:

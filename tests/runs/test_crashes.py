@@ -151,6 +151,22 @@ def test_a_second_process_never_enters_a_folder_in_use_and_says_so(small_text, t
         assert again == first, "free again, it is resumed"
 
 
+def test_a_run_begun_by_other_source_is_not_continued_and_that_is_said(
+    small_text, tmp_path, monkeypatch, caplog
+) -> None:
+    with module._folder(order_of(small_text), tmp_path) as (first, _):
+        pass
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "source_hash", lambda: "0" * 64)
+        with module._folder(order_of(small_text), tmp_path) as (second, _):
+            assert second != first
+        assert f"{first.name} was begun by other source code of lesion" in caplog.text
+        caplog.clear()
+        with module._folder(order_of(small_text), tmp_path) as (again, _):
+            assert again == second
+    assert caplog.text == ""
+
+
 def test_a_run_that_was_finished_while_another_process_waited_is_not_opened_again(
     small_text, tmp_path, monkeypatch
 ) -> None:
