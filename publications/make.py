@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-HOME = ROOT / "build" / "publication"
+HOME, TIMING = ROOT / "build" / "publication", ROOT / "build" / "timing"
 OUT = ROOT / "publications" / "induction-arithmetic"
 STUDIES = ("induction-arithmetic", "induction-neurons")
 RECIPES = ("recipes/two-layers.yaml", "recipes/one-layer.yaml")
@@ -37,10 +37,16 @@ def lesion(*arguments: str, expect: tuple[int, ...] = (0,)) -> dict[str, Any]:
 
 
 def predicted() -> float:
-    """Minutes that the planner predicts for runs and fresh replays together."""
-    plans = [lesion("plan", f"studies/{name}.yaml", "--home", str(HOME), "--workers", WORKERS) for name in STUDIES]
+    """Minutes that the planner predicts for runs and fresh replays together, at the rate of a timing run here.
+
+    That run is the quick default study, in a home of its own.
+    """
+    if not list((TIMING / "runs").glob("*/manifest.json")):
+        lesion("run", "studies/arithmetic.yaml", "--home", str(TIMING), "--workers", WORKERS)
+    plans = [lesion("plan", f"studies/{name}.yaml", "--home", str(TIMING), "--workers", WORKERS) for name in STUDIES]
     minutes = sum(plan["budget"]["wall_minutes"]["expected"] for plan in plans)
-    print(f"predicted: {minutes:.0f} minutes for the runs and as long again for their fresh replays", flush=True)
+    print(f"predicted: {minutes:.0f} minutes for the runs ({plans[0]['rate']['source']}) and as long again for their")
+    print("fresh replays, on otherwise idle cores", flush=True)
     return 2 * minutes
 
 
