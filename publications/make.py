@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ HOME, TIMING = ROOT / "build" / "publication", ROOT / "build" / "timing"
 OUT = ROOT / "publications" / "induction-arithmetic"
 STUDIES = ("induction-arithmetic", "induction-neurons")
 RECIPES = ("recipes/two-layers.yaml", "recipes/one-layer.yaml")
+BEGIN, END = "<!-- publication: written by make publication -->", "<!-- end of publication -->"
 LIMIT_MINUTES = 60
 WORKERS = "2"
 
@@ -104,6 +106,33 @@ def written(runs: list[Path]) -> None:
     lesion("report", *names, "--home", str(HOME), "--out", str(OUT / "across.html"))
 
 
+def readme_block() -> str:
+    """What the README says of the publication: every number from its manifests, with run ids."""
+    told: list[str] = []
+    for study in STUDIES:
+        path = next(OUT.glob(f"*_{study}_*/manifest.json"))
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        cells = manifest["results"]["cells"]
+        kinds = Counter(cell["verdict"] for cell in cells.values())
+        counted = ", ".join(f"{many} {kind}" for kind, many in sorted(kinds.items()))
+        answers = Counter(each["answer"] for each in manifest["results"]["replication"]["configurations"])
+        others = ", ".join(f"{many} {kind}" for kind, many in sorted(answers.items(), key=str))
+        told.append(
+            f"- [`{manifest['run']}`](publications/induction-arithmetic/{manifest['run']}/README.md): scenario"
+            f" **{manifest['results']['scenario']}**; of {len(cells)} cells {counted}; on other models {others}."
+        )
+    return "\n".join([BEGIN, *told, END])
+
+
+def readme() -> None:
+    """The README's numbers and picture, from the publication."""
+    path, picture = ROOT / "README.md", next(OUT.glob(f"*_{STUDIES[0]}_*/figures/verdicts.png"))
+    text = path.read_text(encoding="utf-8")
+    before, _, rest = text.partition(BEGIN)
+    path.write_text(before + readme_block() + rest.partition(END)[2], encoding="utf-8")
+    shutil.copy2(picture, ROOT / "docs" / "images" / "verdicts.png")
+
+
 def main() -> None:
     """All steps in order."""
     if predicted() > LIMIT_MINUTES:
@@ -118,6 +147,7 @@ def main() -> None:
         lambda: published(runs),
         lambda: written(runs),
         lambda: [lesion("verify", str(OUT / run.name), "--home", str(HOME)) for run in runs],
+        readme,
     ]
     for step in steps:
         step()
