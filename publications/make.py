@@ -106,20 +106,66 @@ def written(runs: list[Path]) -> None:
     lesion("report", *names, "--home", str(HOME), "--out", str(OUT / "across.html"))
 
 
+INDEX = """\
+# Induction heads, neurons and arithmetic in four small transformers
+
+{block}
+
+| Here | What it is |
+| --- | --- |
+| `paper/paper.pdf`, `.md`, `.typ` | the paper, with its audit appendix; `paper/claims.json` leads each number to its rows |
+| `across.html` | one page over both runs, offline |
+| `RUN/` | a run: `report.html`, `manifest.json`, `verdicts.json`, `figures/`, `receipts.parquet`; `rows.parquet` has every row |
+| `RUN.certificate.json` | the run repeated from its manifest alone, in a new environment at its commit |
+| `RUN.stats.md`, `.json` | gates and verdicts judged again from the rows, and nine other tests and intervals |
+| `registrations/` | what was frozen before the data, as a chain |
+| `notes/` | what was noticed; anomalies and rationales, by time |
+| `*_heads_*/`, `forming.svg` | induction heads forming in two layers and not in one |
+| `review.md`, `.json` | the paper's numbers once more, by other code |
+| `phase2.md`, `phase3.md` | the decision memos |
+
+Before the registration a timing run of the quick default study measured this machine's speed. To check:
+
+```sh
+lesion verify publications/induction-arithmetic/RUN
+lesion replay publications/induction-arithmetic/RUN/manifest.json --fresh --trust
+python publications/review.py publications/induction-arithmetic
+```
+"""
+
+
+def index() -> None:
+    """The folder's own README."""
+    links = readme_block().replace("publications/induction-arithmetic/", "")
+    (OUT / "README.md").write_text(INDEX.format(block=links), encoding="utf-8")
+
+
+def reviewed() -> None:
+    """The paper's numbers by other code, and the memos of phases 2 and 3."""
+    done = subprocess.run([sys.executable, str(ROOT / "publications" / "review.py"), str(OUT)], check=False, cwd=ROOT)
+    if done.returncode:
+        raise SystemExit("the review found numbers that differ; see review.md")
+    for phase in ("phase2", "phase3"):
+        lesion("memo", phase, "--publication", str(OUT.relative_to(ROOT)), "--out", str(OUT), "--home", str(HOME))
+
+
+def counted(kinds: list[str]) -> str:
+    """How many there are of each."""
+    return ", ".join(f"{many} {kind}" for kind, many in sorted(Counter(kinds).items()))
+
+
 def readme_block() -> str:
     """What the README says of the publication: every number from its manifests, with run ids."""
     told: list[str] = []
     for study in STUDIES:
         path = next(OUT.glob(f"*_{study}_*/manifest.json"))
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        cells = manifest["results"]["cells"]
-        kinds = Counter(cell["verdict"] for cell in cells.values())
-        counted = ", ".join(f"{many} {kind}" for kind, many in sorted(kinds.items()))
-        answers = Counter(each["answer"] for each in manifest["results"]["replication"]["configurations"])
-        others = ", ".join(f"{many} {kind}" for kind, many in sorted(answers.items(), key=str))
+        results, run = manifest["results"], manifest["run"]
+        verdicts = counted([cell["verdict"] for cell in results["cells"].values()])
+        others = counted([each["answer"] or "not tried" for each in results["replication"]["configurations"]])
         told.append(
-            f"- [`{manifest['run']}`](publications/induction-arithmetic/{manifest['run']}/README.md): scenario"
-            f" **{manifest['results']['scenario']}**; of {len(cells)} cells {counted}; on other models {others}."
+            f"- [`{run}`](publications/induction-arithmetic/{run}/README.md): scenario **{results['scenario']}**; of"
+            f" {len(results['cells'])} cells {verdicts}; on other models {others}."
         )
     return "\n".join([BEGIN, *told, END])
 
@@ -147,6 +193,8 @@ def main() -> None:
         lambda: published(runs),
         lambda: written(runs),
         lambda: [lesion("verify", str(OUT / run.name), "--home", str(HOME)) for run in runs],
+        reviewed,
+        index,
         readme,
     ]
     for step in steps:
