@@ -113,9 +113,9 @@ INDEX = """\
 
 | Here | What it is |
 | --- | --- |
-| `paper/paper.pdf`, `.md`, `.typ` | the paper, with its audit appendix; `paper/claims.json` leads each number to its rows |
+| `paper/` | the paper (PDF, Markdown, Typst) with its audit appendix; `claims.json` leads each number to its rows |
 | `across.html` | one page over both runs, offline |
-| `RUN/` | a run: `report.html`, `manifest.json`, `verdicts.json`, `figures/`, `receipts.parquet`; `rows.parquet` has every row |
+| `RUN/` | a run: `report.html`, `manifest.json`, `verdicts.json`, `figures/`; `rows.parquet` has every row |
 | `RUN.certificate.json` | the run repeated from its manifest alone, in a new environment at its commit |
 | `RUN.stats.md`, `.json` | gates and verdicts judged again from the rows, and nine other tests and intervals |
 | `registrations/` | what was frozen before the data, as a chain |
