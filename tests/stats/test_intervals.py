@@ -173,6 +173,12 @@ def test_bca_knows_nothing_when_all_clusters_agree_and_refuses_few_clusters():
         bca(np.ones((1, 29)), np.ones(29), np.random.default_rng(0))
 
 
+@pytest.mark.parametrize("draws", [2, 3, 4, 8, 16])
+@pytest.mark.parametrize("level", [0.05, 0.5, 0.95, 0.9999])
+def test_the_quantile_of_a_range_of_normals_is_scipys_studentized_range(level, draws):
+    assert range_quantile(level, draws) == pytest.approx(stats.studentized_range.ppf(level, draws, np.inf), rel=1e-8)
+
+
 def test_the_range_of_three_normals_has_its_known_quantiles():
     assert range_quantile(0.95) == pytest.approx(3.3145, abs=1e-4)
     assert (range_quantile(1 - 0.05 / 15) / 0.03) ** 2 == pytest.approx(23_440, rel=1e-3)
