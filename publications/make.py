@@ -124,7 +124,13 @@ INDEX = """\
 | `review.md`, `.json` | the paper's numbers once more, by other code |
 | `phase2.md`, `phase3.md` | the decision memos |
 
-Before the registration a timing run of the quick default study measured this machine's speed. To check:
+## Two results of the literature
+
+{literature}
+
+## How to check
+
+Before the registration a timing run of the quick default study measured this machine's speed.
 
 ```sh
 lesion verify publications/induction-arithmetic/RUN
@@ -137,7 +143,31 @@ python publications/review.py publications/induction-arithmetic
 def index() -> None:
     """The folder's own README."""
     links = readme_block().replace("publications/induction-arithmetic/", "")
-    (OUT / "README.md").write_text(INDEX.format(block=links), encoding="utf-8")
+    (OUT / "README.md").write_text(INDEX.format(block=links, literature=literature()), encoding="utf-8")
+
+
+def literature() -> str:
+    """Two results of others, looked for here, each with the numbers that were measured."""
+    record = json.loads(next(OUT.glob("*_heads_*/result.json")).read_text(encoding="utf-8"))
+    forming = [f"  - {each['verdicts']['induction']}" for each in record["trainings"]]
+    manifest = json.loads(next(OUT.glob(f"*_{STUDIES[0]}_*/manifest.json")).read_text(encoding="utf-8"))
+    results = manifest["results"]
+    cells = results["cells"] | results["replication"]["cells"]
+    control = manifest["study"]["positive_control"]
+    strengths = [
+        f"  - {name.split('|')[0].removeprefix('zoo:')}, {name.split('|')[1]}, ×{name.rpartition('@')[2]}:"
+        f" {cell['verdict']}, {100 * cell['delta']:+.1f} points"
+        for name, cell in cells.items()
+        if name.split("|")[1] != control and cell["delta"] is not None
+    ]
+    return "\n".join(
+        [
+            "- Two-layer models form induction heads in a phase change, one-layer models cannot (Olsson et al. 2022):",
+            *forming,
+            "- Ablating induction heads hurts arithmetic, amplifying them hardly helps (reported of larger models):",
+            *strengths,
+        ]
+    )
 
 
 def reviewed() -> None:
