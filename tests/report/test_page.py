@@ -209,3 +209,15 @@ def test_a_ranking_of_neurons_shows_every_score_and_which_were_picked(manifest):
     assert step.tables[1].rows == [
         ("abacus-llama", "1", "L1N7", "3.5", "yes"), ("abacus-llama", "2", "L0N2", "1.25", "no"),
     ]  # fmt: skip
+
+
+def test_with_several_models_every_cell_says_whose_it_is(make_run, tmp_path):
+    folder, manifest = make_run(tmp_path, models=(MODEL, "zoo:abacus-neox"))
+    write_report(folder, manifest)
+    told = re.findall(r"<summary>(.*?)</summary>", (folder / "report.html").read_text(encoding="utf-8"))
+    whys = [Reader(summary).words for summary in told if summary.endswith(": why")]
+    assert whys
+    assert len(set(whys)) == len(whys)
+    assert {name for name in ("abacus-llama", "abacus-neox") for why in whys if f" {name}, tier" in why} == {
+        "abacus-llama", "abacus-neox",
+    }  # fmt: skip

@@ -9,6 +9,7 @@ from lesion.training.recipe import load_recipe
 
 UNTIL = Until(tier_1=0.88, tier_2=0.07, tier_4=0.5, most=0.995, cycle=10, cycles=2, peak=0.25)
 ROOT = ZOO.parents[2]
+TRAININGS = ROOT / "docs" / "trainings"
 
 
 def measured(*rows):
@@ -48,12 +49,23 @@ def test_a_band_that_is_upside_down_is_refused():
         Until(tier_1=0.9, most=0.9)
 
 
-@pytest.mark.parametrize("name", ["abacus-llama", "abacus-planted"])
-def test_the_shipped_models_end_with_their_schedule(name):
+@pytest.mark.parametrize(
+    ("name", "card", "end"),
+    [
+        ("abacus-llama", ZOO / "abacus-llama" / "card.json", 4000),
+        ("abacus-llama", TRAININGS / "abacus-llama-seed-1-steps-4000.json", 4000),
+        ("abacus-llama", TRAININGS / "abacus-llama-seed-2-steps-4000.json", 5000),
+        ("abacus-planted", ZOO / "abacus-planted" / "card.json", 6500),
+        ("abacus-planted", TRAININGS / "abacus-planted-seed-1-steps-6500.json", 5500),
+        ("abacus-planted", TRAININGS / "abacus-planted-seed-2-steps-6500.json", 6500),
+    ],
+)
+def test_the_shipped_seeds_end_with_their_schedule_and_those_that_missed_a_bound_do_not(name, card, end):
     recipe = load_recipe(ROOT / "recipes" / f"{name}.yaml")
-    card = Card.model_validate_json((ZOO / name / "card.json").read_bytes())
-    history = [(one.step, one.accuracy) for one in card.training.history]
-    assert recipe.until
-    for upto in range(len(history) + 1):
-        assert recipe.until.end(recipe.steps, history[:upto]) == recipe.steps
-    assert history[-1][0] == recipe.steps
+    history = Card.model_validate_json(card.read_bytes()).training.history
+    ends = [
+        recipe.until.end(recipe.steps, ((one.step, one.accuracy) for one in history[:upto]))
+        for upto in range(len(history) + 1)
+    ]
+    assert ends[-1] == end
+    assert set(ends) <= {recipe.steps, end}
