@@ -26,13 +26,13 @@ def folder(repository: Path) -> Path:
 
 
 def test_every_published_run_verifies_and_counts_its_verdicts_again(folder: Path) -> None:
-    publication = read_publication(folder)
+    publication = read_publication(folder, verify)
     assert len(publication.runs) == 2
     assert [found for path, _ in publication.runs for found in verify(path)] == []
 
 
 def test_the_exit_criteria_of_both_phases_are_met(folder: Path) -> None:
-    publication = read_publication(folder)
+    publication = read_publication(folder, verify)
     unmet = [each for each in (*phase2_criteria(publication), *phase3_criteria(publication)) if not each.met]
     assert unmet == []
 
@@ -50,6 +50,6 @@ def test_other_code_finds_the_papers_numbers_in_the_published_rows(repository: P
 
 
 def test_a_memo_is_not_ready_where_the_evidence_is_missing(folder: Path, tmp_path: Path) -> None:
-    publication = read_publication(folder)
+    publication = read_publication(folder, verify)
     elsewhere = publication._replace(folder=tmp_path)
     assert {each.met for each in phase3_criteria(elsewhere) if "paper" in each.name or "review" in each.name} == {False}

@@ -62,8 +62,9 @@ def _published(phase: str, folder: Path) -> "tuple[str, tuple[Criterion, ...]]":
     from lesion.report.publication_memo import phase2_criteria, phase3_criteria, publication_memo, read_publication
     from lesion.runs.clock import now
     from lesion.runs.environment import read_code
+    from lesion.runs.verify import verify
 
-    code, publication = read_code(), read_publication(folder)
+    code, publication = read_code(), read_publication(folder, verify)
     stamp = f"{now().date().isoformat()}, commit `{code.commit or 'none'}`{' with changes' if code.dirty else ''}"
     criteria = phase2_criteria if phase == "phase2" else phase3_criteria
     return publication_memo(phase, publication, stamp), criteria(publication)

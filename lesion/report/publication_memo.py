@@ -18,7 +18,6 @@ from lesion.runs.certificate import read_certificate
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.published import is_published
 from lesion.runs.sealed import REPRODUCED
-from lesion.runs.verify import verify
 
 SPREAD = 0.03
 """The roadmap's limit for the baseline: accuracies of three seeds within so much (share)."""
@@ -32,6 +31,8 @@ class Publication(NamedTuple):
 
     folder: Path
     runs: tuple[tuple[Path, Manifest], ...]
+    faults: tuple[str, ...]
+    """What `lesion verify` finds in them."""
 
     @property
     def manifests(self) -> list[Manifest]:
@@ -39,8 +40,12 @@ class Publication(NamedTuple):
         return [manifest for _, manifest in self.runs]
 
 
-def read_publication(folder: Path) -> Publication:
+def read_publication(folder: Path, check: Callable[[Path], Iterable[Sequence[str]]]) -> Publication:
     """A publication.
+
+    Args:
+        folder: of the publication.
+        check: names what is not as it was in a run, as `lesion.runs.verify.verify` does, which this room may not reach.
 
     Raises:
         InputError: when no run is published there.
@@ -48,7 +53,8 @@ def read_publication(folder: Path) -> Publication:
     runs = tuple((path, read_manifest(path)) for path in sorted(folder.glob("*")) if is_published(path))
     if not runs:
         raise InputError(f"{folder}: no published run is here; lesion publish makes one")
-    return Publication(folder, runs)
+    faults = tuple(f"{path.name}: {' '.join(fault)}" for path, _ in runs for fault in check(path))
+    return Publication(folder, runs, faults)
 
 
 def phase2_criteria(publication: Publication) -> tuple[Criterion, ...]:
@@ -187,9 +193,8 @@ def _statistics(publication: Publication) -> Criterion:
 
 
 def _intact(publication: Publication) -> Criterion:
-    faults = [f"{path.name}: {found.what} {found.fault}" for path, _ in publication.runs for found in verify(path)]
-    said = "; ".join(faults[:3]) or f"{len(publication.runs)} runs intact, verdicts counted again from their rows"
-    return Criterion("lesion verify finds nothing", said, not faults)
+    intact = f"{len(publication.runs)} runs intact, verdicts counted again from their rows"
+    return Criterion("lesion verify finds nothing", "; ".join(publication.faults[:3]) or intact, not publication.faults)
 
 
 def _paper(publication: Publication) -> tuple[str, bool]:

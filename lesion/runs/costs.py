@@ -19,7 +19,6 @@ from lesion.runs.environment import processor
 from lesion.runs.ledger import known
 from lesion.runs.store import Unit
 from lesion.study.arm import writes
-from lesion.study.contingency import afford
 from lesion.study.forecast import (
     ASSUMED_RATE,
     PSI,
@@ -36,6 +35,7 @@ from lesion.study.forecast import (
     total,
 )
 from lesion.study.makespan import makespan, scaling
+from lesion.study.overrun import afford
 from lesion.study.plan import Plan
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task

@@ -18,8 +18,8 @@ from lesion.runs.durable import write_text
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.store import Result, RunFolder, Unit
 from lesion.study.analysis import analyse
-from lesion.study.contingency import as_before
 from lesion.study.findings import findings
+from lesion.study.overrun import as_before
 from lesion.study.plan import Cell, Plan, Verdict, new_plan
 from lesion.study.rows import rows_hash
 from lesion.study.trial import trial

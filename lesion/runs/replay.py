@@ -16,7 +16,7 @@ from lesion.runs.published import is_published
 from lesion.runs.run import Ran, start
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify, weights
-from lesion.study.contingency import as_before
+from lesion.study.overrun import as_before
 from lesion.study.plan import Plan
 from lesion.study.rows import rows_hash
 

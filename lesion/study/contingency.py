@@ -2,7 +2,7 @@
 
 The roadmap's contingencies. Tooling failure: back to the instrument once, then stop. Unstable or unevaluable baseline:
 interventions halted, data enlarged, at most `baseline.enlargements` times. Ambiguous cells: as many new items again,
-once. Overrun: tier 1 first, other models put off. No other exit exists; the run's loop ends when the plan does.
+once. Overrun stands in overrun.py. No other exit exists; the run's loop ends when the plan does.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,6 @@ from lesion.study.study import GivenSites
 
 TOOLING_RETRIES = 1
 DETECTOR_RETRIES = 1
-OVERRUN = "overrun"
 SLACK = 1.1
 """An enlargement asks for so many times the items that the observed accuracy needs: that accuracy is an estimate."""
 
@@ -29,62 +28,11 @@ def amend(plan: Plan, verdict: Verdict) -> Plan:
 
 def stop(plan: Plan, reason: str) -> Plan:
     """The plan, ended before its time."""
-    return _noted(plan, "stopped", reason).model_copy(update={"ending": Ending(outcome="stopped", reason=reason)})
+    return noted(plan, "stopped", reason).model_copy(update={"ending": Ending(outcome="stopped", reason=reason)})
 
 
-def defer(plan: Plan, left_out: tuple[str, ...], why: str) -> Plan:
-    """The plan without these `model|tier` pairs, and a note that says why."""
-    return _noted(plan, OVERRUN, why).model_copy(update={"deferred": left_out})
-
-
-def afford(plan: Plan, spent: Mapping[str, float], left: Callable[[Plan], Mapping[str, float]]) -> Plan:
-    """The overrun contingency, asked once, when the baseline has passed and no intervention was run yet.
-
-    When what is left would exceed a limit of the budget, the replication is put off; if that is not enough, models
-    after the first; and then tiers after the first, too. What still does not fit is run until the budget ends it.
-
-    Args:
-        plan: about to open its first intervention.
-        spent: so far, by limit (`cpu_hours`, `gpu_hours`, `wall_minutes`), in the limit's unit.
-        left: what a plan still takes, by the forecast, in the same units.
-    """
-    over = _overrun(plan, spent, left(plan))
-    if not over:
-        return plan
-    first_model, first_tier = plan.study.models[0], next(iter(plan.study.tasks))
-    others = tuple("|".join(pair) for pair in plan.pairs() if pair[0] not in plan.study.models)
-    across = tuple("|".join(pair) for pair in plan.pairs() if pair[0] != first_model)
-    beyond = tuple("|".join(pair) for pair in plan.pairs() if pair != (first_model, first_tier))
-    for left_out in dict.fromkeys((others, across, beyond)):
-        if left_out and (left_out == beyond or not _overrun(plan, spent, left(defer(plan, left_out, "")))):
-            why = f"The forecast ({over}) exceeds the budget before any intervention: {', '.join(left_out)} put off."
-            return defer(plan, left_out, why)
-    return plan
-
-
-LIMITS = {"cpu_hours": "processor hours", "gpu_hours": "GPU hours", "wall_minutes": "minutes of wall time"}
-"""The budget's limits, in words."""
-
-
-def _overrun(plan: Plan, spent: Mapping[str, float], left: Mapping[str, float]) -> str:
-    """The limits that would be exceeded, each with the forecast; empty where none is."""
-    budget = plan.study.budget
-    limits = {"cpu_hours": budget.cpu_hours, "gpu_hours": budget.gpu_hours, "wall_minutes": budget.wall_minutes}
-    return ", ".join(
-        f"{spent[name] + left[name]:.3f} of {limit:g} {LIMITS[name]}"
-        for name, limit in limits.items()
-        if spent[name] + left[name] > limit
-    )
-
-
-def as_before(old: Plan, plan: Plan) -> Plan:
-    """What a replay does in place of `afford`: it puts off what its run put off, whatever this machine's speed."""
-    if not old.deferred:
-        return plan
-    return defer(plan, old.deferred, next(note.text for note in old.notes if note.topic == OVERRUN))
-
-
-def _noted(plan: Plan, topic: str, text: str) -> Plan:
+def noted(plan: Plan, topic: str, text: str) -> Plan:
+    """The plan with one more note."""
     return plan.model_copy(update={"notes": (*plan.notes, PlanNote(topic=topic, text=text))})
 
 
@@ -96,7 +44,7 @@ def _told(plan: Plan, verdict: Verdict) -> Plan:
         if not check["blocks"] and check["outcome"] == "Fail":
             failed.setdefault(check["name"], []).append(f"{check['about']}: {check['said']}")
     for name, said in failed.items():
-        plan = _noted(plan, name.replace(" ", "-"), "; ".join(said) + ".")
+        plan = noted(plan, name.replace(" ", "-"), "; ".join(said) + ".")
     return plan
 
 
@@ -110,7 +58,7 @@ def _after_instrument(plan: Plan, verdict: Verdict) -> Plan:
         return _open(_told(plan, verdict).model_copy(update=_measured(models)), "baseline")
     if plan.attempt < TOOLING_RETRIES:
         text = f"The instrument failed ({verdict.reason}). It is proved once more before the study stops."
-        return _open(_noted(plan, "tooling-failure", text), "instrument", plan.attempt + 1)
+        return _open(noted(plan, "tooling-failure", text), "instrument", plan.attempt + 1)
     return stop(plan, f"the instrument failed twice: {verdict.reason}")
 
 
@@ -166,7 +114,7 @@ def _enlarged(plan: Plan, verdict: Verdict) -> Plan:
         items[model][tier] = enough
     text = f"Interventions are halted and the data enlarged: {verdict.reason}."
     return _open(
-        _noted(plan, "baseline-enlarged", text).model_copy(update={"items": items}), "baseline", plan.attempt + 1
+        noted(plan, "baseline-enlarged", text).model_copy(update={"items": items}), "baseline", plan.attempt + 1
     )
 
 
@@ -178,7 +126,7 @@ def _aim(plan: Plan, target: GivenSites) -> Plan:
 def _after_detect(plan: Plan, verdict: Verdict) -> Plan:
     if verdict.outcome == "Ambiguous" and plan.attempt < DETECTOR_RETRIES:
         text = f"The detector contradicts itself ({verdict.reason}). It is tried once more on twice as many sequences."
-        return _open(_noted(plan, "detector-ambiguous", text), "detect", plan.attempt + 1)
+        return _open(noted(plan, "detector-ambiguous", text), "detect", plan.attempt + 1)
     if verdict.outcome != "Pass":
         return stop(plan, verdict.reason)
     picked: Any = verdict.evidence["picked"]
@@ -203,14 +151,14 @@ def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: dict[str,
     for model, sets in controls.items():
         if len(sets) < plan.study.sweep.controls:
             text = f"{model}: no layer-matched control set exists, so no effect can be called specific."
-            plan = _noted(plan, "no-controls", text)
+            plan = noted(plan, "no-controls", text)
     return _open(plan.model_copy(update={"targets": targets, "controls": controls}), "discovery")
 
 
 def _after_discovery(plan: Plan, verdict: Verdict) -> Plan:
     dropped: Any = verdict.evidence["dropped"]
     for text in dropped:
-        plan = _noted(plan, "cell-refused", f"{text}; the cell is left out, N is never lowered.")
+        plan = noted(plan, "cell-refused", f"{text}; the cell is left out, N is never lowered.")
     if verdict.outcome != "Pass":
         return stop(plan, verdict.reason)
     plan = _told(plan, verdict)
@@ -233,7 +181,7 @@ def _after_confirm(plan: Plan, verdict: Verdict) -> Plan:
 
 def _looked_again(plan: Plan, ambiguous: tuple[str, ...]) -> Plan:
     text = f"Ambiguous at the first look: {', '.join(ambiguous)}. As many new items again, once."
-    return _open(_noted(plan, "second-look", text).model_copy(update={"pending": ambiguous}), plan.stage, 1)
+    return _open(noted(plan, "second-look", text).model_copy(update={"pending": ambiguous}), plan.stage, 1)
 
 
 def _ended(plan: Plan, reason: str) -> Plan:
@@ -252,15 +200,15 @@ def _to_other_models(plan: Plan) -> Plan:
     why = (
         "; ".join(f"{model}: {reason}" for model, reason in plan.unmapped.items()) or "it was put off, or left nothing"
     )
-    return _ended(_noted(plan, "not-replicated", f"Nothing is replicated: {why}."), f"{decided}; nothing is replicated")
+    return _ended(noted(plan, "not-replicated", f"Nothing is replicated: {why}."), f"{decided}; nothing is replicated")
 
 
 def _after_transfer(plan: Plan, verdict: Verdict) -> Plan:
     dropped: Any = verdict.evidence["dropped"]
     for text in dropped:
-        plan = _noted(plan, "cell-refused", f"{text}; the cell is left out, N is never lowered.")
+        plan = noted(plan, "cell-refused", f"{text}; the cell is left out, N is never lowered.")
     if verdict.outcome != "Pass":
-        plan = _noted(plan, "not-replicated", f"{verdict.reason}.")
+        plan = noted(plan, "not-replicated", f"{verdict.reason}.")
         return _ended(plan, "every member of the family is decided; nothing could be replicated")
     rows: Any = verdict.evidence["family"]
     replicas = tuple(Chosen.model_validate(row) for row in rows)

@@ -5,8 +5,8 @@ import pytest
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import parse_site
 from lesion.study.arm import Arm
-from lesion.study.contingency import afford, as_before, defer
 from lesion.study.forecast import Anatomy, Basis, Lengths, arm_weight, expected, forecast, minutes, needs, total
+from lesion.study.overrun import afford, as_before, defer
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.stages import next_stage
 from lesion.study.study import Study

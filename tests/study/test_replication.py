@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.study.contingency import afford, amend
+from lesion.study.contingency import amend
 from lesion.study.forecast import Anatomy, Basis, Lengths, forecast
 from lesion.study.load import parse_document
+from lesion.study.overrun import afford
 from lesion.study.plan import Chosen, Plan, Shape, Verdict, new_plan
 from lesion.study.replication import configurations, mapped, outcome
 from lesion.study.stages import next_stage
