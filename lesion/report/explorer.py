@@ -16,7 +16,7 @@ from lesion.report.record import Record
 from lesion.report.words import action, model_name
 from lesion.runs.explored import TABLE, Explored, Looked
 
-MOST_NUMBERS = 700_000
+MOST_NUMBERS = 450_000
 """Numbers of patterns in a page, at most, of 2.7 bytes each; beyond them the heads with the smallest shares go."""
 STEPS = 65_535
 _Head = tuple[str, int, int]
