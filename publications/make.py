@@ -59,10 +59,12 @@ def registered(study: str) -> None:
 
 
 def run_of(study: str) -> Path:
-    """The confirmatory run of a study, made or resumed."""
+    """The confirmatory run of a study's newest registration, made or resumed."""
+    registration = sorted((HOME / "registrations").glob(f"*_{study}_*.json"))[-1]
     for path in sorted((HOME / "runs").glob(f"*_{study}_*/manifest.json")):
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if (manifest["kind"], manifest["command"], manifest["status"]) == ("run", "run", "confirmatory"):
+        first = (manifest["kind"], manifest["command"], manifest["status"]) == ("run", "run", "confirmatory")
+        if first and registration.stem.endswith(manifest["key"][:12]):
             return path.parent
     made = lesion("run", f"studies/{study}.yaml", "--home", str(HOME), "--workers", WORKERS)
     return Path(made["run"])

@@ -194,7 +194,7 @@ def _do(
     progress: Progress,
     meter: _Meter,
 ) -> dict[str, dict[str, Any]]:
-    """Compute the cells of a stage that are not on disk yet; answers of the models by name."""
+    """Compute the cells of a stage that are not on disk yet; answers of the models by name, in the plan's order."""
     units = {cell: unit for cell in stage.cells if (unit := folder.unit(cell))}
 
     def tell() -> None:
@@ -207,7 +207,8 @@ def _do(
         units[cell] = folder.append(cell, result)
         meter.add(units[cell])
         tell()
-    return {cell.model: unit.answer for cell, unit in units.items() if unit.answer is not None}
+    answers = ((cell.model, units[cell].answer) for cell in stage.cells)
+    return {model: answer for model, answer in answers if answer is not None}
 
 
 class _Task(NamedTuple):

@@ -129,11 +129,23 @@ def _differing(manifest: Manifest, gates: Sequence[Verdict], results: dict[str, 
     found = [
         f"gate {number} ({gate.stage})"
         for number, gate in enumerate(manifest.gates)
-        if number >= len(gates) or _bits(gates[number]) != _bits(gate)
+        if number >= len(gates) or _said(gates[number]) != _said(gate)
     ]
     if len(gates) > len(manifest.gates):
         found.append("gates that the manifest does not have")
     return found + [name for name in results if _bits(results[name]) != _bits(manifest.results.get(name))]
+
+
+def _said(gate: Verdict) -> bytes:
+    """What a gate said, whatever the order of models: runs that several workers did used to keep that of completion."""
+    document: Any = from_json(to_json(gate))
+    parts = document["reason"].replace(": ", "; ").split("; ")
+    checks = sorted(map(canonical_json, document["evidence"].get("checks", ())))
+    ordered = {
+        "reason": sorted(parts),
+        "evidence": {**document["evidence"], "checks": [each.decode() for each in checks]},
+    }
+    return canonical_json({**document, **ordered})
 
 
 def _bits(value: Any) -> bytes:

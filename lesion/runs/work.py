@@ -101,7 +101,7 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
     tables: list[pl.DataFrame] = []
     for part in parts:
         batch, base = part.batch, engine.clean(part.batch)
-        if part.library is None:
+        if part.library is None and BASELINE in cell.arms:
             tables.append(_rows(cell, BASELINE.name, batch, base, part.asked))
         edits = [(arm.name, arm.intervention) for arm in part.arms if arm.intervention is not None]
         changes = [edit for _, edit in edits]

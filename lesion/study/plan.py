@@ -46,7 +46,7 @@ class Cell(Document):
     stop: int = 0
     """One past the last item."""
     arms: tuple[Arm, ...] = ()
-    """Conditions; the first is the baseline."""
+    """Conditions; the first is the baseline, unless its rows stand in another cell."""
     decoded: bool = Field(default=False, exclude_if=lambda decoded: not decoded)
     """Whether answers are written out, too, under the arms that `lesion.study.arm.writes` names."""
 

@@ -105,7 +105,7 @@ def _confirm(plan: Plan) -> tuple[Cell, ...]:
         for seed in range(study.baseline.seeds):
             for start, stop in _blocks(first, last, study.block):
                 arms = _confirm_arms(plan, here, seed, start)
-                if len(arms) > 1:
+                if any(each.intervention is not None for each in arms):
                     cells.append(
                         Cell(
                             stage=plan.stage, model=model, tier=tier, split="confirm", seed=seed,
@@ -116,9 +116,13 @@ def _confirm(plan: Plan) -> tuple[Cell, ...]:
 
 
 def _confirm_arms(plan: Plan, family: list[Chosen], seed: int, start: int) -> tuple[Arm, ...]:
-    """Baseline again, the placebo on each seed's first block, and every member that has items in this block."""
-    study, model = plan.study, family[0].model
-    arms = [BASELINE]
+    """Baseline again, the placebo on each seed's first block, and every member that has items in this block.
+
+    A second look leaves out the baseline of a block that the first look asked for another member: its rows are there.
+    """
+    study, model, tier = plan.study, family[0].model, family[0].tier
+    asked = max(c.items for c in plan.present() if (c.model, c.tier) == (model, tier)) if plan.attempt else 0
+    arms = [BASELINE] if start >= asked else []
     if start == 0:
         placebo = arm("placebo", plan.targets[model], 1.0, study)
         arms.append(placebo.model_copy(update={"name": "placebo"}))

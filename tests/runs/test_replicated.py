@@ -12,7 +12,10 @@ from lesion.runs.recount import recount
 from lesion.runs.run import start
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
+from lesion.runs.work import work
+from lesion.study.arm import arm
 from lesion.study.load import parse_document
+from lesion.study.plan import Cell
 from lesion.study.rehearsal import rehearse
 from lesion.study.study import Study
 
@@ -88,3 +91,13 @@ def test_page_readme_and_figure_tell_it(done: Done) -> None:
 def test_staged_ablation_leaves_rows_of_every_stage(done: Done) -> None:
     arms = set(RunFolder(done.folder).items()["arm"].to_list())
     assert {f"{name}{n}@0" for name in ("staged", "random") for n in (1, 2, 3)} <= arms
+
+
+def test_a_cell_without_the_baseline_brings_no_row_of_it(done: Done) -> None:
+    plan = done.manifest.plan
+    edited = arm("target", plan.targets["zoo:abacus-llama"], 0.0, plan.study)
+    cell = Cell(stage="confirm", model="zoo:abacus-llama", tier="tier1", split="confirm", stop=32, arms=(edited,))
+    rows = work(cell, plan).items
+    assert rows is not None
+    assert rows["arm"].unique().to_list() == ["target@0"]
+    assert rows.height == 32

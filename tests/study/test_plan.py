@@ -193,6 +193,22 @@ def test_the_second_look_asks_only_new_items_of_what_was_ambiguous() -> None:
     assert ended.ending.outcome == "complete"
 
 
+def test_a_second_look_at_fewer_items_than_another_member_had_asks_no_baseline_twice() -> None:
+    plan = confirming()
+    names = [chosen.id for chosen in plan.family]
+    verdicts = {names[0]: {"verdict": "Ambiguous"}, names[1]: {"verdict": "Harm"}}  # 128 items; the other had 256
+    second = amend(plan, failed("confirm", "Ambiguous", verdicts=verdicts))
+    first, again = next_stage(plan), next_stage(second)
+    assert first is not None
+    assert again is not None
+    assert {cell.start for cell in again.cells} == {128, 192}
+    asked = [
+        (cell.seed, cell.start) for stage in (first, again) for cell in stage.cells if cell.arms[0].name == "baseline"
+    ]
+    assert len(asked) == len(set(asked))
+    assert all([arm.name.startswith(("target@0", "control@0")) for arm in cell.arms] for cell in again.cells)
+
+
 def test_a_plan_is_the_same_value_whenever_it_is_made() -> None:
     assert confirming() == confirming()
     assert confirming().hash() == confirming().hash()
