@@ -12,7 +12,8 @@ from pydantic_core import from_json
 from lesion.errors import InputError, Tampered
 from lesion.report.paper.claim import Claim, counted
 from lesion.report.paper.kinds import KINDS
-from lesion.report.paper.manuscript import Number, Paragraph, Section, checked, words
+from lesion.report.paper.manuscript import Number, Paragraph, Section, checked, inlines, words
+from lesion.report.paper.prose import passage
 from lesion.report.paper.ranges import select
 from lesion.report.paper.typst import escaped
 from lesion.report.paper.write import trace, write_paper
@@ -224,3 +225,15 @@ def test_every_run_of_the_study_stands_in_the_audit(made):
 def test_nothing_is_written_about_what_is_not_there(tmp_path: Path):
     with pytest.raises(InputError, match="no study"):
         write_paper(tmp_path, ["arithmetic"])
+
+
+def test_words_that_two_studies_say_need_the_study_before_them():
+    said = {"text": "1", "what": "items", "seal": "", "status": "confirmatory", "provisional": False, "kind": "items"}
+    claims = [
+        Claim(number=1, run="20260101_0000_one-study_abcdef", **said),
+        Claim(number=2, run="20260101_0001_other_abcdef", **said),
+    ]
+    section = passage("discussion", "It was {claim: other: items}.", claims)
+    assert [each.claim.number for each in inlines(section.blocks) if isinstance(each, Number)] == [2]
+    with pytest.raises(InputError, match="no number of this paper"):
+        passage("discussion", "It was {claim: items}.", claims)

@@ -1,7 +1,8 @@
 """What a person adds to a paper: `prose/NAME.md` beside it, merged each time the paper is written, never overwritten.
 
 A passage is paragraphs and lists, with *emphasis*, **strong** and `code`; `{claim: WORDS}` puts in the number whose
-description in claims.json is WORDS, so that it stays the same number when the paper is written again.
+description in claims.json is WORDS, so that it stays the same number when the paper is written again. In a paper of
+several studies that may be said of more than one, the study comes first: `{claim: STUDY: WORDS}`.
 """
 
 import re
@@ -50,9 +51,19 @@ def read_prose(folder: Path) -> dict[str, str]:
 
 def passage(name: str, text: str, claims: Iterable[Claim]) -> Section:
     """A person's passage as a section that says whose it is."""
-    known = {claim.what: claim for claim in claims}
+    known = _known(claims)
     told = [Heading(1, PLACES[name]), Paragraph((Theirs(_WHOSE, "emphasis"),))]
     return Section(f"prose-{name}", (*told, *_blocks(text, known)))
+
+
+def _known(claims: Iterable[Claim]) -> dict[str, Claim]:
+    """Claims by their words, and by study and words; words that several runs say stand for none of them alone."""
+    said: dict[str, list[Claim]] = {}
+    for claim in claims:
+        study = claim.run.split("_", 2)[-1].rpartition("_")[0]
+        for words in (claim.what, f"{study}: {claim.what}"):
+            said.setdefault(words, []).append(claim)
+    return {words: same[0] for words, same in said.items() if len({claim.run for claim in same}) == 1}
 
 
 _WHOSE = "Written by a person; numbers here that bear no claim were not computed from runs."
