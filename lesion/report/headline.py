@@ -1,8 +1,9 @@
 """What was found in one sentence that can be read at a glance, and the whole of it in as many as that takes.
 
 The sentence is the fullest of several that keeps to `MOST_WORDS`: every cell by name, then tiers without their kinds of
-questions, then counts of models, then counts of cells. None claims more than the rule allows: heads are called what the
-detector seeks only where every cell that is told of licenses it; a size is told only where it may be claimed.
+questions, then counts of models, then the commonest effect without sizes, then counts of cells. None claims more than
+the rule allows: heads are called what the detector seeks only where every cell that is told of licenses it; a size is
+told only where it may be claimed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,7 @@ def _found(record: Record) -> Iterator[str]:
         yield "; ".join([*(_over_models(record, brief=brief) or [none]), *_tally(record)])
     for brief in (False, True):
         yield "; ".join([*(_over_models(record, brief=brief)[:1] or [none]), _counted(record.findings)])
+    yield "; ".join([*(_where(record) or [none]), _counted(record.findings)])
     yield _counted(record.findings)
 
 
@@ -131,15 +133,31 @@ def _size(record: Record, finding: Finding) -> str:
 
 def _over_models(record: Record, *, brief: bool) -> list[str]:
     """`zeroing the selected heads harms three of four models on tier3 (−85.1 to −40.2 points)`, and so on."""
+    return [
+        f"{action(alpha)} {_anyones(record, group)} {_VERBS[kind]} {_by_tier(record, group, brief=brief)}"
+        for (alpha, kind), group in _by_effect(record)
+    ]
+
+
+def _where(record: Record) -> list[str]:
+    """`zeroing the selected heads harms tier1 and tier2 of one-model and tier2 of another`: the commonest effect."""
+    groups = _by_effect(record)
+    if not groups:
+        return []
+    (alpha, kind), group = groups[0]
+    models = dict.fromkeys(finding.chosen.model for finding in group)
+    tiers = {model: listed([f.chosen.tier for f in group if f.chosen.model == model]) for model in models}
+    places = listed([f"{there} of {model_name(model)}" for model, there in tiers.items()])
+    return [f"{action(alpha)} {_anyones(record, group)} {_VERBS[kind]} {places}"]
+
+
+def _by_effect(record: Record) -> list[tuple[tuple[float, str], list[Finding]]]:
+    """Cells with an effect by factor and verdict, the largest group first."""
     groups: dict[tuple[float, str], list[Finding]] = {}
     for finding in record.findings:
         if finding.verdict.verdict in _VERBS:
             groups.setdefault((finding.chosen.alpha, finding.verdict.verdict), []).append(finding)
-    ordered = sorted(groups.items(), key=lambda pair: -len(pair[1]))
-    return [
-        f"{action(alpha)} {_anyones(record, group)} {_VERBS[kind]} {_by_tier(record, group, brief=brief)}"
-        for (alpha, kind), group in ordered
-    ]
+    return sorted(groups.items(), key=lambda pair: -len(pair[1]))
 
 
 def _anyones(record: Record, group: Sequence[Finding]) -> str:
