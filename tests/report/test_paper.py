@@ -174,6 +174,7 @@ def test_the_same_runs_give_the_same_bytes_and_a_persons_prose_survives(made):
         assert "*mine*" in said
         assert "](#claim-" in said
         assert "<script>" not in text
+    assert re.search(r"A thought with \[[^\]]+\]\(#claim-\d+\)\S*, \*mine\*", (folder / "paper.md").read_text())
     (folder / "prose" / "discusion.md").write_text("x")
     with pytest.raises(InputError, match="discussion"):
         write_paper(home, ["arithmetic"])

@@ -53,7 +53,13 @@ def _inline(part: Inline) -> str:
             return f"([{escape(short(key))}](#ref-{key}))"
         case Theirs(text, style):
             around = {"strong": "**", "emphasis": "*"}.get(style, "")
-            return code(text) if style == "code" else f"{around}{escape(text)}{around}"
+            return code(text) if style == "code" else f"{around}{_spaced(text)}{around}"
+
+
+def _spaced(text: str) -> str:
+    """Escaped, with the space before and after it that parts it from its neighbours."""
+    before, after = (" " if part.isspace() else "" for part in (text[:1], text[-1:]))
+    return f"{before}{escape(text)}{after}" if text.strip() else " "
 
 
 def code(text: str) -> str:
