@@ -59,14 +59,21 @@ class Repeat(NamedTuple):
 def read_given(path: Path) -> GivenFile:
     """What a file or a folder holds, as it is recorded."""
     if path.is_dir():
-        seal = str(raw_manifest(path).get("seal", "")) if (path / "manifest.json").is_file() else ""
-        return GivenFile(name=path.resolve().name, seal=seal)
+        return GivenFile(name=path.resolve().name, seal=_seal(path))
     data = path.read_bytes() if path.stat().st_size <= MOST_TEXT_BYTES else b""
     try:
         text = data.decode() if data else None
     except UnicodeDecodeError:
         text = None
     return GivenFile(name=path.name, sha256=file_hash(path), text=text)
+
+
+def _seal(folder: Path) -> str:
+    """The seal of a folder of ours; none where its manifest is another kind, as that of a paper, or not there."""
+    try:
+        return str(raw_manifest(folder).get("seal", ""))
+    except InputError:
+        return ""
 
 
 def read_call(path: Path) -> Call:

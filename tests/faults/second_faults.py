@@ -11,15 +11,14 @@ from lesion.runs import closing, conduct, store
 from lesion.runs.calls import read_call
 from lesion.runs.durable import write_text
 from lesion.runs.results import comparable
-from lesion.study import plan as plan_module
-from lesion.study import trial
+from lesion.study import stages, trial
 from lesion.tasks.arithmetic import ArithmeticTask, Problem
 from lesion.tasks.numbering import Lane
 from lesion.tasks.task import Segment
 from tests.faults.fault import Fault, Finished
 
 RESULT, ITEM, AT = Problem.__dict__["result"].fget, ArithmeticTask._item, Lane.at
-ADD, ARM = conduct._Meter.add, plan_module.arm
+ADD, ARM = conduct._Meter.add, stages.arm
 
 
 def sum_one_too_large(patch):
@@ -144,7 +143,7 @@ SECOND_FAULTS = [
     Fault("hashes do not see the order", "identity.content_hash", "run", hash_without_order),
     Fault("the hash of rows is their number", "study.rows.rows_hash", "run", rows_hash_of_the_height),
     Fault("a file's hash is its length", "identity.file_hash", "run", file_hash_of_the_length),
-    Fault("an arm has another strength than its name", "study.plan.arm", "run", arm_of_another_strength),
+    Fault("an arm has another strength than its name", "study.stages.arm", "run", arm_of_another_strength),
     Fault("the budget counts nothing", "runs.conduct._Meter.add", "run", budget_uncounted),
     Fault("a command's result is written over", "result.json", "call", result_written_over),
     Fault("a command's result is forged, and sealed", "result.json, manifest.json", "call", result_half_forged),

@@ -216,5 +216,7 @@ def test_a_neuron_target_needs_a_tier_of_the_study(small_text) -> None:
 
 def test_the_shipped_studies_fit_their_budgets(repository: Path, tmp_path) -> None:
     for path in sorted((repository / "studies").glob("*.yaml")):
-        document = costs.outlook(prepare_plan(load_study(path), "any"), tmp_path, 1)
+        if "@" in path.read_text(encoding="utf-8"):  # of hub models, whose sizes are not here: tests/test_studies.py
+            continue
+        document = costs.outlook(prepare_plan(load_study(path), "any"), tmp_path, 2)
         assert all(line["fits"] for line in document["budget"].values()), path.name

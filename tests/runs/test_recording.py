@@ -14,7 +14,7 @@ from lesion import cli
 from lesion.cli.app import app
 from lesion.cli.recorded import OUTPUTS
 from lesion.errors import InputError, Tampered
-from lesion.runs.calls import Call, read_call
+from lesion.runs.calls import Call, read_call, read_given
 from lesion.runs.durable import write_text
 from lesion.runs.manifest import read_manifest
 from lesion.runs.records import read_record
@@ -319,3 +319,12 @@ def test_a_record_is_whole_or_not_there(tmp_path: Path, said, monkeypatch: pytes
     assert said(*MEASURE, "--home", tmp_path)[0] == 130
     assert list((tmp_path / "runs").iterdir()) == []
     assert not isinstance(read_record(EXAMPLES / "run-1.json"), Call)
+
+
+def test_a_folder_with_a_manifest_of_another_kind_may_be_given_and_has_no_seal(measured: Path, tmp_path: Path):
+    paper = tmp_path / "paper"
+    paper.mkdir()
+    (paper / "manifest.json").write_text('{"paper": 1}')
+    assert read_given(paper).seal == ""
+    assert read_given(tmp_path).seal == ""
+    assert len(read_given(measured).seal) == 64

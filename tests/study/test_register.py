@@ -163,7 +163,7 @@ def test_the_page_says_what_was_seen_and_every_rule_that_is_frozen(chain: list[R
         "3 seeds for baseline and confirmation",
         "at most 2 times, until the accuracies of the seeds lie within 3 points",
         "2 looks, 0.025 each",
-        "the first tier first, other models put off",
+        "the first tier first, the replication and other models",
     ):
         assert text in page
     assert "Nothing: no amendment, and no earlier run" in readable(chain[1], deviations(chain, chain[1]))
