@@ -88,6 +88,10 @@ def formed() -> None:
 def published(runs: list[Path]) -> None:
     """The folder that goes into version control, made anew around the published runs."""
     OUT.mkdir(parents=True, exist_ok=True)
+    keep = {run.name for run in runs} | {record.name for record in (HOME / "runs").glob("*_heads_*")}
+    for old in OUT.glob("2*_*"):  # of an earlier publication
+        if old.name.partition(".")[0] not in keep:
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
     fresh = [run for run in runs if not (OUT / run.name).exists()]
     if fresh:
         lesion("publish", *map(str, fresh), "--to", str(OUT))
