@@ -17,7 +17,7 @@ from lesion.study.checks import Check, contract, detector, instrument, quiet, re
 from lesion.study.companions import found_beside, spoiled_companion, tagged
 from lesion.study.evidence import confirm_cells, pending, specificity_arms, spoiled
 from lesion.study.family import choose, choose_replicas, discovery_table
-from lesion.study.plan import Outcome, Plan, StageName, Verdict
+from lesion.study.plan import Chosen, Outcome, Plan, StageName, Verdict
 from lesion.study.reading import readings, spoiled_reading
 from lesion.study.replication import Stand, mapped
 from lesion.study.study import DetectedHeads, RankedNeurons
@@ -174,34 +174,29 @@ def _rank(target: RankedNeurons, facts: Facts) -> Judged:
 def _discovery(plan: Plan, facts: Facts) -> Judged:
     """Chooses the confirmatory family; fails when no cell's pool can hold the two looks."""
     table = discovery_table(facts.items)
-    family, dropped = choose(plan, table)
-    evidence: dict[str, object] = {
-        "table": table.to_dicts(),
-        "checks": _plain(_controls(plan, table)),
-        "family": [chosen.model_dump(mode="json") for chosen in family],
-        "dropped": dropped,
-    }
-    if not family:
-        return "Fail", "no cell can be confirmed: " + "; ".join(dropped), evidence
-    listed = ", ".join(f"{chosen.id} (n {chosen.items} per seed)" for chosen in family)
-    return "Pass", f"to be confirmed: {listed}", evidence
+    return _proposed(plan, table, choose(plan, table), "confirmed")
 
 
 def _transfer(plan: Plan, facts: Facts) -> Judged:
     """Sizes the replication's family; fails when no cell's pool can hold the two looks."""
     others = [model for model, _ in plan.other_pairs()]
     table = discovery_table(facts.items).filter(pl.col("model").is_in(others))
-    family, dropped = choose_replicas(plan, table)
+    return _proposed(plan, table, choose_replicas(plan, table), "replicated")
+
+
+def _proposed(plan: Plan, table: pl.DataFrame, chosen: tuple[tuple[Chosen, ...], list[str]], what: str) -> Judged:
+    """A family with the items that each member needs, and what its pool cannot hold."""
+    family, dropped = chosen
     evidence: dict[str, object] = {
         "table": table.to_dicts(),
         "checks": _plain(_controls(plan, table)),
-        "family": [chosen.model_dump(mode="json") for chosen in family],
+        "family": [each.model_dump(mode="json") for each in family],
         "dropped": dropped,
     }
     if not family:
-        return "Fail", "nothing can be replicated: " + "; ".join(dropped), evidence
-    listed = ", ".join(f"{chosen.id} (n {chosen.items} per seed)" for chosen in family)
-    return "Pass", f"to be replicated: {listed}", evidence
+        return "Fail", f"no cell can be {what}: " + "; ".join(dropped), evidence
+    listed = ", ".join(f"{each.id} (n {each.items} per seed)" for each in family)
+    return "Pass", f"to be {what}: {listed}", evidence
 
 
 def _controls(plan: Plan, table: pl.DataFrame) -> list[Check]:
