@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from lesion.errors import InputError
+from lesion.report.paper.write import trace
 from lesion.report.publication_memo import phase2_criteria, phase3_criteria, read_publication
 from lesion.runs.verify import verify
 
@@ -53,3 +55,17 @@ def test_a_memo_is_not_ready_where_the_evidence_is_missing(folder: Path, tmp_pat
     publication = read_publication(folder, verify)
     elsewhere = publication._replace(folder=tmp_path)
     assert {each.met for each in phase3_criteria(elsewhere) if "paper" in each.name or "review" in each.name} == {False}
+
+
+def test_a_number_of_the_paper_is_traced_to_published_rows_where_the_run_itself_is_not(
+    folder: Path, tmp_path: Path
+) -> None:
+    claims = json.loads((folder / "paper" / "claims.json").read_text(encoding="utf-8"))
+    for kind in ("change", "items", "moved", "accuracies", "holm", "interval", "told"):
+        claim = next(each for each in claims if each["kind"] == kind and "prompts" not in each["rows"])
+        traced = trace(tmp_path, folder / "paper", claim["number"])
+        assert traced.agrees, claim["what"]
+        assert not claim["rows"] or traced.again.rows.height == claim["height"] > 0
+    asked = next(each for each in claims if "prompts" in each["rows"])
+    with pytest.raises(InputError, match="kinds of items"):
+        trace(tmp_path, folder / "paper", asked["number"])

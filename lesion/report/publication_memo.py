@@ -159,7 +159,7 @@ def _decided(path: Path, manifest: Manifest) -> Said:
 def _elsewhere(manifest: Manifest) -> Said:
     own = {model.family for model in manifest.models if model.name in manifest.study.models}
     told: Any = manifest.results.get("replication", {})
-    tried = {str(name).split("|", maxsplit=1)[0] for name in told.get("cells", {})}
+    tried = {str(name).rsplit("|", 2)[0] for name in told.get("cells", {})}
     others = {model.family for model in manifest.models if model.name in tried} - own
     answers: list[str | None] = [each["answer"] for each in told.get("configurations", ())]
     counted = ", ".join(f"{answers.count(a)} {a}" for a in dict.fromkeys(answers) if a)

@@ -12,7 +12,7 @@ import polars as pl
 from lesion.report import forests
 from lesion.report.drawing import unit_words
 from lesion.report.record import Record, gate_evidence
-from lesion.report.timeline import Table
+from lesion.report.timeline import Table, model_and_tier
 from lesion.report.words import action, listed, model_name, p_value, points, target_words, task_words
 from lesion.runs.compare import cells_of
 
@@ -133,7 +133,7 @@ def _heterogeneity(pooled: Mapping[str, Any] | None) -> str:
 def _cells(told: Mapping[str, Any]) -> Table:
     rows = [
         (
-            model_name(name.split("|")[0]), name.split("|")[1], action(float(name.rpartition("@")[2])), cell["verdict"],
+            *model_and_tier(name), action(float(name.rpartition("@")[2])), cell["verdict"],
             points(cell["delta"]), _ends(cell), f"{cell['n']:,}", p_value(cell["p_holm"]),
             _beyond(told["specific"].get(name)),
         )
@@ -175,7 +175,7 @@ def forest_rows(record: Record) -> pl.DataFrame:
 
 
 def _row(here: Mapping[str, Any], name: str, cell: Mapping[str, Any], *, source: bool) -> dict[str, Any]:
-    model = model_name(name.split("|", maxsplit=1)[0])
+    model, _ = model_and_tier(name)
     ends = {"points": cell["delta"], "low": cell["ci_low"], "high": cell["ci_high"]}
     told = {key: None if value is None else 100 * value for key, value in ends.items()}
     label = f"{model}{' (source)' if source else ''}"

@@ -85,7 +85,7 @@ def _baseline(gate: Verdict) -> list[Table]:
     cells: Any = gate.evidence.get("cells", {})
     rows = [
         (
-            *_model_and_tier(name),
+            *model_and_tier(name),
             ", ".join(percent(share) for share in cell["accuracies"]),
             points(cell["spread"], 2).lstrip("+"),
             f"{cell['n']:,}",
@@ -146,7 +146,7 @@ def _discovery(gate: Verdict) -> list[Table]:
 def _confirm(gate: Verdict) -> list[Table]:
     verdicts: Any = gate.evidence.get("verdicts", {})
     rows = [
-        (*_model_and_tier(name), name.rpartition("@")[2], cell["verdict"], points(cell["delta"]), f"{cell['n']:,}")
+        (*model_and_tier(name), name.rpartition("@")[2], cell["verdict"], points(cell["delta"]), f"{cell['n']:,}")
         for name, cell in verdicts.items()
     ]
     look = gate.evidence.get("look", gate.attempt + 1)
@@ -164,7 +164,7 @@ _TABLES: dict[str, Callable[[Verdict], list[Table]]] = {
 }
 
 
-def _model_and_tier(name: str) -> tuple[str, str]:
+def model_and_tier(name: str) -> tuple[str, str]:
     """From `model|tier` or `model|tier|target@alpha`; a model's name may hold anything but these come last."""
     head = name.rpartition("|target@")[0] or name
     model, _, tier = head.rpartition("|")

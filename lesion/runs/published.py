@@ -99,7 +99,7 @@ def published_faults(folder: Path, manifest: Manifest) -> Iterator[tuple[str, st
 def _file_faults(folder: Path, manifest: Manifest, told: Published) -> Iterator[tuple[str, str]]:
     here = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
     for name, digest in manifest.files.items():
-        if name in told.left_out and name.startswith(LEFT_OUT):
+        if name not in here and name in told.left_out and name.startswith(LEFT_OUT):
             continue
         if name not in here:
             yield name, "is missing"

@@ -54,6 +54,13 @@ def _hides_a_file(folder: Path) -> None:
     (folder / NAME).write_text(json.dumps({**told, "left_out": [*told["left_out"], "verdicts.json"]}))
 
 
+def _brings_back(folder: Path, text: str) -> None:
+    """A table that was left out may stand there only as it was."""
+    path = folder / json.loads((folder / NAME).read_text())["left_out"][0]
+    path.parent.mkdir()
+    path.write_text(text)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
@@ -63,6 +70,7 @@ def _hides_a_file(folder: Path) -> None:
         lambda folder: (folder / NAME).write_text("{}"),
         lambda folder: (folder / "study.yaml").write_text("name: other"),
         lambda folder: (folder / "more.txt").write_text("x"),
+        lambda folder: _brings_back(folder, "not what it was"),
     ],
 )
 def test_every_change_is_seen_and_nothing_changed_is_replayed(

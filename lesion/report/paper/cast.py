@@ -8,16 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import polars as pl
+
 from lesion.errors import InputError, LesionError, Tampered, nearest
 from lesion.report.paper.claim import Source
-from lesion.report.record import read_record
+from lesion.report.record import Record, findings_of, read_record
+from lesion.runs.certificate import read_certificate
 from lesion.runs.consistency import contradictions
 from lesion.runs.find import find_run, folder_of
 from lesion.runs.ledger import Entry, check_seal, known
 from lesion.runs.manifest import read_manifest
+from lesion.runs.published import ROWS, published_faults
 from lesion.runs.store import RunFolder
 from lesion.study.load import load_study
 from lesion.study.register import changes
+from lesion.study.rows import PROMPTS, empty
 from lesion.study.study import Study
 
 
@@ -110,6 +115,21 @@ def _drifted(study: Study, picked: Cast) -> tuple[str, ...]:
 
 def _sources(home: Path, entries: Sequence[Entry]) -> dict[str, Source]:
     return {entry.run: read_source(home, entry.run, provisional=not entry.complete) for entry in entries}
+
+
+def read_published(folder: Path) -> Source:
+    """A published run: its slim rows in the place of the item table, and no questions.
+
+    Raises:
+        Tampered: naming the first file or cell that differs.
+    """
+    manifest = read_manifest(folder)
+    for what, fault in published_faults(folder, manifest):
+        raise Tampered(f"{folder.name}: {what} {fault}; see lesion verify")
+    certificate = folder.with_name(f"{folder.name}.certificate.json")
+    repeated = certificate.is_file() and read_certificate(certificate).run_seal == manifest.seal
+    record = Record(manifest, pl.read_parquet(folder / ROWS), empty(PROMPTS), (), findings_of(manifest))
+    return Source.of(record, provisional=not repeated)
 
 
 def read_source(home: Path, run: str, *, provisional: bool) -> Source:

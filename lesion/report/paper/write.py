@@ -15,9 +15,9 @@ from lesion.report.audit import audit
 from lesion.report.figures import VEGA_LITE, Figure, figures, themed
 from lesion.report.paper import back, front
 from lesion.report.paper.appendix import appendix
-from lesion.report.paper.cast import Cast, cast, read_source
+from lesion.report.paper.cast import Cast, cast, read_published, read_source
 from lesion.report.paper.cells import cells
-from lesion.report.paper.claim import AUDIT, Claim, Computed, Register, compute
+from lesion.report.paper.claim import AUDIT, Claim, Computed, Register, Source, compute
 from lesion.report.paper.manuscript import Cited, Manuscript, Section, Theirs, inlines
 from lesion.report.paper.markdown import markdown
 from lesion.report.paper.methods import methods
@@ -28,6 +28,7 @@ from lesion.runs.durable import write_bytes, write_table, write_text
 from lesion.runs.environment import read_code
 from lesion.runs.ledger import known
 from lesion.runs.notes import Note, read_notes
+from lesion.runs.published import is_published
 
 FONT = "Libertinus Serif"
 """The font of figures in the paper: one that the typesetter brings with it."""
@@ -149,8 +150,26 @@ class Traced(NamedTuple):
         return self.claim.text == self.again.text
 
 
+def _source(home: Path, folder: Path, claim: Claim) -> Source:
+    """The claim's run: of this home, or published beside the paper.
+
+    Raises:
+        InputError: when it is published and the claim needs the questions, which are left out there.
+    """
+    beside = folder.resolve().parent / claim.run
+    if (home / "runs" / claim.run).is_dir() or not is_published(beside):
+        complete = {entry.run for entry in known(home) if entry.complete}
+        return read_source(home, claim.run, provisional=claim.run not in complete)
+    if "prompts" in claim.rows:
+        raise InputError(
+            f"claim {claim.number} tells of kinds of items, which stand in the questions, and a published run leaves"
+            f" these out; lesion replay {beside / 'manifest.json'} brings them back"
+        )
+    return read_published(beside)
+
+
 def trace(home: Path, folder: Path, number: int) -> Traced:
-    """Compute a claim of a paper again from rows.
+    """Compute a claim of a paper again from rows: of the run in this home, or published beside the paper.
 
     Raises:
         InputError: when the paper has no such claim, or its run is another one now.
@@ -165,8 +184,7 @@ def trace(home: Path, folder: Path, number: int) -> Traced:
     claim = claims[number - 1]
     if claim.run == AUDIT:
         return Traced(claim, compute(claim, None, {AUDIT: pl.read_parquet(folder / "audit.parquet")}))
-    complete = {entry.run for entry in known(home) if entry.complete}
-    source = read_source(home, claim.run, provisional=claim.run not in complete)
+    source = _source(home, folder, claim)
     if source.record.manifest.seal != claim.seal:
         raise InputError(f"{claim.run} has another seal than when the paper was written; write it again")
     return Traced(claim, compute(claim, source, source.tables()))
