@@ -48,8 +48,6 @@ class BudgetSpent(LesionError):
 
 
 INTERRUPTED_EXIT_CODE = 130
-DEVICES = ("device", "device_map", "accelerator", "gpu", "cuda", "mps")
-"""What an option or key is called that asks for another device than the processor."""
 
 
 def nearest(asked: str, allowed: Iterable[str]) -> str:
@@ -62,15 +60,3 @@ def nearest(asked: str, allowed: Iterable[str]) -> str:
     close = difflib.get_close_matches(asked, names, n=1, cutoff=0.5)
     listed = ", ".join(names[:20]) + (", …" if len(names) > 20 else "")
     return (f"did you mean '{close[0]}'? " if close else "") + f"allowed: {listed}"
-
-
-def processors_alone(asked: str) -> str:
-    """The message for a request for another device.
-
-    >>> processors_alone("device cuda").partition(";")[0]
-    'device cuda: this version computes on processors (CPU) alone'
-    """
-    return (
-        f"{asked}: this version computes on processors (CPU) alone; CUDA, MPS and a model spread over devices "
-        "(device_map) were never tested and are refused: leave it out"
-    )

@@ -23,7 +23,7 @@ from lesion.engine.generate import generate
 from lesion.engine.hooks import held
 from lesion.engine.recorder import Recorder
 from lesion.engine.sources import Library
-from lesion.errors import InputError, InterventionError, processors_alone
+from lesion.errors import InputError, InterventionError
 from lesion.identity import canonical_json
 from lesion.interventions.intervention import Intervention, Receipt, Steer
 from lesion.interventions.spelling import parse_intervention, scale
@@ -175,26 +175,25 @@ def told(receipt: Receipt | None) -> str:
 class Lab:
     """A model, proved on its weights, ready for interventions."""
 
-    def __init__(self, model: str | Model | nn.Module, tokenizer: Any = None, device: str = "cpu") -> None:
+    def __init__(self, model: str | Model | nn.Module, tokenizer: Any = None, device: str | None = None) -> None:
         """Open a model by name, take an opened one or a raw Hugging Face module, and prove it.
 
         Args:
             model: a name such as `zoo:abacus-llama`, an opened model, or a module of transformers in memory; that one
                 is used as it is, and its parameters stop asking for gradients.
             tokenizer: of a raw module, its fast tokenizer (of transformers, or a `tokenizers.Tokenizer`).
-            device: the processor; every other one is refused by name.
+            device: `cpu` or `cuda`, from here on the device of this process (torch's default); None: `cpu`, or what
+                LESION_DEVICE says. An opened model stays where it is.
 
         Raises:
-            InputError: when the model cannot be opened, or another device is asked for.
+            InputError: when the model cannot be opened on that device.
             InterventionError: when its architecture's row does not hold on these weights.
         """
-        if device != "cpu":
-            raise InputError(processors_alone(f"device {device}"))
         if isinstance(model, nn.Module):
-            model = adopted_model(model, tokenizer)
+            model = adopted_model(model, tokenizer, device)
         elif tokenizer is not None:
             raise InputError("a tokenizer is given with a module in memory only; a named model brings its own")
-        self.model: Model = open_model(model) if isinstance(model, str) else model
+        self.model: Model = open_model(model, device=device) if isinstance(model, str) else model
         self.proof: Proof = prove(self.model)
         self.engine: Engine = choose(self.model)
         self._standing: list[str] = []

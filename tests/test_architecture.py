@@ -17,7 +17,7 @@ from lesion.interventions.edit import vector_hash
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lesion"
 ORDER = [
-    {"errors"},
+    {"errors", "device"},
     {"identity"},
     {"stats", "interventions", "tasks"},
     {"study"},
@@ -132,7 +132,16 @@ def test_a_report_can_be_built_without_models_engine_and_measures(module: str):
 @pytest.mark.parametrize("module", modules_of("study"))
 def test_a_study_reaches_only_torch_free_rooms(module: str):
     reached = reach(module)
-    assert {room(name) for name in reached} <= {"", "errors", "identity", "stats", "interventions", "tasks", "study"}
+    assert {room(name) for name in reached} <= {
+        "",
+        "errors",
+        "device",
+        "identity",
+        "stats",
+        "interventions",
+        "tasks",
+        "study",
+    }
     assert "lesion.interventions.edit" not in reached
 
 

@@ -140,11 +140,33 @@ def test_bad_arguments_end_with_2_a_sentence_and_nothing_written(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option", ["--device=cuda", "--device-map=auto", "--cuda", "--mps"])
-def test_a_request_for_an_accelerator_is_refused_by_name(lesion, option: str) -> None:
+@pytest.mark.parametrize("option", ["--device=tpu", "--device-map=auto", "--cuda", "--mps"])
+def test_a_device_that_was_never_tested_is_refused_by_name(lesion, option: str, monkeypatch) -> None:
+    monkeypatch.setenv("LESION_DEVICE", "cpu")
     answer = lesion("doctor", "tiny:llama", option)
     assert answer.code == 2
-    assert f"{option.partition('=')[0]}: this version computes on processors (CPU) alone" in answer.err
+    asked = option.removeprefix("--").replace("=", " ") if "device=" in option else option.partition("=")[0]
+    assert f"{asked}: this version computes on the processor, or on one CUDA device" in answer.err
+
+
+@pytest.mark.parametrize("place", [0, 2])
+def test_the_device_may_stand_anywhere_and_is_refused_where_there_is_none(lesion, place: int, monkeypatch) -> None:
+    monkeypatch.setenv("LESION_DEVICE", "cpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    words = ["doctor", "tiny:llama"]
+    answer = lesion(*words[:place], "--device", "cuda", *words[place:])
+    assert answer.code == 2
+    assert "device cuda: torch" in answer.err
+    assert "sees none here" in answer.err
+
+
+def test_a_training_is_for_the_processor(lesion, repository: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setenv("LESION_DEVICE", "cpu")
+    monkeypatch.chdir(tmp_path)
+    answer = lesion("--device", "cuda", "train", str(repository / "recipes" / "one-layer.yaml"))
+    assert answer.code == 2
+    assert "device cuda: a training is repeatable on the processor alone" in answer.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_errors_are_json_too(lesion, tmp_path: Path) -> None:

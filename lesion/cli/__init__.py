@@ -2,6 +2,7 @@
 
 import os
 import sys
+from itertools import islice
 
 import typer
 from typer.exceptions import TyperException
@@ -25,7 +26,8 @@ from lesion.cli import (
     tasks,
 )
 from lesion.cli.app import app, fail
-from lesion.errors import DEVICES, INTERRUPTED_EXIT_CODE, InputError, LesionError, processors_alone
+from lesion.device import WORDS, refused
+from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
 
 __all__ = [
     "app",
@@ -52,11 +54,11 @@ __all__ = [
 def main(arguments: list[str] | None = None) -> None:
     """Parse arguments, run the command, and end with its exit code; an error is one clear sentence.
 
-    `-v` and `-q` may stand anywhere.
+    `-v`, `-q` and `--device` may stand anywhere.
     """
     wanted = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in wanted
-    wanted = [*(word for word in wanted if word in ("-v", "-q")), *(w for w in wanted if w not in ("-v", "-q"))]
+    wanted = _common_first(wanted)
     try:
         code = app(wanted, standalone_mode=False, prog_name="lesion")
         if code == INTERRUPTED_EXIT_CODE:  # what typer makes of Ctrl-C, without a word
@@ -74,7 +76,26 @@ def main(arguments: list[str] | None = None) -> None:
     except TyperException as error:
         said = getattr(error, "format_message", error.__str__)()
         option = str(getattr(error, "option_name", ""))
-        if option.removeprefix("--").replace("-", "_") in DEVICES:
-            said = processors_alone(option)
+        if option.removeprefix("--").replace("-", "_") in WORDS:
+            said = refused(option)
         code = fail(f"{said}; see 'lesion --help'", InputError.exit_code, as_json)
     sys.exit(code or 0)
+
+
+def _common_first(words: list[str]) -> list[str]:
+    """The words of a command line with the options that belong to every command in front.
+
+    >>> _common_first(["run", "my.yaml", "--device", "cuda", "-q"])
+    ['--device', 'cuda', '-q', 'run', 'my.yaml']
+    """
+    common: list[str] = []
+    others: list[str] = []
+    rest = iter(words)
+    for word in rest:
+        if word == "--device":
+            common += [word, *islice(rest, 1)]
+        elif word in ("-v", "-q") or word.startswith("--device="):
+            common.append(word)
+        else:
+            others.append(word)
+    return common + others

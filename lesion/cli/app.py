@@ -16,6 +16,7 @@ from rich.console import Console
 
 from lesion import __version__
 from lesion.cli import completion
+from lesion.device import VARIABLE
 from lesion.errors import InputError
 
 app = typer.Typer(
@@ -61,9 +62,14 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show what the log is told.")] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no words but errors.")] = False,
+    device: Annotated[
+        str | None, typer.Option(metavar="cpu|cuda", help="Where models compute; cuda is untested. Or LESION_DEVICE.")
+    ] = None,
 ) -> None:
     if verbose and quiet:
         raise InputError("-v and -q contradict each other")
+    if device is not None:
+        os.environ[VARIABLE] = device  # worker processes and fresh environments read it, too
     listen(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)
     SCREEN.quiet = quiet
     if version:

@@ -12,6 +12,7 @@ from rich.console import Console
 from lesion.cli import completion
 from lesion.cli.app import Json, app, tell
 from lesion.cli.recorded import recorded, wrote
+from lesion.device import wanted
 from lesion.errors import InputError, LesionError
 
 ModelName = Annotated[
@@ -226,13 +227,15 @@ def doctor(
     """Prove the instrument on the loaded weights: identities, noise floor, engine; ends with 1 when something fails."""
     from lesion.engine.check import examine
     from lesion.engine.choose import choose
-    from lesion.measures.sanity import model_checks, noise_floor
+    from lesion.engine.fixture import TOLERANCE, fixture_error
+    from lesion.measures.sanity import at_most, model_checks, noise_floor
     from lesion.models.model import open_model
     from lesion.report.diagnostic_tables import print_doctor
 
     opened = open_model(model, dtype=dtype)
     identities = examine(opened)
-    checks = [*model_checks(opened), *_hand_checks()] if full else []
+    checks = [at_most(f"reference fixture on {wanted()}, nats", fixture_error(), TOLERANCE)]
+    checks += [*model_checks(opened), *_hand_checks()] if full else []
     document: dict[str, Any] = {
         "model": model,
         "dtype": opened.dtype,
@@ -253,9 +256,11 @@ def _hand_checks() -> list[Any]:
 
     from lesion.interventions.site import head
     from lesion.measures.sanity import positive_control
+    from lesion.models.device import on_processor
     from lesion.models.model import open_model
     from lesion.training.hand import write_hand_model
 
     with tempfile.TemporaryDirectory() as folder:
-        write_hand_model(Path(folder))
+        with on_processor():
+            write_hand_model(Path(folder))
         return list(positive_control(open_model(folder), head(1, 1)))

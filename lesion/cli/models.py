@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
+from lesion import device
 from lesion.cli import completion
 from lesion.cli.app import SCREEN, Json, app, say
 from lesion.cli.recorded import recorded
+from lesion.errors import InputError
 
 
 @app.command()
@@ -30,6 +32,8 @@ def train(
     from lesion.runs.trainings import conduct_training
     from lesion.training.recipe import load_recipe
 
+    if device.wanted() != "cpu":
+        raise InputError(f"device {device.wanted()}: a training is repeatable on the processor alone; leave it out")
     wanted, name = load_recipe(recipe), recipe.stem
     if seed is not None:
         wanted, name = wanted.model_copy(update={"seed": seed}), f"{name}-seed-{seed}"

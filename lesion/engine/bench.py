@@ -18,11 +18,12 @@ from torch import Tensor
 from lesion.engine.batch import Batch
 from lesion.engine.fast import Fast
 from lesion.engine.hooks import edited
-from lesion.engine.kernels import Kernel, PackedLinear
+from lesion.engine.kernels import Kernel, PackedLinear, kernel_rule
 from lesion.engine.memory import peak_bytes
 from lesion.engine.workload import Shape, Work, Workload, floor, workload
 from lesion.identity import Document
 from lesion.interventions.intervention import Positions, Scale
+from lesion.models.device import busy_seconds
 from lesion.models.model import Model
 
 
@@ -215,7 +216,8 @@ def numbers(logits: Tensor, batch: Batch) -> Tensor:
 def matrix_speed(shape: Shape) -> float:
     """10^9 operations per second of processor time of one packed product of the work's size, the best of five."""
     rows, inner, outer = 1024, shape.width, 4 * shape.width
-    x, product = torch.ones(rows, inner), PackedLinear(torch.nn.Linear(inner, outer).requires_grad_(False))
+    x, linear = torch.ones(rows, inner), torch.nn.Linear(inner, outer).requires_grad_(False)
+    product = PackedLinear(linear) if kernel_rule(linear) == "onednn" else linear
     many = min(200, max(4, 2**32 // (rows * inner * outer)))  # long enough for the clock
     with torch.inference_mode():
         best = min(timed(lambda: [product(x) for _ in range(many)])[0].processor for _ in range(5))
@@ -223,10 +225,11 @@ def matrix_speed(shape: Shape) -> float:
 
 
 def timed(work: Callable[[], Any]) -> tuple[Spent, Any]:
-    """How long it took by the clock and on the processor (all threads), and what it gave."""
+    """How long it took by the clock and on the processor (all threads) or device, and what it gave."""
     wall, processor = time.perf_counter(), time.process_time()
     result = work()
-    return Spent(time.perf_counter() - wall, time.process_time() - processor), result
+    held = busy_seconds(wall)
+    return Spent(time.perf_counter() - wall, held or time.process_time() - processor), result
 
 
 def _error(swift: Mapping[int, Any], logits: Sequence[Tensor]) -> float:

@@ -41,7 +41,7 @@ Check = Callable[[Model, Evidence], tuple[Tensor, Tensor]]
 def gather(model: Model, tokens: int) -> Evidence:
     """The evidence from two rows of random tokens."""
     rng = generator("proof", tokens)
-    ids = torch.from_numpy(rng.integers(0, model.sizes.vocab_size, size=(2, tokens)))
+    ids = torch.as_tensor(rng.integers(0, model.sizes.vocab_size, size=(2, tokens)))
     with eager(model), recorded(model, read_paths(model)) as seen:
         logits = forward(model, ids)
     return Evidence(ids, logits, dict(seen))

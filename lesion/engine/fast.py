@@ -33,8 +33,9 @@ from lesion.interventions.intervention import Intervention, KnockOut
 from lesion.interventions.site import Kind
 from lesion.models.model import Model
 
-TOKENS_PER_PASS = 1024
-"""Tokens, over all rows of a pass, that a pass is filled up to; enough to keep a processor's matrix kernel busy."""
+TOKENS_PER_PASS = {"cpu": 1024, "cuda": 16_384}
+"""Tokens, over all rows of a pass, that a pass is filled up to; enough to keep a processor's matrix kernel busy. A
+CUDA device's number is a guess: none was at hand to measure it."""
 LOGITS_PER_PASS = 2**25
 """Logits that one pass may make (128 MiB in float32)."""
 
@@ -74,6 +75,8 @@ class Fast:
         self.twin = Twin(model)
         self.quick = replace(model, module=self.twin.module)
         self.last = model.sizes.n_layers - 1
+        self.tokens = TOKENS_PER_PASS.get(model.module.device.type, TOKENS_PER_PASS["cpu"])
+        """Up to so many tokens share a pass."""
 
     def run(
         self,
@@ -217,7 +220,7 @@ class Fast:
         """How many jobs that begin like this one fill a pass."""
         reads = len(layout.read)
         tokens = reads if job.layer >= self.last and job.beginning != "stream" else layout.tokens
-        return max(1, min(LOGITS_PER_PASS // (reads * self.model.sizes.vocab_size), TOKENS_PER_PASS // tokens))
+        return max(1, min(LOGITS_PER_PASS // (reads * self.model.sizes.vocab_size), self.tokens // tokens))
 
     def _most(self, layout: Layout, job: Job) -> int:
         """How many of them share a pass: as many as fill it, or as fit into the memory limit."""

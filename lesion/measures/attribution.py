@@ -85,7 +85,7 @@ def values(logits: Tensor, batch: Batch, target: Target) -> NDArray[np.float64]:
     row, place = torch.arange(len(logits)), places(batch, target)
     right = logits[row, place, batch.answer[row, place]].double()
     wrong = logits[row, place, batch.wrong[row, place]].double()
-    return (right if target == "answer" else right - wrong).numpy()
+    return (right if target == "answer" else right - wrong).numpy(force=True)
 
 
 def attribute(model: Model, batches: Sequence[Batch], target: Target = "logit_diff") -> Iterator[Shares]:
@@ -246,7 +246,7 @@ def attribution(
     heads, every = (torch.cat([getattr(s, name) for s in shares]) for name in ("heads", "neurons"))
     total = total_effects(engine, asked, heads_of(model), target) if totals else {}
     parts = [
-        _part(str(site), heads[:, site.layer, site.index or 0].numpy(), total.get(str(site)))
+        _part(str(site), heads[:, site.layer, site.index or 0].numpy(force=True), total.get(str(site)))
         for site in heads_of(model)
     ]
     largest = every.mean(0).abs().flatten().topk(min(neurons, every[0].numel())).indices.tolist()
@@ -262,7 +262,7 @@ def attribution(
         tolerance=COMPLETE[model.dtype],
         capped=cap is not None,
         heads=tuple(parts),
-        neurons=tuple(_part(f"L{layer}N{i}", every[:, layer, i].numpy(), None) for layer, i in where),
+        neurons=tuple(_part(f"L{layer}N{i}", every[:, layer, i].numpy(force=True), None) for layer, i in where),
         others=tuple(_others(shares, constants)),
         layers=tuple((float(a), float(m)) for a, m in layers),
     )
@@ -287,12 +287,12 @@ def total_effects(
 
 
 def _others(shares: Sequence[Shares], constants: Sequence[Tensor]) -> Iterator[Part]:
-    yield _part("embedding", torch.cat([s.embedding for s in shares]).numpy(), None)
-    yield _part("shift", torch.cat([s.shift for s in shares]).numpy(), None)
+    yield _part("embedding", torch.cat([s.embedding for s in shares]).numpy(force=True), None)
+    yield _part("shift", torch.cat([s.shift for s in shares]).numpy(force=True), None)
     for name, table in zip(("attention_bias", "mlp_bias"), constants, strict=True):
         for layer in range(table.shape[1]):
             if bool(table[:, layer].any()):
-                yield _part(f"L{layer}.{name}", table[:, layer].numpy(), None)
+                yield _part(f"L{layer}.{name}", table[:, layer].numpy(force=True), None)
 
 
 def _part(site: str, direct: NDArray[np.float64], total: NDArray[np.float64] | None) -> Part:

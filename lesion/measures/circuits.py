@@ -143,7 +143,7 @@ def _norms(model: Model, layer: int) -> tuple[FrozenNorm | None, FrozenNorm | No
     children = [name for name, child in model.block(layer).named_children() if _is_norm(child)]
     paths = [block, attention, *(f"{block}.{name}" for name in children)]
     rng = generator("norms", layer)
-    ids = torch.from_numpy(rng.integers(0, model.sizes.vocab_size, (1, 8)))
+    ids = torch.as_tensor(rng.integers(0, model.sizes.vocab_size, (1, 8)))
     with recorded(model, paths) as seen:
         run(model, ids)
     reads = seen[attention].input
@@ -211,7 +211,7 @@ def ends(model: Model, most: int = 32_768) -> Ends:
     size = model.sizes.vocab_size
     tokens = torch.arange(size)
     if size > most:
-        tokens = torch.from_numpy(generator("circuit tokens", size).choice(size, most, replace=False)).sort().values
+        tokens = torch.as_tensor(generator("circuit tokens", size).choice(size, most, replace=False)).sort().values
     plain, later = zip(*(_embedded(model, chunk) for chunk in tokens.split(ROWS)), strict=True)
     weight = unembedding(model)[:, tokens]
     norm = final_norm(model)
@@ -231,7 +231,7 @@ def unembedding(model: Model) -> Tensor:
 
 def final_norm(model: Model) -> FrozenNorm:
     """The final norm on eight random tokens."""
-    ids = torch.from_numpy(generator("final norm").integers(0, model.sizes.vocab_size, (1, 8)))
+    ids = torch.as_tensor(generator("final norm").integers(0, model.sizes.vocab_size, (1, 8)))
     path = model.family.final_norm
     with recorded(model, [path]) as seen:
         run(model, ids)
@@ -327,6 +327,6 @@ def _gaussian(d_model: int, d_head: int, draws: int) -> float:
     rng = generator("composition", d_model, d_head)
 
     def drawn() -> Tensor:
-        return torch.from_numpy(rng.standard_normal((draws, d_model, d_head)))
+        return torch.as_tensor(rng.standard_normal((draws, d_model, d_head)))
 
     return float(_strength(drawn(), drawn().mT, drawn(), drawn()).mean())

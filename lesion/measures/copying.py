@@ -82,7 +82,7 @@ def copying(model: Model, seed: int = 0, read: Circuits | None = None) -> tuple[
     read, given = read or circuits(model), ends(model)
     ordinary = ordinary_tokens(model.tokenizer)
     drawn = generator("copying", seed).permutation(ordinary)[:ASKED]
-    rows = torch.searchsorted(given.tokens, torch.from_numpy(np.sort(drawn))).clamp_max(len(given.tokens) - 1)
+    rows = torch.searchsorted(given.tokens, torch.as_tensor(np.sort(drawn))).clamp_max(len(given.tokens) - 1)
     scores = copy_scores(model, seed)
     found: list[Copying] = []
     for layer in range(model.sizes.n_layers):
@@ -223,7 +223,9 @@ def in_context(model: Model, seed: int = 0, probe: Probe | None = None) -> InCon
     group = repeats(ordinary_tokens(model.tokenizer), model.bos, probe.blocks[-1], 0, probe.sequences, rng)
     losses = -run(model, group.ids)[:, :-1].double().log_softmax(-1).gather(2, group.ids[:, 1:, None])[..., 0]
     places = torch.arange(group.block - 1)
-    first, second = (losses[:, start + places].mean(1).numpy() for start in (group.start, group.start + group.period))
+    first, second = (
+        losses[:, start + places].mean(1).numpy(force=True) for start in (group.start, group.start + group.period)
+    )
     drawn = rng.integers(0, len(first), (2000, len(first)))
     low, high = np.quantile((second - first)[drawn].mean(1), (0.025, 0.975))
     return InContext(first=float(first.mean()), second=float(second.mean()), low=float(low), high=float(high))

@@ -182,15 +182,17 @@ def _conditions(
             query, key = targets(detector, group)
             parts.append(_scores(pattern, query, key))
             rng = generator("head null", probe.seed, number, group.gap)
-            mean = pattern.double().mean(1).flatten(0, 1).numpy()
-            null += _permuted(mean, detector, query.numpy(), key.numpy(), permutations, rng) * (len(group.ids) / total)
+            mean = pattern.double().mean(1).flatten(0, 1).numpy(force=True)
+            null += _permuted(mean, detector, query.numpy(force=True), key.numpy(force=True), permutations, rng) * (
+                len(group.ids) / total
+            )
         made.append(_Condition(np.concatenate(parts), null))
     return made
 
 
 def _scores(pattern: Float[Tensor, "layers batch heads query key"], query: Tensor, key: Tensor) -> Numbers:
     """Score of every sequence, (sequences, heads)."""
-    return pattern[..., query, key].double().mean(-1).movedim(1, 0).flatten(1).numpy()
+    return pattern[..., query, key].double().mean(-1).movedim(1, 0).flatten(1).numpy(force=True)
 
 
 def _permuted(
@@ -240,7 +242,7 @@ def _without_pattern(group: Repeats, ordinary: NDArray[np.int64], rng: np.random
         )
     ids = group.ids.clone()
     for row in ids:
-        first = row[group.start : group.start + group.block].numpy()
+        first = row[group.start : group.start + group.block].numpy(force=True)
         others = np.setdiff1d(ordinary, first)
         row[list(group.second)] = torch.as_tensor(rng.choice(others, group.block, replace=False))
     return ids

@@ -248,7 +248,7 @@ def _fill(arm: dict[str, Any], logits: Tensor, batch: Batch, baseline: Tensor | 
         arm[name][rows] = numbers
     arm["entropy_share"][rows] = arm["entropy"][rows] / math.log(logits.shape[-1])
     if baseline is not None:
-        flips = (logits.argmax(-1) != baseline.argmax(-1)).any(-1).double().numpy()
+        flips = (logits.argmax(-1) != baseline.argmax(-1)).any(-1).double().numpy(force=True)
         arm["top1_flip"][rows] = np.where(np.isnan(arm["kl"][rows]), np.nan, flips)
 
 

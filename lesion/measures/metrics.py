@@ -107,7 +107,7 @@ def measure(logits: Tensor, batch: Batch, names: Sequence[str], baseline: Tensor
             else:
                 there = nearest(name, [*METRICS, "kl"])
                 raise InputError(f"'{name}' is not a metric here; {there}; kl needs a baseline")
-            measured[name] = torch.where(finite, value, torch.nan).numpy()
+            measured[name] = torch.where(finite, value, torch.nan).numpy(force=True)
         return measured
 
 

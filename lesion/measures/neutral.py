@@ -64,6 +64,6 @@ def _compared(model: Model, do: Intervention, source: Source | None, ids: Tensor
     with applied(model, do, torch.ones(ids.shape, dtype=torch.bool), source):
         edited = run(model, ids).double().log_softmax(-1)[:, :-1]
     picked = ids[:, 1:, None]
-    before, after = (-arm.gather(2, picked)[..., 0].mean(1).numpy() for arm in (clean, edited))
-    distance = (clean.exp() * (clean - edited)).sum(-1).mean(1).numpy()
+    before, after = (-arm.gather(2, picked)[..., 0].mean(1).numpy(force=True) for arm in (clean, edited))
+    distance = (clean.exp() * (clean - edited)).sum(-1).mean(1).numpy(force=True)
     return before, after, distance

@@ -54,7 +54,7 @@ def at_most(name: str, value: float, limit: float) -> Check:
 
 def model_checks(model: Model) -> Iterator[Check]:
     """Silent layers and the placebo, on random tokens of the loaded model."""
-    ids = torch.from_numpy(generator("doctor").integers(0, model.sizes.vocab_size, (2, model.sizes.n_heads + 3)))
+    ids = torch.as_tensor(generator("doctor").integers(0, model.sizes.vocab_size, (2, model.sizes.n_heads + 3)))
     tolerance = TOLERANCES[model.dtype]
     worst = max(_silent_heads(model, layer, ids) for layer in range(model.sizes.n_layers))
     yield at_most("all heads of a layer silent: its attention gives its output bias", worst, tolerance)
@@ -118,7 +118,7 @@ def noise_floor(model: Model) -> float:
     In bfloat16 that may be nothing while every number is rounded to three digits, so there it is at least the largest
     difference from the same weights in float32, of which a copy is made.
     """
-    ids = torch.from_numpy(generator("noise").integers(0, model.sizes.vocab_size, (8, 12)))
+    ids = torch.as_tensor(generator("noise").integers(0, model.sizes.vocab_size, (8, 12)))
     together = _log_probs(model, ids)
     others = [torch.cat([_log_probs(model, row[None]) for row in ids])]
     if model.dtype == "bfloat16":
@@ -135,7 +135,7 @@ def positive_control(model: Model, planted: Site) -> Iterator[Check]:
     letters = np.arange(1, 33)
     scores = robust_induction(model.module, letters, 0)
     place = (planted.layer, planted.index or 0)
-    others = [float(score) for where, score in np.ndenumerate(scores.numpy()) if where != place]
+    others = [float(score) for where, score in np.ndenumerate(scores.numpy(force=True)) if where != place]
     score = float(scores[place])
     yield Check(name=f"{planted} is found", value=score, limit=FOUND, holds=score > FOUND, expects="more than")
     most = max(others)

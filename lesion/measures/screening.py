@@ -139,7 +139,7 @@ def _gradients(
     if method == "gradient":
         gradients, _ = gated_gradients(model, batch, target, dict.fromkeys(layers, 1.0), positions)
         for (kind, layer), gradient in gradients.items():
-            yield kind, layer, gradient.double().numpy(), None
+            yield kind, layer, gradient.double().numpy(force=True), None
         return
     for kind, layer in layers:
         total = torch.zeros((), dtype=torch.float64)
@@ -148,7 +148,7 @@ def _gradients(
             gradients, _ = gated_gradients(model, batch, target, {(kind, layer): value}, positions)
             total = total + gradients[kind, layer].double() / steps
         ends = [gated_gradients(model, batch, target, {(kind, layer): gate}, positions)[1] for gate in (alpha, 1.0)]
-        yield kind, layer, total.numpy(), (ends[0] - ends[1]).double().numpy()
+        yield kind, layer, total.numpy(force=True), (ends[0] - ends[1]).double().numpy(force=True)
 
 
 class Candidate(Document):

@@ -121,7 +121,7 @@ def dose_response(
             f"steering needs a strength and a vector of {engine.model.sizes.d_model} numbers that is not zero, "
             f"not {len(coefficients)} strengths and shape {tuple(vector.shape)}"
         )
-    drawn = torch.from_numpy(generator("steering control", seed).standard_normal(len(vector))).float()
+    drawn = torch.as_tensor(generator("steering control", seed).standard_normal(len(vector))).float()
     control = drawn * (norm / float(drawn.norm()))
     curves = [_curve(engine, asked, site, one, coefficients, positions, target) for one in (vector, control)]
     size = float(_streams(engine.model, site, asked).norm(dim=1).mean()) or 1.0

@@ -19,8 +19,10 @@ from tokenizers import Tokenizer
 from torch import nn
 from transformers.utils import logging as hf_logging
 
-from lesion.errors import InputError, InterventionError, nearest, processors_alone
+from lesion.device import wanted
+from lesion.errors import InputError, InterventionError, nearest
 from lesion.interventions.site import Kind, Site
+from lesion.models.device import moved, on_processor, settle
 from lesion.models.families import Family, Residual, family_named, family_of, residual_rule
 from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_config, sizes_of
 from lesion.models.tiny import character_tokenizer, tiny_module
@@ -161,47 +163,52 @@ class Model:
         return raw if cap is None else torch.tanh(raw / cap) * cap
 
 
-def open_model(name: str, *, dtype: Dtype = "float32", threads: int | None = None, device: str = "cpu") -> Model:
+def open_model(name: str, *, dtype: Dtype = "float32", threads: int | None = None, device: str | None = None) -> Model:
     """Open `zoo:NAME`, `tiny:FAMILY`, a local folder, or `org/name@COMMIT` (the only kind that may use the network).
 
     Args:
         name: which model.
         dtype: the numbers that it computes with.
         threads: processor threads for torch, where given; part of what decides the last bits of a result.
-        device: the processor; every other one is refused by name.
+        device: `cpu` or `cuda`, from here on the device of this process; None: what it was asked for, else `cpu`.
 
     Raises:
         InputError: when the name, device, architecture, config, weights or tokenizer cannot be used, saying why.
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
-    if device != "cpu":
-        raise InputError(processors_alone(f"device {device}"))
+    place = settle(wanted() if device is None else device)
     source = locate(name)
     if threads is not None:
         torch.set_num_threads(threads)
-    model = _open_tiny(name, source, dtype) if source.kind == "tiny" else _open_folder(name, source, dtype)
-    return _noted(model)
+    with on_processor():
+        model = _open_tiny(name, source, dtype) if source.kind == "tiny" else _open_folder(name, source, dtype)
+    return _noted(_moved(model, place))
 
 
 def random_model(family: Family, arguments: Mapping[str, Any], vocab_size: int, dtype: Dtype = "float32") -> Model:
     """A random model of another shape, for benchmarks; its tokenizer knows only the first tokens."""
     config = {**arguments, "vocab_size": vocab_size}
-    module = tiny_module(family, DTYPES[dtype], arguments, vocab_size)
-    return _noted(_random(f"random:{family.name}", family, config, module, dtype))
+    place = settle(wanted())
+    with on_processor():
+        module = tiny_module(family, DTYPES[dtype], arguments, vocab_size)
+        model = _random(f"random:{family.name}", family, config, module, dtype)
+    return _noted(_moved(model, place))
 
 
-def adopted_model(module: nn.Module, tokenizer: Any) -> Model:
+def adopted_model(module: nn.Module, tokenizer: Any, device: str | None = None) -> Model:
     """A Hugging Face module that is in memory already, as a model; it is not copied.
 
     Args:
         module: of a known architecture, on the processor, in evaluation mode, all its numbers of one type. Its
             parameters stop asking for gradients.
         tokenizer: its fast tokenizer, of transformers or a `tokenizers.Tokenizer`.
+        device: where the module is moved to; as in `open_model`.
 
     Raises:
         InputError: when module and tokenizer cannot be used as they are, saying what to do.
     """
+    place = settle(wanted() if device is None else device)
     told: Any = getattr(module, "config", None)
     if not isinstance(told, transformers.PretrainedConfig):
         raise InputError(f"{type(module).__name__} has no config of transformers: give a model of transformers")
@@ -224,7 +231,7 @@ def adopted_model(module: nn.Module, tokenizer: Any) -> Model:
         bos=bos,
         folder=None,
     )
-    return _noted(model)
+    return _noted(_moved(model, place))
 
 
 def _fast_tokenizer(tokenizer: Any, config: Mapping[str, Any]) -> tuple[Tokenizer, int | None]:
@@ -252,13 +259,21 @@ def _usable(module: nn.Module, family: Family) -> Dtype:
             f"'{family.attention}': call .set_attn_implementation('{family.attention}') on it first"
         )
     if (places := {parameter.device.type for parameter in module.parameters()}) != {"cpu"}:
-        where = processors_alone(f"the module is on {', '.join(sorted(places))}")
-        raise InputError(f"{where}, and move the module with .to('cpu') first")
+        raise InputError(
+            f"the module is on {', '.join(sorted(places))}: move it with .to('cpu') first; with the device asked for "
+            '(LESION_DEVICE, Lab(…, device="cuda")) it is moved there once it gives the processor\'s logits'
+        )
     types = {parameter.dtype for parameter in module.parameters()}
     found = [name for name, dtype in DTYPES.items() if {dtype} == types]
     if not found:
         raise InputError(f"the module's numbers must be all of one type of {', '.join(DTYPES)}, not {types}")
     return cast("Dtype", found[0])
+
+
+def _moved(model: Model, place: torch.device) -> Model:
+    """The model, its module moved to the device of this process."""
+    moved(model.module, place, model.dtype, model.sizes)
+    return model
 
 
 def _noted(model: Model) -> Model:
@@ -408,7 +423,7 @@ def _tensors_hash(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in sorted(module.state_dict().items()):
         digest.update(f"{name}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().to(torch.float32).contiguous().numpy().tobytes())
+        digest.update(tensor.detach().to(torch.float32).contiguous().numpy(force=True).tobytes())
     return digest.hexdigest()
 
 

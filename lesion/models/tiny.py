@@ -45,7 +45,7 @@ def tiny_module(
     width = 0.2 * math.sqrt(32 / config.hidden_size)
     with torch.no_grad():
         for _, parameter in sorted(module.named_parameters()):
-            noise = torch.from_numpy(rng.standard_normal(tuple(parameter.shape)))
+            noise = torch.as_tensor(rng.standard_normal(tuple(parameter.shape)))
             if parameter.ndim > 1:
                 parameter.copy_(noise * width)
             else:

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from lesion.errors import InputError
 from lesion.identity import content_hash
+from lesion.models.device import described, determinism
 from lesion.runs.clock import iso, now
 from lesion.runs.conduct import Afford, Conducted
 from lesion.runs.costs import work_of
@@ -20,7 +21,7 @@ from lesion.runs.manifest import Cost, DatasetFacts, Manifest, Match, ModelFacts
 from lesion.runs.notes import noted, write_note
 from lesion.runs.sealed import ExecutorName
 from lesion.runs.store import RunFolder, Unit
-from lesion.runs.worker import DETERMINISM, THREADS
+from lesion.runs.worker import THREADS
 from lesion.study.findings import findings
 from lesion.study.plan import PlanNote
 from lesion.study.register import Registration
@@ -92,7 +93,9 @@ def close(
         gates=conducted.gates,
         results=results,
         code=read_code(),
-        environment=read_environment(workers, THREADS, {**DETERMINISM, "dtype": order.study.dtype}, executor),
+        environment=read_environment(
+            workers, THREADS, {**determinism(), "dtype": order.study.dtype}, executor, described()
+        ),
         models=_models(units),
         datasets=_datasets(folder.prompts()),
         units=tuple(UnitFacts(key=folder.key(u.cell), stage=u.cell.stage, rows_hash=u.rows_hash) for u in units),

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
+from lesion.device import wanted
 from lesion.models.sizes import locate, read_sizes
 from lesion.runs.conduct import Reading
 from lesion.runs.environment import processor
@@ -20,6 +21,7 @@ from lesion.runs.ledger import known
 from lesion.runs.store import Unit
 from lesion.study.arm import writes
 from lesion.study.forecast import (
+    ASSUMED_DEVICE_RATE,
     ASSUMED_RATE,
     PSI,
     TEXT_PASSES,
@@ -117,19 +119,36 @@ def work_of(study: Study, units: Sequence[Unit]) -> float:
 
 
 def rate_of(home: Path) -> Rate:
-    """The rate of the newest long enough run on this processor, or the assumed one."""
+    """The rate of the newest long enough run on this processor or device, or the assumed one."""
+    if wanted() != "cpu":
+        return _device_rate(home)
     for entry in reversed(known(home)):
-        if entry.flop > 0 and entry.cpu_seconds >= ENOUGH_SECONDS and entry.processor == processor():
+        if (
+            entry.gpu_seconds == 0
+            and entry.flop > 0
+            and entry.cpu_seconds >= ENOUGH_SECONDS
+            and entry.processor == processor()
+        ):
             return Rate(entry.flop / entry.cpu_seconds, f"measured: {entry.run}")
     return Rate(ASSUMED_RATE, "assumed; no run of 30 seconds or more on this processor is in the ledger")
 
 
+def _device_rate(home: Path) -> Rate:
+    """The same of a device; which one an earlier run was on, the ledger does not say."""
+    for entry in reversed(known(home)):
+        if entry.flop > 0 and entry.gpu_seconds >= ENOUGH_SECONDS:
+            return Rate(entry.flop / entry.gpu_seconds, f"measured: {entry.run}")
+    return Rate(ASSUMED_DEVICE_RATE, f"assumed; no run of 30 seconds or more on {wanted()} is in the ledger")
+
+
 def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
     """The forecast of a study as a document: stages, pools, rate, what it takes and whether the budget holds it."""
+    workers = 1 if wanted() != "cpu" else workers
     basis, rate = basis_of(plan.study), rate_of(home)
     stages, budget = forecast(plan, basis), plan.study.budget
     most, likely = total(stages), expected(plan, basis)
     cpu_hours = likely / rate.flop_per_second / 3600
+    gpu_hours = cpu_hours if wanted() != "cpu" else 0.0  # the process that drives the device waits for it
     wall = minutes(likely, rate.flop_per_second, workers)
     return {
         "study": plan.study.name,
@@ -152,7 +171,7 @@ def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
         "pools": needs(plan),
         "budget": {
             "cpu_hours": {"limit": budget.cpu_hours, "expected": cpu_hours, "fits": cpu_hours <= budget.cpu_hours},
-            "gpu_hours": {"limit": budget.gpu_hours, "expected": 0.0, "fits": True},
+            "gpu_hours": {"limit": budget.gpu_hours, "expected": gpu_hours, "fits": gpu_hours <= budget.gpu_hours},
             "wall_minutes": {"limit": budget.wall_minutes, "expected": wall, "fits": wall <= budget.wall_minutes},
         },
         "assumptions": [

@@ -57,7 +57,11 @@ def processor() -> str:
 
 
 def read_environment(
-    workers: int, threads: int, determinism: Mapping[str, str], executor: ExecutorName = "local"
+    workers: int,
+    threads: int,
+    determinism: Mapping[str, str],
+    executor: ExecutorName = "local",
+    device: str = "cpu",
 ) -> Environment:
     """The interpreter, every installed package, and the hardware."""
     packages = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata["Name"]}
@@ -69,7 +73,7 @@ def read_environment(
         processor=processor(),
         cores=os.cpu_count() or 1,
         memory_bytes=memory,
-        device="cpu",
+        device=device,
         threads=threads,
         workers=workers,
         executor=executor,

@@ -225,7 +225,7 @@ def _heads(one: Look) -> Iterator[dict[str, Any]]:
                 "layer": layer,
                 "head": head,
                 "direct": float(one.direct[layer, head]),
-                "pattern": flat[layer, head].numpy(),
+                "pattern": flat[layer, head].numpy(force=True),
             }
 
 

@@ -89,7 +89,7 @@ def _head_norms(model: Model, plan: Plan) -> list[list[float]]:
     """The output norm of every head on the instrument's sample of all tiers."""
     cells = [Cell(stage="discovery", model=model.name, tier=tier, stop=SAMPLE) for tier in plan.study.tasks]
     asked = [compiled for cell in cells for _, compiled in block_of(model, cell, plan).asked]
-    norms = head_norms(model, batches(asked, BATCH_ROWS, model.sizes.max_positions)).numpy()
+    norms = head_norms(model, batches(asked, BATCH_ROWS, model.sizes.max_positions)).numpy(force=True)
     return [[float(f"{float(norm):.{DIGITS}g}") for norm in layer] for layer in norms]
 
 

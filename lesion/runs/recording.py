@@ -17,6 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from lesion.device import wanted
 from lesion.identity import content_hash, file_hash
 from lesion.models.witness import Seen, seen
 from lesion.runs.calls import Call, GivenFile, Repeat, read_given
@@ -147,7 +148,7 @@ def _draft(
         status="exploratory",
         outcome="failed" if call.exit_code else "complete",
         code=begin.code,
-        environment=read_environment(1, threads, {"threads": str(threads)}),
+        environment=read_environment(1, threads, {"threads": str(threads)}, device=_device()),
         models=tuple(
             ModelFacts.model_validate({**one._asdict(), "name": scrubbed(one.name), "answer": {}})
             for one in facts.models
@@ -187,6 +188,15 @@ def _threads() -> int:
     """Threads that torch uses, where it was needed."""
     torch = sys.modules.get("torch")
     return int(torch.get_num_threads()) if torch is not None else 1
+
+
+def _device() -> str:
+    """Where models computed, where torch was needed."""
+    if wanted() == "cpu" or "torch" not in sys.modules:
+        return "cpu"
+    from lesion.models.device import described  # noqa: PLC0415  (a record of the processor's must not wait for torch)
+
+    return described()
 
 
 def _readme(call: Call, run: str) -> str:

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from lesion.device import wanted
+from lesion.errors import InputError
 from lesion.runs.clock import iso, now, stamp
 from lesion.runs.closing import Order, WriteReport, close
 from lesion.runs.cluster import Cluster
@@ -46,7 +48,7 @@ def start(
     Args:
         order: what.
         home: where `runs/`, `logs/` and `notes/` are.
-        workers: processes; 1 computes in this one.
+        workers: processes; 1 computes in this one, as a run on another device than the processor always does.
         progress: told of every finished cell.
         report: writes the report into the folder.
         memory: bytes that the passes of all workers together may take; None: shapes decide.
@@ -56,6 +58,10 @@ def start(
         InputError: before anything is written, when the study cannot be run as it is, or there is no such cluster.
         DiskError: when the folder cannot be written.
     """
+    if wanted() != "cpu":
+        if cluster:
+            raise InputError(f"device {wanted()}: a Ray cluster computes on processors alone; leave out one of the two")
+        workers = 1  # one process holds the device
     plan = prepare_plan(order.study, order.key or order.study.hash())
     with _executor(workers, cluster) as execute, _folder(order, home) as (path, begun):
         started = datetime.fromisoformat(begun.started)
@@ -95,6 +101,7 @@ def _folder(order: Order, home: Path) -> Generator[tuple[Path, Begun]]:
         status=order.status,
         command=order.command,
         started=iso(now()),
+        device=wanted(),
     )
     elsewhere: list[str] = []
     for path in sorted((home / "runs").glob("*/begun.json")):

@@ -55,7 +55,7 @@ class Environment(Document):
     processor: str
     cores: int
     memory_bytes: int
-    device: Literal["cpu"]
+    device: str
     threads: int
     """Threads of each worker."""
     workers: int

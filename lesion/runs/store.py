@@ -38,6 +38,8 @@ class Begun(Document):
     status: str
     command: str
     started: str
+    device: str = "cpu"
+    """Where models compute: what one device has begun, another does not go on with."""
 
 
 def read_begun(path: Path) -> Begun:

@@ -20,6 +20,7 @@ from lesion.interventions.intervention import Intervention, Receipt, replaces
 from lesion.measures.heads import Probe, ordinary_tokens, robust_score
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neurons import highest, write_scores
+from lesion.models.device import busy_seconds
 from lesion.models.model import Model
 from lesion.runs.block import BATCH_ROWS, Block, block_of
 from lesion.runs.proof import proof
@@ -46,7 +47,7 @@ def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
         plan: whose.
         memory: bytes that a pass may take beside weights and clean run; the unit tells of passes that were cut.
     """
-    started = time.process_time()
+    started, began = time.process_time(), time.perf_counter()
     model = opened(cell.model, plan.study.dtype)
     if cell.stage == "instrument":
         result = Result(None, None, proof(model, plan), (), 0.0, {})
@@ -55,7 +56,8 @@ def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
     else:
         result = _measured(model, cell, plan, memory)
     told = {**result.engine, "weights_hash": model.weights_hash}
-    return result._replace(cpu_seconds=time.process_time() - started, engine=told)
+    held = busy_seconds(began)
+    return result._replace(cpu_seconds=time.process_time() - started, gpu_seconds=held, engine=told)
 
 
 class Part(NamedTuple):

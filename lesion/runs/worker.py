@@ -4,12 +4,14 @@ from functools import lru_cache
 
 import torch
 
+from lesion.device import wanted
 from lesion.engine.choose import Engine, choose
+from lesion.engine.fixture import require_fixture
+from lesion.models.device import settle
 from lesion.models.model import Dtype, Model, open_model
 
 THREADS = 1
 """Threads of a worker. The last bits of a result depend on it, so it is fixed and recorded."""
-DETERMINISM = {"deterministic_algorithms": "on", "float32_matmul_precision": "highest"}
 
 
 @lru_cache(maxsize=4)
@@ -31,7 +33,15 @@ def plain(name: str, dtype: Dtype = "float32") -> Engine:
 
 
 def prepare() -> None:
-    """Fix the numerics of this process; must come before the first model is opened."""
+    """Fix the numerics of this process; must come before the first model is opened.
+
+    Raises:
+        InputError: when the device that was asked for is not there.
+        InterventionError: when it does not give the reference fixture's numbers.
+    """
     torch.set_num_threads(THREADS)
+    settle(wanted())
     torch.use_deterministic_algorithms(True)
     torch.set_float32_matmul_precision("highest")
+    if wanted() != "cpu":
+        require_fixture()

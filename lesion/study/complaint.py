@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from pydantic_core import ErrorDetails
 
-from lesion.errors import DEVICES, nearest, processors_alone
+from lesion.device import WORDS, refused
+from lesion.errors import nearest
 from lesion.study.place import Place, Schema, locate, misread
 from lesion.study.source import Source, Value
 
@@ -115,8 +116,8 @@ def _wanted(detail: ErrorDetails, place: Place) -> str:
 
 def _unknown_key(place: Place, parent: Place) -> str:
     key = str(place.path[-1])
-    if key.lower() in DEVICES:
-        return processors_alone(f"{parent}: '{key}'")
+    if key.lower() in WORDS:
+        return refused(f"{parent}: '{key}'")
     return f"{parent}: '{shorten(key)}' is not a key that is known here; {nearest(key, parent.keys)}"
 
 

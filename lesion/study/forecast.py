@@ -29,6 +29,8 @@ TEXT_PASSES = 3.0
 """Whole passes whose time it takes to write one answer out, in small steps of one token; 1.6 to 3 were measured."""
 ASSUMED_RATE = 2e10
 """FLOP per processor second where no run was measured: half of what the default study made on the quick engine."""
+ASSUMED_DEVICE_RATE = 1e13
+"""FLOP per second of a CUDA device where no run was measured: a third of what a 24 GB card is sold for, float32."""
 
 
 class Anatomy(NamedTuple):

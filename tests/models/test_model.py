@@ -124,17 +124,11 @@ def test_an_unknown_dtype_is_refused():
         open_model("tiny:gpt2", dtype="int8")
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:1", "mps", "auto"])
-def test_another_device_than_the_processor_is_refused_by_name(device):
-    with pytest.raises(InputError, match=rf"device {device}: this version computes on processors \(CPU\) alone"):
-        open_model("tiny:gpt2", device=device)
-
-
 def test_a_module_on_another_device_is_refused_with_the_fix():
     from lesion.models import model as opened
 
     model = open_model("tiny:gpt2")
-    with pytest.raises(InputError, match=r"the module is on meta: .* move the module with \.to\('cpu'\) first"):
+    with pytest.raises(InputError, match=r"the module is on meta: move it with \.to\('cpu'\) first"):
         opened._usable(model.module.to("meta"), model.family)
 
 

@@ -222,7 +222,7 @@ TEXTS: list[tuple[str, str | bytes, str]] = [
     ("alias", MINIMAL.replace("Does it?", "*it"), "line 2: anchors (&name) and aliases"),
     ("loop", "a: &a [*a]\n", "anchors (&name) and aliases"),
     ("anchored key", "&k name: x\n", "anchors"),
-    ("device", MINIMAL + "device: cuda\n", "'device': this version computes on processors (CPU) alone"),
+    ("device", MINIMAL + "device: cuda\n", "'device': this version computes on the processor, or on one CUDA device"),
     ("device map", MINIMAL + "sweep: {device_map: auto}\n", "(device_map) were never tested and are refused"),
     ("merge key", MINIMAL + "<<: {seed: 1}\n", "'<<' is not a key that is known here"),
     ("python object", MINIMAL.replace("Does it?", "!!python/object/apply:os.system [ls]"), "line 2: found the tag"),

@@ -1,0 +1,27 @@
+"""Which device this process was asked to compute on. `lesion.models.device` settles on it; asking needs no torch."""
+
+import os
+
+VARIABLE = "LESION_DEVICE"
+"""The environment variable that `lesion --device` sets; worker processes and fresh environments have it from there."""
+DEVICES = ("cpu", "cuda")
+"""What may be asked for."""
+WORDS = ("device", "device_map", "accelerator", "gpu", "cuda", "mps")
+"""What an option or key is called that asks for another device than the processor."""
+
+
+def wanted() -> str:
+    """The device that this process was asked to compute on."""
+    return os.environ.get(VARIABLE) or "cpu"
+
+
+def refused(asked: str) -> str:
+    """The message for a request for a device that this version does not compute on.
+
+    >>> refused("device mps").partition(";")[0]
+    'device mps: this version computes on the processor, or on one CUDA device (lesion --device cuda)'
+    """
+    return (
+        f"{asked}: this version computes on the processor, or on one CUDA device (lesion --device cuda); MPS, several "
+        "devices and a model spread over them (device_map) were never tested and are refused: leave it out"
+    )

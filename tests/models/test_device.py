@@ -1,0 +1,110 @@
+"""The device of a process: refused where it is not there, held against the processor where it is make-believe."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from lesion.device import VARIABLE, wanted
+from lesion.engine import fixture
+from lesion.engine.batch import batches
+from lesion.engine.choose import choose
+from lesion.engine.fixture import fixture_error, require_fixture
+from lesion.engine.reference import run
+from lesion.errors import InputError, InterventionError
+from lesion.identity import generator
+from lesion.interventions.spelling import scale
+from lesion.models.device import described, settle
+from lesion.models.model import open_model
+from lesion.tasks.tokenization import Compiled
+from tests import faraway
+from tests.faraway import NAME, far_away
+
+
+@pytest.mark.parametrize("device", ["cuda:1", "mps", "auto", "CPU"])
+def test_a_device_that_was_never_tested_is_refused_by_name(device: str) -> None:
+    with pytest.raises(InputError, match=rf"device {device}: this version computes on the processor, or on one CUDA"):
+        open_model("tiny:gpt2", device=device)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has what the test wants to be missing")
+def test_cuda_is_refused_where_torch_sees_none() -> None:
+    with pytest.raises(InputError, match=r"device cuda: torch .* sees none here"):
+        open_model("tiny:gpt2", device="cuda")
+    assert torch.get_default_device().type == "cpu"
+
+
+def test_a_process_is_asked_by_its_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert wanted() == "cpu"
+    monkeypatch.setenv(VARIABLE, "tpu")
+    with pytest.raises(InputError, match="device tpu"):
+        open_model("tiny:gpt2")
+
+
+def test_the_stored_numbers_come_out_on_a_processor() -> None:
+    assert fixture_error() < 1e-5
+
+
+def test_the_fixtures_edits_change_its_numbers() -> None:
+    stored = json.loads(fixture.FILE.read_text(encoding="utf-8"))
+    for model in fixture.MODELS:
+        for name in fixture.EDITS:
+            gaps = [abs(a - b) for a, b in zip(stored[model][name], stored[model]["clean"], strict=True)]
+            assert name == "clean" or max(gaps) > 100 * fixture.TOLERANCE
+
+
+def _batch(vocab_size: int):
+    rows = generator("far", "batch").integers(1, vocab_size, size=(6, 11))
+    rows[:, :5] = rows[0, :5]
+    made = [tuple(map(int, row)) for row in rows]
+    return batches([Compiled(ids, {}, ids[9:], ids[9:], 9, None) for ids in made], 6)[0]
+
+
+WANTED = [scale("L0H1", 0.0), scale("L1H0+L0H2", 1.5), scale("L1N3", 2.0, "last"), scale("L1.resid_pre", 0.5)]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "gemma2"])
+def test_both_engines_give_the_processors_numbers_far_away(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = open_model(f"tiny:{family}")
+    expected = [run(here, _batch(here.sizes.vocab_size), one).logits for one in WANTED]
+    with far_away(monkeypatch):
+        model = open_model(f"tiny:{family}")
+        assert {parameter.device.type for parameter in model.module.parameters()} == {NAME}
+        batch, engine = _batch(model.sizes.vocab_size), choose(model)
+        assert (engine.choice.engine, engine.choice.kernel) == ("fast", "default")
+        outcomes = dict(engine.run(batch, WANTED))
+        plain = [run(model, batch, one) for one in WANTED]
+        for index, wish in enumerate(expected):
+            for outcome in (outcomes[index], plain[index]):
+                assert outcome.logits.device.type == NAME
+                assert (outcome.logits.cpu() - wish).abs().max() < 1e-5
+                assert outcome.receipt is not None
+                assert outcome.receipt.firings > 0
+
+
+def test_a_device_that_computes_something_else_gets_no_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(faraway.FAULTS, "aten::gelu", 1.01)
+    with far_away(monkeypatch), pytest.raises(InputError, match="its logits differ from the processor's by"):
+        open_model("tiny:gpt_neox")
+
+
+def test_a_device_on_which_an_edit_does_nothing_fails_the_fixture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with far_away(monkeypatch):
+        require_fixture()
+        stored = json.loads(fixture.FILE.read_text(encoding="utf-8"))
+        stored["tiny:gpt2"]["neuron doubled"] = stored["tiny:gpt2"]["clean"]
+        monkeypatch.setattr(fixture, "FILE", tmp_path / "fixture.json")
+        fixture.FILE.write_text(json.dumps(stored), encoding="utf-8")
+        with pytest.raises(InterventionError, match=r"device far: the reference fixture comes out .* nats from"):
+            require_fixture()
+
+
+def test_a_process_keeps_its_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    with far_away(monkeypatch):
+        settle(NAME)
+        assert described() == "far: make-believe, compute capability 0.1, CUDA None"
+        with pytest.raises(InputError, match="device cpu: this process computes on far:0"):
+            settle("cpu")
