@@ -1,7 +1,6 @@
-"""Runs in nnsight's own environment: python tracer.py ROOT FAMILY… Reads ROOT/FAMILY, writes traced.npz there.
+"""Runs in nnsight's own environment: python tracer.py ROOT FAMILY… Writes ROOT/FAMILY/nnsight.npz.
 
-Of each network it writes z, neurons, what attention and MLP add, the stream around every block, patterns and logits,
-and the logits under the edits that ROOT/edits.json lists.
+What its traces see of each network, and its logits under the edits that ROOT/edits.json lists.
 """
 
 import json
@@ -73,7 +72,7 @@ def read(model, paths, ids):
 
 
 def edited(model, paths, ids, edit):
-    """The logits with one head or neuron halved, from one position on."""
+    """The logits with one head or neuron scaled, from one position on."""
     heads, begin = edit["kind"] == "head", edit["begin"]
     width = model.config.hidden_size // model.config.num_attention_heads
     width = (getattr(model.config, "head_dim", None) or width) if heads else 1
@@ -81,17 +80,19 @@ def edited(model, paths, ids, edit):
         module = part(part(model, paths.blocks)[edit["layer"]], paths.z if heads else paths.neurons)
         flat = module.input
         copy = flat.clone().reshape(*ids.shape, -1)
-        copy[:, begin:, edit["index"] * width : (edit["index"] + 1) * width] *= 0.5
+        copy[:, begin:, edit["index"] * width : (edit["index"] + 1) * width] *= edit["alpha"]
         module.input = copy.reshape(flat.shape)
         logits = model.output.logits.save()
-    return logits
+    return logits  # noqa: RET504  (a trace only keeps what it saved)
 
 
 root, families = Path(sys.argv[1]), sys.argv[2:]
 for family in families:
-    inner = AutoModelForCausalLM.from_pretrained(root / family, attn_implementation="eager").eval().requires_grad_(False)
+    inner = (
+        AutoModelForCausalLM.from_pretrained(root / family, attn_implementation="eager").eval().requires_grad_(False)
+    )
     model, ids = NNsight(inner), torch.from_numpy(np.load(root / family / "ids.npy"))
     found = read(model, PATHS[family], ids)
     for number, edit in enumerate(json.loads((root / "edits.json").read_text())):
         found[f"edit{number}"] = edited(model, PATHS[family], ids, edit)
-    np.savez(root / family / "traced.npz", **{name: tensor.float().numpy() for name, tensor in found.items()})
+    np.savez(root / family / "nnsight.npz", **{name: tensor.float().numpy() for name, tensor in found.items()})
