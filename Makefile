@@ -24,7 +24,7 @@ help:
 	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
 	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
-	@echo 'make oracles  the same weights through transformer-lens, in an environment of its own under .bench/'
+	@echo 'make oracles  the same weights through nnsight and transformer-lens, in environments of their own under .bench/'
 	@echo 'make check    the same without the tests'
 	@echo 'make smoke    data loaders and command-line parsing only, in seconds'
 	@echo 'make format   let ruff rewrite the files'
@@ -99,7 +99,9 @@ BENCH ?=
 	@.bench/$*/bin/python -m pip install -qq -r $<
 	@touch $@
 
-oracles: $(STAMP) .bench/transformer-lens/.installed
+ORACLES := nnsight transformer-lens
+
+oracles: $(STAMP) $(ORACLES:%=.bench/%/.installed)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/oracles
 
 bench: $(STAMP) $(PEERS:%=.bench/%/.installed)

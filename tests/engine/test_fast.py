@@ -116,6 +116,7 @@ def test_random_interventions_on_random_batches_give_the_references_numbers(tiny
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @settings(deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_cases())
 def test_a_thousand_random_interventions_give_the_references_numbers(tiny, compiled, case):

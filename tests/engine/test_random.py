@@ -56,7 +56,9 @@ def _agree(tiny, compiled, case):
     wanted = [_intervention(w, s, p, library, items, widths[s[0].kind]) for w, s, p in chosen]
     sources = library.sources(batch, wanted)
     quick = _FAST.setdefault(family, Fast(model))
-    for number, outcome in quick.run(batch, wanted, sources=sources):
+    outcomes = dict(quick.run(batch, wanted, sources=sources))
+    assert sorted(outcomes) == list(range(len(wanted)))
+    for number, outcome in outcomes.items():
         plain = reference.run(model, batch, wanted[number], source=sources.get(wanted[number])).logits
         assert float((outcome.logits.log_softmax(-1) - plain.log_softmax(-1)).abs().max()) < 1e-4, f"{wanted[number]}"
 
@@ -86,6 +88,7 @@ def test_equal_rows_that_are_given_different_things_share_no_edited_token(tiny, 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @settings(deadline=None, max_examples=1000, suppress_health_check=_ODD)
 @given(_cases())
 def test_a_thousand_random_replacements_and_steerings_give_the_references_numbers(tiny, compiled, case):
