@@ -12,13 +12,6 @@ from collections.abc import Callable
 from importlib.metadata import distribution, distributions
 from pathlib import Path
 
-STUDY = """\
-name: first
-question: Do the induction heads of a small model serve arithmetic?
-models: [zoo:abacus-llama]
-tasks:
-  tier1: {task: arithmetic, low: 0, high: 119, shots: 2}
-"""
 EXTRAS = ("ray", "lm-eval", "accelerate", "datasets", "rocrate", "pandas", "pytest", "mkdocs", "inspect-ai")
 
 
@@ -57,8 +50,8 @@ def proves() -> None:
 
 
 def runs() -> None:
-    """A dry run, its report, its replay and its seal."""
-    Path("first.yaml").write_text(STUDY, encoding="utf-8")
+    """A copy of a shipped study, its dry run, report, replay and seal."""
+    lesion("new", "arithmetic", "--out", "first.yaml")
     lesion("run", "first.yaml", "--dry-run", "--workers", "1")
     (folder,) = Path("runs").glob("*_first_*/manifest.json")
     assert (folder.parent / "report.html").stat().st_size > 100_000
