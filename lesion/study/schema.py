@@ -23,8 +23,8 @@ _INTRODUCTION = """\
 
 A study is one YAML file that says everything before the data: question, models, tiers, interventions, thresholds, seeds
 and budget. `lesion run STUDY.yaml` reads and checks it before anything is written. `lesion new` lists the shipped
-studies, and `lesion new arithmetic --out mine.yaml` writes a copy of one, to be changed. For completion while typing, put
-this line on top of a file in `studies/` (elsewhere, name the file to which you wrote what `lesion schema study` prints):
+studies, and `lesion new arithmetic --out mine.yaml` writes a copy of one, to be changed. For completion while typing,
+put this line on top of a file in `studies/` (elsewhere, name the file that holds what `lesion schema study` prints):
 
 ```yaml
 # yaml-language-server: $schema=../docs/schema/study.json
