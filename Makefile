@@ -32,7 +32,7 @@ help:
 	@echo 'make schemas  only the pages: docs/schema/*.json, docs/study-format.md and docs/licences.md'
 	@echo 'make bench    time the engine against its peers (own environments under .bench/) and write docs/benchmarks.md'
 	@echo 'make inspect  the tests with Inspect AI, in an environment of its own (.bench/inspect)'
-	@echo 'make package  build source release and wheel, install the wheel in an empty environment, try it there (PYTHON=…)'
+	@echo 'make package  build source release and wheel, install the wheel in an empty environment, try it there; then the source release (PYTHON=…)'
 	@echo 'make oldest   models, engine and notebook with the oldest versions that pyproject.toml admits (make newest: newest)'
 	@echo 'make setup    only create $(VENV) with the pinned packages'
 
@@ -112,7 +112,8 @@ inspect: .bench/inspect/.installed
 	@.bench/inspect/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
 	OMP_NUM_THREADS=1 .bench/inspect/bin/python -m pytest -q tests/measures/test_provider.py
 
-# The wheel is built from the source release, installed with nothing else, and tried outside the repository.
+# The wheel is built from the source release, installed with nothing else, and tried outside the repository; then the source
+# release is put in its place, as a stranger's pip would build it, and must be whole and answer.
 EMPTY := .bench/package-$(notdir $(PYTHON))
 package: $(STAMP)
 	@rm -rf dist $(EMPTY)
@@ -121,6 +122,8 @@ package: $(STAMP)
 	@begun=$$(date +%s); $(EMPTY)/bin/python -m pip install -qq -c constraints.txt dist/*.whl && echo "install    $$(($$(date +%s) - begun)) s"
 	@$(EMPTY)/bin/python -m pip check
 	@here=$$PWD && cd / && OMP_NUM_THREADS=1 "$$here/$(EMPTY)/bin/python" -I "$$here/tests/installed.py"
+	@begun=$$(date +%s); $(EMPTY)/bin/python -m pip install -qq --no-deps --force-reinstall -c constraints.txt dist/*.tar.gz && echo "install of the source release $$(($$(date +%s) - begun)) s"
+	@here=$$PWD && cd / && "$$here/$(EMPTY)/bin/python" -I "$$here/tests/installed.py" is_whole answers
 
 # The ends of what pyproject.toml admits: its lower bounds, and whatever is newest today.
 ENDS := tests/models tests/engine tests/test_lab.py tests/test_notebook.py

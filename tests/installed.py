@@ -1,7 +1,8 @@
 """What an installed package must do in an environment that holds nothing else; `make package` runs it with its Python.
 
 Run it isolated (`python -I tests/installed.py`) and outside the repository, else its source would be found in place of
-the installed one. It prints what each step took: a newcomer's first minutes, from the command line to a plot.
+the installed one. It prints what each step took: a newcomer's first minutes, from the command line to a plot. Names of
+steps as arguments leave the others out.
 """
 
 import subprocess
@@ -12,13 +13,6 @@ from collections.abc import Callable
 from importlib.metadata import distribution, distributions
 from pathlib import Path
 
-STUDY = """\
-name: first
-question: Do the induction heads of a small model serve arithmetic?
-models: [zoo:abacus-llama]
-tasks:
-  tier1: {task: arithmetic, low: 0, high: 119, shots: 2}
-"""
 EXTRAS = ("ray", "lm-eval", "accelerate", "datasets", "rocrate", "pandas", "pytest", "mkdocs", "inspect-ai")
 
 
@@ -45,10 +39,11 @@ def is_whole() -> None:
 
 
 def answers() -> None:
-    """Help, version and schemas, without torch."""
+    """Help, version, schemas and the shipped studies, without torch."""
     assert lesion("--version").strip() == distribution("lesion").version
     assert "heads" in lesion("--help")
     assert '"$defs"' in lesion("schema", "study")
+    assert "arithmetic: zoo:abacus-llama" in lesion("new")
 
 
 def proves() -> None:
@@ -57,8 +52,8 @@ def proves() -> None:
 
 
 def runs() -> None:
-    """A dry run, its report, its replay and its seal."""
-    Path("first.yaml").write_text(STUDY, encoding="utf-8")
+    """A copy of a shipped study, its dry run, report, replay and seal."""
+    lesion("new", "arithmetic", "--out", "first.yaml")
     lesion("run", "first.yaml", "--dry-run", "--workers", "1")
     (folder,) = Path("runs").glob("*_first_*/manifest.json")
     assert (folder.parent / "report.html").stat().st_size > 100_000
@@ -80,19 +75,21 @@ STEPS: tuple[Callable[[], None], ...] = (is_whole, answers, proves, plots, runs)
 
 
 def main() -> None:
-    """Every step in an empty folder; an assertion ends it."""
+    """Every step, or those that are named, in an empty folder; an assertion ends it."""
     import os
 
+    steps = [step for step in STEPS if step.__name__ in (sys.argv[1:] or [each.__name__ for each in STEPS])]
+    assert steps, f"the steps are {', '.join(step.__name__ for step in STEPS)}"
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for step in STEPS:
+        for step in steps:
             begun = time.monotonic()
             step()
             print(f"{step.__name__:10} {time.monotonic() - begun:6.1f} s  {(step.__doc__ or '').strip()}")
         os.chdir("/")
     version = ".".join(map(str, sys.version_info[:3]))
-    told = {name: distribution(name).version for name in ("lesion", "torch", "transformers")}
-    print(f"Python {version}, {', '.join(f'{name} {number}' for name, number in told.items())}: all of it works")
+    told = ", ".join(f"{name} {distribution(name).version}" for name in ("lesion", "torch", "transformers"))
+    print(f"Python {version}, {told}: {', '.join(step.__name__ for step in steps)} work")
 
 
 if __name__ == "__main__":

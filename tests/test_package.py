@@ -63,9 +63,11 @@ def told(wheel: Path, name: str) -> str:
         return archive.read(path).decode()
 
 
-def test_the_wheel_holds_every_file_of_the_package_and_nothing_else(built: Built):
+def test_the_wheel_holds_every_file_of_the_package_the_studies_and_nothing_else(built: Built):
     inside = {name for name in names_in(built.wheel) if ".dist-info/" not in name}
-    assert inside == tracked("lesion")
+    carried = {f"lesion/{name}" for name in tracked("studies")}
+    assert carried
+    assert inside == tracked("lesion") | carried
     assert {"lesion/py.typed", "lesion/report/templates/report.html"} <= inside
     assert any(name.startswith("lesion/models/zoo/") and name.endswith(".safetensors") for name in inside)
 

@@ -37,6 +37,13 @@ def tasks(incomplete: str) -> list[str]:
     return [name for name in TASKS if name.startswith(incomplete)]
 
 
+def shipped(incomplete: str) -> list[str]:
+    """Names of the shipped studies."""
+    from lesion.study.shipped import shipped as names
+
+    return [name for name in names() if name.startswith(incomplete)]
+
+
 def yaml_files(incomplete: str) -> list[str]:
     """YAML files, and folders that may hold some: studies and recipes."""
     return [path for path in _within(incomplete) if path.endswith(("/", ".yaml", ".yml"))]

@@ -19,8 +19,11 @@ Asked = Literal["all", "heads", "lesion", "transformer-lens", "nnsight", "pyvene
 
 @app.command("names")
 def names(
-    sites: Annotated[list[str], typer.Argument(help="L5H1, L5H1+L6H9, another tool's names, or a .json file.")],
+    sites: Annotated[
+        list[str], typer.Argument(help="L5H1, L5H1+L6H9, another tool's names, or a .json file: heads, EAP-IG's graph.")
+    ],
     tool: Annotated[Asked, typer.Option("--as", help="Whose names; heads: a document of a head set.")] = "all",
+    only: Annotated[str, typer.Option(help="Of what is read, the sites of this kind: head, mlp_out, …")] = "",
     as_json: Json = False,
 ) -> int:
     """Say sites in the names of other tools, or read theirs."""
@@ -33,6 +36,7 @@ def names(
             found += _of_file(Path(text))
         else:
             found += [parse_site(part) for part in ([text] if text.startswith("{") else text.split("+"))]
+    found = _of_kind(found, only) if only else found
     if tool == "heads":
         say(HeadSet.of(tuple(found)).model_dump(mode="json"), True, "")
         return 0
@@ -51,6 +55,15 @@ def names(
 
     tell({"names": rows}, as_json, shown)
     return 0
+
+
+def _of_kind(sites: "list[Site]", kind: str) -> "list[Site]":
+    from lesion.errors import InputError, nearest
+
+    kept = [site for site in sites if site.kind == kind]
+    if not kept:
+        raise InputError(f"--only {kind}: no such site was read; {nearest(kind, {site.kind for site in sites})}")
+    return kept
 
 
 def _of_file(path: Path) -> "tuple[Site, ...]":

@@ -7,12 +7,13 @@ for is refused: a near one would be another tensor.
 
 import json
 from collections.abc import Mapping
-from typing import Literal, Self, get_args
+from typing import Any, Literal, Self, cast, get_args
 
 from pydantic import Field, RootModel, ValidationError, field_validator
 
 from lesion.errors import InputError
 from lesion.identity import Document
+from lesion.interventions.circuit import circuit_sites, is_circuit
 from lesion.interventions.intervention import Written
 from lesion.interventions.site import COMPONENTS, HOOKS, UNITS, Kind, Site
 
@@ -26,7 +27,7 @@ _NNTERP: Mapping[Kind, str] = {
 }
 _NODES: Mapping[Tool, Mapping[Kind, str]] = {
     "eap-ig": {"head": "a{layer}.h{index}", "mlp_out": "m{layer}"},
-    "auto-circuit": {"head": "A{layer}.{index}", "mlp_out": "MLP {layer}"},
+    "auto-circuit": {"head": "A{layer}.{index}", "mlp_out": "MLP {layer}", "resid_mid": "Block {layer} Resid Mid"},
     "nnsight": _NNTERP,
 }
 
@@ -122,19 +123,23 @@ class AnyIntervention(RootModel[Written]):
 
 
 def read_sites(text: str) -> tuple[Site, ...]:
-    """The sites of a document: a set of heads, or an intervention.
+    """The sites of a document: a set of heads, an intervention, or a circuit of EAP-IG.
 
     Raises:
-        InputError: when the text is neither.
+        InputError: when the text is none of them.
     """
     try:
-        kind = json.loads(text)
-        if isinstance(kind, dict) and kind.get("kind") == "heads":  # pyright: ignore[reportUnknownMemberType]
-            return HeadSet.model_validate_json(text).heads
+        document: Any = json.loads(text)
+        if isinstance(document, dict):
+            keys = cast("dict[str, object]", document)
+            if keys.get("kind") == "heads":
+                return HeadSet.model_validate_json(text).heads
+            if is_circuit(keys):
+                return circuit_sites(text)
         return AnyIntervention.model_validate_json(text).root.sites
     except ValidationError as error:
         told = error.errors()[0]
         where = ".".join(map(str, told["loc"]))
         raise InputError(f"neither heads nor an intervention: {where}: {told['msg']}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"neither heads nor an intervention: not JSON ({error})") from error

@@ -13,7 +13,8 @@ Canonical spellings, layers and indices from 0:
   `L5.attn_out`, `L5.mlp_out`: what they add to it. The stream that leaves block 5 is `L6.resid_pre`.
 
 `parse_site` also reads what other tools write: `5.1`, `a5.h1`, `A5.1`, `m5`, `MLP 5`, `blocks.5.attn.hook_z[1]`,
-`layers_output[5]`, and a representation of pyvene as JSON. `lesion.interventions.names` writes them.
+`layers_output[5]`, `Block 5 Resid Mid`, and a representation of pyvene as JSON. `lesion.interventions.names` writes
+them; `lesion.interventions.edges` says why an edge such as `a5.h1->m6` is none.
 """
 
 import re
@@ -24,6 +25,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from lesion.errors import InputError, nearest
 from lesion.identity import Document
+from lesion.interventions.edges import refusal
 
 Kind = Literal[
     "head", "neuron", "resid_pre", "q", "k", "v", "pattern", "gate", "act", "up", "resid_mid", "attn_out", "mlp_out"
@@ -94,13 +96,15 @@ _SHORT: tuple[tuple[re.Pattern[str], Kind], ...] = (
     (re.compile(r"A(\d{1,5})\.(\d{1,6})", re.ASCII), "head"),
     (re.compile(r"m(\d{1,5})", re.ASCII), "mlp_out"),
     (re.compile(r"MLP (\d{1,5})", re.ASCII), "mlp_out"),
+    (re.compile(r"Block (\d{1,5}) Resid Mid", re.ASCII), "resid_mid"),
     (re.compile(r"attentions_output\[(\d{1,5})\]", re.ASCII), "attn_out"),
     (re.compile(r"mlps_output\[(\d{1,5})\]", re.ASCII), "mlp_out"),
     (re.compile(r"attention_probabilities\[(\d{1,5})\]\[:, (\d{1,6})\]", re.ASCII), "pattern"),
     (re.compile(r"layers_input\[(\d{1,5})\]", re.ASCII), "resid_pre"),
 )
 _LEAVING = re.compile(
-    r"(?:L(\d{1,5})\.resid_post|layers_output\[(\d{1,5})\]|blocks\.(\d{1,5})\.hook_resid_post)", re.ASCII
+    r"L(\d{1,5})\.resid_post|layers_output\[(\d{1,5})\]|blocks\.(\d{1,5})\.hook_resid_post|Block (\d{1,5}) Resid Post",
+    re.ASCII,
 )
 _HOOK = re.compile(rf"blocks\.(\d{{1,5}})\.((?:[a-z]+\.)?hook_[a-z_]+?){_INDEX}", re.ASCII)
 HOOKS: Mapping[str, Kind] = {
@@ -156,6 +160,8 @@ def parse_site(text: str) -> Site:
             return Site(kind=kind, layer=layer, index=rest[0] if rest else None)
     if match := _HOOK.fullmatch(text):
         return _hooked(text, *match.groups())
+    if said := refusal(text):
+        raise InputError(said)
     raise InputError(
         f"'{text[:40]}' is not a site: write a head as L5H1, a neuron as L5N12, the residual stream as L5.resid_pre; "
         "there are also L5H1.q, L5G0.k, L5G0.v, L5H1.pattern, L5N12.gate, L5N12.act, L5N12.up, L5.resid_mid, "

@@ -16,6 +16,7 @@ from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.study.complaint import complaints, described, slips
 from lesion.study.place import schema_of
+from lesion.study.shipped import shipped
 from lesion.study.source import MOST_BYTES, read_source, refuse
 from lesion.study.study import Study
 
@@ -73,6 +74,8 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError as error:
         close = get_close_matches(path.name, sorted(p.name for p in path.parent.glob("*.y*ml")), n=1)
         hint = f"; did you mean '{path.with_name(close[0])}'?" if close else ""
+        if not close and path.stem in shipped():
+            hint = f"; 'lesion new {path.stem}' writes a copy of the shipped study"
         raise InputError(f"{path}: there is no such file{hint}") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error

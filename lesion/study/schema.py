@@ -22,8 +22,9 @@ _INTRODUCTION = """\
 <!-- Written by `make docs` from the docstrings in lesion/study/study.py and lesion/tasks/config.py: change those. -->
 
 A study is one YAML file that says everything before the data: question, models, tiers, interventions, thresholds, seeds
-and budget. `lesion run STUDY.yaml` reads and checks it before anything is written. For completion while typing, put
-this line on top of a file in `studies/` (the schema is what `lesion schema study` prints):
+and budget. `lesion run STUDY.yaml` reads and checks it before anything is written. `lesion new` lists the shipped
+studies, and `lesion new arithmetic --out mine.yaml` writes a copy of one, to be changed. For completion while typing,
+put this line on top of a file in `studies/` (elsewhere, name the file that holds what `lesion schema study` prints):
 
 ```yaml
 # yaml-language-server: $schema=../docs/schema/study.json

@@ -67,6 +67,7 @@ def offered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
         ("lesion measure my-", ["my-model/"]),
         ("lesion measure zoo:abacus-llama --task arith", ["arithmetic"]),
         ("lesion tasks show word", ["word_problems"]),
+        ("lesion new ar", ["arithmetic"]),
         ("lesion run st", ["studies/"]),
         ("lesion run studies/", ["studies/mine.yaml"]),
         ("lesion plan no/such/", []),

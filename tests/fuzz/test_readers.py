@@ -14,10 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lesion.errors import InputError, LesionError, Tampered
+from lesion.interventions.names import read_sites
 from lesion.models.sizes import read_sizes
 from lesion.models.weights import weights_hash
 from lesion.runs.calls import read_repeat, read_result
 from lesion.runs.certificate import certificate_path, read_certificate
+from lesion.runs.find import small_text
 from lesion.runs.manifest import read_manifest
 from lesion.runs.marks import marks_path, read_marks
 from lesion.runs.notes import read_note
@@ -80,7 +82,16 @@ def answer(read, path: Path) -> str:
 
 EXAMPLES = ROOT / "tests" / "runs" / "examples"
 CALL = b'{"format": 2, "kind": "call", "command": "heads", "run": "x", "parameters": {}, "inputs": {}, "files": {}}'
+CIRCUIT = (
+    b'{"cfg": {"n_layers": 2, "n_heads": 2}, "nodes": {"a0.h1": {"in_graph": true, "neurons": [true, false]}, '
+    b'"m1": true}, "edges": {}}'
+)
 READERS = {
+    "circuit.json": (lambda path: read_sites(small_text(path)), CIRCUIT),
+    "heads.json": (
+        lambda path: read_sites(small_text(path)),
+        b'{"kind": "heads", "heads": [{"kind": "head", "layer": 0, "index": 1}]}',
+    ),
     "manifest.json": (read_manifest, b'{"format": 1, "command": "run", "run": "x"}'),
     "call.json": (read_repeat, CALL),
     "result.json": (lambda path: comparable("measure", read_result(path)), b'{"items": 12, "changes": [{"low": 0.5}]}'),
