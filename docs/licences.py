@@ -124,7 +124,7 @@ Written by `python docs/licences.py` from the metadata of the installed packages
 package tells no licence, or one that is not permissive, without a reason below. `lesion` itself and its models: MIT.
 
 `core` is what `pip install lesion` brings, on Linux with the processor build of torch; another system may bring
-others. torch's CUDA build brings NVIDIA's libraries, which are not free software; nothing here uses them.
+others. torch's CUDA build brings NVIDIA's libraries, which are not free software; only `--device cuda` uses them.
 
 ## Accepted with a reason
 

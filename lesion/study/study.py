@@ -181,7 +181,7 @@ class Budget(Document):
     cpu_hours: float = Field(default=1.0, gt=0, le=10_000)
     """Processor hours over all workers."""
     gpu_hours: float = Field(default=25.0, ge=0, le=25)
-    """Accelerator hours; a run on the processor alone spends none."""
+    """Hours for which a run may hold a CUDA device; on processors it spends none."""
     wall_minutes: float = Field(default=60.0, gt=0, le=100_000)
     """Minutes from start to end."""
 

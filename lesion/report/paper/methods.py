@@ -182,6 +182,9 @@ def _machine(register: Register, run: str) -> Iterable[str | Claim]:
     for name in ("torch", "transformers", "numpy", "scipy", "polars"):
         if name in packages:
             yield from (f"{name} ", field("text", name, "environment", "packages", name), ", ")
+    if register.sources[run].record.manifest.environment.device != "cpu":
+        yield from (field("text", "device", "environment", "device"), " (a path that had been tested on a make-believe "
+                    "device alone when this version was made), ")  # fmt: skip
     yield from (field("number", "cores", "environment", "cores"), " cores (",
                 field("text", "processor", "environment", "processor"), "), ",
                 field("text", "system", "environment", "system"), ".")  # fmt: skip
