@@ -132,7 +132,7 @@ def _detect(plan: Plan, facts: Facts) -> Judged:
     }  # fmt: skip
     if (outcome := worst(checks)) != "Pass":
         names = ", ".join(model for model in plan.study.models if not picked.get(model))
-        said = f"no head of {names} has a {target.detector} score of {target.threshold} or more"
+        said = f"no head of {names} has a score of {target.threshold} or more for {target.detector}"
         return outcome, said + (" on both sets of sequences" if outcome == "Ambiguous" else ""), evidence
     found = "; ".join(f"{model}: {', '.join(sites) or 'none'}" for model, sites in picked.items())
     return "Pass", f"{target.detector} heads found: {found}", evidence
