@@ -2,6 +2,8 @@
 
 import os
 
+from lesion.errors import InputError
+
 VARIABLE = "LESION_DEVICE"
 """The environment variable that `lesion --device` sets; worker processes and fresh environments have it from there."""
 DEVICES = ("cpu", "cuda")
@@ -13,6 +15,16 @@ WORDS = ("device", "device_map", "accelerator", "gpu", "cuda", "mps")
 def wanted() -> str:
     """The device that this process was asked to compute on."""
     return os.environ.get(VARIABLE) or "cpu"
+
+
+def require_known(name: str) -> None:
+    """Make sure that a device is one that may be asked for.
+
+    Raises:
+        InputError: when it is not.
+    """
+    if name not in DEVICES:
+        raise InputError(refused(f"device {name}"))
 
 
 def refused(asked: str) -> str:

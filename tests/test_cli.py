@@ -160,6 +160,25 @@ def test_the_device_may_stand_anywhere_and_is_refused_where_there_is_none(lesion
     assert "sees none here" in answer.err
 
 
+@pytest.mark.parametrize("words", [["runs"], ["plan", "studies/dry-run.yaml"], ["names", "L1H0"]])
+def test_a_device_that_cannot_be_is_refused_before_anything_else(
+    lesion, repository: Path, words: list[str], monkeypatch
+) -> None:
+    monkeypatch.setenv("LESION_DEVICE", "cpu")
+    monkeypatch.chdir(repository)
+    assert lesion(*words).code == 0
+    answer = lesion(*words, "--device", "mps")
+    assert answer.code == 2
+    assert "device mps: this version computes on the processor, or on one CUDA device" in answer.err
+
+
+def test_a_device_without_a_name_is_asked_for(lesion, monkeypatch) -> None:
+    monkeypatch.setenv("LESION_DEVICE", "cpu")
+    answer = lesion("runs", "--device")
+    assert answer.code == 2
+    assert "--device needs a name: cpu, cuda" in answer.err
+
+
 def test_a_training_is_for_the_processor(lesion, repository: Path, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("LESION_DEVICE", "cpu")
     monkeypatch.chdir(tmp_path)

@@ -37,8 +37,9 @@ def test_the_full_suite_passes_and_says_so(capsys: pytest.CaptureFixture[str]):
     code, document = call(capsys, "doctor", "tiny:llama", "--full")
     assert code == 0
     assert document["healthy"]
-    assert len(document["checks"]) == 9
+    assert len(document["checks"]) == 10
     found = {check["name"]: check for check in document["checks"]}
+    assert found["reference fixture on cpu, nats"]["value"] < 1e-5
     assert found["L1H1 is found"]["value"] > 0.99
     assert found["no other head is"]["value"] < 0.05
     assert found["repeated blocks are answered"]["value"] > 0.99

@@ -27,7 +27,7 @@ from lesion.cli import (
     tasks,
 )
 from lesion.cli.app import app, fail
-from lesion.device import WORDS, refused
+from lesion.device import DEVICES, WORDS, refused
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
 
 __all__ = [
@@ -60,9 +60,8 @@ def main(arguments: list[str] | None = None) -> None:
     """
     wanted = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in wanted
-    wanted = _common_first(wanted)
     try:
-        code = app(wanted, standalone_mode=False, prog_name="lesion")
+        code = app(_common_first(wanted), standalone_mode=False, prog_name="lesion")
         if code == INTERRUPTED_EXIT_CODE:  # what typer makes of Ctrl-C, without a word
             raise KeyboardInterrupt
     except LesionError as error:
@@ -78,7 +77,7 @@ def main(arguments: list[str] | None = None) -> None:
     except TyperException as error:
         said = getattr(error, "format_message", error.__str__)()
         option = str(getattr(error, "option_name", ""))
-        if option.removeprefix("--").replace("-", "_") in WORDS:
+        if option != "--device" and option.removeprefix("--").replace("-", "_") in WORDS:
             said = refused(option)
         code = fail(f"{said}; see 'lesion --help'", InputError.exit_code, as_json)
     sys.exit(code or 0)
@@ -95,7 +94,9 @@ def _common_first(words: list[str]) -> list[str]:
     rest = iter(words)
     for word in rest:
         if word == "--device":
-            common += [word, *islice(rest, 1)]
+            if not (name := list(islice(rest, 1))):
+                raise InputError(f"--device needs a name: {', '.join(DEVICES)}")
+            common += [word, *name]
         elif word in ("-v", "-q") or word.startswith("--device="):
             common.append(word)
         else:

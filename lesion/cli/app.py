@@ -16,7 +16,7 @@ from rich.console import Console
 
 from lesion import __version__
 from lesion.cli import completion
-from lesion.device import VARIABLE
+from lesion.device import VARIABLE, require_known, wanted
 from lesion.errors import InputError
 
 app = typer.Typer(
@@ -70,6 +70,7 @@ def _root(  # pyright: ignore[reportUnusedFunction]
         raise InputError("-v and -q contradict each other")
     if device is not None:
         os.environ[VARIABLE] = device  # worker processes and fresh environments read it, too
+    require_known(wanted())
     listen(logging.INFO if verbose else logging.ERROR if quiet else logging.WARNING)
     SCREEN.quiet = quiet
     if version:

@@ -23,7 +23,7 @@ from lesion.engine.memory import peak_bytes
 from lesion.engine.workload import Shape, Work, Workload, floor, workload
 from lesion.identity import Document
 from lesion.interventions.intervention import Positions, Scale
-from lesion.models.device import busy_seconds
+from lesion.models.device import busy_seconds, described
 from lesion.models.model import Model
 
 
@@ -65,11 +65,13 @@ class Timing(Document):
     gflops: float
     """Matrix speed measured beside it, 10^9 operations per second of processor time."""
     plain_peak_bytes: int | None
-    """Most memory of the process in the plain loop; null where the system does not tell."""
+    """Most memory of the process in the plain loop; null on a device, and where the system does not tell."""
     fast_peak_bytes: int | None
     """Most memory of the process in the quick way, the model and the loop's leftovers included."""
     halvings: int
     """How often a pass was cut because memory did not suffice."""
+    device: str
+    """Where it ran."""
     threads: int
     """Processor threads."""
     torch: str
@@ -150,6 +152,7 @@ def bench(
         plain_peak_bytes=plain_peak,
         fast_peak_bytes=max((one.peak for one in done if one.peak), default=None),
         halvings=len(fast.halvings),
+        device=described(),
         threads=torch.get_num_threads(),
         torch=torch.__version__,
         kernel=fast.twin.kernel,

@@ -52,6 +52,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def peak_bytes(work: Callable[[], Any]) -> int | None:
     """The most memory that the process held while `work` ran, what it held before included; bytes."""
+    if torch.get_default_device().type != "cpu":  # the process's memory is not the device's
+        work()
+        return None
     try:
         _RESET.write_text("5", encoding="ascii")
     except OSError:

@@ -8,7 +8,6 @@ them fail.
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import copy
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -26,6 +25,7 @@ from lesion.measures.circuits import run
 from lesion.measures.detection import detection
 from lesion.measures.heads import robust_induction
 from lesion.measures.probe import repeats
+from lesion.models.device import on_processor, whole_copy
 from lesion.models.model import Model
 
 FOUND, QUIET = 0.99, 0.05
@@ -122,8 +122,10 @@ def noise_floor(model: Model) -> float:
     together = _log_probs(model, ids)
     others = [torch.cat([_log_probs(model, row[None]) for row in ids])]
     if model.dtype == "bfloat16":
-        others.append(_log_probs(replace(model, module=copy.deepcopy(model.module).float(), dtype="float32"), ids))
-    return max(float((together - other).abs().max()) for other in others)
+        with on_processor():
+            whole = replace(model, module=whole_copy(model.module), dtype="float32")
+            others.append(_log_probs(whole, ids.cpu()))
+    return max(float((together.cpu() - other.cpu()).abs().max()) for other in others)
 
 
 def _log_probs(model: Model, ids: Tensor) -> Tensor:

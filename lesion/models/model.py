@@ -13,7 +13,6 @@ from typing import Any, Literal, cast
 
 import torch
 import transformers
-from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import nn
@@ -24,6 +23,7 @@ from lesion.errors import InputError, InterventionError, nearest
 from lesion.interventions.site import Kind, Site
 from lesion.models.device import moved, on_processor, settle
 from lesion.models.families import Family, Residual, family_named, family_of, residual_rule
+from lesion.models.hub import hub_folder
 from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_config, sizes_of
 from lesion.models.tiny import character_tokenizer, tiny_module
 from lesion.models.vocabulary import read_bos, read_tokenizer
@@ -175,15 +175,24 @@ def open_model(name: str, *, dtype: Dtype = "float32", threads: int | None = Non
     Raises:
         InputError: when the name, device, architecture, config, weights or tokenizer cannot be used, saying why.
     """
-    if dtype not in DTYPES:
-        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
     place = settle(wanted() if device is None else device)
-    source = locate(name)
     if threads is not None:
         torch.set_num_threads(threads)
     with on_processor():
-        model = _open_tiny(name, source, dtype) if source.kind == "tiny" else _open_folder(name, source, dtype)
-    return _noted(_moved(model, place))
+        model = open_here(name, dtype=dtype)
+    return _moved(model, place)
+
+
+def open_here(name: str, *, dtype: Dtype = "float32") -> Model:
+    """The same on the processor, whatever the device of this process; for what is held beside a model on a device.
+
+    Raises:
+        InputError: as `open_model`.
+    """
+    if dtype not in DTYPES:
+        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, not '{dtype}'")
+    source = locate(name)
+    return _noted(_open_tiny(name, source, dtype) if source.kind == "tiny" else _open_folder(name, source, dtype))
 
 
 def random_model(family: Family, arguments: Mapping[str, Any], vocab_size: int, dtype: Dtype = "float32") -> Model:
@@ -334,7 +343,7 @@ def _folder(source: Source) -> Path:
     if source.kind != "hub":
         return Path(source.where)
     patterns = ["*.json", "*.jinja", "*.safetensors"]
-    return Path(snapshot_download(source.where, revision=source.revision, allow_patterns=patterns))
+    return hub_folder(source.where, source.revision, patterns)
 
 
 def _load(folder: Path, family: Family, dtype: torch.dtype) -> nn.Module:

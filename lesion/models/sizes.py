@@ -16,6 +16,7 @@ from lesion.errors import InputError, InterventionError, nearest
 from lesion.identity import Document
 from lesion.interventions.site import UNITS, Site
 from lesion.models.families import Family, Names, family_named, family_of
+from lesion.models.hub import hub_file
 from lesion.tasks.alphabet import DIGITS, MARKS, SYMBOLS
 
 ZOO = Path(__file__).parent / "zoo"
@@ -121,9 +122,7 @@ def read_config(source: Source) -> dict[str, Any]:
         family = family_named(source.where)
         return {"architectures": [family.architecture], "vocab_size": len(TINY_VOCABULARY), **family.tiny}
     if source.kind == "hub":
-        from huggingface_hub import hf_hub_download  # noqa: PLC0415  (only a pinned hub name may use the network)
-
-        path = Path(hf_hub_download(source.where, "config.json", revision=source.revision))
+        path = hub_file(source.where, source.revision, "config.json")
     else:
         path = Path(source.where) / "config.json"
     try:

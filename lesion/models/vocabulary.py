@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 
 from lesion.errors import InputError
+from lesion.models.hub import hub_folder
 from lesion.models.sizes import TINY_VOCABULARY, Source, locate, read_config
 from lesion.models.witness import OpenedModel, opened, watched
 
@@ -62,9 +63,7 @@ def _fetched(source: Source) -> Path:
     """The folder of a source, its tokenizer files fetched where it is a hub name."""
     if source.kind != "hub":
         return Path(source.where)
-    from huggingface_hub import snapshot_download  # noqa: PLC0415  (only a pinned hub name may use the network)
-
-    return Path(snapshot_download(source.where, revision=source.revision, allow_patterns=["*.json", "*.jinja"]))
+    return hub_folder(source.where, source.revision, ["*.json", "*.jinja"])
 
 
 def read_tokenizer(folder: Path) -> Tokenizer:

@@ -117,7 +117,7 @@ def _cell_questions(finding: Finding, level: float) -> list[str]:
     if verdict.verdict in ("Improvement", "Harm") and (finding.specific is None or not finding.specific.holds):
         told.append(specificity(finding))
     if "zero_only" in verdict.tags:
-        told.append(f"Zeroing shows it, mean and resample ablation do not both.{beside_zero(finding)}")
+        told.append(f"{verdict.verdict} rests on zeroing alone.{beside_zero(finding)}")
     if "format_effect" in verdict.tags:
         told.append(f"The edit changed how answers are written.{form(finding)}")
     if "magnitude_unstable" in verdict.tags:

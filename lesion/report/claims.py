@@ -52,8 +52,10 @@ def beside_zero(finding: Finding) -> str:
     if not finding.companions:
         return ""
     told = listed([f"{kind} ablation {points(each.delta)} points" for kind, each in finding.companions.items()])
-    if "zero_only" in finding.verdict.tags:
-        return f" Shown by zero only: {told} on the same items, so no heads are named."
+    if any(each.answer == "differs" for each in finding.companions.values()):
+        return f" Only zeroing says so: {told} on the same items, so no heads are named."
+    if unheard := sorted({each.reason for each in finding.companions.values() if each.answer == "unknown"}):
+        return f" Mean and resample ablation could not judge it: {'; '.join(unheard)} ({told}). No heads are named."
     return f" On the same items: {told}."
 
 

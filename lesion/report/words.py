@@ -36,7 +36,7 @@ TAGS = {
     "format_effect": "the share of readable answers changed by more than a point",
     "format_effect_only": "an effect on the answers' form, not on arithmetic",
     "bfloat16": "the model computed in bfloat16; the effect was compared with what rounding alone may do",
-    "zero_only": "mean and resample ablation do not both show it: it may be the disturbance, so no heads are named",
+    "zero_only": "not shown by mean and resample ablation both: it may be the disturbance, so no heads are named",
 }
 """What each tag of a verdict means."""
 

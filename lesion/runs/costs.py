@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 
 from lesion.device import wanted
+from lesion.models.hub import hub_file
 from lesion.models.sizes import locate, read_sizes
 from lesion.runs.conduct import Reading
 from lesion.runs.environment import processor
@@ -93,9 +94,7 @@ def _tokenizer(name: str) -> Tokenizer | None:
     if source.kind == "tiny":
         return None
     if source.kind == "hub":
-        from huggingface_hub import hf_hub_download  # noqa: PLC0415  (only a pinned hub name may use the network)
-
-        return Tokenizer.from_file(hf_hub_download(source.where, "tokenizer.json", revision=source.revision))
+        return Tokenizer.from_file(str(hub_file(source.where, source.revision, "tokenizer.json")))
     return Tokenizer.from_file(str(Path(source.where) / "tokenizer.json"))
 
 

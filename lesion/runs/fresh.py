@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lesion.device import VARIABLE
 from lesion.errors import InputError, LesionError, Tampered
 from lesion.identity import Document, content_hash
 from lesion.runs.certificate import Certificate, write_certificate
@@ -31,7 +32,9 @@ COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
 VERSION = re.compile(r"[a-z0-9]+([._!+-]?[a-z0-9]+)*", re.ASCII | re.IGNORECASE)
 OURSELVES = "lesion"
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE")
+KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", VARIABLE,
+    "CUDA_VISIBLE_DEVICES",
+)  # fmt: skip
 """All that the repeated run sees of the caller's environment."""
 
 Tell = Callable[[str], None]

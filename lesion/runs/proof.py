@@ -18,11 +18,12 @@ from lesion.interventions.site import head, neuron
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neurons import norm_tenths
 from lesion.measures.output_norms import head_norms
-from lesion.models.model import Model, open_model
+from lesion.models.device import on_processor
+from lesion.models.model import Model, open_here
 from lesion.runs.block import BATCH_ROWS, block_of, frame_of
 from lesion.runs.reference import reference_hashes
 from lesion.runs.second import misread
-from lesion.runs.worker import THREADS, chosen
+from lesion.runs.worker import chosen
 from lesion.study.arm import BASELINE, zeroes
 from lesion.study.plan import Cell, Plan, targets_neurons
 from lesion.tasks.sense import nonsense
@@ -68,17 +69,23 @@ def proof(model: Model, plan: Plan) -> dict[str, Any]:
 def _rounding(model: Model, plan: Plan) -> dict[str, dict[str, float]]:
     """By tier: of so many items, how many the unedited model answers otherwise than the same weights in float32.
 
-    The largest difference of their log-probabilities, nats, stands beside it. A float32 copy is held while it is asked.
+    The largest difference of their log-probabilities, nats, stands beside it. A float32 copy is held on the processor
+    while it is asked.
     """
-    whole = open_model(model.name, threads=THREADS)
+    with on_processor():
+        whole = open_here(model.name)
     told: dict[str, dict[str, float]] = {}
     for tier in plan.study.tasks:
         cell = Cell(stage="discovery", model=model.name, tier=tier, stop=ROUNDED, arms=(BASELINE,))
         rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
         flips, worst = 0, 0.0
-        for batch in batches(rows, BATCH_ROWS, model.sizes.max_positions):
-            rounded, exact = run(model, batch).logits, run(whole, batch).logits
-            correct = [measure(logits, batch, ["correct"])["correct"] for logits in (rounded, exact)]
+        with on_processor():
+            near = batches(rows, BATCH_ROWS, model.sizes.max_positions)
+        for batch, beside in zip(batches(rows, BATCH_ROWS, model.sizes.max_positions), near, strict=True):
+            rounded = run(model, batch).logits.cpu()
+            with on_processor():
+                exact = run(whole, beside).logits
+                correct = [measure(logits, beside, ["correct"])["correct"] for logits in (rounded, exact)]
             flips += int((correct[0] != correct[1]).sum())
             worst = max(worst, float((rounded.log_softmax(-1) - exact.log_softmax(-1)).abs().max()))
         told[tier] = {"items": len(rows), "flips": flips, "nats": worst}

@@ -148,7 +148,7 @@ def _draft(
         status="exploratory",
         outcome="failed" if call.exit_code else "complete",
         code=begin.code,
-        environment=read_environment(1, threads, {"threads": str(threads)}, device=_device()),
+        environment=read_environment(1, threads, {"threads": str(threads), **_fixed()}, device=_device()),
         models=tuple(
             ModelFacts.model_validate({**one._asdict(), "name": scrubbed(one.name), "answer": {}})
             for one in facts.models
@@ -197,6 +197,15 @@ def _device() -> str:
     from lesion.models.device import described  # noqa: PLC0415  (a record of the processor's must not wait for torch)
 
     return described()
+
+
+def _fixed() -> dict[str, str]:
+    """What fixed the numerics on a device; on the processor a command leaves torch's defaults."""
+    if _device() == "cpu":
+        return {}
+    from lesion.models.device import determinism  # noqa: PLC0415  (torch is loaded: it has settled on the device)
+
+    return determinism()
 
 
 def _readme(call: Call, run: str) -> str:

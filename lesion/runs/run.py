@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from lesion.device import wanted
 from lesion.errors import InputError
+from lesion.models.device import described
 from lesion.runs.clock import iso, now, stamp
 from lesion.runs.closing import Order, WriteReport, close
 from lesion.runs.cluster import Cluster
@@ -101,7 +102,7 @@ def _folder(order: Order, home: Path) -> Generator[tuple[Path, Begun]]:
         status=order.status,
         command=order.command,
         started=iso(now()),
-        device=wanted(),
+        device=described(),
     )
     elsewhere: list[str] = []
     for path in sorted((home / "runs").glob("*/begun.json")):

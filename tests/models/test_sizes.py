@@ -95,3 +95,9 @@ def test_a_site_that_the_model_does_not_have_is_refused_with_what_there_is(site,
 @pytest.mark.parametrize("site", ["L0H0", "L2H3", "L2N47", "L0.resid_pre", "L3.resid_pre"])
 def test_every_site_at_the_edge_of_the_model_is_accepted(site):
     read_sizes("tiny:llama").check(parse_site(site))
+
+
+def test_a_hub_model_that_is_not_there_is_a_sentence_with_the_command_that_fetches_it() -> None:
+    commit = "0" * 40
+    with pytest.raises(InputError, match=rf"org/name@{commit}: config.json not in the cache, .*`hf download org/name"):
+        read_sizes(f"org/name@{commit}")

@@ -2,14 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from lesion.report.caveats import limits, open_questions
-from lesion.report.claims import claim, status_words
+from lesion.report.claims import beside_zero, claim, status_words
 from lesion.report.headline import MOST_WORDS, headline, in_full
 from lesion.report.record import Record, findings_of, read_record
 from lesion.runs.manifest import Manifest
+from lesion.stats.companion import Companion
 from lesion.study.register import Registration
 
 
@@ -186,3 +189,29 @@ def test_two_models_are_told_apart(tmp_path, make_run):
 
 def test_limits_say_that_null_is_not_nothing(record):
     assert any("does not say there is none" in text for text in limits(record))
+
+
+def _companion(answer: str, reason: str = "", n: int = 2000) -> Companion:
+    return Companion(answer, reason, n, 4000, 0, n, -1.0, -1.0, -0.99, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("mean", "resample", "said", "not_said"),
+    [
+        (_companion("agrees"), _companion("agrees"), "On the same items: mean ablation", "named"),
+        (_companion("agrees"), _companion("differs"), "Only zeroing says so: mean ablation", "judge"),
+        (
+            _companion("unknown", "only 1 of 4 items have one"),
+            _companion("unknown", "only 1 of 4 items have one"),
+            "Mean and resample ablation could not judge it: only 1 of 4 items have one (mean ablation −100.0 points",
+            "Only zeroing",
+        ),
+        (_companion("differs"), _companion("unknown", "no item has one"), "Only zeroing says so", "judge"),
+    ],
+)
+def test_companions_that_could_not_be_judged_are_not_said_to_disagree(
+    mean: Companion, resample: Companion, said: str, not_said: str
+) -> None:
+    told = beside_zero(cast("Finding", SimpleNamespace(companions={"mean": mean, "resample": resample})))
+    assert said in told
+    assert not_said not in told

@@ -18,7 +18,7 @@ from lesion.runs.consistency import contradictions
 from lesion.runs.find import find_run, folder_of
 from lesion.runs.ledger import Entry, check_seal, known
 from lesion.runs.manifest import read_manifest
-from lesion.runs.published import ROWS, published_faults
+from lesion.runs.published import ROWS, is_published, published_faults
 from lesion.runs.store import RunFolder
 from lesion.study.load import load_study
 from lesion.study.register import changes
@@ -139,6 +139,8 @@ def read_source(home: Path, run: str, *, provisional: bool) -> Source:
         Tampered: naming the first file or part that differs.
     """
     folder = home / "runs" / run
+    if is_published(folder):
+        return read_published(folder)
     manifest = read_manifest(folder)
     check_seal(home, manifest)
     present = dict(RunFolder(folder).files())
