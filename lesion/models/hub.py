@@ -1,5 +1,7 @@
 """Files of a pinned Hugging Face repository, from the cache or, where they are not there yet, from the network."""
 
+# pyright: reportUnknownVariableType=false
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
 

@@ -68,8 +68,8 @@ WANTED = [scale("L0H1", 0.0), scale("L1H0+L0H2", 1.5), scale("L1N3", 2.0, "last"
 
 
 RUNNING = sorted(set(FAMILIES) - {"opt", "falcon"})
-"""OPT adds up a mask of ones in floats for its positions, which CUDA does not do deterministically. Falcon's attention is
-reached through torch's own function, which the make-believe device does not stand in for: there it runs plainly."""
+"""OPT adds up a mask of ones in floats for its positions, which CUDA does not do deterministically. Falcon's attention
+is reached through torch's own function, which the make-believe device does not stand in for: there it runs plainly."""
 
 
 @pytest.mark.parametrize(
