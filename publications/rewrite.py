@@ -44,8 +44,10 @@ def main() -> None:
     runs = laid_out()
     for run in runs:
         bring_back(run)
+    written = HOME / "paper"
+    make.lesion("paper", *(run.name for run in runs), "--home", str(HOME), "--out", str(written))
     shutil.rmtree(make.OUT / "paper")
-    make.lesion("paper", *(run.name for run in runs), "--home", str(HOME), "--out", str(make.OUT / "paper"))
+    shutil.copytree(written, make.OUT / "paper")
     shutil.copytree(HOME / "notes", make.OUT / "notes", dirs_exist_ok=True)
     make.HOME = HOME
     make.reviewed()

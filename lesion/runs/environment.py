@@ -15,13 +15,16 @@ PACKAGE = Path(lesion.__file__).parent
 
 
 def _git(*arguments: str) -> str | None:
-    """Standard output of a git command in the package's checkout; nothing when there is none."""
+    """Standard output of a git command in the package's checkout; nothing when there is none.
+
+    A difference may hold bytes that are no UTF-8 (of a file that git takes for text); a manifest has a mark there.
+    """
     command = ["git", "-C", str(PACKAGE.parent), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+        done = subprocess.run(command, capture_output=True, check=False, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout if done.returncode == 0 else None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
 
 
 def source_hash(package: Path = PACKAGE) -> str:
