@@ -128,6 +128,7 @@ INDEX = """\
 | `notes/` | what was noticed; anomalies and rationales, by time |
 | `*_heads_*/`, `forming.svg` | induction heads forming in two layers and not in one |
 | `review.md`, `.json` | the paper's numbers once more, by other code |
+| `errata.md` | what was found wrong after publication |
 | `phase2.md`, `phase3.md` | the decision memos |
 
 ## Two results of the literature

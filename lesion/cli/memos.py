@@ -114,7 +114,7 @@ def _gather(*, quiet: bool) -> "PhaseZeroFacts":
 AUDITED = ("zoo:abacus-llama", "tiny:gpt2", "tiny:gpt_neox", "tiny:gemma2", "tiny:qwen3")
 """Models that the audit goes through: the trained one, and one for each way a block can be built."""
 LIMITS = (
-    "nothing was run on an accelerator: hours there are not measured, only counted",
+    "the path to a CUDA device was tested on a make-believe one: nothing is known of a real one",
     "the diagnostics were tried on models of up to some million parameters; memory and time beyond are forecasts",
     "zero ablation is off-distribution: a claim needs mean and resample ablation beside it",
 )

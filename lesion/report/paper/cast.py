@@ -17,8 +17,8 @@ from lesion.runs.certificate import read_certificate
 from lesion.runs.consistency import contradictions
 from lesion.runs.find import find_run, folder_of
 from lesion.runs.ledger import Entry, check_seal, known
-from lesion.runs.manifest import Manifest, read_manifest
-from lesion.runs.published import NAME, ROWS, is_published, published_faults
+from lesion.runs.manifest import read_manifest
+from lesion.runs.published import ROWS, published_faults
 from lesion.runs.store import RunFolder
 from lesion.study.load import load_study
 from lesion.study.register import changes
@@ -126,18 +126,14 @@ def read_published(folder: Path) -> Source:
     manifest = read_manifest(folder)
     for what, fault in published_faults(folder, manifest):
         raise Tampered(f"{folder.name}: {what} {fault}; see lesion verify")
-    record = Record(manifest, pl.read_parquet(folder / ROWS), empty(PROMPTS), (), findings_of(manifest))
-    return Source.of(record, provisional=not _certified(folder, manifest))
-
-
-def _certified(folder: Path, manifest: Manifest) -> bool:
-    """Whether a certificate of a published run's repetition stands beside it."""
     certificate = folder.with_name(f"{folder.name}.certificate.json")
-    return certificate.is_file() and read_certificate(certificate).run_seal == manifest.seal
+    repeated = certificate.is_file() and read_certificate(certificate).run_seal == manifest.seal
+    record = Record(manifest, pl.read_parquet(folder / ROWS), empty(PROMPTS), (), findings_of(manifest))
+    return Source.of(record, provisional=not repeated)
 
 
 def read_source(home: Path, run: str, *, provisional: bool) -> Source:
-    """A run whose folder is what was sealed; of a published one, once a replay has brought its rows back.
+    """A run whose folder is what was sealed.
 
     Raises:
         Tampered: naming the first file or part that differs.
@@ -146,15 +142,8 @@ def read_source(home: Path, run: str, *, provisional: bool) -> Source:
     manifest = read_manifest(folder)
     check_seal(home, manifest)
     present = dict(RunFolder(folder).files())
-    slim = is_published(folder)
-    others = ("units/", NAME, ROWS) if slim else ()  # its units tell the replay's seconds
-    differing = present.items() ^ manifest.files.items()
-    if changed := sorted(name for name, _ in differing if not name.startswith(others)):
+    if changed := sorted(name for name, _ in present.items() ^ manifest.files.items()):
         raise Tampered(f"{run}: {changed[0]} is not what was sealed; see lesion verify")
     for part, fault in contradictions(folder, manifest):
-        if slim and part == "cost":
-            continue
         raise Tampered(f"{run}: {part} {fault}; see lesion verify")
-    return Source.of(
-        read_record(folder, manifest), provisional=provisional and not (slim and _certified(folder, manifest))
-    )
+    return Source.of(read_record(folder, manifest), provisional=provisional)
