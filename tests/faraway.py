@@ -159,15 +159,27 @@ class _Functions(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+CUDA = torch.backends.cuda
+KERNELS = (
+    (CUDA.enable_flash_sdp, CUDA.flash_sdp_enabled),
+    (CUDA.enable_mem_efficient_sdp, CUDA.mem_efficient_sdp_enabled),
+    (CUDA.enable_cudnn_sdp, CUDA.cudnn_sdp_enabled),
+)
+"""Switches of torch's attention kernels, which hold for the processor, too, and how they stand."""
+
+
 @contextmanager
 def far_away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let this process compute on the make-believe device while the body runs."""
     monkeypatch.setattr(device, "DEVICES", (*device.DEVICES, NAME))
     monkeypatch.setenv(device.VARIABLE, NAME)
     deterministic = torch.are_deterministic_algorithms_enabled()
+    kernels = [(switch, allowed()) for switch, allowed in KERNELS]
     try:
         with _Operations(), _Functions():
             yield
     finally:
         torch.set_default_device(None)
         torch.use_deterministic_algorithms(deterministic)
+        for switch, allowed in kernels:
+            switch(allowed)

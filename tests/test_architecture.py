@@ -17,7 +17,8 @@ from lesion.interventions.edit import vector_hash
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lesion"
 ORDER = [
-    {"errors", "device"},
+    {"errors"},
+    {"device"},
     {"identity"},
     {"stats", "interventions", "tasks"},
     {"study"},
