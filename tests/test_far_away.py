@@ -26,7 +26,6 @@ COMMANDS = {
 }
 CLOSE = 1e-4
 """Nats, scores and shares; matrix kernels of the two places differ by rounding."""
-TIMES = {"seconds", "processor_seconds", "gflops", "share_of_floor"}
 
 
 def _numbers(value: object, path: str = "") -> dict[str, float]:

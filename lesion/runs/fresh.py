@@ -32,8 +32,9 @@ COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
 VERSION = re.compile(r"[a-z0-9]+([._!+-]?[a-z0-9]+)*", re.ASCII | re.IGNORECASE)
 OURSELVES = "lesion"
-KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", VARIABLE,
-    "CUDA_VISIBLE_DEVICES",
+KEPT_VARIABLES = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES",
+    VARIABLE,
 )  # fmt: skip
 """All that the repeated run sees of the caller's environment."""
 
