@@ -47,9 +47,9 @@ def measured(model: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for name, edit in EDITS.items():
         found[name] = _answers(reference.run(opened, batch, edit).logits, batch)
-    quick = Fast(opened)
-    for index, outcome in quick.run(batch, [edit for edit in EDITS.values() if edit is not None]):
-        found[f"{QUICK}{list(EDITS)[index + 1]}"] = _answers(outcome.logits, batch)
+    edited = {name: edit for name, edit in EDITS.items() if edit is not None}
+    for index, outcome in Fast(opened).run(batch, list(edited.values())):
+        found[f"{QUICK}{list(edited)[index]}"] = _answers(outcome.logits, batch)
     return found
 
 
@@ -82,5 +82,6 @@ def require_fixture() -> None:
 
 
 if __name__ == "__main__":
-    plain = {name: {edit: measured(name)[edit] for edit in EDITS} for name in MODELS}
+    every = {name: measured(name) for name in MODELS}
+    plain = {name: {edit: found[edit] for edit in EDITS} for name, found in every.items()}
     FILE.write_text(json.dumps(plain, indent=1) + "\n", encoding="utf-8")

@@ -73,5 +73,5 @@ def rewrite(
 
 def vector_hash(vector: Float[Tensor, " width"]) -> str:
     """The name of a steering vector: SHA-256 of its numbers as little-endian float32, 64 hexadecimal digits."""
-    numbers = vector.detach().cpu().to(torch.float32).contiguous().numpy(force=True).astype("<f4")
+    numbers = vector.detach().cpu().to(torch.float32).contiguous().numpy().astype("<f4")
     return hashlib.sha256(numbers.tobytes()).hexdigest()

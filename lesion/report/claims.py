@@ -55,7 +55,10 @@ def beside_zero(finding: Finding) -> str:
     if any(each.answer == "differs" for each in finding.companions.values()):
         return f" Only zeroing says so: {told} on the same items, so no heads are named."
     if unheard := sorted({each.reason for each in finding.companions.values() if each.answer == "unknown"}):
-        return f" Mean and resample ablation could not judge it: {'; '.join(unheard)} ({told}). No heads are named."
+        return (
+            " For mean and resample ablation another item of equal layout must stand in."
+            f" Mean and resample ablation could not judge it: {'; '.join(unheard)} ({told}). No heads are named."
+        )
     return f" On the same items: {told}."
 
 
