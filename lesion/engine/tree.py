@@ -158,9 +158,12 @@ def tree_attention(
         parts.append(_prefix(tree, query[:, :, :prefix], key[:, :, :prefix], value[:, :, :prefix], scale, softcap))
     front = [tensor[:, :, : layout.common] for tensor in (tree.clean if layout.start else (key, value))]
     for level in tree.levels:
-        q = query[:, :, level.where].unflatten(2, (level.sequences, -1))[:, :, :, -level.wanted :] * scale
+        q = query[:, :, level.where].unflatten(2, (level.sequences, -1))[:, :, :, -level.wanted :]
         k, v = (_along(tree, level, which, tensor) for which, tensor in enumerate((key, value)))
-        parts.append(_own(level, q, k, v, (front[0], front[1]), softcap))
+        if not layout.common and softcap is None:
+            parts.append(_alone(level, q, k, v, scale))
+        else:
+            parts.append(_own(level, q, k, v, (front[0], front[1]), scale, softcap))
     z = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)).transpose(1, 2)
     if tree.only_read:
         raise ReadAttention(z)
@@ -210,28 +213,42 @@ def _prefix(tree: Tree, query: Tensor, key: Tensor, value: Tensor, scale: float,
     return (scores.softmax(-1) @ value[:, :, None]).flatten(1, 2)
 
 
+def _alone(level: Seen, query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+    """The wanted tokens of each sequence against its keys, where rows have no prefix in common."""
+    by_sequence = [tensor.transpose(1, 2).flatten(0, 1) for tensor in (query, key, value)]
+    allowed = None if level.hidden_own is None else ~level.hidden_own
+    grouped = query.shape[1] != key.shape[1]
+    z = functional.scaled_dot_product_attention(*by_sequence, attn_mask=allowed, scale=scale, enable_gqa=grouped)
+    return z.unflatten(0, (len(query), -1)).transpose(1, 2).flatten(2, 3)
+
+
 def _own(
-    level: Seen, query: Tensor, key: Tensor, value: Tensor, shared: tuple[Tensor, Tensor], softcap: float | None
+    level: Seen,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    shared: tuple[Tensor, Tensor],
+    scale: float,
+    softcap: float | None,
 ) -> Tensor:
     """The wanted tokens of each sequence against the common prefix and the rest of their row, in one softmax."""
     batch, heads, rows, wanted, width = query.shape
     groups, keys, common = key.shape[1], key.shape[3], shared[0].shape[2]
     each = heads // groups
-    # (batch, groups, each, rows, wanted, d): query heads of a group share its keys
-    q = query.reshape(batch, groups, each, rows, wanted, width)
-    by_row = q.transpose(2, 3).reshape(batch, groups, rows, each * wanted, width)
-    own = (by_row @ key.transpose(-1, -2)).view(batch, groups, rows, each, wanted, keys)
-    own = _masked(_capped(own, softcap), level.hidden_own)
-    if not common:
-        z = (own.softmax(-1).reshape(*by_row.shape[:-1], keys) @ value).view(batch, groups, rows, each, wanted, width)
-        return z.transpose(2, 3).reshape(batch, heads, rows * wanted, width)
-    front = q.reshape(batch, groups, -1, width) @ shared[0].transpose(-1, -2)
-    front = front.view(batch, groups, each, rows, wanted, common).transpose(2, 3)
-    front = _masked(_capped(front, softcap), level.hidden_front)
-    seen, own = torch.cat([front, own], dim=-1).softmax(-1).split([common, keys], dim=-1)
-    z = (own.reshape(batch, groups, rows, each * wanted, keys) @ value).view(batch, groups, rows, each, wanted, width)
-    z = z + (seen.reshape(batch, groups, -1, common) @ shared[1]).view(z.shape)
-    return z.transpose(2, 3).reshape(batch, heads, rows * wanted, width)
+    # query heads of a group share its keys: (batch x groups, rows x each x wanted, d)
+    q = query.unflatten(1, (groups, each)).transpose(2, 3).contiguous().view(batch * groups, -1, width)
+    k_front, v_front = (tensor.expand(batch, -1, -1, -1).flatten(0, 1) for tensor in shared)
+    k, v = (tensor.reshape(-1, keys, width) for tensor in (key, value))
+    by_row = (batch * groups * rows, each * wanted)
+    own = (q.view(*by_row, width) @ k.transpose(1, 2)).view(*q.shape[:2], keys)
+    scores = _capped(torch.cat([q @ k_front.transpose(1, 2), own], dim=-1).mul_(scale), softcap)
+    by_token = scores.view(-1, wanted, common + keys)
+    _masked(by_token[..., :common], level.hidden_front)
+    _masked(by_token[..., common:], level.hidden_own)
+    seen, own = scores.softmax(-1).split([common, keys], dim=-1)
+    z = (own.reshape(*by_row, keys) @ v).view(q.shape)
+    z = torch.baddbmm(z, seen, v_front) if common else z
+    return z.view(batch, groups, rows, each, wanted, width).transpose(2, 3).reshape(batch, heads, rows * wanted, width)
 
 
 def _capped(scores: Tensor, softcap: float | None) -> Tensor:
@@ -239,7 +256,7 @@ def _capped(scores: Tensor, softcap: float | None) -> Tensor:
 
 
 def _masked(scores: Tensor, hidden: Tensor | None) -> Tensor:
-    """Scores that nobody else holds, those of hidden pairs put to -inf in place."""
+    """Scores, those of hidden pairs put to -inf in place."""
     return scores if hidden is None else scores.masked_fill_(hidden, -torch.inf)
 
 
