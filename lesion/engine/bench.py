@@ -147,7 +147,7 @@ def bench(
         ratio_expert=statistics.median(one.expert.wall / one.quick.wall for one in done),
         ratio_plain_processor=statistics.median(one.plain.processor / one.quick.processor for one in done),
         max_abs_error=max(one.error for one in done),
-        share_of_floor=floor(load.model, batch, wanted) / gflops / 1e9 / processor,
+        share_of_floor=floor(load.model, batch, wanted, fast.ending(batch)) / gflops / 1e9 / processor,
         gflops=gflops,
         plain_peak_bytes=plain_peak,
         fast_peak_bytes=max((one.peak for one in done if one.peak), default=None),

@@ -7,7 +7,7 @@ one differ by the edit and by nothing else.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -123,7 +123,7 @@ def run_clean(
     given = twin.arguments(model, batch)
     stream = layout.pack(entering_stream(model, batch.inputs))[None]
     trees = [
-        Tree(layout, _allowed(block, layout.length, twin.window(layer)), recording=late)
+        Tree(layout, _allowed(block, layout.length, twin.window(layer)), recording=late or layer == len(given) - 1)
         for layer, block in enumerate(given)
     ]
     clean = Clean(layout, given, trees if twin.shares else [])
@@ -138,6 +138,8 @@ def run_clean(
                 tensor = twin.recorded(layer, what)
                 clean.kept[what, layer] = tensor.reshape(-1, tensor.shape[-1])
     clean.streams.append(stream[0])
+    if twin.ending is not None:
+        trees[-1] = replace(trees[-1], ending=twin.ending.proven(*trees[-1].clean))
     return clean
 
 

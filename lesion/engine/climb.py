@@ -7,6 +7,7 @@ is the twin's and the clean run's; what is left here is the order of the steps.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -153,17 +154,21 @@ class Pass:
         """What full strength of an edit adds to a group's readers; of the edit that came last it is kept."""
         key = (*place, kind, edit.chosen, self.layout)
         if self.clean.last.get(place, (None, ()))[0] != key:
-            source, weight, columns = self._written(kind, edit)
-            self.clean.last[place] = key, added(group, source[:, columns], weight[columns])
+            self.clean.last[place] = key, added(group, *self._written(kind, edit))
         return self.clean.last[place][1]
 
-    def _written(self, kind: Kind, edit: RowEdit) -> tuple[Tensor, Tensor, Tensor]:
-        """The clean inputs of the projection that an edit acts on, its weight (inputs, d_model), and the columns."""
+    def _written(self, kind: Kind, edit: RowEdit) -> tuple[Tensor, Tensor]:
+        """The clean inputs of the projection that an edit acts on, (tokens, inputs), and their rows of its weight."""
         model, layer = self.model, self.layer
         source = self._kept(self.clean.kept["heads" if kind == "head" else "neurons", layer])
         path = model.family.attention_out if kind == "head" else model.family.mlp_out
         weight, _ = weight_and_bias(model.submodule(f"{model.block_path(layer)}.{path}"))
-        return source, weight, torch.arange(len(weight)).view(edit.units, -1)[list(edit.chosen)].flatten()
+        width, first, last = len(weight) // edit.units, edit.chosen[0], edit.chosen[-1]
+        if edit.chosen == tuple(range(first, last + 1)):
+            inputs = slice(first * width, (last + 1) * width)
+        else:
+            inputs = torch.arange(len(weight)).view(edit.units, -1)[list(edit.chosen)].flatten()
+        return source[:, inputs], weight[inputs]
 
     def _touches(self, kind: Kind) -> bool:
         """Whether any row of the pass edits this kind of site in the layer where it begins."""
@@ -185,8 +190,7 @@ class Pass:
         for row in range(self.rows):
             for edit in self._edits_at(self.layer, kind, row):
                 if edit.chosen not in known:
-                    source, weight, columns = self._written(kind, edit)
-                    known[edit.chosen] = source[:, columns], weight[columns]
+                    known[edit.chosen] = self._written(kind, edit)
                 part, columns = known[edit.chosen]
                 if not isinstance(edit.intervention, Scale):
                     before = part.unflatten(-1, (len(edit.chosen), -1))[edit.mask]
@@ -281,8 +285,11 @@ class Pass:
         if not self.clean.trees:
             return self._block(self.last, stream)[:, self.read]
         given = self.clean.handed(self.last, self.layout, self.rows, only_read=True)
+        ending = self.clean.trees[self.last].ending
+        thrifty = ending is not None and ending.pays(self.layout)
         try:
-            self.twin.enter(self.last, stream, given)
+            with ending.on(self.read) if ending is not None and thrifty else nullcontext():
+                self.twin.enter(self.last, stream, given)
         except ReadAttention as reached:
             slot = self.twin.heads[self.last]
             self._set(slot, self._edits(self.last, "head", read_only=True))

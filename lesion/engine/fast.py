@@ -3,7 +3,8 @@
 1. Everything below an intervention's lowest layer is the clean run's; at that layer the change is written as a sum.
 2. A token that rows share, with everything before it, is run once per intervention (`trie`, `layout`, `tree`).
 3. An intervention at late positions runs those positions only, on the clean run's keys and values.
-4. The last layer and the unembedding are run at the positions whose logits are read.
+4. The last layer and the unembedding are run at the positions whose logits are read, where the stream itself can stand
+   in for values and keys (`ending`).
 5. Several interventions go through a block together, each in its own row of the pass.
 
 Every pass runs the family's own blocks (`twin`). What a pass holds is decided by shapes alone, so a result does not
@@ -22,6 +23,7 @@ from lesion.engine.attach import Source
 from lesion.engine.batch import Batch
 from lesion.engine.clean import Clean, What, run_clean
 from lesion.engine.climb import Beginning, Job, Pass
+from lesion.engine.ending import Ending
 from lesion.engine.hooks import Recorder
 from lesion.engine.layout import Layout
 from lesion.engine.memory import Halving, is_out_of_memory, pass_bytes
@@ -142,6 +144,11 @@ class Fast:
         """The unedited logits, (rows, answer, vocab)."""
         clean = run_clean(self.model, self.twin, batch, self.layout(batch))
         return self._logits(clean.streams[-1][None, clean.layout.read], batch)[0]
+
+    def ending(self, batch: Batch) -> Ending | None:
+        """How the last block of a batch's passes attends over the stream; none where it cannot."""
+        trees = run_clean(self.model, self.twin, batch, self.layout(batch)).trees
+        return trees[-1].ending if trees else None
 
     def layout(self, batch: Batch, edits: Tensor | None = None) -> Layout:
         """The order of a batch's tokens, where they are edited as `edits` numbers it."""

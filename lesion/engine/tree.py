@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AttentionInterface
 
+from lesion.engine.ending import Ending
 from lesion.engine.layout import Layout
 from lesion.errors import InterventionError
 
@@ -69,6 +70,8 @@ class Tree:
     """Whether this run fills `clean`."""
     only_read: bool = False
     """Whether z is wanted at the read positions only."""
+    ending: Ending | None = None
+    """In the last block: how these can attend over the normed stream itself."""
 
     @cached_property
     def prefix_mask(self) -> Tensor | None:
@@ -152,6 +155,9 @@ def tree_attention(
     if tree.recording:
         tree.clean[:] = [key, value]
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    stream = None if tree.ending is None else tree.ending.stream()
+    if tree.ending is not None and stream is not None:
+        raise ReadAttention(_ended(tree, tree.ending, query, key, stream, scale, softcap).transpose(1, 2))
     prefix = layout.prefix
     parts: list[Tensor] = []
     if prefix and not tree.only_read:
@@ -168,6 +174,21 @@ def tree_attention(
     if tree.only_read:
         raise ReadAttention(z)
     return z, None
+
+
+def _ended(
+    tree: Tree, ending: Ending, query: Tensor, key: Tensor, stream: Tensor, scale: float, softcap: float | None
+) -> Tensor:
+    """Attention of the read positions over the normed stream: z, (batch, heads, reads, d_head)."""
+    (level,), common = tree.levels, tree.layout.common
+    q = query[:, :, level.where].unflatten(2, (level.sequences, -1))[:, :, :, -level.wanted :]
+    v = k = _along(tree, level, 1, stream)
+    if ending.keys is None:
+        k = _along(tree, level, 0, key)
+    else:
+        q, key = ending.keys.met_by(q), stream
+    mean = _own(level, q, k, v, (key[:, :, :common], stream[:, :, :common]), scale, softcap)
+    return ending.values.of(mean)
 
 
 def _along(tree: Tree, level: Seen, which: int, tensor: Tensor) -> Tensor:
@@ -232,23 +253,40 @@ def _own(
     softcap: float | None,
 ) -> Tensor:
     """The wanted tokens of each sequence against the common prefix and the rest of their row, in one softmax."""
-    batch, heads, rows, wanted, width = query.shape
-    groups, keys, common = key.shape[1], key.shape[3], shared[0].shape[2]
-    each = heads // groups
-    # query heads of a group share its keys: (batch x groups, rows x each x wanted, d)
-    q = query.unflatten(1, (groups, each)).transpose(2, 3).contiguous().view(batch * groups, -1, width)
+    batch, heads, rows, wanted, _ = query.shape
+    keys, common = key.shape[3], shared[0].shape[2]
     k_front, v_front = (tensor.expand(batch, -1, -1, -1).flatten(0, 1) for tensor in shared)
-    k, v = (tensor.reshape(-1, keys, width) for tensor in (key, value))
-    by_row = (batch * groups * rows, each * wanted)
-    own = (q.view(*by_row, width) @ k.transpose(1, 2)).view(*q.shape[:2], keys)
+    q = _grouped(query, key.shape[1])
+    own = (_by_row(q, rows) @ key.flatten(0, 2).transpose(1, 2)).view(*q.shape[:2], keys)
     scores = _capped(torch.cat([q @ k_front.transpose(1, 2), own], dim=-1).mul_(scale), softcap)
     by_token = scores.view(-1, wanted, common + keys)
     _masked(by_token[..., :common], level.hidden_front)
     _masked(by_token[..., common:], level.hidden_own)
-    seen, own = scores.softmax(-1).split([common, keys], dim=-1)
-    z = (own.reshape(*by_row, keys) @ v).view(q.shape)
+    weights = scores.softmax(-1)
+    if key.shape[1] != value.shape[1]:
+        weights = _grouped(_ungrouped(weights, query.shape, key.shape[1]), value.shape[1])
+    seen, own = weights.split([common, keys], dim=-1)
+    z = (_by_row(own, rows) @ value.flatten(0, 2)).view(*weights.shape[:2], -1)
     z = torch.baddbmm(z, seen, v_front) if common else z
-    return z.view(batch, groups, rows, each, wanted, width).transpose(2, 3).reshape(batch, heads, rows * wanted, width)
+    return _ungrouped(z, query.shape, value.shape[1]).reshape(batch, heads, rows * wanted, -1)
+
+
+def _grouped(tensor: Tensor, groups: int) -> Tensor:
+    """Head by head to group by group: (batch, heads, rows, wanted, x) to (batch groups, rows each wanted, x)."""
+    by_group = tensor.unflatten(1, (groups, -1)).transpose(2, 3).contiguous()
+    return by_group.view(len(tensor) * groups, -1, tensor.shape[-1])
+
+
+def _ungrouped(tensor: Tensor, shape: torch.Size, groups: int) -> Tensor:
+    """The way back, to the shape that the queries had; the last axis stays."""
+    batch, heads, rows, wanted, _ = shape
+    by_row = tensor.view(batch, groups, rows, heads // groups, wanted, -1)
+    return by_row.transpose(2, 3).reshape(batch, heads, rows, wanted, -1)
+
+
+def _by_row(tensor: Tensor, rows: int) -> Tensor:
+    """(batch groups, rows each wanted, x) to (batch groups rows, each wanted, x)."""
+    return tensor.reshape(len(tensor) * rows, -1, tensor.shape[-1])
 
 
 def _capped(scores: Tensor, softcap: float | None) -> Tensor:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from lesion.engine.batch import Batch
+from lesion.engine.ending import ending
 from lesion.engine.hooks import Recorder, block_arguments
 from lesion.engine.kernels import Kernel, quicken
 from lesion.engine.readers import Group, Of, Read, Reader, find, form_of
@@ -139,6 +140,7 @@ class Twin:
         if self.shares:
             self._attend_over_tries(model)
         self.groups = self._groups(model)
+        self.ending = ending(model, self.blocks[-1], self.kernel) if self.shares else None
         self._given: tuple[int, list[dict[str, Any]]] | None = None
         family = model.family
         self.heads = [self._wrap(block, family.attention_out, Slot) for block in self.blocks]
@@ -200,7 +202,9 @@ class Twin:
                 slot.input = None
 
     def forget(self) -> None:
-        """Take back what readers were given and did not use, as when a pass ended early for want of memory."""
+        """Take back what readers were given and did not use, as when a pass ended early, and let go of streams."""
+        if self.ending is not None:
+            self.ending.forget()
         for layer in self.groups:
             for groups in layer.values():
                 for group in groups:

@@ -14,6 +14,7 @@ import torch
 
 from lesion.engine.batch import Batch, batches
 from lesion.engine.climb import WIDE
+from lesion.engine.ending import Ending
 from lesion.engine.kernels import weight_and_bias
 from lesion.engine.readers import Read, find
 from lesion.engine.trie import apart, trie
@@ -76,13 +77,13 @@ def workload(
     return Workload(shape, model, _batch(shape), _interventions(work, model, positions)[::share])
 
 
-def floor(model: Model, batch: Batch, wanted: Sequence[Scale]) -> float:
+def floor(model: Model, batch: Batch, wanted: Sequence[Scale], ending: Ending | None) -> float:
     """Operations (2 per multiply-add) of the matrix products that the algorithm needs, clean run included.
 
     Per block: all its weights on every token that is run, attention scores, and in the last block only keys and values
-    on every token and the rest on the read ones. An intervention's own block needs its MLP alone where the MLP reads
-    the edited stream, and nothing otherwise. The first products behind the edit count for nothing where they follow
-    from a small one (`readers`).
+    on every token and the rest on the read ones, or less where its attention goes over the stream (`ending`). An
+    intervention's own block needs its MLP alone where the MLP reads the edited stream, and nothing otherwise. The first
+    products behind the edit count for nothing where they follow from a small one (`readers`).
     """
     reads_of = find(model) if model.sizes.d_model >= WIDE and model.dtype != "bfloat16" else []
     sizes, block = model.sizes, model.block(0)
@@ -110,6 +111,7 @@ def floor(model: Model, batch: Batch, wanted: Sequence[Scale]) -> float:
             keys = into - out
             total += 2.0 * keys * layout.tokens + 2.0 * (matrices - keys) * reads
             total += 4 * sizes.n_heads * sizes.d_head * reads * layout.length
+            total -= 2.0 * ending.spared(layout) if ending is not None else 0
         total += 2.0 * sizes.d_model * sizes.vocab_size * reads
     return total
 
