@@ -286,9 +286,9 @@ class Pass:
             return self._block(self.last, stream)[:, self.read]
         given = self.clean.handed(self.last, self.layout, self.rows, only_read=True)
         ending = self.clean.trees[self.last].ending
-        thrifty = ending is not None and ending.pays(self.layout)
+        thrifty = ending.on(self.read) if ending is not None and ending.pays(self.layout) else nullcontext()
         try:
-            with ending.on(self.read) if ending is not None and thrifty else nullcontext():
+            with thrifty:
                 self.twin.enter(self.last, stream, given)
         except ReadAttention as reached:
             slot = self.twin.heads[self.last]

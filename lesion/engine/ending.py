@@ -1,23 +1,20 @@
-"""The last block's attention, where z is wanted at the read positions only: queries there, and no values at all.
+"""The last block's attention where z is wanted at the read positions only: queries there, no keys, no values.
 
-Attention weights sum to one, so a head's z is their mean of the normed stream x, sent through its value map:
+Attention weights sum to one, so a head's z is their mean of the normed stream x, sent through its value map; and what
+the keys' bias adds to a query's scores is the same for all keys, which a softmax does not see:
 
-    z = sum_j a_j (W_V x_j + b_V) = W_V (sum_j a_j x_j) + b_V
+    z = sum_j a_j (W_V x_j + b_V) = W_V (sum_j a_j x_j) + b_V        q (W_K x_j + b_K) = (W_K^T q) x_j + q b_K
 
-Where keys are a linear map of x as well (no rotary positions, no norm), a query's scores come from x in the same way;
-what the keys' bias adds is the same for every key, which a softmax does not see:
-
-    q (W_K x_j + b_K) = (W_K^T q) x_j + q b_K
-
-So the read positions attend over x itself, as over one group of keys that all heads share. That keys and values are
-such maps is not written in any table: it is seen in every clean run.
+So the read positions attend over x itself, as over one group of keys and values that all heads share. That holds where
+keys are a linear map of x, with no rotary positions and no norm. Whether they are is written in no table: it is seen
+in every clean run.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
@@ -33,44 +30,33 @@ CLOSE = 1e-5
 """How far keys and values may be from a linear map of the normed stream, relative to the largest number."""
 FEW = 64
 """On so many tokens of a clean run that is seen."""
+SLOWER = 3
+"""So much slower per multiplication the many small products of this way are taken to be than one large one."""
 
 Role = Literal["q", "k", "v"]
 
 
-class Part(NamedTuple):
-    """Outputs of a projection that belong together: all queries, or all keys."""
-
-    role: Role
-    columns: slice | Tensor
-    linear: Callable[[Tensor], Tensor]
-
-
 class Thrift(nn.Module):
-    """A projection of the last block that can make queries at the read positions, keys or none, and zeros elsewhere."""
+    """A projection of the last block that can make queries at the read positions, and zeros elsewhere."""
 
     def __init__(self, inner: nn.Module, outputs: int) -> None:
         super().__init__()
         self.inner, self.outputs = inner, outputs
-        self.parts: list[Part] = []
-        self.wanted: Sequence[Part] | None = None
-        """What to make; none: everything."""
-        self.read = torch.empty(0, dtype=torch.long)
-        """The read positions among the tokens."""
+        self.queries: tuple[Tensor, Callable[[Tensor], Tensor]] | None = None
+        """Which outputs are queries, and what makes them; none where another projection makes all queries."""
+        self.read: Tensor | None = None
+        """The read positions among the tokens; none while everything is made."""
         self.input: Tensor | None = None
 
     def forward(self, x: Float[Tensor, "batch tokens d_model"]) -> Float[Tensor, "batch tokens outputs"]:
         """The projection, or what is wanted of it."""
         self.input = x
-        if self.wanted is None:
+        if self.read is None:
             return self.inner(x)
         y = x.new_zeros(*x.shape[:-1], self.outputs)
-        for role, columns, linear in self.wanted:
-            if role == "q":
-                rows = x.new_zeros(len(x), len(self.read), self.outputs)
-                rows[..., columns] = linear(x[:, self.read])
-                y[:, self.read] = rows
-            else:
-                y[..., columns] = linear(x)
+        if self.queries is not None:
+            columns, linear = self.queries
+            y[:, self.read[:, None], columns] = linear(x[:, self.read])
         return y
 
 
@@ -94,8 +80,8 @@ class Heads(NamedTuple):
 
     def met_by(self, query: Float[Tensor, "batch heads rows wanted d_head"]) -> Tensor:
         """Queries as they meet the stream itself, (batch, heads, rows, wanted, d_model)."""
-        met = query.transpose(0, 1).flatten(1, 3) @ self.weight.mT
-        return met.view(*query.transpose(0, 1).shape[:4], -1).transpose(0, 1)
+        by_head = query.transpose(0, 1)
+        return (by_head.flatten(1, 3) @ self.weight.mT).view(*by_head.shape[:4], -1).transpose(0, 1)
 
 
 @dataclass(frozen=True)
@@ -105,47 +91,43 @@ class Ending:
     thrifts: tuple[Thrift, ...]
     source: Thrift
     """The one that makes values; it sees the stream."""
-    keys: Heads | None
-    """None where keys are not such a map."""
+    keys: Heads
     values: Heads
     groups: int
     """Keys and values that heads share."""
 
-    def proven(self, key: Float[Tensor, "1 groups tokens d_head"], value: Tensor) -> "Ending | None":
-        """This, as far as a clean run's keys and values are what the maps make of the stream of that run."""
+    def holds(self, key: Float[Tensor, "1 groups tokens d_head"], value: Tensor) -> bool:
+        """Whether a clean run's keys and values are what the maps make of the stream of that run."""
         stream = self.source.input
         self.forget()
-        if stream is None or not self.values.gives(stream, value):
-            return None
-        return self if self.keys is not None and self.keys.gives(stream, key) else replace(self, keys=None)
+        return stream is not None and self.keys.gives(stream, key) and self.values.gives(stream, value)
 
     def pays(self, layout: Layout) -> bool:
-        """Whether it takes at most half the work of making values; shapes alone decide."""
+        """Whether it is quicker than making keys and values; shapes alone decide."""
         made, mixed = self._work(layout)
-        return layout.start == 0 and 2 * mixed <= made
+        return layout.start == 0 and SLOWER * mixed <= made
 
     def spared(self, layout: Layout) -> int:
         """Multiplications of one intervention that need not be made."""
         made, mixed = self._work(layout)
-        return (made - mixed) * (1 if self.keys is None else 2) if self.pays(layout) else 0
+        return made - mixed if self.pays(layout) else 0
 
     def _work(self, layout: Layout) -> tuple[int, int]:
-        """Multiplications that it takes to make values, and to have each head's mean of the stream and map it."""
+        """Multiplications that it takes to make keys and values, and those of this way beyond plain attention's."""
         heads, d_model, d_head = self.values.weight.shape
         mixed = len(layout.read) * heads * (layout.length * (d_model - d_head) + d_model * d_head)
-        return layout.tokens * d_model * self.groups * d_head, mixed
+        return 2 * layout.tokens * d_model * self.groups * d_head, 2 * mixed
 
     @contextmanager
     def on(self, read: Tensor) -> Generator[None]:
-        """Let the projections make what is wanted: queries at the read positions, keys unless the stream serves."""
+        """Let the projections make queries at the read positions and nothing else."""
         for thrift in self.thrifts:
             thrift.read = read
-            thrift.wanted = [part for part in thrift.parts if part.role == "q" or self.keys is None]
         try:
             yield
         finally:
             for thrift in self.thrifts:
-                thrift.wanted = None
+                thrift.read = None
 
     def forget(self) -> None:
         """Let go of what the projections saw."""
@@ -153,13 +135,13 @@ class Ending:
             thrift.input = None
 
     def stream(self) -> Float[Tensor, "batch 1 tokens d_model"] | None:
-        """The normed stream as one group of keys or values, while this is on."""
-        seen = None if self.source.wanted is None else self.source.input
+        """The normed stream as one group of keys and values, while this is on."""
+        seen = None if self.source.read is None else self.source.input
         return None if seen is None else seen[:, None]
 
 
 def ending(model: Model, block: nn.Module, kernel: Kernel) -> Ending | None:
-    """Wrap the projections of the last block of a model's twin; None where values are not made by a linear map.
+    """Wrap the projections of the last block of a model's twin; None where one of them is no linear map.
 
     Args:
         model: the model.
@@ -168,26 +150,18 @@ def ending(model: Model, block: nn.Module, kernel: Kernel) -> Ending | None:
     """
     family, original = model.family, model.block(model.sizes.n_layers - 1)
     paths: dict[Role, str] = {"q": family.queries, "k": family.keys, "v": family.values}
-    maps: dict[Role, tuple[Tensor, Tensor | None]] = {
-        role: weight_and_bias(original.get_submodule(path))
-        for role, path in paths.items()
-        if is_map(original.get_submodule(path))
-    }
-    if "v" not in maps or model.dtype == "bfloat16":
+    capped = getattr(model.module.config, "attn_logit_softcapping", None) is not None  # a bias of keys would be seen
+    if capped or model.dtype == "bfloat16" or not all(is_map(original.get_submodule(path)) for path in paths.values()):
         return None
-    thrifts: dict[str, Thrift] = {}
-    for role, (weight, bias) in maps.items():
-        path = paths[role]
-        if path not in thrifts:
-            thrifts[path] = Thrift(block.get_submodule(path), weight.shape[1])
-            block.set_submodule(path, thrifts[path])
-        if role != "v":
-            columns = _columns(model, role).flatten()
-            thrifts[path].parts.append(_part(role, columns, thrifts[path], weight, bias, kernel))
-    capped = getattr(model.module.config, "attn_logit_softcapping", None) is not None  # a bias would then be seen
-    heads = {role: _heads(_columns(model, role), model, *maps[role]) for role in maps if role != "q"}
-    keys = None if capped else heads.get("k")
-    return Ending(tuple(thrifts.values()), thrifts[paths["v"]], keys, heads["v"], model.sizes.n_groups)
+    maps = {path: weight_and_bias(original.get_submodule(path)) for path in paths.values()}
+    thrifts = {path: Thrift(block.get_submodule(path), weight.shape[1]) for path, (weight, _) in maps.items()}
+    for path, thrift in thrifts.items():
+        block.set_submodule(path, thrift)
+    queries, heads = paths["q"], [model.sizes.group(head) for head in range(model.sizes.n_heads)]
+    columns = _columns(model, "q").flatten()
+    thrifts[queries].queries = columns, _some(columns, thrifts[queries], *maps[queries], kernel)
+    keys, values = (_heads(_columns(model, role)[heads], *maps[paths[role]]) for role in ("k", "v"))
+    return Ending(tuple(thrifts.values()), thrifts[paths["v"]], keys, values, model.sizes.n_groups)
 
 
 def _columns(model: Model, role: Role) -> Tensor:
@@ -197,23 +171,18 @@ def _columns(model: Model, role: Role) -> Tensor:
     return torch.tensor(units)[:, None] * model.sizes.d_head + torch.arange(model.sizes.d_head)
 
 
-def _part(role: Role, columns: Tensor, thrift: Thrift, weight: Tensor, bias: Tensor | None, kernel: Kernel) -> Part:
-    """The code that makes some outputs: the projection itself where it makes nothing else."""
-    first = int(columns[0])
+def _some(columns: Tensor, thrift: Thrift, weight: Tensor, bias: Tensor | None, kernel: Kernel) -> nn.Module:
+    """What makes some outputs of a projection: the projection itself where it makes no others."""
     if len(columns) == thrift.outputs:
-        return Part(role, slice(None), thrift.inner)
+        return thrift.inner
     linear = nn.Linear(len(weight), len(columns), bias=bias is not None, dtype=weight.dtype).requires_grad_(False)
     linear.weight.copy_(weight[:, columns].T)
     if bias is not None:
         linear.bias.copy_(bias[columns])
-    in_a_row = bool((columns.diff() == 1).all())
-    where = slice(first, first + len(columns)) if in_a_row else columns
-    return Part(role, where, PackedLinear(linear) if kernel == "onednn" else linear)
+    return PackedLinear(linear) if kernel == "onednn" else linear
 
 
-def _heads(columns: Tensor, model: Model, weight: Tensor, bias: Tensor | None) -> Heads:
-    """A map to keys or values, head by head."""
-    groups = [model.sizes.group(head) for head in range(model.sizes.n_heads)]
-    own = columns[groups]
-    zeros = weight.new_zeros(own.shape)
-    return Heads(weight[:, own].transpose(0, 1).contiguous(), (zeros if bias is None else bias[own])[:, None])
+def _heads(columns: Tensor, weight: Tensor, bias: Tensor | None) -> Heads:
+    """A map to keys or values, head by head, from the columns (heads, d_head) of its projection."""
+    added = weight.new_zeros(columns.shape) if bias is None else bias[columns]
+    return Heads(weight[:, columns].transpose(0, 1).contiguous(), added[:, None])

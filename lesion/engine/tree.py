@@ -157,7 +157,7 @@ def tree_attention(
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     stream = None if tree.ending is None else tree.ending.stream()
     if tree.ending is not None and stream is not None:
-        raise ReadAttention(_ended(tree, tree.ending, query, key, stream, scale, softcap).transpose(1, 2))
+        raise ReadAttention(_ended(tree, tree.ending, query, stream, scale).transpose(1, 2))
     prefix = layout.prefix
     parts: list[Tensor] = []
     if prefix and not tree.only_read:
@@ -176,19 +176,12 @@ def tree_attention(
     return z, None
 
 
-def _ended(
-    tree: Tree, ending: Ending, query: Tensor, key: Tensor, stream: Tensor, scale: float, softcap: float | None
-) -> Tensor:
+def _ended(tree: Tree, ending: Ending, query: Tensor, stream: Tensor, scale: float) -> Tensor:
     """Attention of the read positions over the normed stream: z, (batch, heads, reads, d_head)."""
-    (level,), common = tree.levels, tree.layout.common
-    q = query[:, :, level.where].unflatten(2, (level.sequences, -1))[:, :, :, -level.wanted :]
-    v = k = _along(tree, level, 1, stream)
-    if ending.keys is None:
-        k = _along(tree, level, 0, key)
-    else:
-        q, key = ending.keys.met_by(q), stream
-    mean = _own(level, q, k, v, (key[:, :, :common], stream[:, :, :common]), scale, softcap)
-    return ending.values.of(mean)
+    (level,), front = tree.levels, stream[:, :, : tree.layout.common]
+    wanted = query[:, :, level.where].unflatten(2, (level.sequences, -1))[:, :, :, -level.wanted :]
+    own = _along(tree, level, 0, stream)
+    return ending.values.of(_own(level, ending.keys.met_by(wanted), own, own, (front, front), scale, None))
 
 
 def _along(tree: Tree, level: Seen, which: int, tensor: Tensor) -> Tensor:
@@ -253,40 +246,21 @@ def _own(
     softcap: float | None,
 ) -> Tensor:
     """The wanted tokens of each sequence against the common prefix and the rest of their row, in one softmax."""
-    batch, heads, rows, wanted, _ = query.shape
-    keys, common = key.shape[3], shared[0].shape[2]
+    batch, heads, rows, wanted, width = query.shape
+    groups, keys, common = key.shape[1], key.shape[3], shared[0].shape[2]
     k_front, v_front = (tensor.expand(batch, -1, -1, -1).flatten(0, 1) for tensor in shared)
-    q = _grouped(query, key.shape[1])
-    own = (_by_row(q, rows) @ key.flatten(0, 2).transpose(1, 2)).view(*q.shape[:2], keys)
+    # query heads of a group share its keys: (batch x groups, rows x each x wanted, d), and by row
+    by_group = query.unflatten(1, (groups, -1)).transpose(2, 3).contiguous()
+    q, by_row = by_group.view(batch * groups, -1, width), (batch * groups * rows, -1)
+    own = (q.view(*by_row, width) @ key.flatten(0, 2).transpose(1, 2)).view(*q.shape[:2], keys)
     scores = _capped(torch.cat([q @ k_front.transpose(1, 2), own], dim=-1).mul_(scale), softcap)
     by_token = scores.view(-1, wanted, common + keys)
     _masked(by_token[..., :common], level.hidden_front)
     _masked(by_token[..., common:], level.hidden_own)
-    weights = scores.softmax(-1)
-    if key.shape[1] != value.shape[1]:
-        weights = _grouped(_ungrouped(weights, query.shape, key.shape[1]), value.shape[1])
-    seen, own = weights.split([common, keys], dim=-1)
-    z = (_by_row(own, rows) @ value.flatten(0, 2)).view(*weights.shape[:2], -1)
+    seen, own = scores.softmax(-1).split([common, keys], dim=-1)
+    z = (own.reshape(*by_row, keys) @ value.flatten(0, 2)).view(q.shape)
     z = torch.baddbmm(z, seen, v_front) if common else z
-    return _ungrouped(z, query.shape, value.shape[1]).reshape(batch, heads, rows * wanted, -1)
-
-
-def _grouped(tensor: Tensor, groups: int) -> Tensor:
-    """Head by head to group by group: (batch, heads, rows, wanted, x) to (batch groups, rows each wanted, x)."""
-    by_group = tensor.unflatten(1, (groups, -1)).transpose(2, 3).contiguous()
-    return by_group.view(len(tensor) * groups, -1, tensor.shape[-1])
-
-
-def _ungrouped(tensor: Tensor, shape: torch.Size, groups: int) -> Tensor:
-    """The way back, to the shape that the queries had; the last axis stays."""
-    batch, heads, rows, wanted, _ = shape
-    by_row = tensor.view(batch, groups, rows, heads // groups, wanted, -1)
-    return by_row.transpose(2, 3).reshape(batch, heads, rows, wanted, -1)
-
-
-def _by_row(tensor: Tensor, rows: int) -> Tensor:
-    """(batch groups, rows each wanted, x) to (batch groups rows, each wanted, x)."""
-    return tensor.reshape(len(tensor) * rows, -1, tensor.shape[-1])
+    return z.view(by_group.shape).transpose(2, 3).reshape(batch, heads, rows * wanted, width)
 
 
 def _capped(scores: Tensor, softcap: float | None) -> Tensor:

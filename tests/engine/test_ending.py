@@ -19,6 +19,15 @@ def _error(a, b):
     return float((a.log_softmax(-1) - b.log_softmax(-1)).abs().max())
 
 
+@pytest.fixture
+def always(monkeypatch):
+    """Whatever the shapes say; holds an entry for every time that it was used."""
+    used, on = [], Ending.on
+    monkeypatch.setattr(Ending, "pays", lambda self, layout: layout.start == 0)
+    monkeypatch.setattr(Ending, "on", lambda self, read: (used.append(len(read)), on(self, read))[1])
+    return used
+
+
 def _largest_error(fast, batch):
     """Of edits below, in and of the last block."""
     last = fast.model.sizes.n_layers - 1
@@ -29,39 +38,40 @@ def _largest_error(fast, batch):
     return max(_error(outcome.logits, plain[number]) for number, outcome in fast.run(batch, wanted))
 
 
-def test_values_of_every_family_come_from_the_stream_and_keys_where_positions_are_not_in_them(model, compiled):
+def test_keys_and_values_come_from_the_stream_where_positions_are_not_in_them(model, compiled):
     (batch,) = batches(compiled(3, 6, 2, shared=3), 8)
-    fast = Fast(model)
-    if not fast.twin.shares:
-        assert fast.ending(batch) is None
-        return
-    found = fast.ending(batch)
-    assert found is not None, model.name
-    assert (found.keys is not None) == (model.name.removeprefix("tiny:") in POSITIONS_BY_NUMBER), model.name
+    found = Fast(model).ending(batch)
+    assert (found is not None) == (model.name.removeprefix("tiny:") in POSITIONS_BY_NUMBER), model.name
 
 
-@pytest.mark.parametrize(("answer", "shared"), [(1, 0), (3, 5), (2, 16)])
-def test_attention_over_the_stream_gives_the_references_numbers(model, compiled, monkeypatch, answer, shared):
-    monkeypatch.setattr(Ending, "pays", lambda self, layout: layout.start == 0)
+@pytest.mark.parametrize(("answer", "shared"), [(1, 0), (1, 4), (3, 5), (2, 16)])
+@pytest.mark.parametrize("name", sorted(POSITIONS_BY_NUMBER))
+def test_attention_over_the_stream_gives_the_references_numbers(tiny, compiled, always, name, answer, shared):
     (batch,) = batches(compiled(4, 16, answer, shared=shared), 8)
-    assert _largest_error(Fast(model), batch) < 1e-5
+    assert _largest_error(Fast(tiny(name)), batch) < 1e-5
+    assert always
 
 
-def test_a_wrong_map_shows_in_the_numbers(tiny, compiled, monkeypatch):
-    """The test above would see it if z came from something else, and the clean run sees it first."""
-    monkeypatch.setattr(Ending, "pays", lambda self, layout: layout.start == 0)
+def test_keys_that_turn_with_the_position_are_seen_and_left_alone(tiny, compiled, always):
     (batch,) = batches(compiled(4, 16, 1, shared=4), 8)
-    for model in (tiny("gpt2"), tiny("llama")):
-        fast = Fast(model)
-        right = fast.twin.ending
-        turned = replace(right, values=right.values._replace(weight=right.values.weight.flip(0)))
-        fast.twin.ending = turned
-        assert fast.ending(batch) is None
-        assert _largest_error(fast, batch) < 1e-5
-        monkeypatch.setattr(Ending, "proven", lambda self, key, value: self)
-        assert _largest_error(fast, batch) > 1e-4
-        monkeypatch.undo()
-        monkeypatch.setattr(Ending, "pays", lambda self, layout: layout.start == 0)
+    fast = Fast(tiny("llama"))
+    assert fast.twin.ending is not None
+    assert _largest_error(fast, batch) < 1e-5
+    assert not always
+
+
+@pytest.mark.parametrize("what", ["keys", "values"])
+def test_a_wrong_map_is_seen_in_the_clean_run_and_would_show_in_the_numbers(tiny, compiled, monkeypatch, always, what):
+    (batch,) = batches(compiled(4, 16, 1, shared=4), 8)
+    fast = Fast(tiny("gpt2"))
+    right = getattr(fast.twin.ending, what)
+    fast.twin.ending = replace(fast.twin.ending, **{what: right._replace(weight=2 * right.weight.flip(0))})
+    assert fast.ending(batch) is None
+    assert _largest_error(fast, batch) < 1e-5
+    assert not always
+    monkeypatch.setattr(Ending, "holds", lambda self, key, value: True)
+    assert _largest_error(fast, batch) > 1e-4
+    assert always
 
 
 def test_it_is_used_where_it_spares_work_and_not_for_late_positions_or_many_reads(tiny, compiled, monkeypatch):
@@ -79,33 +89,28 @@ def test_it_is_used_where_it_spares_work_and_not_for_late_positions_or_many_read
 
 
 def test_nothing_is_kept_or_left_on_behind_a_run(tiny, compiled):
-    fast = Fast(tiny("llama"))
+    fast = Fast(tiny("gpt2"))
     (batch,) = batches(compiled(6, 24, 1, shared=2), 8)
     list(fast.run(batch, [Scale(sites=(head(0, 1),), alpha=0.0, positions=where) for where in ("all", "last")]))
     for thrift in fast.twin.ending.thrifts:
-        assert thrift.wanted is None
+        assert thrift.read is None
         assert thrift.input is None
 
 
-def test_a_thrifty_projection_makes_queries_where_they_are_read_and_keys_everywhere():
-    inner = torch.nn.Linear(5, 6)
+def test_a_thrifty_projection_makes_queries_where_they_are_read_and_nothing_else():
+    inner, columns = torch.nn.Linear(5, 6), torch.tensor([4, 0])
     thrift = Thrift(inner, 6)
-    columns = torch.tensor([4, 0])
-    weight, bias = inner.weight.detach().T, inner.bias.detach()
-    thrift.parts = [
-        endings._part("q", columns, thrift, weight, bias, "default"),
-        endings._part("k", torch.tensor([1, 2]), thrift, weight, bias, "default"),
-    ]
-    thrift.wanted, thrift.read = thrift.parts, torch.tensor([3, 1])
+    some = endings._some(columns, thrift, inner.weight.detach().T, inner.bias.detach(), "default")
+    thrift.queries, thrift.read = (columns, some), torch.tensor([3, 1])
     x = torch.linspace(-1, 1, 2 * 4 * 5).view(2, 4, 5)
     with torch.no_grad():
-        whole, some = inner(x), thrift(x)
-    torch.testing.assert_close(some[:, [1, 3]][..., columns], whole[:, [1, 3]][..., columns])
-    torch.testing.assert_close(some[..., 1:3], whole[..., 1:3])
-    assert not some[:, [0, 2]][..., columns].any()
-    assert not some[..., [3, 5]].any()
+        whole, made = inner(x), thrift(x)
+    torch.testing.assert_close(made[:, [1, 3]][..., columns], whole[:, [1, 3]][..., columns])
+    assert not made[:, [0, 2]].any()
+    assert not made[..., [1, 2, 3, 5]].any()
 
 
-def test_bfloat16_keeps_its_own_values(tiny):
-    model = tiny("gpt2")
-    assert endings.ending(replace(model, dtype="bfloat16"), model.block(1), "default") is None
+def test_bfloat16_and_norms_behind_a_projection_keep_their_own_keys(tiny):
+    gpt2, olmo2 = tiny("gpt2"), tiny("olmo2")
+    assert endings.ending(replace(gpt2, dtype="bfloat16"), gpt2.block(1), "default") is None
+    assert endings.ending(olmo2, olmo2.block(1), "default") is None
