@@ -170,7 +170,8 @@ def tree_attention(
             parts.append(_alone(level, q, k, v, scale))
         else:
             parts.append(_own(level, q, k, v, (front[0], front[1]), scale, softcap))
-    z = (parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)).transpose(1, 2)
+    by_token = [part.transpose(1, 2) for part in parts]
+    z = by_token[0] if len(by_token) == 1 else torch.cat(by_token, dim=1)
     if tree.only_read:
         raise ReadAttention(z)
     return z, None
