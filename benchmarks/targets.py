@@ -19,7 +19,7 @@ from lesion.engine.bench import Timing, bench
 from lesion.engine.growth import growth
 
 ROOT = Path(__file__).resolve().parent.parent
-FAMILIES = ("llama", "gpt_neo", "qwen2", "gemma2")
+FAMILIES = ("llama", "gpt_neox", "qwen2", "gemma2")
 PEERS = {"W1": 42.0, "W2": 60.0, "W3": 50.0}
 """At least so many times the fastest peer."""
 

@@ -216,11 +216,16 @@ def numbers(logits: Tensor, batch: Batch) -> Tensor:
         return torch.stack([answer - total, entropy, answer - wrong])
 
 
-def matrix_speed(shape: Shape) -> float:
-    """10^9 operations per second of processor time of one packed product of the work's size, the best of five."""
+def matrix_speed(shape: Shape, kernel: Kernel | None = None) -> float:
+    """10^9 operations per second of processor time of one product of the work's size by a kernel, the best of five.
+
+    Args:
+        shape: the work's.
+        kernel: which; none: the one that the rule chooses.
+    """
     rows, inner, outer = 1024, shape.width, 4 * shape.width
     x, linear = torch.ones(rows, inner), torch.nn.Linear(inner, outer).requires_grad_(False)
-    product = PackedLinear(linear) if kernel_rule(linear) == "onednn" else linear
+    product = PackedLinear(linear) if (kernel or kernel_rule(linear)) == "onednn" else linear
     many = min(200, max(4, 2**32 // (rows * inner * outer)))  # long enough for the clock
     with torch.inference_mode():
         best = min(timed(lambda: [product(x) for _ in range(many)])[0].processor for _ in range(5))

@@ -114,7 +114,8 @@ def choose(model: Model, engine: Literal["fast", "reference"] = "fast", *, memor
 def disagreement(fast: Fast) -> float:
     """Largest absolute difference of log-probabilities from the reference, nats, over random tokens and all kinds."""
     worst = 0.0
-    for prompt, answer, shared, draw in ((7, 2, 4, 0), (5, 1, 0, 0), (7, 2, 4, 1)):  # the last: one shape, other tokens
+    shapes = (7, 2, 4, 0), (5, 1, 0, 0), (11, 1, 5, 0), (7, 2, 4, 1)  # the last: the first's shape, other tokens
+    for prompt, answer, shared, draw in shapes:
         (batch,) = batches(_items(fast.model, prompt, answer, shared, draw), 2)
         wanted = [_intervention(fast.model, kind, where) for kind in _KINDS for where in ("all", "last")]
         pairs = [(fast.clean(batch), reference.run(fast.model, batch).logits)]

@@ -1,4 +1,4 @@
-"""Faults of a second look, in rooms that the first ones cover least: tasks, hashes, arms, and records of commands."""
+"""Faults of later looks, in rooms that the first ones cover least: tasks, hashes, arms, records, the last block."""
 
 import dataclasses
 import json
@@ -6,6 +6,7 @@ import json
 from pydantic_core import to_json
 
 from lesion import identity
+from lesion.engine.ending import Ending, Heads
 from lesion.identity import content_hash, file_hash
 from lesion.runs import closing, conduct, store
 from lesion.runs.calls import read_call
@@ -131,6 +132,15 @@ def ledger_knows_better(run):
     write_text(run.call / "manifest.json", made.model_dump_json(indent=1) + "\n")
 
 
+def values_of_a_neighbour(patch):
+    of = Heads.of
+    patch.setattr(Heads, "of", lambda self, mean: of(self, mean.roll(1, 1)))
+
+
+def keys_that_turn(patch):
+    patch.setattr(Ending, "holds", lambda self, key, value: True)
+
+
 SECOND_FAULTS = [
     Fault("a sum is one too large", "tasks.arithmetic.Problem.result", "run", sum_one_too_large),
     Fault("differences are taken from the wrong side", "tasks.arithmetic.Problem.result", "run",
@@ -151,4 +161,8 @@ SECOND_FAULTS = [
           result_forged),
     Fault("a command's parameters are forged, and sealed", "manifest.json", "call", parameters_forged),
     Fault("a command is called confirmatory, and sealed", "manifest.json", "call", ledger_knows_better),
+    Fault("the last block's heads take each other's means", "engine.ending.Heads.of", "model", values_of_a_neighbour,
+          "tiny:gpt2"),
+    Fault("keys with rotary positions are taken for a linear map", "engine.ending.Ending.holds", "model",
+          keys_that_turn, "tiny:gpt_neox"),
 ]  # fmt: skip
