@@ -29,7 +29,7 @@ from lesion.models.model import Model
 CLOSE = 1e-5
 """How far keys and values may be from a linear map of the normed stream, relative to the largest number."""
 FEW = 64
-"""On so many tokens of a clean run that is seen."""
+"""On so many tokens of a clean run that is seen: the last ones, for rotary positions do nothing at position 0."""
 SLOWER = 3
 """So much slower per multiplication the many small products of this way are taken to be than one large one."""
 
@@ -67,10 +67,10 @@ class Heads(NamedTuple):
     bias: Float[Tensor, "heads 1 d_head"]
 
     def gives(self, stream: Tensor, made: Float[Tensor, "1 groups tokens d_head"]) -> bool:
-        """Whether this map makes of a stream (1, tokens, d_model) what attention got, on the first tokens."""
+        """Whether this map makes of a stream (1, tokens, d_model) what attention got, on the last tokens."""
         each = len(self.weight) // made.shape[1]
-        own = stream[0, :FEW] @ self.weight[::each] + self.bias[::each]
-        error = float((own - made[0, :, :FEW]).abs().max())
+        own = stream[0, -FEW:] @ self.weight[::each] + self.bias[::each]
+        error = float((own - made[0, :, -FEW:]).abs().max())
         return error <= CLOSE * max(1.0, float(own.abs().max()))
 
     def of(self, mean: Float[Tensor, "batch heads wanted d_model"]) -> Float[Tensor, "batch heads wanted d_head"]:

@@ -10,6 +10,7 @@ from lesion.engine.ending import Ending, Thrift
 from lesion.engine.fast import Fast
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site, head, neuron
+from lesion.tasks.tokenization import Compiled
 
 POSITIONS_BY_NUMBER = {"gpt2", "gpt_neo", "opt"}
 """Families whose keys know nothing of positions and have no norm."""
@@ -56,6 +57,17 @@ def test_keys_that_turn_with_the_position_are_seen_and_left_alone(tiny, compiled
     (batch,) = batches(compiled(4, 16, 1, shared=4), 8)
     fast = Fast(tiny("llama"))
     assert fast.twin.ending is not None
+    assert _largest_error(fast, batch) < 1e-5
+    assert not always
+
+
+def test_many_tokens_at_position_0_do_not_pass_for_keys_without_positions(tiny, always):
+    """There a rotation does nothing; here they are the first 64 tokens of the trie."""
+    rows = [(2 + row // 2, 3 + row % 2 * 5, 7, 9, 11 + row % 3) for row in range(128)]
+    (batch,) = batches([Compiled(ids, {}, ids[4:], ids[4:], 4, None) for ids in rows], 128)
+    fast = Fast(tiny("llama"))
+    assert (fast.layout(batch).levels[0].count, fast.layout(batch).levels[0].width) == (64, 1)
+    assert fast.ending(batch) is None
     assert _largest_error(fast, batch) < 1e-5
     assert not always
 
