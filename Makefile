@@ -56,9 +56,11 @@ study: $(STAMP)
 publication: $(STAMP)
 	$(BIN)/python publications/make.py
 
+# Undefined names are asked for apart, since jaxtyping's axes look like them in lesion/.
 check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/ruff check --isolated --select F821 --quiet tests benchmarks publications
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 test: check

@@ -83,7 +83,7 @@ def arm_of_another_strength(patch):
         made = ARM(name, sites, alpha, study)
         return made.model_copy(update={"intervention": made.intervention.model_copy(update={"alpha": 0.5})})
 
-    patch.setattr(plan_module, "arm", weaker)
+    patch.setattr(stages, "arm", weaker)
 
 
 def budget_uncounted(patch):
