@@ -3,8 +3,8 @@
 1. Everything below an intervention's lowest layer is the clean run's; at that layer the change is written as a sum.
 2. A token that rows share, with everything before it, is run once per intervention (`trie`, `layout`, `tree`).
 3. An intervention at late positions runs those positions only, on the clean run's keys and values.
-4. The last layer and the unembedding are run at the positions whose logits are read, where the stream itself can stand
-   in for values and keys (`ending`).
+4. The last layer and the unembedding are run at the positions whose logits are read; where it can, the stream itself
+   stands in for that layer's keys and values (`ending`).
 5. Several interventions go through a block together, each in its own row of the pass.
 
 Every pass runs the family's own blocks (`twin`). What a pass holds is decided by shapes alone, so a result does not
