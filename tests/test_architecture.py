@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lesion"
 ORDER = [
     {"errors"},
-    {"device"},
+    {"device", "progress"},
     {"identity"},
     {"stats", "interventions", "tasks"},
     {"study"},

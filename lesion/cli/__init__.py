@@ -53,6 +53,10 @@ __all__ = [
 ]
 
 
+RESUMED = frozenset({"get", "run", "replay", "train"})
+"""Commands that keep what they finished."""
+
+
 def main(arguments: list[str] | None = None) -> None:
     """Parse arguments, run the command, and end with its exit code; an error is one clear sentence.
 
@@ -67,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     except LesionError as error:
         code = fail(str(error), error.exit_code, as_json)
     except (KeyboardInterrupt, typer.Abort):
-        code = fail("interrupted; the same command goes on where it stopped", INTERRUPTED_EXIT_CODE, as_json)
+        code = fail(_interrupted(wanted), INTERRUPTED_EXIT_CODE, as_json)
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         code = 0
@@ -81,6 +85,13 @@ def main(arguments: list[str] | None = None) -> None:
             said = refused(option)
         code = fail(f"{said}; see 'lesion --help'", InputError.exit_code, as_json)
     sys.exit(code or 0)
+
+
+def _interrupted(words: list[str]) -> str:
+    """What a command that was stopped by Ctrl-C leaves behind."""
+    if RESUMED.isdisjoint(words):
+        return "interrupted: nothing was written"
+    return "interrupted; the same command goes on where it stopped"
 
 
 def _common_first(words: list[str]) -> list[str]:

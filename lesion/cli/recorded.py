@@ -18,12 +18,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from lesion.cli.app import RESULT, SCREEN, Home, app, say
+from lesion.cli.progress import display_on
 from lesion.errors import InputError, NotReproduced, Tampered, nearest
+from lesion.progress import shown_by
 
 if TYPE_CHECKING:
     from lesion.runs.calls import Repeat
     from lesion.runs.recording import Recording
 
+OWN_BARS = ("train",)
+"""Commands that show their progress themselves."""
 UNRECORDED = ("home", "as_json")
 """Where the record goes and how the result is said: no part of what was computed."""
 
@@ -80,7 +84,8 @@ def _run(command: str, function: Command, given: dict[str, Any], wants_home: boo
     with recording(command, parameters, home, _REPEAT.get()) as call:
         result, current = RESULT.set(None), _CALL.set(call)
         try:
-            call.exit_code = function(**mine)
+            with shown_by(None if command in OWN_BARS else display_on(SCREEN)):
+                call.exit_code = function(**mine)
             call.result = RESULT.get()
         finally:
             RESULT.reset(result)
