@@ -32,6 +32,7 @@ class Stage:
         self._advance = advance
 
     def __call__(self, units: float = 1) -> None:
+        """Count `units` more as done."""
         if self._advance is not None:
             self._advance(units)
 
