@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
 from lesion.errors import InputError
-from lesion.stats.heterogeneity import Estimate, pooled, variance
+from lesion.stats.heterogeneity import Estimate, pooled, predicted, variance
 
 ESTIMATES = st.lists(
     st.builds(Estimate, st.floats(-0.9, 0.9), st.floats(1e-6, 1e-2)), min_size=2, max_size=8
@@ -57,3 +57,52 @@ def test_the_variance_is_positive_also_where_no_item_or_every_item_changed(gaine
 def test_the_variance_is_that_of_paired_differences():
     draws = np.repeat([1, -1, 0], [300, 900, 8800])
     assert variance(300, 900, 10_000) == pytest.approx(draws.var() / 10_000, rel=2e-3)
+
+
+BCG = (
+    (4, 119, 11, 128), (6, 300, 29, 274), (3, 228, 11, 209), (62, 13536, 248, 12619), (33, 5036, 47, 5761),
+    (180, 1361, 372, 1079), (8, 2537, 10, 619), (505, 87886, 499, 87892), (29, 7470, 45, 7232), (17, 1699, 65, 1600),
+    (186, 50448, 141, 27197), (5, 2493, 3, 2338), (27, 16886, 29, 17825),
+)  # fmt: skip
+"""Thirteen trials of the BCG vaccine (Colditz et al. 1994): cases and others, treated and not."""
+
+
+def trials() -> list[Estimate]:
+    """Log relative risks and their variances."""
+    return [
+        Estimate(float(np.log(a / (a + b) / (c / (c + d)))), 1 / a - 1 / (a + b) + 1 / c - 1 / (c + d))
+        for a, b, c, d in BCG
+    ]
+
+
+def test_hartung_and_knapps_interval_of_the_bcg_trials_is_the_published_one():
+    """Metafor's page (Viechtbauer 2010, `rma(yi, vi, test = "knha")`): tau² .3132 by REML, -.7145 [-1.1084, -.3206]."""
+    found = predicted(trials(), tau_squared=0.3132)
+    assert found is not None
+    assert (found.delta, found.low, found.high) == pytest.approx((-0.7145, -1.1084, -0.3206), abs=1e-4)
+    assert round(found.q, 3) == 152.233
+    by_moments = predicted(trials())
+    assert by_moments is not None
+    assert round(by_moments.tau**2, 4) == 0.3088  # the same trials by DerSimonian and Laird, same source
+    low, high = np.exp([found.predicted_low, found.predicted_high])
+    assert (round(float(low), 2), round(float(high), 2)) == (0.13, 1.79)  # with 11 degrees; 0.14 … 1.76 with 12
+
+
+@given(st.lists(st.builds(Estimate, st.floats(-0.9, 0.9), st.floats(1e-6, 1e-2)), min_size=5, max_size=9))
+def test_the_interval_of_the_mean_is_hartung_and_knapps_as_statsmodels_computes_it_and_never_narrower(estimates):
+    deltas, variances = np.array(estimates).T
+    assume(np.ptp(deltas) > 1e-3)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        peer = combine_effects(deltas, variances, method_re="chi2", use_t=True)
+    assume(peer.tau2 > 0)
+    ours = predicted(estimates)
+    assert ours is not None
+    plain = 1 / np.sqrt(np.sum(1 / (variances + peer.tau2)))
+    half = stats.t.ppf(0.975, len(estimates) - 1) * max(peer.sd_eff_w_re_hksj, plain)
+    assert ours.high - ours.delta == pytest.approx(half, rel=1e-6)
+    assert ours.predicted_low < ours.low < ours.delta < ours.high < ours.predicted_high
+
+
+def test_four_models_have_no_mean():
+    assert predicted(trials()[:4]) is None
+    assert predicted(trials()[:5]) is not None
