@@ -29,6 +29,7 @@ def _records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _records_elsewhere(_records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Commands that are given no --home leave their records in a folder of the tests, not in the working tree."""
     monkeypatch.setenv("LESION_HOME", str(_records))
+    monkeypatch.setenv("LESION_CACHE", str(_records / "cache"))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,20 +15,41 @@ from lesion.errors import InputError, Tampered, nearest
 @app.command()
 def verify(
     run_folder: RunPath,
+    proof: Annotated[
+        Path | None, typer.Option(help="An outside witness of the registration: a .tsr time-stamp, or a text.")
+    ] = None,
+    authority: Annotated[
+        Path | None, typer.Option(help="Root certificate (PEM) of the time-stamp's authority that you trust.")
+    ] = None,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
     """Name every file of a run or a training that differs, is missing or was added since it was sealed."""
     from lesion.runs.ledger import check_seal
     from lesion.runs.records import read_record
+    from lesion.runs.registry import is_registration, registered_by
+    from lesion.runs.timestamp import check_proof
     from lesion.runs.trainings import TrainingManifest
     from lesion.runs.verify import verify as check
 
-    findings = check(run_folder)
-    if not findings and not isinstance(record := read_record(run_folder), TrainingManifest):
-        check_seal(home, record)
-    document = {"run": str(run_folder), "intact": not findings, "findings": [f._asdict() for f in findings]}
-    say(document, as_json, "\n".join(f"{f.what} {f.fault}" for f in findings) or f"{run_folder}: intact")
+    findings = [] if is_registration(run_folder) else check(run_folder)
+    if not findings and not is_registration(run_folder):
+        record = read_record(run_folder)
+        if not isinstance(record, TrainingManifest):
+            check_seal(home, record)
+    document: dict[str, Any] = {"run": str(run_folder), "intact": not findings}
+    document["findings"] = [f._asdict() for f in findings]
+    words = "\n".join(f"{f.what} {f.fault}" for f in findings) or f"{run_folder}: intact"
+    if not findings and (registration := registered_by(run_folder)) is not None:
+        seen = check_proof(registration, proof, authority) if proof else None
+        document["priority"] = seen._asdict() if seen else None
+        priority = (
+            seen.words if seen else "no outside witness was given, so nothing shows that it is older than the data"
+        )
+        words += f"\nintegrity: the registration is unchanged\npriority: {priority}"
+    elif proof is not None:
+        raise InputError(f"{run_folder} has no registration that is intact, so --proof shows nothing of it")
+    say(document, as_json, words)
     return Tampered.exit_code if findings else 0
 
 

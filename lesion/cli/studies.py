@@ -59,20 +59,34 @@ def run(
 @app.command()
 def register(
     study: StudyFile,
+    seen: Annotated[str, typer.Option(help="What you have seen of these models and tasks elsewhere; required.")] = "",
     reason: Annotated[str, typer.Option(help="Why a registered study is amended.")] = "",
+    ledger: Annotated[
+        list[Path] | None, typer.Option(help="Another home folder to search for earlier runs; can be repeated.")
+    ] = None,
+    witness: Annotated[
+        bool, typer.Option("--witness", help="Also write the digest to commit, post or time-stamp.")
+    ] = False,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
     """Freeze a study before its data; its hash draws the confirmation's items."""
     from lesion.runs.prepare import prepare_plan
     from lesion.runs.registry import register as freeze
+    from lesion.runs.timestamp import write_witness
     from lesion.study.load import load_study
 
     given = load_study(study)
     prepare_plan(given, "any")
-    registration, path = freeze(home, given, study.read_text(encoding="utf-8"), reason)
-    document = {"registration": registration.hash(), "file": str(path), "clean": registration.clean}
+    text = study.read_text(encoding="utf-8")
+    registration, path = freeze(home, given, text, reason, seen=seen, ledgers=ledger or ())
+    document: dict[str, Any] = {"registration": registration.hash(), "file": str(path), "clean": registration.clean}
+    document |= {"earlier": list(registration.earlier), "ledgers": registration.ledgers}
     words = f"{path}\nregistered as {registration.hash()}"
+    words += f"\n{len(registration.earlier)} earlier run(s) on these models in {registration.ledgers} ledger(s)"
+    if witness:
+        document["witness"] = str(write_witness(registration, path))
+        words += f"\nGive {document['witness']} to an outside witness before the run: see docs/registration.md."
     if not registration.clean:
         words += "\nThe tree is dirty (or no checkout): a run of it will be exploratory. Commit, then amend."
     say(document, as_json, words)

@@ -11,6 +11,7 @@ from lesion.errors import InputError, LesionError, Tampered
 from lesion.runs.calls import Entered, read_entered
 from lesion.runs.certificate import certified
 from lesion.runs.durable import DiskError
+from lesion.runs.homes import remember_home
 from lesion.runs.manifest import Manifest
 from lesion.runs.marks import read_marks
 from lesion.runs.sealed import REPRODUCED
@@ -156,6 +157,7 @@ def enter(home: Path, manifest: Entered) -> None:
     """Write a finished run down, with its marks and whether it is certified."""
     with _open(home) as connection:
         _insert(connection, home, manifest)
+    remember_home(home)
 
 
 def known(home: Path) -> list[Entry]:

@@ -1,13 +1,16 @@
-"""What was run before: earlier runs of a study and of studies akin to it, finished or cut off.
+"""What was run before: earlier runs of a study and of similar studies, finished or cut off, in every known ledger.
 
-A study under a new name that asks the same models the same kinds of task is not a study that nobody has looked at.
+Renaming a study does not make its data unseen: a study with the same models and task types counts as already run.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from lesion.errors import InputError
 from lesion.runs.ledger import known
+from lesion.runs.sealed import raw_manifest
 from lesion.runs.store import Begun, read_begun
 from lesion.study.load import parse_document
 from lesion.study.register import akin
@@ -43,6 +46,53 @@ def runs_akin(home: Path, study: Study) -> tuple[str, ...]:
     ]
     others += [run for run, begun in unfinished(home) if begun.study != study.name and begun.command == "run"]
     return tuple(run for run in dict.fromkeys(others) if _akin(home / "runs" / run, study))
+
+
+class Earlier(NamedTuple):
+    """What was found in the ledgers."""
+
+    runs: tuple[str, ...]
+    """Names of runs, each once."""
+    ledgers: int
+    """Ledgers that were searched."""
+
+
+def earlier(home: Path, study: Study, ledgers: Sequence[Path] = ()) -> Earlier:
+    """Every earlier run that may have shown something of this study's models and tasks.
+
+    Args:
+        home: the home folder in which the study is registered.
+        study: which study.
+        ledgers: other home folders that are known or named.
+    """
+    places = list(dict.fromkeys(place.resolve() for place in (home, *ledgers)))
+    found = [run for place in places for run in (*runs_of(place, study.name), *runs_akin(place, study))]
+    found += [run for place in places for run in commands_on(place, study)]
+    return Earlier(tuple(dict.fromkeys(found)), len(places))
+
+
+def commands_on(home: Path, study: Study) -> tuple[str, ...]:
+    """Every command, other than a study's run, that opened one of the study's models."""
+    others = [entry.run for entry in known(home) if not entry.study]
+    return tuple(run for run in others if _opened(home / "runs" / run, study))
+
+
+def _opened(folder: Path, study: Study) -> bool:
+    """Whether a command opened a model of the study; a record that cannot be read any more is taken to have done so."""
+    try:
+        manifest = raw_manifest(folder)
+        return not {model["name"] for model in manifest["models"]}.isdisjoint(study.models)
+    except (OSError, ValueError, KeyError, TypeError, InputError):
+        return True
+
+
+def told_earlier(found: Earlier) -> str:
+    """What the search of the ledgers found, in a sentence; it never says that nothing was seen."""
+    where = f"{found.ledgers} ledger{'' if found.ledgers == 1 else 's'}"
+    if not found.runs:
+        return f"The program searched {where} and found no earlier run on these models. It cannot search other places."
+    many = f"{len(found.runs)} earlier run(s) on these models: {_named(found.runs)}"
+    return f"The program searched {where} and found {many}."
 
 
 def _akin(folder: Path, study: Study) -> bool:

@@ -1,7 +1,7 @@
 """Registrations on disk: `registrations/0001_NAME_HASH.json` with a readable page beside each, checked as one chain."""
 
 import fcntl
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -12,12 +12,18 @@ from lesion.errors import InputError, Tampered
 from lesion.runs.clock import iso, now
 from lesion.runs.durable import write_text
 from lesion.runs.environment import read_code
+from lesion.runs.find import small_text
+from lesion.runs.homes import known_homes
 from lesion.runs.ledger import known, remember, remembered
-from lesion.runs.manifest import Status
-from lesion.runs.priors import runs_akin, runs_of, told_akin, told_of_name, unfinished
+from lesion.runs.manifest import Status, read_manifest
+from lesion.runs.priors import earlier, runs_akin, runs_of, told_akin, told_earlier, told_of_name, unfinished
+from lesion.runs.sealed import kind_of, raw_manifest
 from lesion.study.register import Registration, changes, check_chain, deviations
 from lesion.study.register_page import readable
 from lesion.study.study import Study
+
+LEAST_WORDS = 3
+"""Of the sentence that says what was seen elsewhere."""
 
 
 class Standing(NamedTuple):
@@ -37,18 +43,42 @@ def read_chain(home: Path) -> list[Registration]:
     Raises:
         Tampered: when one was changed, lost or slipped in.
     """
-    chain: list[Registration] = []
-    for path in sorted((home / "registrations").glob("*.json")):
-        try:
-            registration = Registration.model_validate_json(path.read_text(encoding="utf-8"))
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise Tampered(f"{path}: not a registration any more") from error
-        if path.stem != file_name(registration):
-            raise Tampered(f"{path}: its content no longer fits its name; it would be {file_name(registration)}")
-        chain.append(registration)
+    chain = [read_registration(path) for path in sorted((home / "registrations").glob("*.json"))]
     check_chain(chain)
     _check_memory(home, chain)
     return chain
+
+
+def is_registration(path: Path) -> bool:
+    """Whether a path is the file of a registration."""
+    return path.is_file() and path.suffix == ".json" and path.parent.name == "registrations"
+
+
+def registered_by(path: Path) -> Registration | None:
+    """The registration in a file of its own, or that of a study's run; nothing where there is none.
+
+    Raises:
+        Tampered: when the file does not hold the registration that its name says.
+    """
+    if is_registration(path):
+        return read_registration(path)
+    raw = raw_manifest(path)
+    return None if kind_of(raw) != "run" else read_manifest(path).registration
+
+
+def read_registration(path: Path) -> Registration:
+    """The registration in a file.
+
+    Raises:
+        Tampered: when it was changed.
+    """
+    try:
+        registration = Registration.model_validate_json(small_text(path))
+    except (ValidationError, InputError) as error:
+        raise Tampered(f"{path}: not a registration any more") from error
+    if path.stem != file_name(registration):
+        raise Tampered(f"{path}: its content no longer fits its name; it would be {file_name(registration)}")
+    return registration
 
 
 def file_name(registration: Registration) -> str:
@@ -67,13 +97,28 @@ def _check_memory(home: Path, chain: list[Registration]) -> None:
             raise Tampered(f"{entry.run} was made under registration {entry.key[:12]}, which is missing from the chain")
 
 
-def register(home: Path, study: Study, text: str, reason: str) -> tuple[Registration, Path]:
+def register(
+    home: Path, study: Study, text: str, reason: str, *, seen: str, ledgers: Sequence[Path] = ()
+) -> tuple[Registration, Path]:
     """Freeze a study; a study of the same name that was registered before is amended, which needs a reason.
 
+    Args:
+        home: the home folder whose chain the registration joins.
+        study: what is frozen.
+        text: the study file as it was given.
+        reason: why a registered study is amended; empty for a first registration.
+        seen: what the registrant has seen of these models and tasks elsewhere, in a sentence.
+        ledgers: other home folders to search for earlier runs, besides those on the user's list.
+
     Raises:
-        InputError: when it is registered already, unchanged, or an amendment has no reason.
+        InputError: when it is registered already, unchanged, an amendment has no reason, or nothing says what was seen.
         Tampered: when the chain is broken.
     """
+    if len(seen.split()) < LEAST_WORDS:
+        raise InputError(
+            "say with --seen what you have seen of these models and tasks elsewhere, in a sentence, for instance "
+            '--seen "Exploratory head scores on another machine; no accuracy under any edit."'
+        )
     with _alone(home):
         chain, code = read_chain(home), read_code()
         older = [entry for entry in chain if entry.study.name == study.name]
@@ -82,6 +127,7 @@ def register(home: Path, study: Study, text: str, reason: str) -> tuple[Registra
         if older and not reason:
             what = "; ".join(changes(older[-1].study, study))
             raise InputError(f"{study.name} was registered before ({what}); an amendment needs --reason")
+        found = earlier(home, study, [*known_homes(), *ledgers])
         registration = Registration(
             number=len(chain) + 1,
             previous=chain[-1].hash() if chain else None,
@@ -96,8 +142,11 @@ def register(home: Path, study: Study, text: str, reason: str) -> tuple[Registra
             reason=reason,
             runs_seen=tuple(entry.seal for entry in known(home)),
             looked=runs_of(home, study.name),
+            earlier=found.runs,
+            ledgers=found.ledgers,
+            seen_elsewhere=" ".join(seen.split()),
         )
-        told = (*deviations([*chain, registration], registration), *told_akin(runs_akin(home, study)))
+        told = (*deviations([*chain, registration], registration), told_earlier(found))
         path = home / "registrations" / f"{file_name(registration)}.json"
         write_text(path.with_suffix(".md"), readable(registration, told))
         write_text(path, registration.model_dump_json(indent=1) + "\n")

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, Literal, cast
 
+from pydantic import Field
+
 from lesion.errors import Tampered
 from lesion.identity import Document
 from lesion.study.study import Study
@@ -42,6 +44,13 @@ class Registration(Document):
     """Seals of all runs that the ledger knew, so that none can be slipped in later; the newest last."""
     looked: tuple[str, ...]
     """Names of earlier runs of this study: what may have been seen before this registration."""
+    earlier: tuple[str, ...] = Field(default=(), exclude_if=lambda runs: not runs)
+    """Names of all earlier runs on the same models, found in every ledger that could be read: runs of this study, of
+    studies that share a model and a kind of task, and commands that opened one of the models."""
+    ledgers: int = Field(default=0, exclude_if=lambda number: not number)
+    """How many ledgers were searched for them; 0 in registrations from before they were searched."""
+    seen_elsewhere: str = Field(default="", exclude_if=lambda text: not text)
+    """What the registrant has seen of these models and tasks in any other place, in their own words."""
 
 
 def check_chain(chain: Sequence[Registration]) -> None:

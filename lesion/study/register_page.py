@@ -33,7 +33,8 @@ Registered {registration.time}, at commit `{registration.commit}` ({"clean" if r
 
 ## What was changed and seen before
 
-{_list(told) or "Nothing: no amendment, and no earlier run of this study or of one akin to it."}
+{_list(told)}
+- What the registrant saw elsewhere, in their own words: {_seen(registration)}
 
 ## Question
 
@@ -86,6 +87,10 @@ items, detector sequences and control sets. Blocks of {study.block} items.
 
 The items of the confirmation are drawn by the hash above: they could not be known before this registration.
 """
+
+
+def _seen(registration: Registration) -> str:
+    return registration.seen_elsewhere or "not asked (registered before this was required)"
 
 
 def _beside(study: Study) -> str:

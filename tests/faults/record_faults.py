@@ -15,6 +15,9 @@ from lesion.study.rows import rows_hash
 from tests.faults.defences import STUDY, order
 from tests.faults.fault import Fault, Finished
 
+SEEN = "Nothing of it anywhere else."
+"""What the registrant says of other places."""
+
 
 def _first(run: Finished, kind: str):
     return sorted((run.folder / kind).iterdir())[0]
@@ -234,7 +237,7 @@ def _registered(run):
     made = []
     for name in ("one", "two"):
         text = STUDY.replace("name: faults", f"name: {name}")
-        made.append(register(run.home, order(text).study, text, "")[1])
+        made.append(register(run.home, order(text).study, text, "", seen=SEEN)[1])
     return made
 
 

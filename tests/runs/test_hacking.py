@@ -22,6 +22,9 @@ from lesion.study.study import Study
 CLEAN = Code(version="0", commit="c" * 40, dirty=False, diff="", source_hash="s" * 64)
 Told = Callable[..., tuple[str, str]]
 
+SEEN = "Nothing of it anywhere else."
+"""What the registrant says of other places."""
+
 
 @pytest.fixture
 def told(copied_run, small_text, monkeypatch: pytest.MonkeyPatch) -> Told:
@@ -38,7 +41,7 @@ def told(copied_run, small_text, monkeypatch: pytest.MonkeyPatch) -> Told:
 
     def say(run: dict[str, Any], *registered: tuple[dict[str, Any], str]) -> tuple[str, str]:
         for parts, reason in registered:
-            register(home, *changed(parts), reason)
+            register(home, *changed(parts), reason, seen=SEEN)
         counts = standing(home, changed(run)[0])
         update = {"status": counts.status, "registration": counts.registration, "deviations": counts.deviations}
         record = read_record(copied_run.folder, copied_run.manifest.model_copy(update=update))

@@ -19,9 +19,13 @@ from lesion.runs.replay import replay
 from lesion.runs.run import start
 from lesion.runs.store import Begun, RunFolder
 from lesion.study.load import parse_document
+from lesion.study.register_page import readable
 from lesion.study.study import Study
 
 CLEAN = Code(version="0", commit="c" * 40, dirty=False, diff="", source_hash="s" * 64)
+
+SEEN = "Nothing of it anywhere else."
+"""What the registrant says of other places."""
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def test_an_unregistered_study_is_exploratory(tree, small_text, tmp_path) -> Non
 
 def test_a_registered_study_is_confirmatory_and_its_hash_draws_the_items(tree, small_text, tmp_path) -> None:
     study, text = parsed(small_text)
-    registration, path = register(tmp_path, study, text, "")
+    registration, path = register(tmp_path, study, text, "", seen=SEEN)
     counts = standing(tmp_path, study)
     assert (counts.status, counts.key, counts.deviations) == ("confirmatory", registration.hash(), ())
     assert registration.clean
@@ -76,7 +80,7 @@ def test_a_registered_study_is_confirmatory_and_its_hash_draws_the_items(tree, s
 )
 def test_another_source_makes_a_run_exploratory_and_says_why(now, said, tree, small_text, tmp_path) -> None:
     study, text = parsed(small_text)
-    register(tmp_path, study, text, "")
+    register(tmp_path, study, text, "", seen=SEEN)
     tree(**now)
     counts = standing(tmp_path, study)
     assert (counts.status, counts.key) == ("exploratory", study.hash())
@@ -86,7 +90,7 @@ def test_another_source_makes_a_run_exploratory_and_says_why(now, said, tree, sm
 def test_what_was_registered_from_a_dirty_tree_stays_exploratory(tree, small_text, tmp_path) -> None:
     study, text = parsed(small_text)
     tree(dirty=True)
-    register(tmp_path, study, text, "")
+    register(tmp_path, study, text, "", seen=SEEN)
     tree()
     assert standing(tmp_path, study).status == "exploratory"
     assert "registered from a dirty tree" in standing(tmp_path, study).deviations[-1]
@@ -94,7 +98,7 @@ def test_what_was_registered_from_a_dirty_tree_stays_exploratory(tree, small_tex
 
 def test_a_change_without_an_amendment_is_told(tree, small_text, tmp_path) -> None:
     study, text = parsed(small_text)
-    register(tmp_path, study, text, "")
+    register(tmp_path, study, text, "", seen=SEEN)
     other, _ = parsed(small_text, seed=3)
     counts = standing(tmp_path, other)
     assert counts.status == "exploratory"
@@ -104,13 +108,13 @@ def test_a_change_without_an_amendment_is_told(tree, small_text, tmp_path) -> No
 
 def test_an_amendment_needs_a_reason_and_a_change(tree, small_text, tmp_path) -> None:
     study, text = parsed(small_text)
-    register(tmp_path, study, text, "")
+    register(tmp_path, study, text, "", seen=SEEN)
     with pytest.raises(InputError, match="registered already"):
-        register(tmp_path, study, text, "why not")
+        register(tmp_path, study, text, "why not", seen=SEEN)
     other, changed = parsed(small_text, seed=3)
     with pytest.raises(InputError, match=r"seed: 0 -> 3.*needs --reason"):
-        register(tmp_path, other, changed, "")
-    amended, _ = register(tmp_path, other, changed, "The first seed was taken.")
+        register(tmp_path, other, changed, "", seen=SEEN)
+    amended, _ = register(tmp_path, other, changed, "The first seed was taken.", seen=SEEN)
     assert standing(tmp_path, other).status == "confirmatory"
     assert "The first seed was taken." in standing(tmp_path, other).deviations[0]
     assert [entry.number for entry in read_chain(tmp_path)] == [1, 2]
@@ -125,7 +129,7 @@ def files(home: Path) -> list[Path]:
 @pytest.mark.parametrize("part", ["reason", "time", "study"])
 def test_every_registration_shows_that_it_was_edited_the_newest_too(which, part, tree, small_text, tmp_path) -> None:
     for seed in range(3):
-        register(tmp_path, *parsed(small_text, seed=seed), "again" if seed else "")
+        register(tmp_path, *parsed(small_text, seed=seed), "again" if seed else "", seen=SEEN)
     path = files(tmp_path)[which]
     document = json.loads(path.read_text())
     document[part] = {**document["study"], "seed": 77} if part == "study" else "another"
@@ -137,14 +141,14 @@ def test_every_registration_shows_that_it_was_edited_the_newest_too(which, part,
 @pytest.mark.parametrize("which", [0, 1, 2])
 def test_every_registration_is_missed_when_it_is_removed_the_newest_too(which, tree, small_text, tmp_path) -> None:
     for seed in range(3):
-        register(tmp_path, *parsed(small_text, seed=seed), "again" if seed else "")
+        register(tmp_path, *parsed(small_text, seed=seed), "again" if seed else "", seen=SEEN)
     files(tmp_path)[which].unlink()
     with pytest.raises(Tampered, match=r"missing|not in the chain"):
         standing(tmp_path, parsed(small_text)[0])
 
 
 def test_what_is_no_registration_is_named(tree, small_text, tmp_path) -> None:
-    register(tmp_path, *parsed(small_text), "")
+    register(tmp_path, *parsed(small_text), "", seen=SEEN)
     files(tmp_path)[0].write_text("{}")
     with pytest.raises(Tampered, match="not a registration"):
         read_chain(tmp_path)
@@ -152,13 +156,13 @@ def test_what_is_no_registration_is_named(tree, small_text, tmp_path) -> None:
 
 def test_a_run_that_was_cut_off_counts_as_looked_at(tree, small_text, tmp_path) -> None:
     study, text = parsed(small_text)
-    register(tmp_path, study, text, "")
+    register(tmp_path, study, text, "", seen=SEEN)
     begun = Begun(
         study=study.name, study_hash="", key="", source_hash="", status="confirmatory", command="run", started=""
     )
     (tmp_path / "runs" / "cut").mkdir(parents=True)
     (tmp_path / "runs" / "cut" / "begun.json").write_text(begun.model_dump_json())
-    amended, _ = register(tmp_path, *parsed(small_text, seed=3), "Oh.")
+    amended, _ = register(tmp_path, *parsed(small_text, seed=3), "Oh.", seen=SEEN)
     assert amended.looked == ("cut",)
     other, _ = parsed(small_text, seed=3)
     assert "after 1 run(s) of this study had been made" in standing(tmp_path, other).deviations[0]
@@ -169,11 +173,13 @@ def test_a_new_name_hides_no_earlier_run_of_the_same_question(tree, copied_run, 
     renamed, text = parsed(small_text, name="fresh", sweep={**yaml.safe_load(small_text)["sweep"], "always": [1.5]})
     told = f"under other names, on the same models and kinds of task: 1 run(s) ({run})"
     assert told in standing(home, renamed).deviations[-1]
-    _, path = register(home, renamed, text, "")
+    _, path = register(home, renamed, text, "", seen=SEEN)
     counts = standing(home, renamed)
     assert (counts.status, len(counts.deviations)) == ("confirmatory", 1)
     assert told in counts.deviations[0]
-    assert told in path.with_suffix(".md").read_text()
+    page = path.with_suffix(".md").read_text()
+    assert f"1 earlier run(s) on these models: {run}" in page
+    assert SEEN in page
     other, _ = parsed(small_text, name="other", tasks={"tier3": {"task": "symbolic"}})
     assert standing(home, other).deviations == (), "another kind of task teaches nothing about this one"
     enter(home, copied_run.manifest)
@@ -222,7 +228,7 @@ def test_a_confirmatory_run_asks_what_no_exploratory_run_showed_and_only_once(
     tree, small_run, small_text, quiet, no_report, tmp_path
 ) -> None:
     study, text = parsed(small_text)
-    register(tmp_path, study, text, "")
+    register(tmp_path, study, text, "", seen=SEEN)
     ran = start(order(tmp_path, study, text), tmp_path, 1, quiet, no_report)
     enter(tmp_path, ran.manifest)
     assert ran.manifest.status == "confirmatory"
@@ -249,7 +255,7 @@ def test_a_confirmatory_run_asks_what_no_exploratory_run_showed_and_only_once(
     assert any("its data exist already" in line for line in told), "the report shows it"
 
     amended, changed = parsed(small_text, sweep={**yaml.safe_load(small_text)["sweep"], "always": [1.5]})
-    register(tmp_path, amended, changed, "1.5 looked best.")
+    register(tmp_path, amended, changed, "1.5 looked best.", seen=SEEN)
     looked = standing(tmp_path, amended)
     assert "sweep.always: [0.0] -> [1.5]" in looked.deviations[0]
     assert "after 2 run(s)" in looked.deviations[0] or "after 3 run(s)" in looked.deviations[0]
@@ -269,3 +275,30 @@ def test_the_ledger_of_an_older_version_is_made_anew(small_run, tmp_path) -> Non
         connection.execute("create table runs (run text primary key, seal text)")
     connection.close()
     assert [entry.run for entry in entries(tmp_path)] == [small_run.folder.name]
+
+
+def test_a_registration_finds_earlier_runs_in_every_ledger_that_is_known_or_named(
+    tree, copied_run, small_text, tmp_path, monkeypatch
+) -> None:
+    monkeypatch.setenv("LESION_CACHE", str(tmp_path / "cache"))
+    elsewhere, study_text = tmp_path / "other home", parsed(small_text, name="fresh")
+    first, path = register(elsewhere, *study_text, "", seen=SEEN)
+    assert (first.earlier, first.ledgers) == ((), 1)
+    assert "found no earlier run" in path.with_suffix(".md").read_text()
+    named, _ = register(tmp_path / "third", *study_text, "", seen=SEEN, ledgers=[copied_run.home])
+    assert (named.earlier, named.ledgers) == ((copied_run.folder.name,), 2)
+    enter(copied_run.home, copied_run.manifest)
+    known, _ = register(tmp_path / "fourth", *study_text, "", seen=SEEN)
+    assert (known.earlier, known.ledgers) == ((copied_run.folder.name,), 2), "the user's list names that home now"
+
+
+def test_a_registration_needs_a_sentence_on_what_was_seen_elsewhere(tree, small_text, tmp_path) -> None:
+    with pytest.raises(InputError, match="--seen"):
+        register(tmp_path, *parsed(small_text), "", seen="Nothing")
+    assert not list(tmp_path.glob("registrations/*.json"))
+
+
+def test_a_registration_of_before_keeps_its_hash_and_says_that_it_was_not_asked(repository) -> None:
+    for path in sorted((repository / "publications/induction-arithmetic/registrations").glob("*.json")):
+        registration = registry.read_registration(path)
+        assert "not asked" in readable(registration)
