@@ -4,7 +4,8 @@ docs/verdict.md states the rule for a reader; look.py holds its first-match tabl
 other nouns of the verdict can be imported from here as well.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from lesion.stats.comparison import fewest_clusters
 from lesion.stats.evidence import Evidence, gather
 from lesion.stats.look import Floats, Look, first_match
 from lesion.stats.multiplicity import holm
-from lesion.stats.power import needed_n, settling_n
+from lesion.stats.paired_numbers import PairedNumbers
+from lesion.stats.power import UNREACHABLE, needed_n, settling_n, settling_numbers_n
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import GATE_OUTCOMES, VERDICTS, Discovered, GateOutcome, Rule, Verdict
 from lesion.stats.scenario import Scenario, scenario
@@ -29,6 +31,7 @@ __all__ = [
     "Clause",
     "Discovered",
     "GateOutcome",
+    "PairedNumbers",
     "PairedRows",
     "Part",
     "Rule",
@@ -45,7 +48,7 @@ __all__ = [
 
 
 def judge(
-    cells: Mapping[str, PairedRows],
+    cells: Mapping[str, PairedRows | PairedNumbers],
     rule: Rule,
     *,
     look: int,
@@ -53,6 +56,9 @@ def judge(
     discovered: Mapping[str, Discovered],
     chance: Mapping[str, float],
     invalid: Mapping[str, str] | None = None,
+    margins: Mapping[str, float] | None = None,
+    conditional: bool = False,
+    exhaustive: Collection[str] = (),
 ) -> dict[str, CellVerdict]:
     """The verdict of every cell at one look.
 
@@ -61,21 +67,34 @@ def judge(
         rule: the preregistered thresholds.
         look: 1 or 2; Ambiguous at the last look is Inconclusive.
         family_size: K, the declared number of confirmatory cells; it never shrinks, at look 2 or for Invalid cells.
-        discovered: psi and delta from the discovery split, by cell; they fix whether the seed gate can be evaluated.
-        chance: accuracy of guessing, by cell (0 for free answers), for the floor.
+        discovered: what the discovery split showed, by cell; it fixes whether the seed gate can be evaluated.
+        chance: what guessing scores, by cell (floor.py), for the floor.
         invalid: cells that the instrument spoiled, with the reason in words; they may have no rows.
+        margins: margins of their own, by cell (a share of the headroom, say); else the rule's.
+        conditional: whether items share so few example sets that every interval speaks of these alone.
+        exhaustive: cells whose templates are all that their claim is about, so that few of them are enough.
 
     Raises:
-        InputError: for a look, a family or a cell's name that does not fit.
+        InputError: for a look, a family, an outcome or a cell's name that does not fit.
     """
     faults = {**(invalid or {})}
     _check(cells, rule, look, family_size, faults, {"discovered": discovered, "chance": chance})
     for name, rows in cells.items():
+        _check_outcome(name, rows, rule)
         reason = _too_few_clusters(rows, rule, family_size)
         if reason and name not in faults:
             faults[name] = reason
     sound = {
-        name: gather(rows, rule, discovered[name], chance[name]) for name, rows in cells.items() if name not in faults
+        name: gather(
+            rows,
+            replace(rule, margin=(margins or {}).get(name, rule.margin)),
+            discovered[name],
+            chance[name],
+            exhaustive=name in exhaustive,
+            conditional=conditional,
+        )
+        for name, rows in cells.items()
+        if name not in faults
     }
     verdicts = {name: _spoiled(cells.get(name), rule, look, reason) for name, reason in faults.items()}
     if sound:
@@ -103,12 +122,13 @@ def _look(cells: list[Evidence], p: Floats, p_equivalence: Floats, readable: lis
         conflict=np.array([cell.conflict for cell in cells]),
         equivalent=p_equivalence < rule.alpha_look,
         detected=p <= rule.alpha_look,
-        difference=np.array([cell.whole.counts.gained - cell.whole.counts.lost for cell in cells]),
+        difference=np.array([cell.whole.delta for cell in cells]),
         gate=np.array([GATE_OUTCOMES.index(cell.gate) for cell in cells]),
         one_side=np.array([cell.one_side for cell in cells]),
         readable=np.array(readable),
         floor=np.array([cell.floor for cell in cells]),
         ceiling=np.array([cell.ceiling for cell in cells]),
+        no_null=np.array([cell.few or cell.no_fall for cell in cells]),
     )
 
 
@@ -128,13 +148,13 @@ def _verdict(
     return CellVerdict(
         verdict=verdict,
         look=look,
-        tags=tags(verdict, cell, rule, detected=p_holm <= rule.alpha_look, readable=readable),
+        tags=tags(verdict, cell, detected=p_holm <= rule.alpha_look, readable=readable),
         reason="",
         n=counts.n,
         gained=counts.gained,
         lost=counts.lost,
-        delta=counts.delta,
-        psi=counts.psi,
+        delta=cell.whole.delta,
+        psi=counts.psi if rule.outcome == "accuracy" else None,
         ci_low=cell.whole.interval.low,
         ci_high=cell.whole.interval.high,
         confidence=rule.confidence,
@@ -146,14 +166,14 @@ def _verdict(
         seed_gate=cell.gate,
         seed_range=cell.seed_range,
         strata=cell.strata,
-        baseline_accuracy=cell.baseline_accuracy,
-        edited_accuracy=cell.edited_accuracy,
-        needed_n=_settling(cell, rule, family_size) if verdict == "Inconclusive" else None,
-        clauses=clauses(cell, rule, p_holm, p_equivalence_holm, readable=readable),
+        baseline_accuracy=cell.baseline,
+        edited_accuracy=cell.edited,
+        needed_n=_settling(cell, family_size) if verdict == "Inconclusive" else None,
+        clauses=clauses(cell, p_holm, p_equivalence_holm, readable=readable),
     )
 
 
-def _spoiled(rows: PairedRows | None, rule: Rule, look: int, reason: str) -> CellVerdict:
+def _spoiled(rows: PairedRows | PairedNumbers | None, rule: Rule, look: int, reason: str) -> CellVerdict:
     gained = 0 if rows is None else int((rows.difference > 0).sum())
     lost = 0 if rows is None else int((rows.difference < 0).sum())
     n = 0 if rows is None else rows.n
@@ -190,22 +210,26 @@ def _readable(cells: list[Evidence], k: int, rule: Rule, family_size: int) -> bo
     cell = cells[k]
     if not cell.format_effect:
         return True
-    if cell.readable is None or cell.readable.counts.delta * cell.whole.counts.delta <= 0:
+    if cell.readable is None or cell.readable.delta * cell.whole.delta <= 0:
         return False
     p = [other.whole.p for other in cells]
     p[k] = cell.readable.p
     return bool(holm(p, family_size)[k] <= rule.alpha_look)
 
 
-def _settling(cell: Evidence, rule: Rule, family_size: int) -> int | None:
-    """Items per seed that would settle the cell; none would where seeds, baseline or format forbid it."""
+def _settling(cell: Evidence, family_size: int) -> int | None:
+    """Items per seed that would settle the cell; none would where seeds, baseline, clusters or format forbid it."""
     if cell.gate in ("Fail", "Degenerate") or cell.floor or cell.ceiling or cell.format_effect:
         return None
-    counts = cell.whole.counts
-    return settling_n(counts.psi, counts.delta, rule, family_size, max(3, len(cell.seeds)))
+    if cell.few or cell.no_fall or cell.gate_needs >= UNREACHABLE:
+        return None
+    counts, seeds = cell.whole.counts, max(3, len(cell.seeds))
+    if cell.whole.mean is not None:
+        return settling_numbers_n(cell.variance, cell.whole.mean, cell.rule, family_size, seeds)
+    return settling_n(counts.psi, counts.delta, cell.rule, family_size, seeds)
 
 
-def _too_few_clusters(rows: PairedRows, rule: Rule, family_size: int) -> str:
+def _too_few_clusters(rows: PairedRows | PairedNumbers, rule: Rule, family_size: int) -> str:
     if rows.cluster is None:
         return ""
     level = rule.alpha_look / family_size
@@ -215,8 +239,16 @@ def _too_few_clusters(rows: PairedRows, rule: Rule, family_size: int) -> str:
     return f"{clusters} templates cannot confirm anything: sign flips reach {level:.3g} from {fewest} templates on"
 
 
+def _check_outcome(name: str, rows: PairedRows | PairedNumbers, rule: Rule) -> None:
+    if isinstance(rows, PairedNumbers) == (rule.outcome == "accuracy"):
+        raise InputError(
+            f"cell {name!r} holds {type(rows).__name__}, but the rule's outcome is {rule.outcome};"
+            " give PairedRows for accuracy, PairedNumbers for any other"
+        )
+
+
 def _check(
-    cells: Mapping[str, PairedRows],
+    cells: Mapping[str, PairedRows | PairedNumbers],
     rule: Rule,
     look: int,
     family_size: int,

@@ -36,6 +36,16 @@ def student_quantile(level: float, freedom: int) -> float:
     return float(special.stdtrit(freedom, level))
 
 
+def student_tail(x: ArrayLike, freedom: ArrayLike) -> Floats:
+    """P(T >= x) of Student's t, elementwise; degrees of freedom need not be whole."""
+    return np.asarray(special.stdtr(np.asarray(freedom, dtype=np.float64), -np.asarray(x, dtype=np.float64)))
+
+
+def student_width(confidence: float, freedom: ArrayLike) -> Floats:
+    """The t with P(|T| <= t) = confidence, elementwise; degrees of freedom need not be whole."""
+    return np.asarray(special.stdtrit(np.asarray(freedom, dtype=np.float64), (1 + confidence) / 2))
+
+
 def chi_square_tail(x: float, freedom: int) -> float:
     """P(X >= x) of a chi-square with `freedom` degrees of freedom."""
     return float(special.chdtrc(freedom, x))

@@ -5,9 +5,11 @@ from math import sqrt
 
 import numpy as np
 
-from lesion.stats.comparison import Comparison, compare, compare_parts
-from lesion.stats.look import conflict, one_side, seed_gate
+from lesion.stats.comparison import Comparison, compare, compare_parts, totals
+from lesion.stats.intervals import cluster_mean
+from lesion.stats.look import conflict, numbers_gate, one_side, seed_gate
 from lesion.stats.multiplicity import holm
+from lesion.stats.paired_numbers import PairedNumbers
 from lesion.stats.power import gate_n
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import GATE_OUTCOMES, Discovered, GateOutcome, Rule
@@ -15,12 +17,16 @@ from lesion.stats.verdict import Part
 
 FORMAT_SHARE = 100
 """A change of more than one readable answer in so many is a format effect."""
+REPRESENTATIVE = 35
+"""Clusters that speak for others: of so many the chance to hold none of the one in twelve that matters is .048."""
 
 
 @dataclass(frozen=True)
 class Evidence:
     """The facts about one cell; beside them the verdict needs only the family's Holm corrections."""
 
+    rule: Rule
+    """The thresholds of this cell, its own margin among them."""
     whole: Comparison
     parse_change: float | None
     """Share of readable answers, edited minus baseline; nothing where no answer was written out."""
@@ -36,55 +42,117 @@ class Evidence:
     """Items per seed without which the seed gate is NotEvaluable."""
     seed_range: float
     one_side: bool
-    baseline_accuracy: float
-    edited_accuracy: float
+    variance: float
+    """Of one paired difference: psi - delta^2, or nats^2."""
+    baseline: float
+    """Mean outcome of the unedited model: accuracy, or nats."""
+    edited: float
+    chance: float
+    """What guessing scores."""
     floor_at: float
-    """At or below this accuracy the baseline counts as guessing: chance + 2 of its own standard errors."""
+    """At or below this the baseline counts as guessing: chance + 2 of its own standard errors."""
     ceiling_at: float
-    """At or above this accuracy the baseline cannot gain the margin: 1 - margin."""
+    """At or above this the baseline cannot gain the margin: 1 - margin, -margin for a log-probability."""
+    clusters: int | None
+    """Templates or prefixes; nothing where items stand for themselves."""
+    exhaustive: bool
+    """Are these clusters all that the claim is about?"""
+    conditional: bool
+    """Does every interval speak of the example sets drawn, and no others?"""
 
     @property
     def floor(self) -> bool:
         """Is the baseline no better than guessing?"""
-        return self.baseline_accuracy <= self.floor_at
+        return self.baseline <= self.floor_at
 
     @property
     def ceiling(self) -> bool:
         """Has the baseline no room to gain the margin?"""
-        return self.baseline_accuracy >= self.ceiling_at - 1e-12
+        return self.baseline >= self.ceiling_at - 1e-12
+
+    @property
+    def no_fall(self) -> bool:
+        """Would losing all that lies above chance be no difference by the margin?"""
+        return self.rule.edition == 2 and self.baseline - self.chance <= self.rule.margin + 1e-12
+
+    @property
+    def few(self) -> bool:
+        """Are there too few clusters to speak of others than these?"""
+        return (
+            self.rule.edition == 2
+            and self.clusters is not None
+            and self.clusters < REPRESENTATIVE
+            and not self.exhaustive
+        )
 
 
-def gather(rows: PairedRows, rule: Rule, discovered: Discovered, chance: float) -> Evidence:
+def gather(
+    rows: PairedRows | PairedNumbers,
+    rule: Rule,
+    discovered: Discovered,
+    chance: float,
+    *,
+    exhaustive: bool = False,
+    conditional: bool = False,
+) -> Evidence:
     """Measures a cell: the whole, its seeds, its strata, its baseline."""
     whole, seeds, strata = _parts(rows, rule)
-    needs = gate_n(discovered.variance, rule.spread, max(3, len(seeds)))
-    baseline, change = float(rows.baseline.mean()), rows.parse_change()
-    differences = [part.delta for part in seeds]
+    baseline, change = float(rows.baseline.mean()), 0 if isinstance(rows, PairedNumbers) else rows.parse_change()
+    differences, needs = [part.delta for part in seeds], _gate_needs(rows, rule, discovered, len(seeds))
+    written = isinstance(rows, PairedRows) and rows.readable() is not None
+    spread = float(rows.difference.var(ddof=1)) if rows.n > 1 else 0.0
     return Evidence(
+        rule=rule,
         whole=whole,
-        parse_change=None if rows.readable() is None else change / rows.n,
+        parse_change=change / rows.n if written else None,
         format_effect=abs(change) * FORMAT_SHARE > rows.n,
         readable=_readable(rows, rule) if abs(change) * FORMAT_SHARE > rows.n else None,
         seeds=seeds,
         strata=strata,
         conflict=_conflict(strata, rule),
-        gate="Degenerate" if rows.degenerate() else _gate(seeds, needs, rule),
+        gate="Degenerate" if rows.degenerate() else _gate(rows, seeds, needs, rule),
         gate_needs=needs,
         seed_range=max(differences) - min(differences),
         one_side=_one_side(rows, seeds),
-        baseline_accuracy=baseline,
-        edited_accuracy=float(rows.edited.mean()),
-        floor_at=chance + 2 * sqrt(baseline * (1 - baseline) / rows.n),
-        ceiling_at=1 - rule.margin,
+        variance=spread,
+        baseline=baseline,
+        edited=float(rows.edited.mean()),
+        chance=chance,
+        floor_at=chance + 2 * _baseline_error(rows, rule),
+        ceiling_at={"accuracy": 1.0, "answer_logprob": 0.0, "logit_diff": np.inf}[rule.outcome] - rule.margin,
+        clusters=None if rows.cluster is None else len(np.unique(rows.cluster)),
+        exhaustive=exhaustive,
+        conditional=conditional,
     )
 
 
-def _parts(rows: PairedRows, rule: Rule) -> tuple[Comparison, tuple[Part, ...], tuple[Part, ...]]:
+def _gate_needs(rows: PairedRows | PairedNumbers, rule: Rule, discovered: Discovered, seeds: int) -> int:
+    """Items per seed for the seed gate, from what discovery saw and the clusters that each seed has."""
+    if rows.cluster is None or rule.edition == 1:
+        return gate_n(discovered.variance, rule.spread, max(3, seeds))
+    fewest = min(len(np.unique(rows.cluster[chosen])) for chosen in rows.seeds().values())
+    return gate_n(discovered.variance, rule.spread, max(3, seeds), between=discovered.between, clusters=fewest)
+
+
+def _baseline_error(rows: PairedRows | PairedNumbers, rule: Rule) -> float:
+    """Standard error of the baseline's mean: by item, or by cluster where that is larger."""
+    if isinstance(rows, PairedNumbers):
+        by_item = float(rows.baseline.std(ddof=1)) / sqrt(rows.n) if rows.n > 1 else np.inf
+    else:
+        share = float(rows.baseline.mean())
+        by_item = sqrt(share * (1 - share) / rows.n)
+    if rows.cluster is None or rule.edition == 1:
+        return by_item
+    sums, sizes = totals(rows.baseline.astype(np.float64), rows.cluster)
+    return max(by_item, cluster_mean(sums, sizes).error) if sizes.size > 1 else np.inf
+
+
+def _parts(rows: PairedRows | PairedNumbers, rule: Rule) -> tuple[Comparison, tuple[Part, ...], tuple[Part, ...]]:
     """The whole at the rule's confidence; the seeds and the strata at 95 %, the strata with Holm's p."""
     seeds, strata = rows.seeds(), rows.levels()
     masks = [np.ones(rows.n, dtype=np.bool_), *seeds.values(), *strata.values()]
     levels = [rule.confidence] + [0.95] * (len(masks) - 1)
-    whole, *parts = compare_parts(rows, masks, levels, rule.margin)
+    whole, *parts = compare_parts(rows, masks, levels, rule.margin, rule.edition)
     by_seed, by_stratum = parts[: len(seeds)], parts[len(seeds) :]
     adjusted = holm([part.p for part in by_stratum]).tolist()
     return (
@@ -95,24 +163,27 @@ def _parts(rows: PairedRows, rule: Rule) -> tuple[Comparison, tuple[Part, ...], 
 
 
 def _conflict(strata: tuple[Part, ...], rule: Rule) -> bool:
-    differences = np.array([part.gained - part.lost for part in strata], dtype=np.int64)
+    differences = np.array([part.delta for part in strata])
     return bool(conflict(np.array([part.p for part in strata]), differences, rule.alpha_look))
 
 
-def _gate(seeds: tuple[Part, ...], needs: int, rule: Rule) -> GateOutcome:
-    differences = np.array([part.gained - part.lost for part in seeds])
+def _gate(rows: PairedRows | PairedNumbers, seeds: tuple[Part, ...], needs: int, rule: Rule) -> GateOutcome:
     items = np.array([part.n for part in seeds])
+    if isinstance(rows, PairedNumbers):
+        means = np.array([part.delta for part in seeds])
+        return GATE_OUTCOMES[int(numbers_gate(means, items, np.array(needs), rule.spread))]
+    differences = np.array([part.gained - part.lost for part in seeds])
     return GATE_OUTCOMES[int(seed_gate(differences, items, np.array(needs), rule.spread))]
 
 
-def _one_side(rows: PairedRows, seeds: tuple[Part, ...]) -> bool:
-    if rows.cluster is None:
+def _one_side(rows: PairedRows | PairedNumbers, seeds: tuple[Part, ...]) -> bool:
+    if rows.cluster is None and isinstance(rows, PairedRows):
         return bool(one_side(np.array([part.gained for part in seeds]), np.array([part.lost for part in seeds])))
     return all(part.low > 0 for part in seeds) or all(part.high < 0 for part in seeds)
 
 
-def _readable(rows: PairedRows, rule: Rule) -> Comparison | None:
-    chosen = rows.readable()
+def _readable(rows: PairedRows | PairedNumbers, rule: Rule) -> Comparison | None:
+    chosen = None if isinstance(rows, PairedNumbers) else rows.readable()
     if chosen is None or not chosen.any():
         return None
-    return compare(rows.where(chosen), rule.confidence, rule.margin)
+    return compare(rows.where(chosen), rule.confidence, rule.margin, rule.edition)

@@ -45,6 +45,8 @@ class Look(NamedTuple):
     """The effect stands among the items whose answers both arms could be read, or reading did not change."""
     floor: Bools
     ceiling: Bools
+    no_null: Bools
+    """Too few clusters, or a baseline so near chance that losing all of it would be no difference: no Null."""
 
 
 def first_match(seen: Look) -> Ints:
@@ -58,7 +60,7 @@ def first_match(seen: Look) -> Ints:
     lines: list[tuple[Verdict, Bools]] = [
         ("Invalid", seen.invalid),
         ("Mixed", seen.conflict & sound),
-        ("Null", seen.equivalent & (seen.gate == PASS) & ~seen.floor),
+        ("Null", seen.equivalent & (seen.gate == PASS) & ~seen.floor & ~seen.no_null),
         ("Improvement", claim & (seen.difference > 0) & ~seen.ceiling),
         ("Harm", claim & (seen.difference < 0) & ~seen.floor),
     ]
@@ -82,8 +84,16 @@ def seed_gate(difference: Ints, n: Ints, needed: Ints, spread: float, degenerate
     return outcome if degenerate is None else np.where(degenerate, DEGENERATE, outcome)
 
 
-def conflict(p: Floats, difference: Ints, alpha: float) -> Bools:
-    """Do strata disagree? p-values and b - c are [..., strata]; Holm over them; one must gain, one must lose."""
+def numbers_gate(means: Floats, n: Ints, needed: Ints, spread: float, degenerate: Bools | None = None) -> Ints:
+    """`seed_gate` for a continuous outcome: the seeds' mean differences, nats, [..., cells, seeds]."""
+    stable = means.max(axis=-1) - means.min(axis=-1) < spread
+    enough = (n.min(axis=-1) >= needed) & (n.shape[-1] >= 3)
+    outcome = np.where(enough, np.where(stable, PASS, FAIL), NOT_EVALUABLE)
+    return outcome if degenerate is None else np.where(degenerate, DEGENERATE, outcome)
+
+
+def conflict(p: Floats, difference: Ints | Floats, alpha: float) -> Bools:
+    """Do strata disagree? p-values and differences are [..., strata]; Holm over them; one must gain, one must lose."""
     significant = holm(p) <= alpha
     gains, losses = (significant & (difference > 0)).any(axis=-1), (significant & (difference < 0)).any(axis=-1)
     return np.asarray(gains & losses)
@@ -142,5 +152,6 @@ def judge_counts(counts: Counts, rule: Rule, family_size: int, needed: Ints, ope
         readable=~no,
         floor=no,
         ceiling=no,
+        no_null=no,
     )
     return first_match(seen)

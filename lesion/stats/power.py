@@ -9,6 +9,8 @@ from lesion.errors import InputError
 from lesion.stats.distributions import range_quantile, z
 from lesion.stats.rule import Discovered, Rule
 
+UNREACHABLE = 10**12
+"""Items where no number of items would do, because clusters differ too much."""
 ITEMS_PER_VARIANCE = 12_200
 """(3.314 / .03)^2 rounded: items per seed and unit of variance at which noise fails a gate of 3 points in 5 % only."""
 
@@ -46,21 +48,51 @@ def tost_n(psi: float, margin: float, alpha: float = 0.05, power: float = 0.8) -
     return ceil((-z(alpha) - z((1 - power) / 2)) ** 2 * psi / margin**2)
 
 
-def gate_n(variance: float, spread: float = 0.03, seeds: int = 3) -> int:
+def gate_n(variance: float, spread: float = 0.03, seeds: int = 3, *, between: float = 0.0, clusters: int = 0) -> int:
     """Items per seed without which the seed gate is NotEvaluable: (q / spread)^2 variance, 12,200 variance by default.
 
     q is the 95 % quantile of the range of `seeds` standard normals. For three seeds (q / .03)^2 = 12,206 is rounded to
-    the preregistered 12,200.
+    the preregistered 12,200. Where a seed's items come from `clusters` clusters whose own differences vary by
+    `between`, what these alone do to the range is taken off: q^2 variance / (spread^2 - q^2 between^2 / clusters), and
+    UNREACHABLE where nothing is left.
 
     Raises:
-        InputError: for a variance outside 0 … 1 or fewer than two seeds.
+        InputError: for a variance below 0 or fewer than two seeds.
     """
-    if not 0 <= variance <= 1 or seeds < 2:
+    if variance < 0 or seeds < 2:
         raise InputError(
-            f"the seed gate needs a variance in 0 … 1 and two seeds or more; got {variance}, {seeds} seeds"
+            f"the seed gate needs a variance of 0 or more and two seeds or more; got {variance}, {seeds} seeds"
         )
     per_variance = ITEMS_PER_VARIANCE * 0.03**2 if seeds == 3 else range_quantile(0.95, seeds) ** 2
-    return ceil(round(per_variance * variance / spread**2, 6))
+    room = spread**2 - (per_variance * between**2 / clusters if clusters else 0.0)
+    return ceil(round(per_variance * variance / room, 6)) if room > 0 else UNREACHABLE
+
+
+def needed_numbers_n(discovered: Discovered, rule: Rule, family_size: int, seeds: int = 3, clusters: int = 0) -> int:
+    """`needed_n` for a continuous outcome, or for any outcome whose clusters differ: items per seed.
+
+    With the variance sd^2 / (seeds N) + between^2 / (seeds clusters) of the mean, the largest of `gate_n`, what finds
+    `rule.effect` with `rule.power` at the strictest Holm step, and what shows equivalence at a true 0 there.
+
+    Args:
+        discovered: what the discovery split showed.
+        rule: margin, effect and spread in the outcome's own unit.
+        family_size: declared number of confirmatory cells.
+        seeds: how many.
+        clusters: clusters of one seed; 0: none.
+
+    Raises:
+        InputError: for an empty family.
+    """
+    if family_size < 1:
+        raise InputError(f"a family of {family_size} cells decides nothing")
+    alpha = rule.alpha_look / family_size
+    found, shown = -z(alpha / 2) + z(rule.power), -z(alpha) - z((1 - rule.power) / 2)
+    among = discovered.between**2 / (seeds * clusters) if clusters else 0.0
+    rooms = [(rule.effect / found) ** 2 - among, (rule.margin / shown) ** 2 - among]
+    needs = [ceil(discovered.variance / room / seeds) if room > 0 else UNREACHABLE for room in rooms]
+    gate = gate_n(discovered.variance, rule.spread, seeds, between=discovered.between, clusters=clusters)
+    return max(gate, *needs, 1)
 
 
 def needed_n(psi: float, delta: float, rule: Rule, family_size: int, seeds: int = 3) -> int:
@@ -96,6 +128,18 @@ def settling_n(psi: float, delta: float, rule: Rule, family_size: int, seeds: in
     if abs(delta) < rule.margin:
         proofs.append(tost_n(variance, rule.margin - abs(delta), alpha, rule.power))
     return max(gate_n(variance, rule.spread, seeds), ceil(min(proofs) / seeds), 1)
+
+
+def settling_numbers_n(variance: float, delta: float, rule: Rule, family_size: int, seeds: int = 3) -> int:
+    """`settling_n` for a continuous outcome whose variance of one paired difference is as observed, nats^2."""
+    alpha = rule.alpha_look / family_size
+    proofs: list[float] = []
+    if delta:
+        proofs.append(((-z(alpha / 2) + z(rule.power)) / delta) ** 2)
+    if abs(delta) < rule.margin:
+        proofs.append(((-z(alpha) - z((1 - rule.power) / 2)) / (rule.margin - abs(delta))) ** 2)
+    settled = ceil(min(proofs) * variance / seeds) if proofs else 1
+    return max(gate_n(variance, rule.spread, seeds), settled, 1)
 
 
 def _check(psi: float, alpha: float, power: float) -> None:

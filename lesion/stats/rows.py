@@ -69,14 +69,11 @@ class PairedRows:
 
     def levels(self) -> dict[str, Bools]:
         """The rows of every stratum, by `stratification=level`."""
-        marked: dict[str, Bools] = {}
-        for name, column in self.strata.items():
-            marked.update({f"{name}={level}": column == level for level in np.unique(column)})
-        return marked
+        return levels_of(self.strata)
 
     def seeds(self) -> dict[str, Bools]:
         """The rows of every seed, by its number."""
-        return {str(seed): self.seed == seed for seed in np.unique(self.seed)}
+        return seeds_of(self.seed)
 
     def degenerate(self) -> bool:
         """Did two seeds bring the same items (or, where items are not given, the same varying outcomes)?"""
@@ -109,3 +106,16 @@ class PairedRows:
         columns.update({name: column for name, column in optional.items() if column is not None})
         columns.update({f"strata {name}": levels for name, levels in self.strata.items()})
         return columns
+
+
+def levels_of(strata: Mapping[str, NDArray[Any]]) -> dict[str, Bools]:
+    """The rows of every stratum, by `stratification=level`."""
+    marked: dict[str, Bools] = {}
+    for name, column in strata.items():
+        marked.update({f"{name}={level}": column == level for level in np.unique(column)})
+    return marked
+
+
+def seeds_of(seed: Ints) -> dict[str, Bools]:
+    """The rows of every seed, by its number."""
+    return {str(number): seed == number for number in np.unique(seed)}

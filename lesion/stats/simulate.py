@@ -99,7 +99,10 @@ def _plan(scene: Scene, rule: Rule, studies: int, generator: np.random.Generator
         known = [Discovered.from_counts(int(b), int(c), scene.discovery) for b, c, _ in seen.tolist()]
     else:
         known = [Discovered(scene.psi, scene.delta)] * studies
-    plans = {each: (needed_n(*each, rule, scene.cells), gate_n(each.variance, rule.spread)) for each in set(known)}
+    plans = {
+        each: (needed_n(each.psi, each.delta, rule, scene.cells), gate_n(each.variance, rule.spread))
+        for each in set(known)
+    }
     planned = np.array([scene.n or plans[each][0] for each in known], dtype=np.int64)
     return planned, np.array([plans[each][1] for each in known], dtype=np.int64)[:, None]
 

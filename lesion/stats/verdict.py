@@ -17,12 +17,15 @@ Tag = Literal[
     "format_effect_only",
     "bfloat16",
     "zero_only",
+    "ablation_dependent",
+    "few_clusters",
 ]
 """negligible: significant, but inside the margin, so a Null; magnitude_unstable: a direction may be claimed, its size
 not; material: the whole interval lies beyond the margin; floor, ceiling: what the baseline forbids; format_effect: the
 share of readable answers changed by more than a point; format_effect_only: and nothing else did; bfloat16: the model
 computed in bfloat16, and the effect was compared with its floor; zero_only: mean and resample ablation do not both show
-what zeroing shows."""
+what zeroing shows (first rule only); ablation_dependent: zero, mean and resample ablation do not give one verdict;
+few_clusters: too few templates or prefixes to speak of others than these."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +62,12 @@ class Part:
         """The part whose 95 % comparison is given."""
         n, gained, lost = comparison.counts
         low, high = comparison.interval
-        return cls(name, n, gained, lost, comparison.counts.delta, low, high, comparison.p, p_holm)
+        return cls(name, n, gained, lost, comparison.delta, low, high, comparison.p, p_holm)
 
 
 @dataclass(frozen=True)
 class CellVerdict:
-    """The verdict of one cell at one look. What is None is not known, which only an Invalid cell can be."""
+    """The verdict of one cell at one look. What is None is not known: an Invalid cell."""
 
     verdict: Verdict
     look: int
@@ -73,13 +76,13 @@ class CellVerdict:
     """Why the cell is Invalid; else empty."""
     n: int
     gained: int
-    """b: wrong before, correct after."""
+    """b: wrong before, correct after; for a continuous outcome the items that rose."""
     lost: int
-    """c: correct before, wrong after."""
+    """c: correct before, wrong after; for a continuous outcome the items that fell."""
     delta: float | None
-    """(b - c) / n."""
+    """(b - c) / n; for a continuous outcome the mean paired difference, nats."""
     psi: float | None
-    """(b + c) / n."""
+    """(b + c) / n; None for a continuous outcome."""
     ci_low: float | None
     ci_high: float | None
     confidence: float
@@ -95,7 +98,9 @@ class CellVerdict:
     """Largest minus smallest paired difference over the seeds (share)."""
     strata: tuple[Part, ...]
     baseline_accuracy: float | None
+    """Accuracy of the unedited model; for a continuous outcome its mean, nats."""
     edited_accuracy: float | None
+    """The same of the edited model."""
     needed_n: int | None
     """Inconclusive only: items per seed that would settle it; None where no number of items would."""
     clauses: tuple[Clause, ...]

@@ -45,6 +45,7 @@ def rule_of(verdict: VerdictRule) -> Rule:
         spread=verdict.spread,
         effect=verdict.effect,
         power=verdict.power,
+        edition=1,
     )
 
 

@@ -90,11 +90,12 @@ def test_a_floor_forbids_harm_and_null_but_not_improvement():
     ids=["it leaves the floor", "gains add up", "nothing happens"],
 )
 def test_a_cell_at_the_floor_is_still_open_so_its_second_look_is_not_wasted(right, gained, said):
-    """Twice the items at the same rates, or one gain more in each seed; small counts leave the floor, too."""
-    first = one(rows(gained, 0, 640, accuracy=right / 640), psi=0.01)
+    """Twice the items at the same rates, or one gain more in each seed; small counts leave the first rule's floor."""
+    old = Rule(edition=1)
+    first = one(rows(gained, 0, 640, accuracy=right / 640), psi=0.01, rule=old)
     assert (first.verdict, first.tags) == ("Ambiguous", ("floor",))
     more = 3 * gained if gained else 0
-    again = one(rows(more, 0, 1280, accuracy=2 * right / 1280), psi=0.01, look=2)
+    again = one(rows(more, 0, 1280, accuracy=2 * right / 1280), psi=0.01, look=2, rule=old)
     assert again.verdict == said
 
 
@@ -272,6 +273,8 @@ def test_the_clauses_tell_the_whole_evidence_in_the_order_of_the_rule():
         "more than format",
         "above floor",
         "below ceiling",
+        "room to fall",
+        "enough to speak of others",
     ]
     said = {clause.name: clause.quantity for clause in verdict.clauses}
     assert said["strata disagree"] == "gain: operator=+; lose: operator=-"

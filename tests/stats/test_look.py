@@ -79,7 +79,9 @@ def test_cells_that_are_decided_still_cost_the_family_at_the_second_look():
 
 def table(**given):
     """One cell about which nothing holds, but for what is given."""
-    plain = dict.fromkeys(("invalid", "conflict", "equivalent", "detected", "one_side", "floor", "ceiling"), False)
+    plain = dict.fromkeys(
+        ("invalid", "conflict", "equivalent", "detected", "one_side", "floor", "ceiling", "no_null"), False
+    )
     plain |= {"difference": 1, "gate": 0, "readable": True}
     return VERDICTS[int(first_match(Look(**{name: np.array(value) for name, value in (plain | given).items()})))]
 
