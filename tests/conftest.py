@@ -4,12 +4,16 @@ import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from lesion import cli
+from lesion.models.pretrained import is_there
+
+if TYPE_CHECKING:
+    from lesion.models.model import Model
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TRANSFORMERS_OFFLINE"] = "1"
@@ -45,6 +49,23 @@ def outside_data(repository: Path) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no outside data at {folder}; name the folder in LESION_TEST_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> str:
+    """The name of a real language model on this machine; mark the test `pretrained`. It opens in a second."""
+    name = "smollm2-135m-instruct"
+    if not is_there(name):
+        pytest.skip(f"the pretrained model {name} is not on this machine: make pretrained, or lesion get {name}")
+    return f"pretrained:{name}"
+
+
+@pytest.fixture(scope="module")
+def smollm2_model(smollm2: str) -> "Model":
+    """The same, opened once for a module of tests; none may change it."""
+    from lesion.models.model import open_model
+
+    return open_model(smollm2)
 
 
 @pytest.fixture

@@ -11,16 +11,25 @@ from pathlib import Path
 
 
 def models(incomplete: str) -> list[str]:
-    """Embedded models, the families of tiny ones, and folders with a model in them or below."""
+    """Embedded models, the families of tiny ones, pretrained models that are here, and folders."""
     from lesion.models.families import FAMILIES
+    from lesion.models.pretrained import PRETRAINED, is_there
     from lesion.models.sizes import ZOO
 
     named = [
         *(f"zoo:{path.parent.name}" for path in sorted(ZOO.glob("*/config.json"))),
         *(f"tiny:{name}" for name in FAMILIES),
+        *(f"pretrained:{name}" for name in PRETRAINED if is_there(name)),
     ]
     folders = [folder for folder in _within(incomplete) if folder.endswith("/")] if incomplete else []
     return [name for name in named if name.startswith(incomplete)] + folders
+
+
+def pretrained(incomplete: str) -> list[str]:
+    """Names of the pretrained models that can be had."""
+    from lesion.models.pretrained import PRETRAINED
+
+    return [name for name in PRETRAINED if name.startswith(incomplete)]
 
 
 def families(incomplete: str) -> list[str]:

@@ -16,7 +16,11 @@ from lesion.device import wanted
 from lesion.errors import InputError, LesionError
 
 ModelName = Annotated[
-    str, typer.Argument(help="zoo:NAME, tiny:FAMILY, a folder, or org/name@COMMIT.", autocompletion=completion.models)
+    str,
+    typer.Argument(
+        help="zoo:NAME, tiny:FAMILY, pretrained:NAME (lesion get), a folder, or org/name@COMMIT.",
+        autocompletion=completion.models,
+    ),
 ]
 DtypeName = Annotated[
     Literal["float32", "bfloat16", "float64"], typer.Option("--dtype", help="bfloat16 is marked, with its rounding.")

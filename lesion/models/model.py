@@ -164,7 +164,7 @@ class Model:
 
 
 def open_model(name: str, *, dtype: Dtype = "float32", threads: int | None = None, device: str | None = None) -> Model:
-    """Open `zoo:NAME`, `tiny:FAMILY`, a local folder, or `org/name@COMMIT` (the only kind that may use the network).
+    """Open `zoo:NAME`, `tiny:FAMILY`, `pretrained:NAME`, a folder, or `org/name@COMMIT` (it may use the network).
 
     Args:
         name: which model.

@@ -1,7 +1,8 @@
 """A model's name, where its files are, and its sizes, read from config.json without importing torch.
 
-Names are `zoo:NAME` (embedded in the package), `tiny:FAMILY` (random, made on the spot), a local folder, or
-`org/name@COMMIT` on the Hugging Face hub. Only the last may use the network, and only with all 40 digits of the commit.
+Names are `zoo:NAME` (embedded in the package), `tiny:FAMILY` (random, made on the spot), `pretrained:NAME` (brought by
+`lesion get`), a local folder, or `org/name@COMMIT` on the Hugging Face hub. Only the last may use the network, and only
+with all 40 digits of the commit.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -17,6 +18,7 @@ from lesion.identity import Document
 from lesion.interventions.site import UNITS, Site
 from lesion.models.families import Family, Names, family_named, family_of
 from lesion.models.hub import hub_file
+from lesion.models.pretrained import pretrained_folder
 from lesion.tasks.alphabet import DIGITS, MARKS, SYMBOLS
 
 ZOO = Path(__file__).parent / "zoo"
@@ -29,7 +31,7 @@ _PINNED = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})", re.ASCII)
 class Source(NamedTuple):
     """What a name points to."""
 
-    kind: Literal["zoo", "tiny", "folder", "hub"]
+    kind: Literal["zoo", "tiny", "pretrained", "folder", "hub"]
     where: str
     """Folder, family or hub repository."""
     revision: str | None
@@ -102,13 +104,16 @@ def locate(name: str) -> Source:
         if name[4:] not in zoo:
             raise InputError(f"'{name}' is not an embedded model; {nearest(name[4:], zoo)}")
         return Source("zoo", str(ZOO / name[4:]), None)
+    if name.startswith("pretrained:"):
+        return Source("pretrained", str(pretrained_folder(name.removeprefix("pretrained:"))), None)
     if match := _PINNED.fullmatch(name):
         return Source("hub", match[1], match[2])
     if name and Path(name).is_dir():
         return Source("folder", name, None)
     raise InputError(
         f"'{name[:100]}' is not a model: there is no such folder, and a hub model must be pinned to a commit, as in "
-        "org/name@0123…4567 (40 hexadecimal digits, from the repository's history). Other kinds: zoo:NAME, tiny:FAMILY"
+        "org/name@0123…4567 (40 hexadecimal digits, from the repository's history). Other kinds: zoo:NAME, "
+        "tiny:FAMILY, pretrained:NAME (`lesion get --list`)"
     )
 
 

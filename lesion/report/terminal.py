@@ -145,6 +145,30 @@ def print_replay(console: Console, original: Path, folder: Path, manifest: Manif
 
 
 @contextmanager
+def steps_bar(screen: Console, *, quiet: bool) -> Generator[Callable[[str, float, float], None]]:
+    """A bar for each step of a command that has several, with the time that is left; nothing at all when quiet."""
+    bar = Progress(
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(compact=True),
+        console=screen,
+        disable=quiet,
+    )
+    steps: dict[str, Any] = {}
+
+    def tell(step: str, done: float, total: float) -> None:
+        if step not in steps:
+            steps[step] = bar.add_task(step, total=total)
+        bar.update(steps[step], completed=done)
+
+    with bar:
+        yield tell
+
+
+@contextmanager
 def training_bar(screen: Console, *, quiet: bool) -> Generator[Callable[[TrainingStep], None]]:
     """Steps, loss, accuracy per tier and induction score while a model is trained."""
     bar = Progress(

@@ -118,8 +118,8 @@ def model_name(name: str) -> str:
     ('abacus-llama', 'org/name@aaaaaaaa', 'model')
     """
     kind, _, rest = name.partition(":")
-    if kind in ("zoo", "tiny") and rest:
-        return rest if kind == "zoo" else f"tiny random {rest}"
+    if kind in ("zoo", "pretrained", "tiny") and rest:
+        return f"tiny random {rest}" if kind == "tiny" else rest
     place, at, revision = name.partition("@")
     return f"{place}@{revision[:8]}" if at else name.rstrip("/").rpartition("/")[2]
 

@@ -100,8 +100,11 @@ def weights(manifest: Manifest) -> list[Finding]:
     findings: list[Finding] = []
     for model in manifest.models:
         source = locate(model.name)
-        if source.kind in ("zoo", "folder") and weights_hash(Path(source.where)) != model.weights_hash:
+        if source.kind in ("zoo", "pretrained", "folder") and weights_hash(Path(source.where)) != model.weights_hash:
             findings.append(Finding(model.name, "has other weights than the run used"))
-        if source.kind in ("zoo", "folder") and tokenizer_hash(Path(source.where)) != model.tokenizer_hash:
+        if (
+            source.kind in ("zoo", "pretrained", "folder")
+            and tokenizer_hash(Path(source.where)) != model.tokenizer_hash
+        ):
             findings.append(Finding(model.name, "has another tokenizer than the run used"))
     return findings

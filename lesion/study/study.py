@@ -19,7 +19,11 @@ from lesion.tasks.config import AnalogyConfig, SymbolicConfig, TaskConfig
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 ModelName = Annotated[
     str,
-    Field(min_length=3, max_length=300, pattern=r"^(zoo:[a-z0-9-]+|tiny:[a-z0-9_]+|[^\s:@]+@[0-9a-f]{40}|[^\s:@]+)$"),
+    Field(
+        min_length=3,
+        max_length=300,
+        pattern=r"^(zoo:[a-z0-9-]+|pretrained:[a-z0-9.-]+|tiny:[a-z0-9_]+|[^\s:@]+@[0-9a-f]{40}|[^\s:@]+)$",
+    ),
 ]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Alpha = Annotated[float, Field(ge=-100, le=100)]
@@ -204,7 +208,7 @@ class Study(Document):
     hypotheses: tuple[str, ...] = ()
     """What is expected, each in a sentence, written before the data."""
     models: tuple[ModelName, ...] = Field(min_length=1, max_length=16)
-    """`zoo:NAME`, `tiny:FAMILY`, a local folder, or `org/name@COMMIT`."""
+    """`zoo:NAME`, `tiny:FAMILY`, `pretrained:NAME`, a local folder, or `org/name@COMMIT`."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Numbers that the models compute with. In bfloat16 a claim must clear a floor that is measured against float32,
     and every verdict is marked."""
