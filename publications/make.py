@@ -115,6 +115,10 @@ def written(runs: list[Path]) -> None:
 INDEX = """\
 # Induction heads, neurons and arithmetic in four small transformers
 
+**Superseded: read [errata.md](errata.md) first.** The numbers of this study can be counted again; what it concludes
+does not follow from them. "Specific" does not hold, the neurons' ablations do not agree, and the Nulls of tier 5 could
+not fail. Runs, pages, paper and memos are kept as they were sealed. A new study under an amended rule will replace them.
+
 {block}
 
 | Here | What it is |
@@ -128,8 +132,8 @@ INDEX = """\
 | `notes/` | what was noticed; anomalies and rationales, by time |
 | `*_heads_*/`, `forming.svg` | induction heads forming in two layers and not in one |
 | `review.md`, `.json` | the paper's numbers once more, by other code |
-| `errata.md` | what was found wrong after publication |
-| `phase2.md`, `phase3.md` | the decision memos |
+| `errata.md`, `errata-tables.md` | what was found wrong after publication, and its numbers from the published rows |
+| `phase2.md`, `phase3.md` | the decision memos: they checked the bookkeeping, not the conclusions |
 
 ## Two results of the literature
 
@@ -154,25 +158,15 @@ def index() -> None:
 
 
 def literature() -> str:
-    """Two results of others, looked for here, each with the numbers that were measured."""
+    """Two results of others that were looked for here; of the second nothing can be said."""
     record = json.loads(next(OUT.glob("*_heads_*/result.json")).read_text(encoding="utf-8"))
     forming = [f"  - {each['verdicts']['induction']}" for each in record["trainings"]]
-    manifest = json.loads(next(OUT.glob(f"*_{STUDIES[0]}_*/manifest.json")).read_text(encoding="utf-8"))
-    results = manifest["results"]
-    cells = results["cells"] | results["replication"]["cells"]
-    control = manifest["study"]["positive_control"]
-    strengths = [
-        f"  - {name.split('|')[0].removeprefix('zoo:')}, {name.split('|')[1]}, ×{name.rpartition('@')[2]}:"
-        f" {cell['verdict']}, {100 * cell['delta']:+.1f} points"
-        for name, cell in cells.items()
-        if name.split("|")[1] != control and cell["delta"] is not None
-    ]
     return "\n".join(
         [
             "- Two-layer models form induction heads in a phase change, one-layer models cannot (Olsson et al. 2022):",
             *forming,
-            "- Ablating induction heads hurts arithmetic, amplifying them hardly helps (reported of larger models):",
-            *strengths,
+            "- Ablating induction heads hurts arithmetic, amplifying them hardly helps (reported of larger models): not"
+            " shown here. Random pairs of heads of the same layer hurt as much or more (errata.md).",
         ]
     )
 
@@ -201,19 +195,18 @@ def readme_block() -> str:
         verdicts = counted([cell["verdict"] for cell in results["cells"].values()])
         others = counted([each["answer"] or "not tried" for each in results["replication"]["configurations"]])
         told.append(
-            f"- [`{run}`](publications/induction-arithmetic/{run}/README.md): scenario **{results['scenario']}**; of"
-            f" {len(results['cells'])} cells {verdicts}; on other models {others}."
+            f"- [`{run}`](publications/induction-arithmetic/{run}/README.md): by the rule of its time, which did not"
+            f" hold, {verdicts} of {len(results['cells'])} cells; on other models {others}."
         )
     return "\n".join([BEGIN, *told, END])
 
 
 def readme() -> None:
-    """The README's numbers and picture, from the publication."""
-    path, picture = ROOT / "README.md", next(OUT.glob(f"*_{STUDIES[0]}_*/figures/verdicts.png"))
+    """The README's numbers, from the publication."""
+    path = ROOT / "README.md"
     text = path.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
     path.write_text(before + readme_block() + rest.partition(END)[2], encoding="utf-8")
-    shutil.copy2(picture, ROOT / "docs" / "images" / "verdicts.png")
 
 
 def main() -> None:

@@ -3,13 +3,16 @@
 # ruff: noqa: PLC0415  (commands import what they need)
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lesion.cli.app import Home, Json, app, say
 from lesion.cli.recorded import recorded, wrote
 from lesion.errors import NotReproduced
+
+if TYPE_CHECKING:
+    from lesion.report.paper.write import Traced
 
 
 @app.command()
@@ -51,7 +54,8 @@ def trace(
     if csv is not None:
         found.write_csv(csv)
     document = claim.model_dump(mode="json") | {
-        "again": again.text, "agrees": traced.agrees, "recorded": list(again.recorded), "counted": again.counts,
+        "again": again.text, "agrees": traced.agrees, "reworded": traced.reworded,
+        "recorded": list(again.recorded), "counted": again.counts,
     }  # fmt: skip
     lines = [
         f"claim {claim.number}: {claim.text}{' (provisional)' if claim.provisional else ''}", claim.what,
@@ -59,7 +63,13 @@ def trace(
         f"formula: {KINDS[claim.kind].words}", *([claim.rows] if claim.rows else []),
         *([table_words(found.columns, found.head(rows).rows(), found.height)] if claim.rows else []),
         *([f"counted: {again.counts}"] if again.counts else []),
-        f"computed again: {again.text}: {'the same' if traced.agrees else 'DIFFERENT'}",
+        f"computed again: {again.text}: {_outcome(traced)}",
     ]  # fmt: skip
     say(document, as_json, "\n".join(lines))
     return 0 if traced.agrees else NotReproduced.exit_code
+
+
+def _outcome(traced: "Traced") -> str:
+    if traced.reworded:
+        return "the same numbers; this version of lesion words the sentence differently"
+    return "the same" if traced.agrees else "DIFFERENT"

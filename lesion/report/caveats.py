@@ -2,6 +2,7 @@
 
 from lesion.report.checks import told_note
 from lesion.report.claims import beside_zero, form, specificity
+from lesion.report.drawing import unit_words
 from lesion.report.record import Finding, Record, positive_control
 from lesion.report.words import MEANINGS, action, count, interval, listed, model_name, points
 from lesion.study.study import RankedNeurons
@@ -84,11 +85,12 @@ def _control_questions(record: Record) -> list[str]:
     if not record.findings:
         return []
     if control is None:
-        return ["The study has no positive control, so no claim says what kind of heads the target are."]
+        units = unit_words(record)
+        return [f"The study has no positive control, so no claim says what kind of {units} the target are."]
     return [
         f"The positive control fails for {model_name(model)}: zeroing the target on {control.tier}"
         f" was {control.verdicts.get(model) or 'not decided'} instead of Harm,"
-        " so no claim says what kind of heads these are."
+        f" so no claim says what kind of {unit_words(record)} these are."
         for model, holds in control.holds.items()
         if not holds
     ]

@@ -29,8 +29,9 @@ class Failed(NamedTuple):
 
 
 class LoudSet(NamedTuple):
-    """One matched random set on one tier."""
+    """One matched random set on one tier, at one stage."""
 
+    stage: str
     model: str
     tier: str
     name: str
@@ -55,13 +56,20 @@ def told_note(manifest: Manifest, note: PlanNote) -> str:
 
 
 def loud_sets(manifest: Manifest) -> list[LoudSet]:
-    """Every matched random set that was loud at some factor, where they are too many for a sentence; in order."""
-    found: dict[tuple[str, str, str], LoudSet] = {}
-    many = [failed for name, failed, _ in _kinds(manifest) if name == LOUD and len(failed) > MOST_TOLD]
-    for each in many[-1] if many else []:
-        if part := _ABOUT.fullmatch(each.about):
-            key = part["model"], part["tier"], part["set"]
-            found.setdefault(key, LoudSet(*key, {})).by_factor[part["alpha"]] = each
+    """Every matched random set that was loud at some factor, where they are too many for a sentence; in order.
+
+    Every stage counts, with the last of its gates.
+    """
+    by_stage: dict[str, list[Failed]] = {}
+    for name, failed, _ in _kinds(manifest):
+        if name == LOUD:
+            by_stage[manifest.gates[failed[0].gate].stage] = failed
+    found: dict[tuple[str, str, str, str], LoudSet] = {}
+    for stage, failed in by_stage.items():
+        for each in failed if len(failed) > MOST_TOLD else []:
+            if part := _ABOUT.fullmatch(each.about):
+                key = stage, part["model"], part["tier"], part["set"]
+                found.setdefault(key, LoudSet(*key, {})).by_factor[part["alpha"]] = each
     return list(found.values())
 
 

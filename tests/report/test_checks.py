@@ -33,6 +33,13 @@ def test_many_are_counted_and_stand_in_a_table_set_by_factor(manifest):
     assert table.columns[3] == "×0"
 
 
+def test_loud_sets_of_every_stage_stand_in_the_table(manifest):
+    many, _ = loud(manifest, 8)
+    later = many.gates[0].model_copy(update={"stage": "transfer"})
+    table = loud_table(manifest.model_copy(update={"gates": (*many.gates, later)}))
+    assert len([cell for row in table.rows for cell in row[3:] if cell != "–"]) == 16
+
+
 def test_other_notes_stay_as_they_are(manifest):
     note = PlanNote(topic="second-look", text="Ambiguous at the first look.")
     assert told_note(manifest, note) == "second-look: Ambiguous at the first look."

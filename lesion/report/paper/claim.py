@@ -170,7 +170,15 @@ def _sentence(claim: Claim, source: Source | None) -> str:
     maker, place = claim.fields
     if source is None or maker not in SENTENCES:
         raise InputError(f"claim {claim.number} is a sentence of no run")
-    return SENTENCES[maker](source.record)[int(place)]
+    said = SENTENCES[maker](source.record)
+    if claim.text in said:
+        return claim.text
+    if int(place) >= len(said):
+        raise InputError(
+            f"claim {claim.number}: this version of lesion does not write the sentence '{claim.text[:80]}…';"
+            " trace it with the version that wrote the paper, which its manifest names"
+        )
+    return said[int(place)]
 
 
 class Register:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from lesion.report.drawing import unit_words
 from lesion.report.paper.cast import Cast
 from lesion.report.paper.cells import Cell
 from lesion.report.paper.claim import SENTENCES, Register, Source, pointer
@@ -125,7 +126,8 @@ def _most(register: Register, source: Source, cells: list[Cell]) -> Iterable[Lin
 def _control(source: Source) -> Iterable[Line]:
     control = positive_control(source.record.manifest)
     if control is None:
-        yield words("The study has no positive control, so no claim says what kind of heads the target are.")
+        yield words(f"The study has no positive control, so no claim says what kind of {unit_words(source.record)} the"
+                    " target are.")  # fmt: skip
         return
     named = {held: [words(Name(model_name(model))) for model, holds in control.holds.items() if holds is held]
              for held in (True, False)}  # fmt: skip

@@ -1,5 +1,7 @@
 """Writing a paper: the manuscript, its figures, its claims and the audit, into one folder that can be made again."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -146,8 +148,24 @@ class Traced(NamedTuple):
 
     @property
     def agrees(self) -> bool:
-        """Whether the printed number came out again."""
-        return self.claim.text == self.again.text
+        """Whether the printed number came out again; of a sentence, every number in it."""
+        return self.claim.text == self.again.text or self.reworded
+
+    @property
+    def reworded(self) -> bool:
+        """Whether this is a sentence that the program words differently today, with every printed number in it."""
+        if self.claim.kind != "told" or self.claim.text == self.again.text:
+            return False
+        return not Counter(numbers_of(self.claim.text)) - Counter(numbers_of(self.again.text))
+
+
+def numbers_of(text: str) -> list[str]:
+    """The numbers of a sentence, in order; digits of names such as `tier3` and `L1H0` are no numbers.
+
+    >>> numbers_of("tier3, L1H0: −4.0 points, n = 7,680 (×2)")
+    ['−4.0', '7680', '2']
+    """
+    return [found.replace(",", "") for found in re.findall(r"(?<![\w.,])[−+-]?\d[\d,]*(?:\.\d+)?(?!\w)", text)]
 
 
 def _source(home: Path, folder: Path, claim: Claim) -> Source:
