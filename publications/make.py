@@ -115,9 +115,10 @@ def written(runs: list[Path]) -> None:
 INDEX = """\
 # Induction heads, neurons and arithmetic in four small transformers
 
-**Superseded: read [errata.md](errata.md) first.** The numbers of this study can be counted again; its conclusions do
-not follow from them. "Specific" does not hold, the neurons' ablations do not agree, and the Nulls of tier 5 could not fail.
-Runs, pages, paper and memos are kept as they were sealed. A new study under an amended rule will replace them.
+**Superseded: read [errata.md](errata.md) first.** The numbers of this study can be counted again; its conclusions
+do not follow from them. "Specific" does not hold, the neurons' ablations do not agree, and the Nulls of tier 5
+could not fail. Runs, pages, paper and memos are kept as they were sealed. A new study under an amended rule will
+replace them.
 
 {block}
 
