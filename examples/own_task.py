@@ -39,11 +39,11 @@ class Weekdays:
 
     def capacity(self, draw: Draw) -> int:
         """How many items this lane holds."""
-        return lane(self.strata, *draw).capacity
+        return lane(self.strata, *draw.lane).capacity
 
     def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
         """Items `start` … `stop`-1 of the lane."""
-        return map(self.item, lane(self.strata, *draw).places(start, stop))
+        return map(self.item, lane(self.strata, *draw.lane).places(start, stop))
 
     def item(self, place: Place) -> Item:
         """The item of one problem number; its twin starts a day later."""

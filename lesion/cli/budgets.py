@@ -13,9 +13,9 @@ def plan(study: StudyFile, home: Home = Path(), workers: Workers = WORKERS, as_j
     from lesion.report.accounts import print_outlook
     from lesion.runs.costs import outlook
     from lesion.runs.prepare import prepare_plan
-    from lesion.study.load import load_study
+    from lesion.study.load import runnable_study
 
-    document = outlook(prepare_plan(load_study(study), "any"), home, workers)
+    document = outlook(prepare_plan(runnable_study(study), "any"), home, workers)
     if as_json:
         say(document, as_json, "")
     else:

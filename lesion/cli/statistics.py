@@ -58,9 +58,9 @@ def power(study: StudyFile, as_json: Json = False) -> int:
     from lesion.report.terminal import print_power
     from lesion.runs.prepare import prepare_plan
     from lesion.study.family import family_size, power_table
-    from lesion.study.load import load_study
+    from lesion.study.load import runnable_study
 
-    given = load_study(study)
+    given = runnable_study(study)
     plan = prepare_plan(given, "any")
     rows = power_table(plan)
     document: dict[str, Any] = {"family_size": family_size(given), "cells": rows}

@@ -34,10 +34,10 @@ def run(
     from lesion.runs.explore import exploring
     from lesion.runs.registry import standing
     from lesion.runs.run import start
-    from lesion.study.load import load_study
+    from lesion.study.load import runnable_study
     from lesion.study.rehearsal import rehearse
 
-    given, text = load_study(study), study.read_text(encoding="utf-8")
+    given, text = runnable_study(study), study.read_text(encoding="utf-8")
     parameters = {"study": study.name, "dry_run": dry_run, "workers": workers, "memory": memory, "cluster": cluster}
     if dry_run:
         order = Order(study=rehearse(given), text=text, status="dry-run", parameters=parameters)
@@ -74,9 +74,9 @@ def register(
     from lesion.runs.prepare import prepare_plan
     from lesion.runs.registry import register as freeze
     from lesion.runs.timestamp import write_witness
-    from lesion.study.load import load_study
+    from lesion.study.load import runnable_study
 
-    given = load_study(study)
+    given = runnable_study(study)
     prepare_plan(given, "any")
     text = study.read_text(encoding="utf-8")
     registration, path = freeze(home, given, text, reason, seen=seen, ledgers=ledger or ())

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lesion.models.chat import open_frame
 from lesion.models.model import Model
 from lesion.study.plan import Cell, Plan
+from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.chat import Chat, Frame, framed
 from lesion.tasks.task import Draw, Item
@@ -21,11 +22,21 @@ def frame_of(name: str, system: str | None) -> Frame:
     return open_frame(name, Chat(system=system))
 
 
+def confirmation(plan: Plan, seed: int) -> Draw:
+    """The lane of one confirmation seed."""
+    return Draw("confirm", plan.key, seed, plan.study.baseline.seeds, plan.study.prefixes)
+
+
+def discovery(study: Study, seed: int = 0) -> Draw:
+    """The discovery lane."""
+    return Draw("discovery", f"discovery-{study.seed}", seed, 1, study.prefixes)
+
+
 def draw_of(cell: Cell, plan: Plan) -> Draw:
     """Whose items a cell asks: confirmation lanes are ordered by the plan's key, discovery by the study's seed."""
     if cell.split == "confirm":
-        return Draw("confirm", plan.key, cell.seed, plan.study.baseline.seeds)
-    return Draw("discovery", f"discovery-{plan.study.seed}", cell.seed, 1)
+        return confirmation(plan, cell.seed)
+    return discovery(plan.study, cell.seed)
 
 
 class Block(NamedTuple):

@@ -46,7 +46,7 @@ def _study(manifest: Manifest) -> Iterator[tuple[str, str]]:
     ):
         yield "status", "is confirmatory, and the items were not drawn by the hash of a registration"
     try:
-        written = parse_document(manifest.study_text, "study.yaml", Study)
+        written = parse_document(manifest.study_text, "study.yaml", Study, {"lesion": manifest.study.lesion})
     except InputError:
         yield "study_text", "is not a study any more"
         return

@@ -59,6 +59,8 @@ def start(
         InputError: before anything is written, when the study cannot be run as it is, or there is no such cluster.
         DiskError: when the folder cannot be written.
     """
+    if order.study.lesion == 1 and order.replay_of is None:
+        raise InputError("this study is written for the first rule; set `lesion: 2` and see docs/study-format.md")
     if wanted() != "cpu":
         if cluster:
             raise InputError(f"device {wanted()}: a Ray cluster computes on processors alone; leave out one of the two")

@@ -13,7 +13,8 @@ from pydantic import Field
 from lesion.identity import Document
 from lesion.interventions.intervention import Mean, Resample, Scale
 from lesion.interventions.site import Site, parse_site
-from lesion.study.study import Ablation, Study
+from lesion.study.claims import Replaced
+from lesion.study.study import Study
 
 REFERENCE = 512
 """Items of a reference set, at most: the first of the seed's own lane, which has the same few-shot examples."""
@@ -39,7 +40,7 @@ def arm(name: str, sites: tuple[str, ...], alpha: float, study: Study) -> Arm:
     return Arm(name=f"{name}@{alpha:g}", intervention=scale)
 
 
-def companion(kind: Ablation, sites: tuple[str, ...], reference: str, study: Study) -> Arm:
+def companion(kind: Replaced, sites: tuple[str, ...], reference: str, study: Study) -> Arm:
     """The arm `target@mean` or `target@resample`.
 
     Args:
@@ -56,7 +57,7 @@ def companion(kind: Ablation, sites: tuple[str, ...], reference: str, study: Stu
     return Arm(name=name, intervention=drawn)
 
 
-def companions(chosen: float, study: Study) -> Sequence[Ablation]:
+def companions(chosen: float, study: Study) -> Sequence[Replaced]:
     """Which companions a cell with this factor has: those of the study when it zeroes, else none."""
     return study.sweep.ablations if chosen == 0 else ()
 

@@ -14,17 +14,17 @@ import polars as pl
 from lesion.stats.companion import Companion, companion, zero_only
 from lesion.stats.verdict import CellVerdict, Clause
 from lesion.study.arm import companions
+from lesion.study.claims import Replaced
 from lesion.study.evidence import arm_rows, rows_of_arm
 from lesion.study.family import rule_of
 from lesion.study.plan import Chosen, Plan
 from lesion.study.rows import ITEM_KEY
-from lesion.study.study import Ablation
 
 Found = dict[str, dict[str, Companion]]
 """Cell -> ablation -> what it says."""
 
 
-def kinds_of(plan: Plan, chosen: Chosen) -> tuple[Ablation, ...]:
+def kinds_of(plan: Plan, chosen: Chosen) -> tuple[Replaced, ...]:
     """The companions that a member of the family has."""
     there = plan.references.get(chosen.model, {}).get(chosen.tier)
     return tuple(companions(chosen.alpha, plan.study)) if there else ()
@@ -43,7 +43,7 @@ def found_beside(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, verdict
 
 
 def _one(
-    plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, kind: Ablation, verdict: CellVerdict
+    plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, kind: Replaced, verdict: CellVerdict
 ) -> Companion:
     edited = arm_rows(items, plan, chosen, f"target@{kind}")
     rows = rows_of_arm(plan, items, prompts, chosen, f"target@{kind}") if edited.height else None

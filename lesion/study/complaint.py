@@ -149,7 +149,9 @@ def _blamed(place: Place, reason: str, source: Source) -> Place:
 
 
 def _only_follows(detail: ErrorDetails, details: list[ErrorDetails]) -> bool:
-    """Whether this finding repeats another: pydantic counts a list whose items were refused as too short."""
+    """Whether this finding repeats another: a default that waits for a refused key, a list whose items were refused."""
+    if detail["type"] == "default_factory_not_called":
+        return True
     loc = detail["loc"]
     inner = any(len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in details)
     return detail["type"] == "too_short" and inner

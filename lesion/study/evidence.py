@@ -39,7 +39,7 @@ def pending(plan: Plan) -> list[Chosen]:
 
 def paired_rows(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, arm: str) -> PairedRows:
     """One member's rows as arrays: baseline and `arm` at the member's factor, paired by item."""
-    return rows_of_arm(plan, items, prompts, chosen, f"{arm}@{chosen.alpha:g}")
+    return rows_of_arm(plan, items, prompts, chosen, f"{arm}@{chosen.edit}")
 
 
 def rows_of_arm(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, name: str) -> PairedRows:
@@ -83,7 +83,7 @@ def _clusters(plan: Plan, rows: pl.DataFrame) -> NDArray[Any] | None:
 def paired_numbers(plan: Plan, items: pl.DataFrame, chosen: Chosen, number: str) -> NDArray[np.float64]:
     """Edited minus baseline of a per-item number, by item, for the rows of one member's look; shape [n]."""
     base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col(number).alias("before"))
-    edited = arm_rows(items, plan, chosen, f"target@{chosen.alpha:g}")
+    edited = arm_rows(items, plan, chosen, f"target@{chosen.edit}")
     both = edited.join(base, on=ITEM_KEY, how="inner", validate="1:1").sort(ITEM_KEY)
     return (both[number] - both["before"]).to_numpy()
 
@@ -145,7 +145,7 @@ def _asked_before(items: pl.DataFrame, base: pl.DataFrame) -> int:
 
 def _fault(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen) -> str | None:
     """The first thing that is wrong with a member's rows, or nothing."""
-    base, edited = (arm_rows(items, plan, chosen, arm) for arm in ("baseline", f"target@{chosen.alpha:g}"))
+    base, edited = (arm_rows(items, plan, chosen, arm) for arm in ("baseline", f"target@{chosen.edit}"))
     asked = (
         (pl.col("model") == chosen.model)
         & (pl.col("tier") == chosen.tier)

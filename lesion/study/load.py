@@ -5,9 +5,11 @@ pydantic's strict mode: text is not a number, 1.5 is not a whole number.
 """
 
 import json
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+from types import MappingProxyType
 from typing import TypeVar
 
 from pydantic import ValidationError
@@ -42,8 +44,26 @@ def load_document(path: Path | str, model: type[D]) -> D:
     return parse_document(_read(path), str(path), model)
 
 
-def parse_document(data: bytes | str, name: str, model: type[D]) -> D:
+def runnable_study(path: Path | str) -> Study:
+    """Read a study that is to be planned, registered or run.
+
+    Raises:
+        InputError: as `load_study`; and for a study of an older format, which is a record.
+    """
+    study = load_study(path)
+    if study.lesion == 1:
+        raise InputError(
+            f"{path}: this study is written for the first rule; set `lesion: 2` and see docs/study-format.md"
+        )
+    return study
+
+
+def parse_document(
+    data: bytes | str, name: str, model: type[D], given: Mapping[str, object] = MappingProxyType({})
+) -> D:
     """Read a document from YAML text, for instance a study that a manifest carries; `name` stands in messages.
+
+    `given` are keys that hold where the text does not state them: a manifest's study text has the manifest's format.
 
     Raises:
         InputError: when the text is not a valid document; the message names `name` and the line.
@@ -54,7 +74,7 @@ def parse_document(data: bytes | str, name: str, model: type[D]) -> D:
         refuse(name, source.line(()), f"a {kind} is a mapping of keys to values, found {described(source.value)}")
     schema = schema_of(model)
     try:
-        document = model.model_validate_json(json.dumps(source.value), strict=True)
+        document = model.model_validate_json(json.dumps({**given, **source.value}), strict=True)
         wrong = slips(source, schema)
     except ValidationError as error:
         document, wrong = None, complaints(error.errors(include_url=False), source, schema)

@@ -12,6 +12,7 @@ from pydantic import Field
 from lesion.identity import Document
 from lesion.interventions.site import head
 from lesion.study.arm import REFERENCE, Arm
+from lesion.study.claims import Ablation
 from lesion.study.study import GivenSites, RankedNeurons, Study
 from lesion.tasks.task import Split
 
@@ -84,11 +85,19 @@ class Chosen(Document):
     """Discordant share, estimated on discovery items."""
     delta: float
     """Paired accuracy difference on discovery items (never reported as a result)."""
+    ablation: Ablation | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What takes the place of the target's activation; the factor is then 0. Nothing where the factor scales it, and in
+    every cell of a study of format 1."""
+
+    @property
+    def edit(self) -> str:
+        """What is done to the target, as its arm is named: the ablation's name, else the factor."""
+        return self.ablation or f"{self.alpha:g}"
 
     @property
     def id(self) -> str:
-        """`model|tier|target@alpha`."""
-        return f"{self.model}|{self.tier}|target@{self.alpha:g}"
+        """`model|tier|target@edit`."""
+        return f"{self.model}|{self.tier}|target@{self.edit}"
 
 
 class Configuration(Document):
@@ -136,7 +145,10 @@ class Plan(Document):
     norms: dict[str, tuple[tuple[float, ...], ...]] = {}
     """Model -> by layer, the output norm of each head; only where heads are a target."""
     references: dict[str, dict[str, tuple[str, ...]]] = {}
-    """Model -> tier -> by confirmation seed, the hash of its reference set; empty without companions."""
+    """Model -> tier -> by confirmation seed, the hash of its reference set, and last that of discovery's (format 1:
+    without discovery's, and empty without companions)."""
+    primary: dict[str, dict[str, Ablation]] = Field(default={}, exclude_if=lambda value: not value)
+    """Model -> tier -> the ablation that decides; found by the instrument stage. Empty in format 1."""
     controls: dict[str, tuple[tuple[str, ...], ...]] = {}
     """Model -> matched random sets."""
     family: tuple[Chosen, ...] = ()

@@ -62,7 +62,7 @@ def readings(
     return {
         chosen.id: {
             name: asdict(_reading(_texts(plan, items, prompts, chosen, arm)))
-            for name, arm in (("baseline", "baseline"), ("edited", f"target@{chosen.alpha:g}"))
+            for name, arm in (("baseline", "baseline"), ("edited", f"target@{chosen.edit}"))
         }
         for chosen in members
     }
@@ -81,7 +81,7 @@ def spoiled_reading(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chos
     """The first thing that is wrong with the texts of a decoded member, or nothing."""
     if chosen.tier not in plan.study.decoded:
         return None
-    for arm in ("baseline", f"target@{chosen.alpha:g}"):
+    for arm in ("baseline", f"target@{chosen.edit}"):
         if "written" not in items.columns or (arm_rows(items, plan, chosen, arm)["written"].null_count()):
             return f"answers under {arm} were not all written out"
         texts = _texts(plan, items, prompts, chosen, arm)

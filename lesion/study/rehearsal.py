@@ -10,6 +10,10 @@ BLOCK = 32
 ITEMS = 64
 WIDE = 0.9
 """Spread and margin of a rehearsal (share)."""
+NATS = 9.0
+"""Spread of a rehearsal that judges nats."""
+SETS = 3
+"""Matched sets of a rehearsal, at most."""
 STAND_IN, OTHER = "tiny:llama", "tiny:gpt2"
 """What stands in for a hub model: the study's own, and those of its replication."""
 
@@ -21,11 +25,22 @@ def rehearse(study: Study) -> Study:
             "models": _stood_in(study.models, STAND_IN),
             "replication": _other(study.replication),
             "block": BLOCK,
-            "baseline": study.baseline.model_copy(update={"items": ITEMS, "spread": WIDE}),
+            "baseline": study.baseline.model_copy(update={"items": ITEMS, "spread": _wide(study)["spread"]}),
             "sweep": study.sweep.model_copy(update={"items": ITEMS}),
-            "verdict": study.verdict.model_copy(update={"margin": 0.3, "effect": 0.5, "spread": WIDE}),
+            "verdict": study.verdict.model_copy(update=_wide(study)),
+            "claims": study.claims
+            and study.claims.model_copy(update={"sets": min(SETS, study.claims.sets), "set_items": ITEMS}),
         }
     )
+
+
+def _wide(study: Study) -> dict[str, float]:
+    """Thresholds that few items pass, in the unit of the study's outcome."""
+    if study.headroom:
+        return {"margin": WIDE, "effect": 0.5, "spread": NATS if study.continuous else WIDE}
+    if study.continuous:
+        return {"margin": NATS / 3, "effect": NATS / 2, "spread": NATS}
+    return {"margin": 0.3, "effect": 0.5, "spread": WIDE}
 
 
 def _stood_in(models: tuple[str, ...], stand_in: str) -> tuple[str, ...]:

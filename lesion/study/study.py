@@ -12,6 +12,7 @@ from lesion.errors import InputError, nearest
 from lesion.identity import Document
 from lesion.interventions.intervention import Positions
 from lesion.interventions.site import Site, parse_site
+from lesion.study.claims import Claims, Outcome, Replaced
 from lesion.study.names import Detector
 from lesion.tasks.chat import Chat
 from lesion.tasks.config import AnalogyConfig, SymbolicConfig, TaskConfig
@@ -27,8 +28,8 @@ ModelName = Annotated[
 ]
 Share = Annotated[float, Field(gt=0, lt=1)]
 Alpha = Annotated[float, Field(ge=-100, le=100)]
-Ablation = Literal["mean", "resample"]
-"""What is put in the place of a zeroed activation, beside the zero, so that a finding does not rest on zero alone."""
+Positive = Annotated[float, Field(gt=0, le=1000)]
+"""A share (below 1) where accuracy is judged, else nats."""
 
 
 class DetectedHeads(Document):
@@ -92,13 +93,12 @@ class Sweep(Document):
     """Factors that are always confirmed."""
     best: int = Field(default=1, ge=0, le=8)
     """Besides, so many others per tier: those with the highest accuracy on discovery items."""
-    ablations: tuple[Ablation, ...] = ("mean", "resample")
-    """Companions of every confirmed zeroing, on the same items: the activation's mean, and that of another item (one
-    seeded draw for each). Where they do not show what zero shows, the verdict is tagged `zero_only`."""
+    ablations: tuple[Replaced, ...] = ("mean", "resample")
+    """Format 1 only: what stood beside a zeroing. Since format 2 all three ablations are always measured."""
     controls: int = Field(default=3, ge=0, le=32)
-    """Matched random sets (same layers and counts, disjoint from the target; for neurons also the same tenth of their
-    layer's output norms); seed s is paired with set s modulo their number. None means that no claim of specificity can
-    be made."""
+    """Matched random sets that discovery measures at every factor: same layers and counts, disjoint from the target;
+    for neurons also the same tenth of their layer's output norms. They are exploratory: `claims.sets` decides what is
+    specific. In format 1 seed s was paired with set s modulo their number."""
     positions: Positions = "all"
     """Where the factor acts."""
     items: int = Field(default=512, ge=64, le=10**6)
@@ -116,7 +116,7 @@ class Sweep(Document):
 
     @field_validator("ablations")
     @classmethod
-    def _each_once(cls, ablations: tuple[Ablation, ...]) -> tuple[Ablation, ...]:
+    def _each_once(cls, ablations: tuple[Replaced, ...]) -> tuple[Replaced, ...]:
         if len(set(ablations)) < len(ablations):
             raise ValueError("an ablation is listed twice")
         return ablations
@@ -151,8 +151,9 @@ class Baseline(Document):
     """Independent seeds; each draws its own items and few-shot examples."""
     items: int = Field(default=1024, ge=64, le=10**6)
     """Items per seed and tier at the start; the contingency enlarges them, at most `enlargements` times."""
-    spread: Share = 0.03
-    """The gate: largest minus smallest accuracy over the seeds must stay below this share."""
+    spread: Positive = 0.03
+    """The gate: the largest minus the smallest baseline over the seeds must stay below this. Accuracy: a share.
+    Continuous outcomes: nats, and the study must give it."""
     enlargements: int = Field(default=2, ge=0, le=2)
     """How often the data may be enlarged before the study stops."""
 
@@ -160,18 +161,21 @@ class Baseline(Document):
 class VerdictRule(Document):
     """The thresholds of the verdict. See docs/verdict.md for the rule."""
 
-    margin: Share = 0.03
-    """Equivalence margin m for the paired accuracy difference (share)."""
+    margin: Positive = 0.03
+    """Equivalence margin m: a smaller difference is not worth having. Accuracy: a share. Continuous outcomes: nats, and
+    the study must give it. With `claims.margin_of: headroom` it is a share of (baseline - chance)."""
     alpha: Share = 0.05
     """Error rate over all looks."""
     looks: Literal[1, 2] = 2
     """Looks at the data: the second, on N new items, only for what was ambiguous at the first."""
-    effect: Share = 0.05
-    """Accuracy difference that the planned N must find (share)."""
+    effect: Positive = 0.05
+    """Difference that the planned N must find. Accuracy: a share. Continuous outcomes: nats, and the study must give
+    it."""
     power: Share = 0.8
     """With what probability it must be found."""
-    spread: Share = 0.03
-    """Seed gate: the range of the paired differences over seeds must stay below this share."""
+    spread: Positive = 0.03
+    """Seed gate: the range of the paired differences over seeds must stay below this. Accuracy: a share. Continuous
+    outcomes: nats, and the study must give it."""
     strata: tuple[Slug, ...] = ("operator", "pair", "pattern")
     """Buckets in which opposite effects make a verdict Mixed, where a tier has them."""
     cluster: Slug | None = "template"
@@ -199,8 +203,8 @@ def _counted(name: str) -> list[tuple[int, str]]:
 class Study(Document):
     """A preregistered study."""
 
-    lesion: Literal[1] = 1
-    """Version of this format."""
+    lesion: Literal[1, 2] = 2
+    """Version of this format. A study of format 1 is a record: it can be read, verified and recounted, but not run."""
     name: Slug
     """Short name; it becomes part of the run folder's name."""
     question: str = Field(min_length=1, max_length=2000)
@@ -223,6 +227,12 @@ class Study(Document):
     """The intervention."""
     verdict: VerdictRule = VerdictRule()
     """The rule that decides."""
+    claims: Claims | None = Field(
+        default_factory=lambda known: Claims() if known.get("lesion") == 2 else None,
+        exclude_if=lambda value: value is None,
+        json_schema_extra={"default": {}},
+    )
+    """What may be claimed, and from which evidence. Not in format 1."""
     replication: Replication | None = Field(default=None, exclude_if=lambda value: value is None)
     """Whether, when all is decided, the best configurations are tried on other models."""
     decoded: tuple[Slug, ...] = Field(default=(), max_length=16, exclude_if=lambda tiers: not tiers)
@@ -266,6 +276,31 @@ class Study(Document):
         return self
 
     @model_validator(mode="after")
+    def _of_one_format(self) -> Self:
+        if self.lesion == 1 and self.claims is not None:
+            raise ValueError("claims: format 1 has none; set `lesion: 2`")
+        if self.lesion == 2 and self.claims is None:
+            raise ValueError("claims: format 2 needs them; leave the key out for the defaults")
+        if self.lesion == 2 and self.sweep.ablations != Sweep().ablations:
+            raise ValueError("sweep.ablations: format 2 measures zero, mean and resample always; leave the key out")
+        return self
+
+    @model_validator(mode="after")
+    def _in_the_outcomes_unit(self) -> Self:
+        """Shares where accuracy is judged; nats that the study itself gives where a continuous outcome is."""
+        parts = {"verdict.margin": self.verdict, "verdict.effect": self.verdict, "verdict.spread": self.verdict}
+        parts["baseline.spread"] = self.baseline
+        for name, part in parts.items():
+            key = name.rpartition(".")[2]
+            if self.continuous and key not in part.model_fields_set:
+                raise ValueError(f"{name}: claims.outcome is {self.outcome}, so give it in nats; no default fits")
+            if not self.continuous and getattr(part, key) >= 1:
+                raise ValueError(f"{name}: accuracy differs by a share below 1, found {getattr(part, key):g}")
+        if self.headroom and self.verdict.margin >= 1:
+            raise ValueError("verdict.margin: with claims.margin_of headroom it is a share below 1 of the headroom")
+        return self
+
+    @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.positive_control is not None and self.positive_control not in self.tasks:
             raise ValueError(f"positive_control: {nearest(self.positive_control, self.tasks)}")
@@ -286,6 +321,26 @@ class Study(Document):
         if twice := set(self.replication.models) & set(self.models):
             raise ValueError(f"replication.models: {', '.join(sorted(twice))} is a model of the study itself")
         return self
+
+    @property
+    def outcome(self) -> Outcome:
+        """What the verdict judges."""
+        return "accuracy" if self.claims is None else self.claims.outcome
+
+    @property
+    def continuous(self) -> bool:
+        """Whether the verdict judges nats."""
+        return self.outcome != "accuracy"
+
+    @property
+    def headroom(self) -> bool:
+        """Whether the margin is a share of (baseline - chance)."""
+        return self.claims is not None and self.claims.margin_of == "headroom"
+
+    @property
+    def prefixes(self) -> int:
+        """Sets of few-shot examples for each seed; 0: every item has its own."""
+        return 1 if self.claims is None else self.claims.prefix_count
 
     @property
     def subjects(self) -> tuple[str, ...]:

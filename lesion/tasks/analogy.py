@@ -51,7 +51,7 @@ class AnalogyTask:
 
     def capacity(self, draw: Draw) -> int:
         """How many items this lane holds."""
-        return lane(self._strata, *draw).capacity
+        return lane(self._strata, *draw.lane).capacity
 
     def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
         """Items `start` … `stop`-1 of the lane, made one at a time.
@@ -59,7 +59,7 @@ class AnalogyTask:
         Raises:
             InputError: when the lane holds fewer than `stop`.
         """
-        return map(self._item, lane(self._strata, *draw).places(start, stop))
+        return map(self._item, lane(self._strata, *draw.lane).places(start, stop))
 
     def _starts(self, step: int) -> int:
         return self.config.letters - (self.config.run - 1) * step

@@ -12,6 +12,7 @@ from lesion.tasks.counterfactual import Change, Operand, twin
 from lesion.tasks.formats import STYLES, question, reply
 from lesion.tasks.heldout import held_out
 from lesion.tasks.numbering import Place, Stratum, lane
+from lesion.tasks.prefix import behind
 from lesion.tasks.task import Draw, Item, Segment
 
 _LARGEST_TABLE_FACTOR = 12
@@ -74,7 +75,7 @@ class ArithmeticTask:
 
     def capacity(self, draw: Draw) -> int:
         """How many items this lane holds."""
-        return lane(self._strata, *draw).capacity
+        return lane(self._strata, *draw.lane).capacity
 
     def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
         """Items `start` … `stop`-1 of the lane, made one at a time.
@@ -82,13 +83,12 @@ class ArithmeticTask:
         Raises:
             InputError: when the lane holds fewer than `stop`.
         """
-        places = lane(self._strata, *draw).places(start, stop)
-        examples = self.examples(draw)
-        return (self._item(place, examples) for place in places)
+        places = lane(self._strata, *draw.lane).places(start, stop)
+        return behind(draw, places, self.examples, self._item)
 
-    def examples(self, draw: Draw) -> tuple[Segment, ...]:
-        """The few-shot examples of a seed: its own order of the *shots* part, the operators in turn."""
-        places = lane(self._strata, "shots", f"{draw.key}:{draw.seed}", 0, 1).places(0, self.config.shots)
+    def examples(self, draw: Draw, prefix: int = 0) -> tuple[Segment, ...]:
+        """The few-shot examples of one prefix of a draw: its own order of the *shots* part, the operators in turn."""
+        places = lane(self._strata, "shots", draw.examples_key(prefix), 0, 1).places(0, self.config.shots)
         problems = [self.problem(place.stratum, place.number) for place in places]
         return tuple(
             Segment("".join(s.text for s in self._question(p)) + reply(p.result, self._style), "shot") for p in problems

@@ -17,6 +17,7 @@ from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
 from lesion.tasks.config import Gsm8kConfig
 from lesion.tasks.numbering import Place, Stratum, lane
+from lesion.tasks.prefix import behind
 from lesion.tasks.task import Draw, Item, Segment
 
 _CALCULATION = re.compile(r"<<.*?>>")
@@ -130,7 +131,7 @@ class Gsm8kTask:
 
     def capacity(self, draw: Draw) -> int:
         """How many items this lane holds."""
-        return lane(self._strata, *draw).capacity
+        return lane(self._strata, *draw.lane).capacity
 
     def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
         """Items `start` … `stop`-1 of the lane, made one at a time.
@@ -138,13 +139,16 @@ class Gsm8kTask:
         Raises:
             InputError: when the lane holds fewer than `stop`.
         """
-        places = lane(self._strata, *draw).places(start, stop)
-        shots = lane(self._strata, "shots", f"{draw.key}:{draw.seed}", 0, 1).places(0, self.config.shots)
+        places = lane(self._strata, *draw.lane).places(start, stop)
+        return behind(draw, places, self.examples, self._item)
+
+    def examples(self, draw: Draw, prefix: int = 0) -> tuple[Segment, ...]:
+        """The few-shot examples of one prefix of a draw: its own order of the *shots* part."""
+        shots = lane(self._strata, "shots", draw.examples_key(prefix), 0, 1).places(0, self.config.shots)
         rows = [self._rows[place.number] for place in shots]
-        examples = tuple(
+        return tuple(
             Segment("".join(s.text for s in self._question(row)) + self._reply(row, row.final), "shot") for row in rows
         )
-        return (self._item(place, examples) for place in places)
 
     def _question(self, row: Row) -> tuple[Segment, ...]:
         return (Segment(f"Question: {row.question}", "question"), Segment("\nAnswer:", "cue"))

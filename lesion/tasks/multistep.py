@@ -13,6 +13,7 @@ from lesion.tasks.expression import Grid, Step, filled, is_factor, steps, value
 from lesion.tasks.formats import STYLES, question, reply
 from lesion.tasks.heldout import held_out
 from lesion.tasks.numbering import Place, Stratum, lane
+from lesion.tasks.prefix import behind
 from lesion.tasks.task import Draw, Item, Segment
 
 
@@ -55,7 +56,7 @@ class MultistepTask:
 
     def capacity(self, draw: Draw) -> int:
         """How many items this lane holds."""
-        return lane(self._strata, *draw).capacity
+        return lane(self._strata, *draw.lane).capacity
 
     def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
         """Items `start` … `stop`-1 of the lane, made one at a time.
@@ -63,13 +64,12 @@ class MultistepTask:
         Raises:
             InputError: when the lane holds fewer than `stop`.
         """
-        places = lane(self._strata, *draw).places(start, stop)
-        examples = self.examples(draw)
-        return (self._item(place, examples) for place in places)
+        places = lane(self._strata, *draw.lane).places(start, stop)
+        return behind(draw, places, self.examples, self._item)
 
-    def examples(self, draw: Draw) -> tuple[Segment, ...]:
-        """The few-shot examples of a seed: its own order of the *shots* part, the forms in turn."""
-        places = lane(self._strata, "shots", f"{draw.key}:{draw.seed}", 0, 1).places(0, self.config.shots)
+    def examples(self, draw: Draw, prefix: int = 0) -> tuple[Segment, ...]:
+        """The few-shot examples of one prefix of a draw: its own order of the *shots* part, the forms in turn."""
+        places = lane(self._strata, "shots", draw.examples_key(prefix), 0, 1).places(0, self.config.shots)
         problems = [(self._grids[p.stratum].form, self._grids[p.stratum].operands(p.number)) for p in places]
         return tuple(
             Segment("".join(s.text for s in self._question(form, operands)) + self._reply(form, operands), "shot")

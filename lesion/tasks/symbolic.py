@@ -102,7 +102,7 @@ class SymbolicTask:
 
     def capacity(self, draw: Draw) -> int:
         """How many items this lane holds."""
-        return lane(self._strata, *draw).capacity
+        return lane(self._strata, *draw.lane).capacity
 
     def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
         """Items `start` … `stop`-1 of the lane, made one at a time.
@@ -110,7 +110,7 @@ class SymbolicTask:
         Raises:
             InputError: when the lane holds fewer than `stop`.
         """
-        return map(self._item, lane(self._strata, *draw).places(start, stop))
+        return map(self._item, lane(self._strata, *draw.lane).places(start, stop))
 
     def puzzle(self, stratum: int, number: int) -> Puzzle:
         """Puzzle `number` of a pattern and length: a bijection."""

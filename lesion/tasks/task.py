@@ -13,6 +13,10 @@ from typing import Literal, NamedTuple, Protocol
 from lesion.identity import content_hash
 
 Split = Literal["discovery", "confirm"]
+OWN_PREFIX = 0
+"""As a number of prefixes: every item has examples of its own."""
+RUN = 16
+"""Items in a row that share a set of few-shot examples, where a draw has several."""
 
 
 class Draw(NamedTuple):
@@ -24,6 +28,32 @@ class Draw(NamedTuple):
     seed: int
     """Lane number, 0 … seeds-1; it also draws the few-shot examples."""
     seeds: int
+    prefixes: int = 1
+    """Sets of few-shot examples. Sixteen items in a row share one, then the next begins; 0: every item has its own."""
+    prefix: int | None = None
+    """The one set that every item gets, whatever its index; None: the item's own."""
+    examples: str = ""
+    """The key that draws the examples; empty: the draw's own key and seed."""
+
+    @property
+    def lane(self) -> tuple[Split, str, int, int]:
+        """What decides on the problems: split, key, seed and seeds."""
+        return self.split, self.key, self.seed, self.seeds
+
+    def prefix_of(self, index: int) -> int:
+        """Number of the example set that item `index` stands behind."""
+        if self.prefix is not None:
+            return self.prefix
+        return index // RUN % self.prefixes if self.prefixes else index
+
+    def examples_key(self, prefix: int) -> str:
+        """The key that draws example set `prefix`."""
+        key = self.examples or f"{self.key}:{self.seed}"
+        return key if self.prefixes == 1 else f"{key}:{prefix}"
+
+    def buckets(self, prefix: int) -> dict[str, str]:
+        """`prefix` as a bucket of an item, where several sets are shared by items: `s0p03`."""
+        return {"prefix": f"s{self.seed}p{prefix:02d}"} if self.prefixes > 1 else {}
 
 
 class Segment(NamedTuple):

@@ -12,6 +12,7 @@ from lesion.tasks.counterfactual import Change, twin
 from lesion.tasks.expression import Grid, steps
 from lesion.tasks.multistep import signs_of
 from lesion.tasks.numbering import Place, Stratum, chosen, lane
+from lesion.tasks.prefix import behind
 from lesion.tasks.stories import DISTRACTORS, NAMES, STORIES, THINGS
 from lesion.tasks.task import Draw, Item, Segment
 
@@ -58,7 +59,7 @@ class WordProblemsTask:
 
     def capacity(self, draw: Draw) -> int:
         """How many items this lane holds."""
-        return lane(self._strata, *draw).capacity
+        return lane(self._strata, *draw.lane).capacity
 
     def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
         """Items `start` … `stop`-1 of the lane, made one at a time.
@@ -66,13 +67,12 @@ class WordProblemsTask:
         Raises:
             InputError: when the lane holds fewer than `stop`.
         """
-        places = lane(self._strata, *draw).places(start, stop)
-        examples = self.examples(draw)
-        return (self._item(place, examples) for place in places)
+        places = lane(self._strata, *draw.lane).places(start, stop)
+        return behind(draw, places, self.examples, self._item)
 
-    def examples(self, draw: Draw) -> tuple[Segment, ...]:
-        """The few-shot examples of a seed: its own order of the *shots* part, the templates in turn."""
-        places = lane(self._strata, "shots", f"{draw.key}:{draw.seed}", 0, 1).places(0, self.config.shots)
+    def examples(self, draw: Draw, prefix: int = 0) -> tuple[Segment, ...]:
+        """The few-shot examples of one prefix of a draw: its own order of the *shots* part, the templates in turn."""
+        places = lane(self._strata, "shots", draw.examples_key(prefix), 0, 1).places(0, self.config.shots)
         return tuple(self._example(self.config.templates[p.stratum], p.stratum, p.number) for p in places)
 
     def _example(self, template: Template, stratum: int, number: int) -> Segment:

@@ -15,7 +15,7 @@ from lesion.study.load import load_document, load_study, parse_document
 from lesion.study.study import Budget, Study
 
 VALID: dict[str, Any] = {
-    "lesion": 1,
+    "lesion": 2,
     "name": "arithmetic",
     "question": "Does zeroing the induction heads change addition?",
     "hypotheses": ["It does not."],
@@ -42,6 +42,16 @@ VALID: dict[str, Any] = {
         "power": 0.8,
         "spread": 0.03,
         "strata": ["operator"],
+    },
+    "claims": {
+        "primary": "zero",
+        "why_zero": "As in the study that is repeated.",
+        "prefixes": 12,
+        "sets": 199,
+        "population": "layer",
+        "set_items": 256,
+        "outcome": "accuracy",
+        "margin_of": "absolute",
     },
     "positive_control": "tier3",
     "seed": 0,
@@ -113,7 +123,7 @@ SYSTEMATIC = [
     (path, wrong)
     for path in paths(VALID)
     for wrong in WRONG[type(at(VALID, path))]
-    if (path[0], wrong) not in [("positive_control", None), ("hypotheses", "")]
+    if (path[0], wrong) not in [("positive_control", None), ("hypotheses", ""), ("lesion", True)]
 ]
 KEYED = [path for path in paths(VALID) if isinstance(path[-1], str) and (path[0] != "tasks" or len(path) > 2)]
 
@@ -252,8 +262,22 @@ TEXTS: list[tuple[str, str | bytes, str]] = [
     ("date", MINIMAL + "seed: 2026-11-22\n", 'found the text "2026-11-22"'),
     ("quoted number", MINIMAL + "seed: '3'\n", "write 3 without quotes"),
     ("exponent", MINIMAL + "seed: 1e3\n", "seed: found 1000.0; a whole number is needed; write 1000"),
-    ("true for 1", "lesion: true\n" + MINIMAL, "line 1: lesion: allowed: 1, as a plain whole number"),
-    ("version 2", "lesion: 2\n" + MINIMAL, "line 1: lesion: found 2; allowed: 1"),
+    ("true for 1", "lesion: true\n" + MINIMAL, "line 1: lesion: allowed: 1, 2, as a plain whole number"),
+    ("version 3", "lesion: 3\n" + MINIMAL, "line 1: lesion: found 3; allowed: 1, 2"),
+    ("claims of format 1", "lesion: 1\nclaims: {}\n" + MINIMAL, "claims: format 1 has none"),
+    ("no claims", MINIMAL + "claims: null\n", "claims: format 2 needs them"),
+    ("ablations", MINIMAL + "sweep: {ablations: [mean]}\n", "sweep.ablations: format 2 measures"),
+    ("zero without a word", MINIMAL + "claims: {primary: zero}\n", "why_zero: zero is far"),
+    ("a word without zero", MINIMAL + "claims: {why_zero: so}\n", "why_zero: primary is auto"),
+    ("no prefix", MINIMAL + "claims: {prefixes: 0}\n", "prefixes"),
+    ("nats by default", MINIMAL + "claims: {outcome: logit_diff}\n", "verdict.margin: claims.outcome is logit_diff"),
+    ("a share above 1", MINIMAL + "verdict: {margin: 1.5}\n", "verdict.margin: accuracy differs by a share"),
+    (
+        "all of the headroom",
+        MINIMAL + "verdict: {margin: 2, effect: 1, spread: 2}\nbaseline: {spread: 1}\n"
+        "claims: {outcome: logit_diff, margin_of: headroom}\n",
+        "verdict.margin: with claims.margin_of headroom",
+    ),
     ("three looks", MINIMAL + "verdict: {looks: 3}\n", "verdict.looks: found 3; allowed: 1, 2"),
     ("true looks", MINIMAL + "verdict: {looks: true}\n", "verdict.looks: allowed: 1, 2"),
     (
