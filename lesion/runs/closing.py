@@ -25,7 +25,7 @@ from lesion.runs.worker import THREADS
 from lesion.study.findings import findings
 from lesion.study.plan import PlanNote
 from lesion.study.register import Registration
-from lesion.study.rows import rows_hash
+from lesion.study.rows import rows_hash, slim_hash, slim_questions, slim_rows
 from lesion.study.study import Study
 
 WriteReport = Callable[[Path, Manifest], object]
@@ -100,6 +100,7 @@ def close(
         datasets=_datasets(folder.prompts()),
         units=tuple(UnitFacts(key=folder.key(u.cell), stage=u.cell.stage, rows_hash=u.rows_hash) for u in units),
         rows_hash=rows_hash(items),
+        slim_hash=slim_hash(slim_rows(items, decoded=bool(order.study.decoded)), slim_questions(folder.prompts())),
         cost=Cost(
             started=iso(started),
             ended=iso(ended),

@@ -6,6 +6,8 @@ Its `seal` is the hash of all its other fields, so that a changed digit shows; t
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from lesion.identity import Document
 from lesion.runs.sealed import (
     REPRODUCED,
@@ -67,6 +69,8 @@ class Manifest(Sealed):
     units: tuple[UnitFacts, ...]
     rows_hash: str
     """Hash of all item rows in canonical order."""
+    slim_hash: str = Field(default="", exclude_if=lambda digest: not digest)
+    """Hash of the slim rows and questions that a publication keeps; empty in runs from before it was sealed."""
 
 
 def read_manifest(path: Path) -> Manifest:

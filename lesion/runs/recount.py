@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 import polars as pl
 from pydantic_core import from_json, to_json
 
-from lesion.errors import InputError, Tampered
+from lesion.errors import Tampered
 from lesion.identity import canonical_json
 from lesion.runs.conduct import conduct
 from lesion.runs.durable import write_text
 from lesion.runs.manifest import Manifest, read_manifest
+from lesion.runs.published import is_published, open_rows, published_faults
 from lesion.runs.store import Result, RunFolder, Unit
 from lesion.study.analysis import analyse
 from lesion.study.findings import findings
@@ -40,13 +41,14 @@ class _Missing(Exception):
 class _Reread(RunFolder):
     """A finished run as it grew: only the units that the fold has asked for are there."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, whole: RunFolder) -> None:
+        super().__init__(whole.path)
+        self.whole = whole
         self.asked: dict[str, Unit] = {}
 
     def unit(self, cell: Cell) -> Unit | None:
         """The unit, which from now on is part of what the gates see."""
-        found = super().unit(cell)
+        found = self.whole.unit(cell)
         if found is not None:
             self.asked[self.key(cell)] = found
         return found
@@ -55,9 +57,13 @@ class _Reread(RunFolder):
         """Those asked for so far."""
         return iter([self.asked[key] for key in sorted(self.asked)])
 
+    def items(self) -> pl.DataFrame:
+        """Their rows."""
+        return self.whole.items_of(self.units())
+
     def prompts(self) -> pl.DataFrame:
         """Their questions."""
-        return self.prompts_of(self.units())
+        return self.whole.prompts_of(self.units())
 
 
 def recount(path: Path) -> Recount:
@@ -70,15 +76,12 @@ def recount(path: Path) -> Recount:
     trial()
     manifest = read_manifest(path)
     folder = path if path.is_dir() else path.parent
-    if not (folder / "units").is_dir():
-        raise InputError(f"{folder}: its rows are not here; statistics are computed from them, not from the manifest")
-    whole = RunFolder(folder)
+    whole = open_rows(folder)
     items, prompts = whole.items(), whole.prompts()
-    if rows_hash(items) != manifest.rows_hash:
-        raise Tampered(f"{folder.name}: its rows do not give the recorded hash; see lesion verify")
-    gates, plans = _again(manifest, folder)
+    _check_rows(manifest, folder, items)
+    gates, plans = again(manifest, whole)
     results = findings(manifest.plan, gates)
-    differing = _differing(manifest, gates, results)
+    differing = differences(manifest, gates)
     document = {
         "run": manifest.run,
         "seal": manifest.seal,
@@ -96,7 +99,21 @@ def recount(path: Path) -> Recount:
     return Recount(document, target)
 
 
-def _again(manifest: Manifest, folder: Path) -> tuple[list[Verdict], list[Plan]]:
+def _check_rows(manifest: Manifest, folder: Path, items: pl.DataFrame) -> None:
+    """Make sure that the rows are those that were sealed.
+
+    Raises:
+        Tampered: when they are not.
+    """
+    if is_published(folder):
+        faults = [f"{what} {fault}" for what, fault in published_faults(folder, manifest)]
+    else:
+        faults = [] if rows_hash(items) == manifest.rows_hash else ["its rows do not give the recorded hash"]
+    if faults:
+        raise Tampered(f"{folder.name}: {faults[0]}; see lesion verify")
+
+
+def again(manifest: Manifest, whole: RunFolder) -> tuple[list[Verdict], list[Plan]]:
     """Every gate's verdict and the plan that it judged."""
     end, plans, gates = manifest.plan, list[Plan](), list[Verdict]()
 
@@ -113,19 +130,20 @@ def _again(manifest: Manifest, folder: Path) -> tuple[list[Verdict], list[Plan]]
     first = new_plan(manifest.study, manifest.key, end.shapes, end.capacity)
     try:
         conduct(
-            first, _Reread(folder), absent, in_turn, lambda _: None,
+            first, _Reread(whole), absent, in_turn, lambda _: None,
             afford=lambda plan, _: as_before(end, plan), judged=watch, metered=False,
         )  # fmt: skip
     except _Missing:
         if manifest.outcome != "stopped":
-            raise Tampered(f"{folder.name}: units that its plan asks for are not there") from None
+            raise Tampered(f"{whole.path.name}: units that its plan asks for are not there") from None
     if manifest.outcome == "stopped":  # a spent budget may end a stage whose units are all there, before its gate
         del gates[len(manifest.gates) :], plans[len(manifest.gates) :]
     return gates, plans
 
 
-def _differing(manifest: Manifest, gates: Sequence[Verdict], results: dict[str, Any]) -> list[str]:
-    """Names of what is not, bit for bit, what the manifest says."""
+def differences(manifest: Manifest, gates: Sequence[Verdict]) -> list[str]:
+    """Names of gates and results that are not, bit for bit, what the manifest says."""
+    results = findings(manifest.plan, gates)
     found = [
         f"gate {number} ({gate.stage})"
         for number, gate in enumerate(manifest.gates)

@@ -171,9 +171,16 @@ class RunFolder:
 
     def items(self) -> pl.DataFrame:
         """The rows of every finished unit, in canonical order."""
-        found = [unit.cell for unit in self.units() if unit.file_hash]
-        tables = [read_table(self._rows_path(cell), shape_of(decoded=cell.decoded)) for cell in found]
+        return self.items_of(self.units())
+
+    def items_of(self, units: Iterable[Unit]) -> pl.DataFrame:
+        """The rows of some units, in canonical order."""
+        tables = [self.rows_of(unit) for unit in units if unit.file_hash]
         return pl.concat([empty(ITEMS), *tables], how="diagonal").sort(["stage", *ITEM_KEY, "arm"])
+
+    def rows_of(self, unit: Unit) -> pl.DataFrame:
+        """The rows of a unit that measured items, as they were written."""
+        return read_table(self._rows_path(unit.cell), shape_of(decoded=unit.cell.decoded))
 
     def prompts(self) -> pl.DataFrame:
         """Every question once, in canonical order."""

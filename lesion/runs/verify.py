@@ -12,8 +12,9 @@ from lesion.models.weights import weights_hash
 from lesion.runs.calls import Call, read_repeat
 from lesion.runs.consistency import contradictions
 from lesion.runs.manifest import Manifest
-from lesion.runs.published import is_published, published_faults
+from lesion.runs.published import UNITS, is_published, open_rows, published_faults
 from lesion.runs.records import read_record
+from lesion.runs.recount import again, differences
 from lesion.runs.results import comparable
 from lesion.runs.store import RunFolder
 from lesion.runs.trainings import TrainingManifest
@@ -45,10 +46,19 @@ def verify(path: Path) -> list[Finding]:
     if isinstance(manifest, Call):
         return _files(folder, manifest.files) or _result(folder, manifest)
     if is_published(folder):
-        return [*(Finding(*fault) for fault in published_faults(folder, manifest)), *weights(manifest)]
+        faults = [Finding(*fault) for fault in published_faults(folder, manifest)]
+        return [*(faults or _judged(folder, manifest)), *weights(manifest)]
     if found := _files(folder, manifest.files):
         return [*found, *weights(manifest)]
     return [*_rows(folder, manifest), *weights(manifest), *_parts(folder, manifest)]
+
+
+def _judged(folder: Path, manifest: Manifest) -> list[Finding]:
+    """Gates and results of a published run that its rows do not give; nothing where it keeps too little to judge."""
+    if not (folder / UNITS).is_file():
+        return []
+    gates, _ = again(manifest, open_rows(folder))
+    return [Finding(name, "is not what the rows give") for name in differences(manifest, gates)]
 
 
 def _files(folder: Path, files: Mapping[str, str]) -> list[Finding]:

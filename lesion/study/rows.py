@@ -7,6 +7,8 @@ from hashlib import sha256
 
 import polars as pl
 
+from lesion.identity import content_hash
+
 ITEMS: dict[str, type[pl.DataType] | pl.DataType] = {
     "stage": pl.String,
     "model": pl.String,
@@ -47,6 +49,16 @@ PROMPTS: dict[str, type[pl.DataType] | pl.DataType] = {
 }
 """One row per item and model; `buckets` is canonical JSON, `refused` says why an item was excluded, or is null."""
 
+SLIM = (
+    "stage", "model", "tier", "split", "seed", "index", "arm", "item_id", "correct", "answer_logprob", "logit_diff",
+)  # fmt: skip
+"""Columns of `items` that a published run keeps."""
+
+SLIM_QUESTIONS = (
+    "model", "tier", "split", "seed", "index", "item_id", "answer", "buckets", "prompt_hash", "refused",
+)  # fmt: skip
+"""Columns of `prompts` that a published run keeps."""
+
 ITEM_KEY = ["model", "tier", "split", "seed", "index"]
 """What names an item; with `stage` and `arm` it names a row."""
 
@@ -68,6 +80,27 @@ def rows_hash(table: pl.DataFrame) -> str:
         else:
             digest.update("\0".join(["" if v is None else v for v in column.to_list()]).encode())
     return digest.hexdigest()
+
+
+def slim_rows(items: pl.DataFrame, *, decoded: bool) -> pl.DataFrame:
+    """What gates and verdicts read of the rows: keys, rightness, the answer's log-probability and logit difference.
+
+    Args:
+        items: rows of a run.
+        decoded: whether the study has decoded tiers; their texts and margins are kept then.
+    """
+    names = [*SLIM, *(["margin", *TEXTS] if decoded else [])]
+    return items.select([name for name in names if name in items.columns])
+
+
+def slim_questions(prompts: pl.DataFrame) -> pl.DataFrame:
+    """What gates and verdicts read of the questions: answers and strata, without the texts of the prompts."""
+    return prompts.select(SLIM_QUESTIONS)
+
+
+def slim_hash(rows: pl.DataFrame, questions: pl.DataFrame) -> str:
+    """One hash over slim rows and slim questions, whatever the order of their rows."""
+    return content_hash([rows_hash(rows), rows_hash(questions)])
 
 
 def shape_of(*, decoded: bool) -> dict[str, type[pl.DataType] | pl.DataType]:

@@ -9,10 +9,13 @@ import polars as pl
 import pytest
 
 from lesion.errors import InputError, Tampered
+from lesion.identity import file_hash
 from lesion.runs.manifest import read_manifest
-from lesion.runs.published import NAME, ROWS, publish
+from lesion.runs.published import NAME, QUESTIONS, ROWS, UNITS, PublishedRun, publish
+from lesion.runs.recount import recount
 from lesion.runs.replay import replay, reproduced
 from lesion.runs.verify import verify
+from lesion.study.rows import slim_hash
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +26,7 @@ def published(small_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_holds_everything_but_the_tables_of_rows(published: Path, small_run: Any) -> None:
     there = {path.relative_to(published).as_posix() for path in published.rglob("*") if path.is_file()}
     left = {name for name in small_run.manifest.files if name.startswith(("items/", "prompts/", "units/"))}
-    assert there == {*small_run.manifest.files} - left | {"manifest.json", NAME, ROWS}
+    assert there == {*small_run.manifest.files} - left | {"manifest.json", NAME, ROWS, QUESTIONS, UNITS}
     assert json.loads((published / NAME).read_text())["left_out"] == sorted(left)
     assert verify(published) == []
 
@@ -34,17 +37,45 @@ def test_it_replays_from_its_manifest_bit_by_bit(published: Path, tmp_path: Path
     assert reproduced(again.manifest)
 
 
-def _other_answer(folder: Path) -> None:
-    """Whoever changes an answer writes its table's hash anew, too: the counts show it."""
-    from lesion.identity import file_hash
-
+def _flip(folder: Path, where: pl.Expr) -> None:
+    """Turn the answers of some rows round, and write the table's hash anew."""
     rows = pl.read_parquet(folder / ROWS)
-    first = (rows["stage"] == "confirm") & (rows["arm"] != "baseline") & rows["arm"].str.starts_with("target")
-    place = first.arg_max()
-    flipped = [not value if i == place else value for i, value in enumerate(rows["correct"].to_list())]
-    rows.with_columns(pl.Series("correct", flipped)).write_parquet(folder / ROWS)
+    assert rows.filter(where).height, "the forgery changes something"
+    changed = pl.when(where).then(~pl.col("correct")).otherwise(pl.col("correct")).alias("correct")
+    rows.with_columns(changed).write_parquet(folder / ROWS)
     told = json.loads((folder / NAME).read_text())
     (folder / NAME).write_text(json.dumps({**told, "rows": file_hash(folder / ROWS)}))
+
+
+def _other_answer(folder: Path) -> None:
+    """One answer of the target."""
+    _flip(folder, (pl.col("stage") == "confirm") & pl.col("arm").str.starts_with("target") & (pl.col("index") == 0))
+
+
+def _every_other_arm(folder: Path) -> None:
+    """All answers but the target's and the baseline's: controls, single heads, matched sets."""
+    _flip(folder, (pl.col("arm") != "baseline") & ~pl.col("arm").str.starts_with("target"))
+
+
+def _seals_anew(folder: Path) -> None:
+    """The same, and the manifest says the hash of the forged tables under a new seal."""
+    _every_other_arm(folder)
+    run = PublishedRun(folder)
+    rows = pl.read_parquet(folder / ROWS).drop("unit")
+    manifest = read_manifest(folder)
+    digest = slim_hash(rows, pl.read_parquet(folder / QUESTIONS))
+    forged = manifest.model_copy(update={"slim_hash": digest}).sealed()
+    (folder / "manifest.json").write_text(forged.model_dump_json(indent=1) + "\n")
+    told = json.loads((folder / NAME).read_text())
+    (folder / NAME).write_text(json.dumps({**told, "seal": forged.seal}))
+    assert run.path == folder
+
+
+def _other_strata(folder: Path) -> None:
+    questions = pl.read_parquet(folder / QUESTIONS)
+    questions.with_columns(pl.lit('{"operator":"+"}').alias("buckets")).write_parquet(folder / QUESTIONS)
+    told = json.loads((folder / NAME).read_text())
+    (folder / NAME).write_text(json.dumps({**told, "questions": file_hash(folder / QUESTIONS)}))
 
 
 def _hides_a_file(folder: Path) -> None:
@@ -65,6 +96,10 @@ def _brings_back(folder: Path, text: str) -> None:
     "spoil",
     [
         _other_answer,
+        _every_other_arm,
+        _seals_anew,
+        _other_strata,
+        lambda folder: (folder / UNITS).unlink(),
         _hides_a_file,
         lambda folder: (folder / ROWS).unlink(),
         lambda folder: (folder / NAME).write_text("{}"),
@@ -90,3 +125,18 @@ def test_it_is_never_written_over_and_never_made_from_another_published_run(publ
     with pytest.raises(InputError, match="rows are not here"):
         publish(published, published.parent / "elsewhere")
     assert read_manifest(published).seal == small_run.manifest.seal
+
+
+def test_its_statistics_are_those_of_the_whole_run(published: Path, small_run: Any, tmp_path: Path) -> None:
+    copy = tmp_path / published.name
+    shutil.copytree(published, copy)
+    slim, whole = recount(copy).document, recount(small_run.folder).document
+    assert slim["agrees"]
+    assert slim == whole
+
+
+def test_a_run_that_was_published_before_keeps_its_checks_and_says_what_it_cannot_give(repository: Path) -> None:
+    (old,) = (repository / "publications/induction-arithmetic").glob("*_induction-neurons_*/")
+    assert verify(old) == []
+    with pytest.raises(InputError, match="before publications kept strata"):
+        recount(old)

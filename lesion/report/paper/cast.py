@@ -18,7 +18,7 @@ from lesion.runs.consistency import contradictions
 from lesion.runs.find import find_run, folder_of
 from lesion.runs.ledger import Entry, check_seal, known
 from lesion.runs.manifest import read_manifest
-from lesion.runs.published import ROWS, published_faults
+from lesion.runs.published import ROWS, UNITS, PublishedRun, published_faults
 from lesion.runs.store import RunFolder
 from lesion.study.load import load_study
 from lesion.study.register import changes
@@ -118,7 +118,7 @@ def _sources(home: Path, entries: Sequence[Entry]) -> dict[str, Source]:
 
 
 def read_published(folder: Path) -> Source:
-    """A published run: its slim rows in the place of the item table, and no questions.
+    """A published run: its slim rows in the place of the item table, and its slim questions, where it keeps any.
 
     Raises:
         Tampered: naming the first file or cell that differs.
@@ -128,7 +128,12 @@ def read_published(folder: Path) -> Source:
         raise Tampered(f"{folder.name}: {what} {fault}; see lesion verify")
     certificate = folder.with_name(f"{folder.name}.certificate.json")
     repeated = certificate.is_file() and read_certificate(certificate).run_seal == manifest.seal
-    record = Record(manifest, pl.read_parquet(folder / ROWS), empty(PROMPTS), (), findings_of(manifest))
+    if (folder / UNITS).is_file():
+        run = PublishedRun(folder)
+        rows, questions = run.items(), run.prompts()
+    else:
+        rows, questions = pl.read_parquet(folder / ROWS), empty(PROMPTS)
+    record = Record(manifest, rows, questions, (), findings_of(manifest))
     return Source.of(record, provisional=not repeated)
 
 
