@@ -29,9 +29,10 @@ from lesion.interventions.intervention import Intervention, Receipt, Steer
 from lesion.interventions.spelling import parse_intervention, scale
 from lesion.measures.asked import ask
 from lesion.measures.attribution import Attribution, attribution
-from lesion.measures.detection import Detection, detection
+from lesion.measures.detection import Detection, detection, detections
 from lesion.measures.effect import Change, Effect, effect
 from lesion.measures.heads import DETECTORS
+from lesion.measures.probe import StandardProbe
 from lesion.measures.screening import Screen, screen
 from lesion.models.model import Model, adopted_model, open_model
 from lesion.report.notebook import Picture, as_pandas, framed, picture_of_changes, picture_of_scores
@@ -92,7 +93,8 @@ class Scores(NamedTuple):
 
     table: pl.DataFrame
     """A row per detector and head, the best first: `detector`, `site`, `layer`, `head`, `score` (0 … 1), its interval
-    `low` … `high`, `control` (score without the pattern), `p`, `again` (score on other sequences), `named`."""
+    `low` … `high`, `control` (score without the pattern), `p`, `again` (score on other sequences), `robust`
+    (smallest score over other lengths and gaps), `holds` (the same in words), `named`."""
     detections: tuple[Detection, ...]
     """All of it as documents, one per detector."""
 
@@ -299,24 +301,29 @@ class Lab:
         rows = [identity.model_dump() for identity in self.proof.identities]
         return pl.DataFrame(rows, infer_schema_length=None)
 
-    def scores(self, *detectors: str, seed: int = 0) -> Scores:
+    def scores(self, *detectors: str, seed: int = 0, probe: StandardProbe | None = None) -> Scores:
         """Score all heads with some detectors, by default with all; see `lesion.measures.detection`.
+
+        Args:
+            detectors: `induction`, `previous_token`, `duplicate_token`, `first_token`.
+            seed: draws the tokens.
+            probe: block length, copies and number of sequences; by default 2 copies × 50 tokens, 24 sequences.
 
         Raises:
             InputError: for an unknown detector, or a vocabulary or context that is too small for the probe.
             InterventionError: inside `intervene`.
         """
         self._alone("scores")
-        found = tuple(detection(self.model, name, seed) for name in detectors or DETECTORS)
+        found = detections(self.model, detectors or tuple(DETECTORS), seed, probe).detections
         rows = [
             {"detector": one.detector, "site": str(head), **head.model_dump()} for one in found for head in one.heads
         ]
         return Scores(pl.DataFrame(rows), found)
 
-    def heads(self, detector: str = "induction", seed: int = 0) -> Detection:
+    def heads(self, detector: str = "induction", seed: int = 0, probe: StandardProbe | None = None) -> Detection:
         """Name the heads of a kind, or say that there are none; see `lesion.measures.detection`."""
         self._alone("heads")
-        return detection(self.model, detector, seed)
+        return detection(self.model, detector, seed, probe)
 
     def attribute(
         self, task: TaskConfig | str, items: int = 64, target: str = "logit_diff", seed: int = 0

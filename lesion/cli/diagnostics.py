@@ -86,6 +86,12 @@ def heads(
     detector: Annotated[list[str] | None, typer.Option(help="A detector; repeat it. All of them by default.")] = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a named head.")] = 0.3,
     seed: Annotated[int, typer.Option(min=0, help="Draws the sequences.")] = 0,
+    block: Annotated[
+        int | None,
+        typer.Option(min=3, max=10_000, help="Tokens of the repeated block. 50, or what the model can read."),
+    ] = None,
+    copies: Annotated[int, typer.Option(min=2, max=100, help="Copies of the block in a sequence.")] = 2,
+    sequences: Annotated[int, typer.Option(min=2, max=10_000, help="Sequences in each set.")] = 24,
     circuits: Annotated[
         bool, typer.Option("--circuits", help="Also read OV and QK circuits: copying, composition.")
     ] = False,
@@ -105,19 +111,20 @@ def heads(
         return watch([model, *(against or [])], detector or [], threshold, seed, picture, as_json)
     if against or picture:
         raise InputError("--against and --picture belong to --over-training")
-    from lesion.measures.copying import in_context
-    from lesion.measures.detection import detection
-    from lesion.measures.heads import DETECTORS
+    from lesion.measures.detection import detections
+    from lesion.measures.heads import DETECTORS, require_detectors
+    from lesion.measures.probe import asked_probe
     from lesion.models.model import open_model
     from lesion.report.diagnostic_tables import print_heads
 
+    require_detectors(detector or ())
     opened = open_model(model)
-    found = [detection(opened, name, seed, threshold=threshold) for name in detector or DETECTORS]
-    learned = in_context(opened, seed)
+    probe = asked_probe(opened, block, copies, sequences)
+    found = detections(opened, detector or tuple(DETECTORS), seed, probe, threshold)
     document: dict[str, Any] = {
         "model": model,
-        "detectors": [{**each.model_dump(mode="json"), "verdict": each.verdict} for each in found],
-        "in_context": {**learned.model_dump(mode="json"), "score": learned.score},
+        "detectors": [{**each.model_dump(mode="json"), "verdict": each.verdict} for each in found.detections],
+        "in_context": {**found.in_context.model_dump(mode="json"), "score": found.in_context.score},
     }
     if circuits:
         from lesion.measures.copying import circuit_report

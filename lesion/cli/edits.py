@@ -132,13 +132,14 @@ def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: 
     """
     from lesion.errors import nearest
     from lesion.measures.asked import ask
-    from lesion.measures.heads import DETECTORS, detect
+    from lesion.measures.heads import DETECTORS
     from lesion.measures.screening import estimate
+    from lesion.measures.standard import standard_scores
 
     if by != "effect":
         if by not in DETECTORS:
             raise InputError(f"'{by}' is no score; {nearest(by, ['effect', *DETECTORS])}")
-        table = {"H": detect(engine.model, by, seed).table()}
+        table = {"H": standard_scores(engine.model, [by], seed)[by].numpy(force=True)}
     else:
         found = estimate(engine.model, ask(engine.model, task, items, seed, items).batches, alpha=alpha)
         table = {"H": -found.heads.mean(0), "N": -found.neurons.mean(0)}

@@ -1,7 +1,7 @@
-"""What heads write on real attention, and how much better a model is late than early: copy score, in-context learning.
+"""What heads write on real attention: the copy score.
 
-The copy score follows Olsson et al. 2022 in idea; its normalisation differs between implementations, so ours is written
-out at `copy_scores`. The in-context-learning score is theirs, for sequences in which a block comes twice.
+It follows Olsson et al. 2022 in idea; its normalisation differs between implementations, so ours is written out at
+`copy_scores`.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -52,24 +52,6 @@ class Copying(Document):
     """Share of tokens whose own logit is among the five that the OV circuit raises most."""
     score: float | None
     """Copy score on attended tokens, -1 … 1."""
-
-
-class InContext(Document):
-    """The in-context-learning score on repeated blocks."""
-
-    first: float
-    """Mean loss in the first copy, nats."""
-    second: float
-    """Mean loss on the same tokens in the second copy, nats."""
-    low: float
-    """Lower end of the 95 % bootstrap interval of the difference."""
-    high: float
-    """Upper end."""
-
-    @property
-    def score(self) -> float:
-        """Loss in the second copy minus loss in the first; negative is better late."""
-        return self.second - self.first
 
 
 def copying(model: Model, seed: int = 0, read: Circuits | None = None) -> tuple[Copying, ...]:
@@ -210,22 +192,3 @@ def _written(model: Model, seed: int, probe: Probe) -> _Written:
     last = seen[family.final_norm]
     final = freeze(model.submodule(family.final_norm), last.input, last.output)
     return _Written(group, attention_patterns(model.module, group.ids), final, behind or [None] * len(z), z)
-
-
-def in_context(model: Model, seed: int = 0, probe: Probe | None = None) -> InContext:
-    """Mean loss on the second copy's tokens minus that on the first copy's, the first token of each left out.
-
-    Olsson et al. 2022 take token 500 minus token 50 of natural text; on repeated blocks the two copies are the two
-    places. The interval resamples sequences.
-    """
-    probe = probe or Probe()
-    rng = generator("in context", seed)
-    group = repeats(ordinary_tokens(model.tokenizer), model.bos, probe.blocks[-1], 0, probe.sequences, rng)
-    losses = -run(model, group.ids)[:, :-1].double().log_softmax(-1).gather(2, group.ids[:, 1:, None])[..., 0]
-    places = torch.arange(group.block - 1)
-    first, second = (
-        losses[:, start + places].mean(1).numpy(force=True) for start in (group.start, group.start + group.period)
-    )
-    drawn = rng.integers(0, len(first), (2000, len(first)))
-    low, high = np.quantile((second - first)[drawn].mean(1), (0.025, 0.975))
-    return InContext(first=float(first.mean()), second=float(second.mean()), low=float(low), high=float(high))

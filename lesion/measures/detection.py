@@ -1,29 +1,36 @@
 """Which heads are induction (previous-token, duplicate-token, first-token) heads, and how sure that is.
 
-A score alone names nobody. A head is named when (1) its robust score reaches the threshold; (2) a permutation of the
-keys, the maximum taken over all heads, reaches that score with p <= .05; (3) on sequences without the pattern its score
-stays below the threshold; (4) it reaches the threshold again on other sequences, of other tokens where the vocabulary
-allows. A model in which no head passes is told so.
+A head is named on the standard probe, two copies of 50 random tokens, when (1) its score reaches the threshold; (2) a
+permutation of the keys, the maximum taken over all heads, reaches that score with p <= .05; (3) on sequences without
+the pattern its score stays below the threshold; (4) it reaches the threshold again on other sequences, of other tokens
+where the vocabulary allows. How far the score depends on block length and gap is told beside the name, and removes no
+name. A model in which no head passes is told so.
+
+All detectors, controls and both sets are read from one forward pass per sequence.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
-from lesion.errors import InputError, nearest
 from lesion.identity import Document, generator
-from lesion.measures.heads import DETECTORS, attention_patterns
-from lesion.measures.probe import Probe, Repeats, ordinary_tokens, probes
+from lesion.measures.agreement import spearman
+from lesion.measures.heads import DETECTORS, require_detectors
+from lesion.measures.in_context import InContext, in_context_score
+from lesion.measures.probe import Probe, Repeats, StandardProbe, fitted, ordinary_tokens, standard, unrepeated
+from lesion.measures.standard import Capture, captured
+from lesion.measures.stripes import BLOCKWISE, permuted_scores
+from lesion.measures.variation import VARIATIONS, Variation, holds, readable, smallest, varied_groups, varied_scores
 from lesion.models.model import Model
+from lesion.progress import stage
 
 Numbers = NDArray[np.float64]
 THRESHOLD = 0.3
-"""Least score of a named head. A head that attends evenly over these probes scores at most .15."""
+"""Least score of a named head. A head that attends evenly over two copies of 50 tokens scores .014."""
+LISTED = 20
+"""Heads that a verdict lists by name."""
 RESAMPLES = 2000
 PERMUTATIONS = 999
 SIGNIFICANT = 0.05
@@ -37,19 +44,23 @@ class HeadFinding(Document):
     head: int
     """Query head in the layer."""
     score: float
-    """Smallest of the mean scores over block lengths and gaps, 0 … 1."""
+    """Mean score over the sequences of the standard probe, 0 … 1."""
     low: float
     """Lower end of its 95 % bootstrap interval over sequences."""
     high: float
     """Upper end."""
     control: float
-    """Largest of the same means on sequences without the pattern."""
+    """The same mean on sequences without the pattern."""
     p: float
     """Permutation p, corrected for all heads by the maximum."""
     again: float
     """Score on the disjoint sequences."""
+    robust: float | None
+    """Smallest mean score over other block lengths and gaps; null where the model cannot read any of them."""
+    holds: str
+    """In words, at which block lengths and gaps the score reaches the threshold: `robust`, `only at long blocks` …"""
     named: bool
-    """Whether the head passes all four."""
+    """Whether the head passes all four tests on the standard probe."""
 
     def __str__(self) -> str:
         return f"L{self.layer}H{self.head}"
@@ -62,8 +73,10 @@ class Detection(Document):
     """Name of the detector."""
     threshold: float
     """Least score of a named head."""
-    probe: Probe
-    """The sequences."""
+    probe: StandardProbe
+    """The sequences on which heads are named."""
+    variations: Probe | None
+    """The sequences with other block lengths and gaps; null where the model reads none of them."""
     disjoint: str
     """What the second set of sequences does not share with the first."""
     rank_agreement: float | None
@@ -81,7 +94,9 @@ class Detection(Document):
         """In words."""
         kind = self.detector.replace("_", "-")
         if self.named:
-            return f"{len(self.named)} {kind} head{'s' * (len(self.named) > 1)}: {', '.join(map(str, self.named))}"
+            listed, more = ", ".join(map(str, self.named[:LISTED])), len(self.named) - LISTED
+            heads = f"{len(self.named)} {kind} head{'s' * (len(self.named) > 1)}: {listed}"
+            return f"{heads} and {more} more" if more > 0 else heads
         best = self.heads[0]
         return (
             f"No {kind} head: the best score is {best.score:.3f} ({best}; without the pattern {best.control:.3f}, "
@@ -89,173 +104,162 @@ class Detection(Document):
         )
 
 
-class _Condition(NamedTuple):
-    """One block length, with or without gaps."""
+class Found(NamedTuple):
+    """What all detectors found, and what else the same passes tell."""
 
-    each: Numbers
-    """Score of every sequence, (sequences, heads)."""
-    null: Numbers
-    """Mean scores under permuted keys, (permutations, heads)."""
+    detections: tuple[Detection, ...]
+    """One per detector, in the order asked."""
+    in_context: InContext
+    """How much better the second copy is predicted."""
 
 
-def targets(detector: str, group: Repeats) -> tuple[Tensor, Tensor]:
-    """Query positions and the key that a perfect head of this kind attends to, each (queries,)."""
-    if detector in ("induction", "duplicate_token"):
-        query = torch.tensor(list(group.second))
-        return query, query - group.period + int(detector == "induction")
-    query = torch.arange(1, group.ids.shape[1])
-    return query, query - 1 if detector == "previous_token" else torch.zeros_like(query)
+class _Sets(NamedTuple):
+    """The captures of a detection."""
+
+    first: Capture
+    again: Capture
+    control: Capture | None
+    varied: Mapping[str, Sequence[Variation]]
 
 
 def detection(
     model: Model,
     detector: str = "induction",
     seed: int = 0,
-    probe: Probe | None = None,
+    probe: StandardProbe | None = None,
     threshold: float = THRESHOLD,
     permutations: int = PERMUTATIONS,
+    variations: Probe = VARIATIONS,
 ) -> Detection:
-    """Score every head of a model, with interval, negative control, permutation null and disjoint sequences.
+    """Score every head of a model with one detector; see `detections`.
 
     Raises:
         InputError: when the detector is unknown, or the vocabulary or the context is too small for the probe.
     """
-    if detector not in DETECTORS:
-        raise InputError(f"'{detector}' is not a detector; {nearest(detector, DETECTORS)}")
-    probe = (probe or Probe()).model_copy(update={"seed": seed})
-    longest, limit = probe.length(model.bos is not None), model.sizes.max_positions
-    if limit is not None and longest > limit:
-        raise InputError(f"the probe has up to {longest} tokens, {model.name} reads {limit}: shorten `blocks`")
+    return detections(model, [detector], seed, probe, threshold, permutations, variations).detections[0]
+
+
+def detections(
+    model: Model,
+    detectors: Sequence[str] = tuple(DETECTORS),
+    seed: int = 0,
+    probe: StandardProbe | None = None,
+    threshold: float = THRESHOLD,
+    permutations: int = PERMUTATIONS,
+    variations: Probe = VARIATIONS,
+) -> Found:
+    """Score every head of a model, with interval, negative control, permutation null and disjoint sequences.
+
+    Args:
+        model: an opened model.
+        detectors: names of `lesion.measures.heads.DETECTORS`.
+        seed: draws all tokens; it replaces the seed of `probe`.
+        probe: the sequences on which heads are named; by default two copies of 50 tokens, or of as many as the model's
+            context and vocabulary hold.
+        threshold: least score of a named head.
+        permutations: draws of the null distribution.
+        variations: other block lengths and gaps; those that the model cannot read are left out.
+
+    Raises:
+        InputError: when a detector is unknown, or the vocabulary or the context is too small for the probe.
+    """
+    require_detectors(detectors)
     ordinary = ordinary_tokens(model.tokenizer)
+    probe = fitted(model, len(ordinary), probe, seed)
     here, there, disjoint = _halves(ordinary, probe)
-    conditions = _conditions(model, detector, here, probe, permutations)
-    means = np.stack([c.each.mean(0) for c in conditions])
-    again = np.stack([c.each.mean(0) for c in _conditions(model, detector, there, _other(probe), 0)]).min(0)
-    control = np.stack([c.each.mean(0) for c in _controls(model, detector, here, probe)]).max(0)
-    low, high = _interval(conditions, generator("head bootstrap", seed))
-    p = _familywise(means.min(0), np.stack([c.null for c in conditions]).min(0))
-    heads = _findings(model, np.stack([means.min(0), low, high, control, p, again]), threshold)
-    agreement = spearman(means.min(0), again)
-    return Detection(
-        detector=detector, threshold=threshold, probe=probe, disjoint=disjoint, rank_agreement=agreement, heads=heads
-    )
+    varied = readable(model, len(here), variations.model_copy(update={"seed": seed}))
+    first = standard(here, model.bos, probe)
+    sets = _captures(model, detectors, first, standard(there, model.bos, _other(probe)), here, varied, seed)
+    made = [
+        Detection(
+            detector=name,
+            threshold=threshold,
+            probe=probe,
+            variations=varied,
+            disjoint=disjoint,
+            rank_agreement=spearman(sets.first.each[name].mean(0), sets.again.each[name].mean(0)),
+            heads=_findings(model, name, first, sets, threshold, permutations, seed),
+        )
+        for name in detectors
+    ]
+    assert sets.first.losses is not None
+    return Found(tuple(made), in_context_score(sets.first.losses, first, seed))
 
 
-def _findings(model: Model, table: Numbers, threshold: float) -> tuple[HeadFinding, ...]:
-    found: list[HeadFinding] = []
-    for number, column in enumerate(table.T):
-        layer, head = divmod(number, model.sizes.n_heads)
-        score, low, high, control, p, again = (round(float(value), 6) for value in column)
-        named = min(score, again) >= threshold > control and p <= SIGNIFICANT
-        found.append(
+def _captures(
+    model: Model,
+    detectors: Sequence[str],
+    first: Repeats,
+    other: Repeats,
+    ordinary: NDArray[np.int64],
+    varied: Probe | None,
+    seed: int,
+) -> _Sets:
+    """Run every set of sequences once."""
+    blockwise = [name for name in detectors if name in BLOCKWISE]
+    groups = varied_groups(ordinary, model.bos, varied)
+    total = first.ids.numel() * (3 if blockwise else 2) + sum(g.ids.numel() for each in groups for g in each)
+    with stage("scoring heads", total) as advance:
+        here = captured(model, first, detectors, advance, everything=True)
+        again = captured(model, other, detectors, advance)
+        control = None
+        if blockwise:
+            plain = unrepeated(first, ordinary, generator("head control", seed, first.block))
+            control = captured(model, plain, blockwise, advance)
+        return _Sets(here, again, control, varied_scores(model, groups, detectors, advance))
+
+
+def _findings(
+    model: Model, detector: str, group: Repeats, sets: _Sets, threshold: float, permutations: int, seed: int
+) -> tuple[HeadFinding, ...]:
+    """Every head with its numbers, the best first."""
+    each, mean = sets.first.each[detector], sets.first.mean
+    assert mean is not None
+    null = permuted_scores(mean, detector, group, permutations, generator("head null", seed, detector))
+    score, again = each.mean(0), sets.again.each[detector].mean(0)
+    low, high = _interval(each, generator("head bootstrap", seed))
+    beside = sets.first.beside if detector not in BLOCKWISE or sets.control is None else sets.control.each
+    columns = np.stack([score, low, high, beside[detector].mean(0), _familywise(score, null.numpy(force=True)), again])
+    made: list[HeadFinding] = []
+    for number, column in enumerate(columns.T):
+        value, under, over, control, p, second = (round(float(part), 6) for part in column)
+        least = smallest(sets.varied[detector], number)
+        made.append(
             HeadFinding(
-                layer=layer, head=head, score=score, low=low, high=high, control=control, p=p, again=again, named=named
+                layer=number // model.sizes.n_heads,
+                head=number % model.sizes.n_heads,
+                score=value,
+                low=under,
+                high=over,
+                control=control,
+                p=p,
+                again=second,
+                robust=None if least is None else round(least, 6),
+                holds=holds(sets.varied[detector], number, threshold),
+                named=min(value, second) >= threshold > control and p <= SIGNIFICANT,
             )
         )
-    return tuple(sorted(found, key=lambda f: (-f.score, f.layer, f.head)))
+    return tuple(sorted(made, key=lambda head: (-head.score, head.layer, head.head)))
 
 
-def _other(probe: Probe) -> Probe:
+def _other(probe: StandardProbe) -> StandardProbe:
     """The probe with a seed that the first set never uses."""
     return probe.model_copy(update={"seed": probe.seed + 2**31})
 
 
-def _halves(ordinary: NDArray[np.int64], probe: Probe) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
+def _halves(ordinary: NDArray[np.int64], probe: StandardProbe) -> tuple[NDArray[np.int64], NDArray[np.int64], str]:
     """Tokens of the two sets: halves of the vocabulary where each half is large enough, else the same tokens."""
-    needed = max(probe.blocks) + max(probe.widest, *probe.blocks)
-    if len(ordinary) < 2 * needed:
+    if len(ordinary) < 2 * probe.copies * probe.block:
         return ordinary, ordinary, "sequence (the vocabulary is too small to share no token)"
     mixed = generator("head halves", probe.seed).permutation(ordinary)
     return np.sort(mixed[::2]), np.sort(mixed[1::2]), "token"
 
 
-def _conditions(
-    model: Model, detector: str, ordinary: NDArray[np.int64], probe: Probe, permutations: int
-) -> list[_Condition]:
-    made: list[_Condition] = []
-    for number, groups in enumerate(probes(ordinary, model.bos, probe)):
-        parts: list[Numbers] = []
-        null = np.zeros((permutations, model.sizes.n_layers * model.sizes.n_heads))
-        total = sum(len(group.ids) for group in groups)
-        for group in groups:
-            pattern = attention_patterns(model.module, group.ids)
-            query, key = targets(detector, group)
-            parts.append(_scores(pattern, query, key))
-            rng = generator("head null", probe.seed, number, group.gap)
-            mean = pattern.double().mean(1).flatten(0, 1).numpy(force=True)
-            null += _permuted(mean, detector, query.numpy(force=True), key.numpy(force=True), permutations, rng) * (
-                len(group.ids) / total
-            )
-        made.append(_Condition(np.concatenate(parts), null))
-    return made
-
-
-def _scores(pattern: Float[Tensor, "layers batch heads query key"], query: Tensor, key: Tensor) -> Numbers:
-    """Score of every sequence, (sequences, heads)."""
-    return pattern[..., query, key].double().mean(-1).movedim(1, 0).flatten(1).numpy(force=True)
-
-
-def _permuted(
-    mean: Numbers, detector: str, query: NDArray[np.int64], key: NDArray[np.int64], draws: int, rng: np.random.Generator
-) -> Numbers:
-    """Scores with the keys exchanged, (draws, heads).
-
-    In the second copy every query can see every key, so the keys are permuted among the queries; for the positional
-    detectors a key is drawn evenly from those that the query can see.
-    """
-    if detector in ("induction", "duplicate_token"):
-        keys = rng.permuted(np.tile(key, (draws, 1)), axis=1)
-    else:
-        keys = rng.integers(0, query + 1, (draws, len(query)))
-    return np.stack([mean[:, query, drawn].mean(1) for drawn in keys]) if draws else np.zeros((0, len(mean)))
-
-
-def _controls(model: Model, detector: str, ordinary: NDArray[np.int64], probe: Probe) -> list[_Condition]:
-    """The same positions without the pattern.
-
-    For induction and duplicate token the second copy is made of tokens that the first does not hold; the positional
-    detectors, whose pattern is in every text, are read one key beside it.
-    """
-    made: list[_Condition] = []
-    for groups in probes(ordinary, model.bos, probe):
-        parts: list[Numbers] = []
-        for group in groups:
-            ids, (query, key) = group.ids, targets(detector, group)
-            if detector in ("induction", "duplicate_token"):
-                ids = _without_pattern(group, ordinary, generator("head control", probe.seed, group.block, group.gap))
-            else:
-                query, key = query[1:], key[1:] + (-1 if detector == "previous_token" else 1)
-            parts.append(_scores(attention_patterns(model.module, ids), query, key))
-        made.append(_Condition(np.concatenate(parts), np.zeros((0, 0))))
-    return made
-
-
-def _without_pattern(group: Repeats, ordinary: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
-    """The sequences with a second block of tokens that do not stand in the first.
-
-    Raises:
-        InputError: when there are too few ordinary tokens.
-    """
-    if 2 * group.block > len(ordinary):
-        raise InputError(
-            f"a control needs {2 * group.block} ordinary tokens, there are {len(ordinary)}: shorten `blocks`"
-        )
-    ids = group.ids.clone()
-    for row in ids:
-        first = row[group.start : group.start + group.block].numpy(force=True)
-        others = np.setdiff1d(ordinary, first)
-        row[list(group.second)] = torch.as_tensor(rng.choice(others, group.block, replace=False))
-    return ids
-
-
-def _interval(conditions: Sequence[_Condition], rng: np.random.Generator) -> tuple[Numbers, Numbers]:
-    """95 % percentile interval of the robust score, sequences resampled within each condition."""
-    drawn: list[Numbers] = []
-    for condition in conditions:
-        n = len(condition.each)
-        weights = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
-        drawn.append(weights @ condition.each)
-    low, high = np.quantile(np.stack(drawn).min(0), (0.025, 0.975), axis=0)
+def _interval(each: Numbers, rng: np.random.Generator) -> tuple[Numbers, Numbers]:
+    """95 % percentile interval of the mean score of every head, sequences resampled."""
+    n = len(each)
+    weights = rng.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n
+    low, high = np.quantile(weights @ each, (0.025, 0.975), axis=0)
     return low, high
 
 
@@ -263,18 +267,3 @@ def _familywise(score: Numbers, null: Numbers) -> Numbers:
     """The p of each head against the largest permuted score of any head; never 0."""
     largest = null.max(1)
     return (1 + (largest[:, None] >= score[None] - 1e-12).sum(0)) / (1 + len(largest))
-
-
-def spearman(left: Numbers, right: Numbers) -> float | None:
-    """Spearman's rank correlation, ties sharing their mean rank; None where one side is constant."""
-    ranks = [ranks_of(values) for values in (left, right)]
-    if any(np.ptp(rank) == 0 for rank in ranks):
-        return None
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
-
-
-def ranks_of(values: Numbers) -> Numbers:
-    """Ranks from 0, ties sharing their mean."""
-    ordered, place, counts = np.unique(values.round(9), return_inverse=True, return_counts=True)
-    del ordered
-    return (np.cumsum(counts) - (counts + 1) / 2)[place]

@@ -1,17 +1,16 @@
 """Attention-pattern scores of heads: induction, prefix matching, previous token, duplicate token, first token.
 
 A pattern is A[q, k], the attention from position q to position k; each row sums to 1 over k <= q. All scores lie in
-0 … 1, one per query head, shape [n_layers, n_heads]. The induction stripe is that of Olsson et al. 2022, "In-context
-Learning and Induction Heads": in the second copy of a block, the attention to the token *after* the same token of the
-first copy. It ends at that token's successor (q - period + 1), not at the token itself, which is `duplicate_token`.
+0 … 1, one per query head, shape [n_layers, n_heads]; `lesion.measures.stripes` says which attention each one counts.
 
-Pick heads by `detect` (or `robust_score`), which takes the smallest score over block lengths, each without and with
-random gaps: a head that attends a fixed distance back fakes the stripe for one block length, not for all.
+`lesion.measures.detection` names heads on the standard probe. The robust score here is the smallest score over block
+lengths, each without and with random gaps: a head that attends a fixed distance back scores high at one block length,
+not at all of them. Trainings are stopped and judged by it.
 """
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -22,11 +21,14 @@ from torch import Tensor, nn
 from lesion.errors import InputError, nearest
 from lesion.identity import Document
 from lesion.measures.probe import Probe, Repeats, ordinary_tokens, probes
+from lesion.measures.stripes import each_score, pairs
 from lesion.models.model import Model
 
 Pattern = Float[Tensor, "layers batch heads query key"]
 Scores = Float[Tensor, "layers heads"]
 Stripe = Callable[[Pattern, Repeats], Scores]
+TOKENS = 512
+"""Tokens that go through the model together: enough for full speed, few enough that all layers' patterns fit."""
 
 
 class HeadScores(Document):
@@ -49,7 +51,7 @@ class HeadScores(Document):
 
 
 def detect(model: Model, detector: str = "induction", seed: int = 0, probe: Probe | None = None) -> HeadScores:
-    """Score every head of a model with one detector on sequences drawn from `seed`.
+    """The robust score of every head for one detector, on sequences drawn from `seed`; see `robust_score`.
 
     Args:
         model: an opened model.
@@ -60,6 +62,19 @@ def detect(model: Model, detector: str = "induction", seed: int = 0, probe: Prob
     Raises:
         InputError: when the detector is unknown, or the vocabulary or the context is too small for the probe.
     """
+    (found,) = detect_each(model, [detector], seed, probe)
+    return found
+
+
+def detect_each(
+    model: Model, detectors: Sequence[str], seed: int = 0, probe: Probe | None = None
+) -> tuple[HeadScores, ...]:
+    """The robust scores of several detectors, all from the same forward passes; see `detect`.
+
+    Raises:
+        InputError: when a detector is unknown, or the vocabulary or the context is too small for the probe.
+    """
+    require_detectors(detectors)
     probe = (probe or Probe()).model_copy(update={"seed": seed})
     longest = probe.length(model.bos is not None)
     limit = model.sizes.max_positions
@@ -68,28 +83,62 @@ def detect(model: Model, detector: str = "induction", seed: int = 0, probe: Prob
             f"the probe's sequences have up to {longest} tokens, {model.name} reads {limit}: shorten `blocks`"
         )
     ordinary = ordinary_tokens(model.tokenizer)
-    scores = cast("Any", robust_score(model.module, ordinary, model.bos, detector, probe).double())
-    return HeadScores(
-        detector=detector,
-        probe=probe,
-        prefix=model.bos,
-        ordinary=len(ordinary),
-        scores=tuple(tuple(round(float(score), 6) for score in layer) for layer in scores.tolist()),
+    found = [condition_scores(model.module, groups, detectors) for groups in probes(ordinary, model.bos, probe)]
+    return tuple(
+        HeadScores(
+            detector=name,
+            probe=probe,
+            prefix=model.bos,
+            ordinary=len(ordinary),
+            scores=rounded(torch.stack([condition[name] for condition in found]).amin(0)),
+        )
+        for name in detectors
     )
 
 
-def attention_patterns(module: nn.Module, ids: Int[Tensor, "batch length"]) -> Pattern:
-    """The attention of every head, from one pass with the plain ("eager") attention code, which is then switched back.
+def rounded(scores: Scores) -> tuple[tuple[float, ...], ...]:
+    """Scores by layer and head, to six places."""
+    return tuple(tuple(round(float(score), 6) for score in layer) for layer in scores.double().tolist())
+
+
+class Part(NamedTuple):
+    """Some rows of a batch after their forward pass."""
+
+    rows: slice
+    """Which rows."""
+    layers: tuple[Float[Tensor, "batch heads query key"], ...]
+    """The attention pattern of every layer."""
+    logits: Float[Tensor, "batch pos vocab"] | None
+    """The logits, where they were asked for."""
+
+
+def attention_in_parts(module: nn.Module, ids: Int[Tensor, "batch length"], *, logits: bool = False) -> Iterator[Part]:
+    """The attention of every head, some rows at a time, with the "eager" code, which is switched back.
+
+    Each row goes through the model once. The unembedding is left out unless the logits are asked for.
 
     Raises:
         InputError: when the model gives no patterns.
     """
     network: Any = module
-    with _eager(network), torch.no_grad():
-        patterns = network(input_ids=ids, output_attentions=True, use_cache=False).attentions
-    if not patterns or any(pattern is None for pattern in patterns):
-        raise InputError(f"{type(module).__name__} returns no attention patterns")
-    return torch.stack(tuple(patterns))
+    body = network if logits else getattr(network, "base_model", network)
+    rows = max(1, TOKENS // ids.shape[1])
+    for start in range(0, len(ids), rows):
+        here = slice(start, min(start + rows, len(ids)))
+        with _eager(network), torch.no_grad():
+            out = body(input_ids=ids[here], output_attentions=True, use_cache=False)
+        if not out.attentions or any(pattern is None for pattern in out.attentions):
+            raise InputError(f"{type(module).__name__} returns no attention patterns")
+        yield Part(here, tuple(out.attentions), out.logits if logits else None)
+
+
+def attention_patterns(module: nn.Module, ids: Int[Tensor, "batch length"]) -> Pattern:
+    """The attention of every head on a few sequences, all layers at once; see `attention_in_parts` for many.
+
+    Raises:
+        InputError: when the model gives no patterns.
+    """
+    return torch.cat([torch.stack(part.layers) for part in attention_in_parts(module, ids)], dim=1)
 
 
 @contextmanager
@@ -104,29 +153,28 @@ def _eager(network: Any) -> Generator[None]:
         network.train(training)
 
 
-def _stripe(pattern: Pattern, queries: Sequence[int], back: int) -> Scores:
-    query = torch.tensor(queries)
-    return pattern[..., query, query - back].mean(dim=(1, -1))
-
-
 def induction_stripe(pattern: Pattern, probe: Repeats) -> Scores:
     """Mean attention, in the second copy, to the token after the same token of the first: A[q, q - period + 1]."""
-    return _stripe(pattern, probe.second, probe.period - 1)
+    return _mean(pattern, "induction", probe)
 
 
 def duplicate_token(pattern: Pattern, probe: Repeats) -> Scores:
     """Mean attention, in the second copy, to the same token of the first: A[q, q - period]."""
-    return _stripe(pattern, probe.second, probe.period)
+    return _mean(pattern, "duplicate_token", probe)
 
 
 def previous_token(pattern: Pattern, probe: Repeats) -> Scores:
     """Mean attention to the position before: A[q, q - 1] over all q >= 1."""
-    return _stripe(pattern, range(1, probe.ids.shape[1]), 1)
+    return _mean(pattern, "previous_token", probe)
 
 
 def first_token(pattern: Pattern, probe: Repeats) -> Scores:
     """Mean attention to position 0 (the sink): A[q, 0] over all q >= 1."""
-    return pattern[..., 1 : probe.ids.shape[1], 0].mean(dim=(1, -1))
+    return _mean(pattern, "first_token", probe)
+
+
+def _mean(pattern: Pattern, detector: str, probe: Repeats) -> Scores:
+    return each_score(pattern, pairs(detector, probe)).mean(1)
 
 
 DETECTORS: dict[str, Stripe] = {
@@ -136,6 +184,17 @@ DETECTORS: dict[str, Stripe] = {
     "first_token": first_token,
 }
 """The detectors that a study can name (`lesion.study.names.Detector`)."""
+
+
+def require_detectors(names: Iterable[str]) -> None:
+    """Make sure that detectors exist.
+
+    Raises:
+        InputError: when one does not.
+    """
+    for name in names:
+        if name not in DETECTORS:
+            raise InputError(f"'{name}' is not a detector; {nearest(name, DETECTORS)}")
 
 
 def prefix_matching(pattern: Pattern, ids: Int[Tensor, "batch length"]) -> Scores:
@@ -174,18 +233,21 @@ def robust_score(
     Raises:
         InputError: when the detector is unknown, or the vocabulary is too small for the probe.
     """
-    if detector not in DETECTORS:
-        raise InputError(f"'{detector}' is not a detector; {nearest(detector, DETECTORS)}")
-    stripe = DETECTORS[detector]
+    require_detectors([detector])
     conditions = probes(ordinary, bos, probe or Probe())
-    return torch.stack([_mean_over(groups, module, stripe) for groups in conditions]).amin(0)
+    return torch.stack([condition_scores(module, groups, [detector])[detector] for groups in conditions]).amin(0)
 
 
-def _mean_over(groups: list[Repeats], module: nn.Module, stripe: Stripe) -> Scores:
-    """Mean over all sequences of groups of different sizes."""
+def condition_scores(module: nn.Module, groups: Sequence[Repeats], detectors: Sequence[str]) -> dict[str, Scores]:
+    """Mean scores over the sequences of one condition, by detector; every sequence goes through the model once."""
     total = sum(len(group.ids) for group in groups)
-    scores = [stripe(attention_patterns(module, group.ids), group) * (len(group.ids) / total) for group in groups]
-    return torch.stack(scores).sum(0)
+    sums: dict[str, list[Tensor]] = {name: [] for name in detectors}
+    for group in groups:
+        counted = {name: pairs(name, group) for name in detectors}
+        for part in attention_in_parts(module, group.ids):
+            for name, found in counted.items():
+                sums[name].append(torch.stack([each_score(layer, found).sum(0) for layer in part.layers]))
+    return {name: torch.stack(found).sum(0) / total for name, found in sums.items()}
 
 
 def robust_induction(

@@ -30,9 +30,9 @@ from lesion.errors import InputError, nearest
 from lesion.identity import Document, generator
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site, head, neuron
+from lesion.measures.agreement import spearman
 from lesion.measures.asked import Asked
 from lesion.measures.attribution import Target, places, total_effects, values
-from lesion.measures.detection import spearman
 from lesion.models.model import Model
 
 Kind = Literal["head", "neuron"]

@@ -6,6 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+LISTED = 20
+"""Named heads of a kind that are shown; all of them are in the JSON."""
+
 
 def table(*columns: str) -> Table:
     """A plain table; a column whose name begins with `>` is aligned to the right."""
@@ -80,19 +83,28 @@ def rows(console: Console, columns: Sequence[str], lines: Sequence[Sequence[str]
 
 
 def print_heads(console: Console, document: Mapping[str, Any]) -> None:
-    """What each detector found, the best five heads of each, and the in-context-learning score."""
+    """What each detector found: all named heads and the two best others, and the in-context-learning score."""
     for found in document["detectors"]:
         said(console, found["verdict"], "bold")
-        shown = table("head", ">score", "95 % interval", ">no pattern", ">p", ">other sequences", "named")
-        for head in found["heads"][:5]:
-            ends = f"{head['low']:.3f} … {head['high']:.3f}"
+        shown = table("head", ">score", "95 % interval", ">control", ">p", ">again", "named", "other lengths and gaps")
+        named = [head for head in found["heads"] if head["named"]]
+        for head in [*named[:LISTED], *[head for head in found["heads"] if not head["named"]][:2]]:
+            ends = f"{head['low']:.3f}–{head['high']:.3f}"
             numbers = (f"{head['control']:.3f}", f"{head['p']:.3f}", f"{head['again']:.3f}")
-            name = f"L{head['layer']}H{head['head']}"
-            shown.add_row(name, f"{head['score']:.3f}", ends, *numbers, "yes" if head["named"] else "no")
+            name, answer = f"L{head['layer']}H{head['head']}", "yes" if head["named"] else "no"
+            least = "" if head["robust"] is None else f" ({head['robust']:.3f})"
+            holds = f"{head['holds']}{least}" if head["named"] else ""
+            shown.add_row(name, f"{head['score']:.3f}", ends, *numbers, answer, holds)
         console.print(shown)
         rank = found["rank_agreement"]
-        ranks = "not defined, all scores are equal" if rank is None else f"{rank:.3f}"
-        said(console, f"Ranks of all heads against other sequences, which share no {found['disjoint']}: {ranks}\n")
+        ranks = "undefined, because all scores are equal" if rank is None else f"{rank:.3f}"
+        said(console, f"Rank correlation with the second set, which shares no {found['disjoint']}: {ranks}\n")
+    probe = document["detectors"][0]["probe"]
+    shape = f"{probe['copies']} copies × {probe['block']} random tokens, {probe['sequences']} sequences"
+    said(
+        console,
+        f"Probe: {shape}, seed {probe['seed']}. Control: no repetition, or one key beside. Again: a second set.",
+    )
     learned = document["in_context"]
     ends = f"[{learned['low']:.3f}, {learned['high']:.3f}]"
     said(console, f"In-context learning: {learned['score']:+.3f} nats {ends}, second copy minus first")

@@ -17,9 +17,10 @@ from lesion.engine.reference import run
 from lesion.engine.sources import Library
 from lesion.identity import canonical_json, seed_from
 from lesion.interventions.intervention import Intervention, Receipt, replaces
-from lesion.measures.heads import Probe, ordinary_tokens, robust_score
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neurons import highest, write_scores
+from lesion.measures.probe import SHORTEST, fitted, ordinary_tokens
+from lesion.measures.standard import standard_scores
 from lesion.models.device import busy_seconds
 from lesion.models.model import Model
 from lesion.runs.block import BATCH_ROWS, Block, block_of
@@ -224,12 +225,15 @@ def _neurons(model: Model, target: RankedNeurons, plan: Plan) -> dict[str, Any]:
 
 
 def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> dict[str, Any]:
-    """Detector scores of every head, on two independent sets of sequences that no tier uses."""
-    first = Probe(seed=plan.study.seed)
+    """Detector scores of every head on the standard probe, twice, on sequences that no tier uses.
+
+    The second set's blocks are a third shorter: a head that attends a fixed distance back can pass only one of the two.
+    """
+    first = fitted(model, len(ordinary_tokens(model.tokenizer)), seed=plan.study.seed)
     first = first.model_copy(update={"sequences": first.sequences * (1 + attempt)})
-    second = first.model_copy(update={"seed": seed_from("again", plan.study.seed) % 2**31})
-    ordinary = ordinary_tokens(model.tokenizer)
-    scores, again = (robust_score(model.module, ordinary, model.bos, detector, each) for each in (first, second))
+    other = {"seed": seed_from("again", plan.study.seed) % 2**31, "block": max(SHORTEST, first.block * 2 // 3)}
+    probes = (first, first.model_copy(update=other))
+    scores, again = (standard_scores(model, [detector], each.seed, each)[detector] for each in probes)
     return {
         "detector": detector,
         "probe": first.model_dump(mode="json"),

@@ -23,8 +23,8 @@ ROW_BYTES = 40
 PROOF_ROWS = 6
 """Rows that the instrument stage runs for each item of its sample: twice plain, two placebos, alone, the engine's."""
 PROOF_ITEMS = 64
-PROBE_ROWS, PROBE_TOKENS = 512, 36
-"""Sequences of a detector, two independent probes together, and their mean length."""
+PROBE_ROWS, PROBE_TOKENS = 48, 84
+"""Sequences of a detector, both sets of the standard probe together, and their mean length."""
 TEXT_PASSES = 3.0
 """Whole passes whose time it takes to write one answer out, in small steps of one token; 1.6 to 3 were measured."""
 ASSUMED_RATE = 2e10

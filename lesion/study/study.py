@@ -39,7 +39,7 @@ class DetectedHeads(Document):
     detector: Detector = "induction"
     """Which attention-pattern score picks the heads."""
     threshold: Share = 0.5
-    """Smallest score of a picked head (score in 0 … 1, the minimum over block lengths and gaps)."""
+    """Smallest score of a picked head on the standard probe, 0 … 1."""
     most: int = Field(default=4, ge=1, le=64)
     """At most so many heads, the highest scores first."""
 

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 from lesion.errors import InputError
 from lesion.identity import file_hash
 from lesion.interventions.site import head
-from lesion.measures.heads import DETECTORS, detect
+from lesion.measures.heads import DETECTORS, detect_each
 from lesion.models.model import Model, open_model
 from lesion.stats.intervals import wilson
 from lesion.training.card import THRESHOLD, Accuracy, Card
@@ -74,7 +74,7 @@ def measure_card(folder: Path, items: int) -> Card:
     if weights != training.weights:
         raise InputError(f"{folder / WEIGHTS} is not what the training left: SHA-256 {weights}, not {training.weights}")
     model = open_model(str(folder))
-    scores = {name: detect(model, name) for name in DETECTORS}
+    scores = {found.detector: found for found in detect_each(model, tuple(DETECTORS))}
     group = [(int(layer), int(index)) for layer, index in np.argwhere(scores["induction"].table() > THRESHOLD)]
     return Card(
         training=training,

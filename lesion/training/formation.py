@@ -12,8 +12,8 @@ import numpy as np
 from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.interventions.site import head
-from lesion.measures.copying import InContext, in_context
-from lesion.measures.heads import HeadScores, detect
+from lesion.measures.heads import HeadScores, detect_each
+from lesion.measures.in_context import InContext, in_context
 from lesion.models.model import open_model
 from lesion.training.report import REPORT, TrainingReport
 
@@ -103,6 +103,6 @@ def _moment(step: int, folder: Path, detectors: Sequence[str], seed: int) -> Mom
     return Moment(
         step=step,
         weights=model.weights_hash,
-        scores=tuple(detect(model, detector, seed) for detector in detectors),
+        scores=detect_each(model, detectors, seed),
         in_context=in_context(model, seed),
     )

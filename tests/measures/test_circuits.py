@@ -17,7 +17,8 @@ from lesion.measures.circuits import (
     positivity,
     run,
 )
-from lesion.measures.copying import circuit_report, copy_scores, copying, in_context
+from lesion.measures.copying import circuit_report, copy_scores, copying
+from lesion.measures.in_context import in_context
 from lesion.measures.norms import freeze
 from lesion.models.families import FAMILIES
 from lesion.models.model import open_model

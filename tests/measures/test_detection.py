@@ -1,17 +1,24 @@
 """Naming heads: the planted ones are named, in a model without them nobody is, and the reasons can each fail."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from lesion.errors import InputError
 from lesion.identity import generator
-from lesion.measures.detection import _familywise, detection, spearman, targets
-from lesion.measures.heads import DETECTORS, attention_patterns
-from lesion.measures.probe import Probe, repeats
+from lesion.measures import heads as scoring
+from lesion.measures.agreement import spearman
+from lesion.measures.detection import _familywise, detection, detections
+from lesion.measures.heads import DETECTORS
+from lesion.measures.probe import Probe, StandardProbe, standard, unrepeated
+from lesion.measures.stripes import pairs, permuted_scores
+from lesion.measures.variation import Variation, holds
 from lesion.models.model import open_model
 
-QUICK = Probe(blocks=(6, 12), sequences=8)
+QUICK = StandardProbe(block=12, sequences=8)
+LETTERS = np.arange(1, 33)
 
 
 @pytest.mark.parametrize(
@@ -47,12 +54,99 @@ def test_a_previous_token_head_does_not_pass_for_an_induction_head(hand_model):
     assert scores["L1H3"].score < 1e-6
 
 
-def test_the_targets_are_those_that_the_scores_are_made_of(hand_model):
-    group = repeats(np.arange(1, 33), 0, 9, 2, 5, generator("targets"))
-    pattern = attention_patterns(hand_model.module, group.ids)
-    for name, score in DETECTORS.items():
-        query, key = targets(name, group)
-        assert torch.allclose(pattern[..., query, key].mean((1, -1)), score(pattern, group))
+@pytest.mark.parametrize("copies", [2, 3])
+def test_a_perfect_head_scores_1_with_any_number_of_copies(copies: int):
+    group = standard(LETTERS, 0, StandardProbe(block=9, copies=copies, sequences=4))
+    assert group.ids.shape == (4, 1 + 9 * copies)
+    for name, offset in (("induction", 1), ("duplicate_token", 0)):
+        counted = pairs(name, group)
+        pattern = torch.zeros(1, 1, 4, group.ids.shape[1], group.ids.shape[1])
+        for row, ids in enumerate(group.ids.tolist()):
+            for q in set(counted.query.tolist()):
+                keys = [j + offset for j in range(q) if ids[j] == ids[q]]
+                pattern[0, 0, row, q, keys] = 1 / len(keys)
+        assert float(pattern[..., counted.query, counted.key].sum(-1).mean() / counted.queries) == pytest.approx(1)
+
+
+def test_two_copies_are_the_stripe_of_the_field():
+    group = standard(LETTERS, 0, StandardProbe(block=9, sequences=5))
+    pattern = torch.rand(2, 5, 3, 19, 19)
+    query = torch.arange(10, 19)
+    assert torch.allclose(DETECTORS["induction"](pattern, group), pattern[..., query, query - 8].mean((1, -1)))
+    assert torch.allclose(DETECTORS["duplicate_token"](pattern, group), pattern[..., query, query - 9].mean((1, -1)))
+
+
+def test_all_detectors_and_sets_take_one_pass_for_each_sequence(hand_model):
+    rows: list[int] = []
+    network, given = hand_model.module, []
+    handle = network.base_model.register_forward_pre_hook(
+        lambda _, args, kwargs: rows.append(len(args[0] if args else kwargs["input_ids"])), with_kwargs=True
+    )
+    whole = network.register_forward_pre_hook(lambda *_: given.append(1))
+    try:
+        found = detections(hand_model, probe=QUICK, variations=Probe(blocks=(6,), sequences=4))
+    finally:
+        handle.remove()
+        whole.remove()
+    assert sum(rows) == 3 * 8 + 2 * 4  # first set, second set, control; without and with gaps
+    assert len(given) == 1  # the unembedding runs on the first set alone, for the losses
+    alone = detection(hand_model, "duplicate_token", probe=QUICK, variations=Probe(blocks=(6,), sequences=4))
+    assert found.detections[2] == alone
+
+
+def test_how_many_rows_run_together_changes_nothing(hand_model, monkeypatch: pytest.MonkeyPatch):
+    before = detection(hand_model, probe=QUICK)
+    monkeypatch.setattr(scoring, "TOKENS", 26)
+    for one, other in zip(before.heads, detection(hand_model, probe=QUICK).heads, strict=True):
+        assert (one.layer, one.head, one.named) == (other.layer, other.head, other.named)
+        assert one.score == pytest.approx(other.score, abs=1e-5)
+
+
+def test_the_null_exchanges_keys_within_a_copy_and_a_perfect_head_scores_chance_there():
+    group = standard(LETTERS, 0, StandardProbe(block=9, copies=3, sequences=2))
+    counted, length = pairs("induction", group), group.ids.shape[1]
+    mean = torch.zeros(1, length, length, dtype=torch.float64)
+    mean[0, counted.query, counted.key] = 1 / 2
+    null = permuted_scores(mean, "induction", group, 400, generator("null test"))
+    assert null.shape == (400, 1)
+    assert float(null.mean()) == pytest.approx(1 / 9 * 0.75, abs=0.02)  # the later copy has half its weight on each
+    assert float(null.max()) < 0.7
+    assert permuted_scores(mean, "first_token", group, 3, generator("null test")).shape == (3, 1)
+
+
+def test_a_control_repeats_no_token():
+    group = unrepeated(standard(LETTERS, 0, StandardProbe(block=8, copies=4, sequences=3)), LETTERS, generator("none"))
+    assert all(len(set(row)) == len(row) for row in group.ids.tolist())
+
+
+def test_variations_qualify_in_words_and_remove_no_name(hand_model):
+    def scores(*means: float) -> list[Variation]:
+        places = [(block, gapped) for block in (6, 12, 24) for gapped in (False, True)]
+        return [Variation(*place, np.array([mean])) for place, mean in zip(places, means, strict=True)]
+
+    assert holds(scores(0.5, 0.5, 0.5, 0.5, 0.5, 0.5), 0, 0.3) == "robust"
+    assert holds(scores(0.1, 0.1, 0.5, 0.5, 0.5, 0.5), 0, 0.3) == "only at blocks of 12 or more"
+    assert holds(scores(0.1, 0.1, 0.1, 0.1, 0.1, 0.1), 0, 0.3) == "only at blocks above 24"
+    assert holds(scores(0.5, 0.1, 0.5, 0.1, 0.5, 0.1), 0, 0.3) == "only without a gap"
+    assert holds(scores(0.1, 0.1, 0.5, 0.1, 0.5, 0.5), 0, 0.3) == "not at blocks of 6, 6 with a gap, 12 with a gap"
+    assert holds([], 0, 0.3) == "not tried"
+    found = detection(hand_model, probe=QUICK)
+    assert found.heads[0].holds == "robust"
+    assert found.heads[0].robust > 0.99
+
+
+def test_a_model_that_reads_14_tokens_is_asked_with_what_it_can_read(hand_model):
+    short = replace(hand_model, sizes=hand_model.sizes.model_copy(update={"max_positions": 14}))
+    found = detection(short)
+    assert (found.probe.block, found.probe.copies) == (6, 2)
+    assert found.variations == Probe(blocks=(6,), widest=1, sequences=8)
+    assert [str(head) for head in found.named] == ["L1H1"]
+    with pytest.raises(
+        InputError, match=r"reads 14 tokens and has 32 ordinary ones: 2 copies .* at most 6 tokens each"
+    ):
+        detection(short, probe=StandardProbe(block=7))
+    with pytest.raises(InputError, match="too few for 2 copies of 3 tokens"):
+        detection(replace(short, sizes=hand_model.sizes.model_copy(update={"max_positions": 6})))
 
 
 def test_the_same_diagnosis_twice_is_the_same_and_another_seed_another(hand_model):
@@ -67,7 +161,7 @@ def test_p_is_corrected_for_the_number_of_heads():
     assert _familywise(np.array([2.0]), null) == pytest.approx(1 / 1000)
 
 
-def testranks_of_share_ties_and_equal_scores_have_none():
+def test_ranks_share_ties_and_equal_scores_have_none():
     assert spearman(np.array([1.0, 2, 2, 3]), np.array([10.0, 20, 20, 30])) == pytest.approx(1)
     assert spearman(np.array([1.0, 2, 3]), np.array([3.0, 2, 1])) == pytest.approx(-1)
     assert spearman(np.ones(3), np.arange(3.0)) is None
@@ -76,7 +170,5 @@ def testranks_of_share_ties_and_equal_scores_have_none():
 def test_what_cannot_be_measured_is_refused(hand_model):
     with pytest.raises(InputError, match="did you mean 'induction'"):
         detection(hand_model, "inducton")
-    with pytest.raises(InputError, match="a control needs 34 ordinary tokens"):
-        detection(hand_model, probe=Probe(blocks=(17,), sequences=4))
-    with pytest.raises(InputError, match="reads 97"):
-        detection(hand_model, probe=Probe(blocks=(60,)))
+    with pytest.raises(InputError, match="2 copies of a block can have at most 16 tokens each"):
+        detection(hand_model, probe=StandardProbe(block=17, sequences=4))
