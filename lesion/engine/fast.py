@@ -27,7 +27,7 @@ from lesion.engine.ending import Ending
 from lesion.engine.hooks import Recorder
 from lesion.engine.layout import Layout
 from lesion.engine.memory import Halving, is_out_of_memory, pass_bytes
-from lesion.engine.reference import Outcome
+from lesion.engine.reference import Outcome, largest_change
 from lesion.engine.trie import apart, trie
 from lesion.engine.twin import Twin
 from lesion.errors import InterventionError
@@ -113,7 +113,7 @@ class Fast:
             for chunk in self._chunks(layout, jobs):
                 for part, logits in self._passes(cleans[layout.full], layout, chunk, batch):
                     for row, job in enumerate(part):
-                        change = None if baseline is None else float((logits[row] - baseline).abs().max())
+                        change = None if baseline is None else largest_change(logits[row], baseline)
                         yield job.index, Outcome(logits[row], job.recorder.receipt(change), "fast")
 
     def _passes(

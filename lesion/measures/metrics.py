@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -53,10 +53,14 @@ def answer_logprob(logits: Logits, batch: Batch) -> PerItem:
 
 def entropy(logits: Logits, batch: Batch) -> PerItem:  # noqa: ARG001
     """H = -sum p ln p at the first answer position. Range 0 … ln(vocab), nats; uniform gives ln(vocab)."""
-    shifted = logits[:, 0] - logits[:, 0].amax(-1, keepdim=True)
-    weight = shifted.exp()
-    mass = weight.sum(-1, dtype=torch.float64)
-    return mass.log() - (weight * shifted).sum(-1, dtype=torch.float64) / mass
+
+    def of(first: Tensor) -> Tensor:
+        shifted = first - first.amax(-1, keepdim=True)
+        weight = shifted.exp()
+        mass = weight.sum(-1, dtype=torch.float64)
+        return mass.log() - (weight * shifted).sum(-1, dtype=torch.float64) / mass
+
+    return _in_parts(of, logits[:, 0])
 
 
 def logit_diff(logits: Logits, batch: Batch) -> PerItem:
@@ -79,6 +83,8 @@ def kl(logits: Logits, batch: Batch, baseline: Logits) -> PerItem:  # noqa: ARG0
     return (base.exp() * (base - edited)).sum(-1).mean(-1)
 
 
+PART = 2**19
+"""Logits that are worked on together."""
 METRICS: Mapping[str, Metric] = {
     "correct": correct,
     "ties": ties,
@@ -96,7 +102,7 @@ def measure(logits: Tensor, batch: Batch, names: Sequence[str], baseline: Tensor
         InputError: for an unknown metric, or `kl` without a baseline.
     """
     with torch.inference_mode():
-        finite = logits.isfinite().all(-1).all(-1)
+        finite = _finite(logits)
         clean = logits if bool(finite.all()) else torch.where(finite[:, None, None], logits, 0.0)
         measured: dict[str, Numbers] = {}
         for name in names:
@@ -113,5 +119,22 @@ def measure(logits: Tensor, batch: Batch, names: Sequence[str], baseline: Tensor
 
 def _log_mass(logits: Logits) -> Float[Tensor, "batch answer"]:
     """The log-sum-exp over the vocabulary, float64."""
-    most = logits.amax(-1, keepdim=True)
-    return most[..., 0].double() + (logits - most).exp().sum(-1, dtype=torch.float64).log()
+
+    def of(part: Tensor) -> Tensor:
+        most = part.amax(-1, keepdim=True)
+        return most[..., 0].double() + (part - most).exp().sum(-1, dtype=torch.float64).log()
+
+    return _in_parts(of, logits)
+
+
+def _finite(logits: Logits) -> Bool[Tensor, " batch"]:
+    """Whether a row's logits are all finite. A sum is finite only if they are, and takes far less time."""
+    if bool(logits.sum(-1).isfinite().all()):
+        return torch.ones(len(logits), dtype=torch.bool)
+    return logits.isfinite().all(-1).all(-1)
+
+
+def _in_parts(function: Callable[[Tensor], Tensor], logits: Tensor) -> Tensor:
+    """A function of rows, applied to few at a time, so that what it makes on the way stays in the processor's cache."""
+    rows = max(1, PART // max(1, logits[:1].numel()))
+    return torch.cat([function(part) for part in logits.split(rows)])

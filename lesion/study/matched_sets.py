@@ -37,7 +37,7 @@ class Matched(NamedTuple):
     """The sets that a target is ranked among."""
 
     sets: tuple[tuple[str, ...], ...]
-    """Each in the order of layers and indices; no set twice."""
+    """In a random order, so that the first few of them are a sample; each by layers and indices, no set twice."""
     exist: int
     """How many sets like the target there are in the population."""
 
@@ -58,7 +58,7 @@ def matched_sets(plan: Plan, model: str, target: Sequence[str], wanted: int, pop
     if exist > wanted and population == "layer":
         groups = _near(groups, wanted)
     rng = generator("matched sets", plan.key, model, population)
-    sets = _every(groups) if count(groups) <= wanted else _drawn(groups, wanted, rng)
+    sets = _every(groups, rng) if count(groups) <= wanted else _drawn(groups, wanted, rng)
 
     @cache
     def spelled(place: Place) -> str:
@@ -124,10 +124,10 @@ def _near(groups: Sequence[Group], wanted: int) -> list[Group]:
     return list(groups)
 
 
-def _every(groups: Sequence[Group]) -> Iterator[tuple[Place, ...]]:
-    """Every set, once; none where a group has too few places."""
-    parts = product(*(combinations(sorted(group.pool), group.size) for group in groups))
-    return (tuple(sorted(chain.from_iterable(part))) for part in parts)
+def _every(groups: Sequence[Group], rng: np.random.Generator) -> Iterator[tuple[Place, ...]]:
+    """Every set, once, in a random order; none where a group has too few places."""
+    parts = list(product(*(combinations(sorted(group.pool), group.size) for group in groups)))
+    return (tuple(sorted(chain.from_iterable(parts[i]))) for i in rng.permutation(len(parts)))
 
 
 def _drawn(groups: Sequence[Group], wanted: int, rng: np.random.Generator) -> Iterator[tuple[Place, ...]]:

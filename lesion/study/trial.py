@@ -24,6 +24,7 @@ from lesion.study.rows import rows_hash
 from lesion.study.trial_companions import COMPANION_CASES
 from lesion.study.trial_gates import GATE_CASES
 from lesion.study.trial_rows import known_rows, same_seeds
+from lesion.study.trial_sets import SET_CASES
 from lesion.tasks.numbering import PARTS, Stratum, lane
 
 MCNEMAR = {(0, 0): 1.0, (5, 0): 0.0625, (6, 0): 0.03125, (9, 2): 0.0654297, (2, 9): 0.0654297, (15, 5): 0.0413895}
@@ -115,5 +116,5 @@ def _hashes() -> Iterator[str]:
 
 
 CASES: tuple[Callable[[], Iterator[str]], ...] = (
-    _tests, _verdicts, _seeds, _lanes, _hashes, *GATE_CASES, *COMPANION_CASES,
+    _tests, _verdicts, _seeds, _lanes, _hashes, *GATE_CASES, *COMPANION_CASES, *SET_CASES,
 )  # fmt: skip

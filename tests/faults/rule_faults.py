@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from lesion.stats import baseline, comparison, decide, evidence
+from lesion.stats import baseline, comparison, decide, evidence, rank_specificity
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Rule
-from lesion.study import checks, companions, gates, trial, trial_companions, trial_gates
+from lesion.study import checks, companions, gates, matched_sets, trial, trial_companions, trial_gates
 from lesion.study import evidence as rows_evidence
 from tests.faults.fault import Fault
 
@@ -143,6 +143,35 @@ def unpaired(patch):
     patch.setattr(rows_evidence, "PairedRows", sorted_rows)
 
 
+def ranks_cannot_fail(patch):
+    patch.setattr(rank_specificity, "_rank", lambda cell: 1)
+
+
+def ranks_uncorrected(patch):
+    patch.setattr(rank_specificity, "holm", lambda p, family_size=None: np.asarray(p, dtype=np.float64))
+
+
+def target_left_out(patch):
+    """P = sets at least as extreme / sets."""
+    plain = rank_specificity._rank
+    patch.setattr(rank_specificity, "_rank", lambda cell: plain(cell) - 1)
+
+
+def ties_for_the_target(patch):
+    patch.setattr(rank_specificity, "TIE", -1e-9)
+
+
+def sets_share_a_head(patch):
+    """The target's own heads are in the pools, too."""
+    plain = matched_sets.alike
+
+    def shared(plan, model, target, population):
+        own = tuple((site.layer, site.index) for site in target)
+        return [group._replace(pool=own + group.pool) for group in plain(plan, model, target, population)]
+
+    patch.setattr(matched_sets, "alike", shared)
+
+
 RULE_FAULTS = [
     Fault("Holm's correction is left out", "stats.decide.holm", "run", no_holm, cheap=True),
     Fault("Holm's family is only what is left", "stats.decide.holm", "run", holm_of_those_left),
@@ -164,4 +193,9 @@ RULE_FAULTS = [
     Fault("the row's own mean is not read", "study.checks.instrument", "run", own_mean_not_read),
     Fault("one set of sequences suffices for a detector", "study.checks.detector", "run", one_set_detects),
     Fault("the arms are sorted before they are paired", "study.evidence.PairedRows", "run", unpaired),
+    Fault("the rank among matched sets cannot fail", "stats.rank_specificity", "run", ranks_cannot_fail, cheap=True),
+    Fault("Holm is left out of specificity", "stats.rank_specificity.holm", "run", ranks_uncorrected),
+    Fault("the target is left out of its own rank p", "stats.rank_specificity", "run", target_left_out),
+    Fault("ties count for the target", "stats.rank_specificity.TIE", "run", ties_for_the_target),
+    Fault("a matched set shares a head with the target", "study.matched_sets.alike", "run", sets_share_a_head),
 ]
