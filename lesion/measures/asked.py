@@ -7,13 +7,16 @@ from typing import NamedTuple
 from lesion.engine.batch import Batch, batches
 from lesion.errors import InputError
 from lesion.identity import canonical_json, content_hash
+from lesion.models.chat import open_frame
 from lesion.models.model import Model
 from lesion.models.witness import AskedItems, asked, watched
 from lesion.tasks.catalogue import make_task
+from lesion.tasks.chat import Chat, framed, is_chat
 from lesion.tasks.config import TaskConfig
+from lesion.tasks.formats import suited
 from lesion.tasks.spelling import parse_task
 from lesion.tasks.task import Draw, Item
-from lesion.tasks.tokenization import Compiled, compile_item
+from lesion.tasks.tokenization import Compiled, Refused, compile_item, has_space
 
 ROWS = 64
 """Most rows of a batch."""
@@ -47,24 +50,27 @@ def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0, s
     Raises:
         InputError: when the task is not known, its lane is too short, or no item can be asked.
     """
-    config = parse_task(task) if isinstance(task, str) else task
+    config = suited(parse_task(task) if isinstance(task, str) else task, spaces=has_space(model.tokenizer))
     made = make_task(config)
     draw = Draw("discovery", f"diagnostics-{seed}", 0, 1)
     if start + items > (capacity := made.capacity(draw)):
         raise InputError(f"this task has {capacity:,} items to ask, not {start + items:,}")
     kept: list[tuple[Item, Compiled]] = []
     refused: Counter[str] = Counter()
-    most = model.sizes.max_positions
-    for item in made.items(draw, start, start + items):
-        compiled = compile_item(item, model.tokenizer, model.bos)
-        if not isinstance(compiled, Compiled):
-            refused[compiled.reason] += 1
-        elif most is not None and len(compiled.ids) - 1 > most:
-            refused["too_long"] += 1
-        else:
+    drawn, bos = list(made.items(draw, start, start + items)), model.bos
+    if is_chat(config):
+        frame = open_frame(model.name, Chat())
+        drawn, bos = [framed(item, frame, turns=True) for item in drawn], frame.bos_id(model.tokenizer)
+    details: dict[str, str] = {}
+    for item in drawn:
+        compiled = _readable(compile_item(item, model.tokenizer, bos), model.sizes.max_positions)
+        if isinstance(compiled, Compiled):
             kept.append((item, compiled))
+        else:
+            refused[compiled.reason] += 1
+            details.setdefault(compiled.reason, compiled.detail)
     if not kept:
-        told = ", ".join(f"{reason} {count}" for reason, count in refused.items())
+        told = "; ".join(f"{reason} {count}, e.g. {details[reason]}" for reason, count in refused.items())
         raise InputError(f"no item of this task can be asked of {model.name}: {told or 'none was drawn'}")
     if watched():
         spelled = task if isinstance(task, str) else canonical_json(config.model_dump(mode="json")).decode()
@@ -73,6 +79,14 @@ def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0, s
     return Asked(
         tuple(i for i, _ in kept), *batched([c for _, c in kept]), dict(refused), getattr(config, "format", "compact")
     )
+
+
+def _readable(compiled: Compiled | Refused, most: int | None) -> Compiled | Refused:
+    """An item that is not longer than the model reads; its last token need not be read."""
+    if most is None or isinstance(compiled, Refused) or len(compiled.ids) - 1 <= most:
+        return compiled
+    said = f"{len(compiled.ids) - 1} tokens must be read, and this model reads {most}: take fewer shots"
+    return Refused("too_long", said)
 
 
 def batched(compiled: Sequence[Compiled]) -> tuple[tuple[Compiled, ...], tuple[Batch, ...]]:

@@ -30,23 +30,70 @@ def open_frame(name: str, chat: Chat) -> Frame:
     Raises:
         InputError: when the model has no template, or one that cannot be used, saying why.
     """
-    folder = vocabulary_folder(name)
+    folder = None if name.startswith("memory:") else vocabulary_folder(name)
     template, said = _read(name, folder)
     if "strftime_now" in template:
         raise InputError(
             f"{name}: its chat template writes today's date, so a run could not be repeated; no rule for that"
         )
     tokens = {key: _text(said[key]) for key in _TOKENS if said.get(key) is not None}
-    whole = _rendered(name, template, tokens, chat, _MARK)
+    render = _Render(name, template, tokens)
+    spoken = [] if chat.system is None else [_turn("system", chat.system)]
+    whole = render([*spoken, _turn("user", _MARK)])
     if whole.count(_MARK) != 1:
         raise InputError(f"{name}: its chat template writes the question {whole.count(_MARK)} times, not once")
     before, _, after = whole.partition(_MARK)
     if chat.system is not None and chat.system.strip() not in before:
         raise InputError(f"{name}: its chat template leaves the system message out; ask without one")
     bos = tokens.get("bos_token", "")
-    begins = bool(bos) and before.startswith(bos)
-    trims = f" {_MARK} " not in _rendered(name, template, tokens, chat, f" {_MARK} ")
-    return Frame(before[len(bos) * begins :], after, begins, trims, sha256(template.encode()).hexdigest())
+    close, turn = _turns(render, spoken, before, after)
+    begins = bool(bos) and before.startswith(bos) and bos not in before[len(bos) :] + after + turn
+    return Frame(
+        before=before[len(bos) * begins :],
+        after=after,
+        begins=begins,
+        trims=f" {_MARK} " not in render([*spoken, _turn("user", f" {_MARK} ")]),
+        bos=bos,
+        close=close,
+        turn=turn,
+        system=_added_system(render, before) if chat.system is None else chat.system,
+        template_hash=sha256(template.encode()).hexdigest(),
+    )
+
+
+def _turn(role: str, content: str) -> dict[str, str]:
+    return {"role": role, "content": content}
+
+
+def _turns(render: "_Render", spoken: list[dict[str, str]], before: str, after: str) -> tuple[str, str]:
+    """The end of an answer's turn, and all up to the next question; empty where turns do not follow one another."""
+    first, reply, second = f"{_MARK}1", f"{_MARK}2", f"{_MARK}3"
+    talk = [*spoken, _turn("user", first), _turn("assistant", reply)]
+    try:
+        ended, whole = render(talk, asks=False), render([*talk, _turn("user", second)])
+    except InputError:  # e.g. a template for one question only
+        return "", ""
+    if whole.count(_MARK) != 3:
+        return "", ""
+    start, rest = whole.split(first)
+    between, rest = rest.split(reply)
+    turn, end = rest.split(second)
+    close = ended.partition(reply)[2].rstrip()
+    fits = (start, between, end) == (before, after, after) and turn.startswith(close)
+    return (close, turn) if fits else ("", "")
+
+
+def _added_system(render: "_Render", before: str) -> str:
+    """The system prompt that a template adds to a conversation without one, found beside one that has one."""
+    try:
+        given = render([_turn("system", f"{_MARK}0"), _turn("user", _MARK)])
+    except InputError:  # a template that knows no system message adds none
+        return ""
+    front, mark, rest = given.partition(f"{_MARK}0")
+    back = rest.partition(_MARK)[0]
+    if not mark or not (before.startswith(front) and before.endswith(back)) or len(before) < len(front) + len(back):
+        return ""
+    return before[len(front) : len(before) - len(back)]
 
 
 def _read(name: str, folder: Path | None) -> tuple[str, dict[str, Any]]:
@@ -76,19 +123,28 @@ def _to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(value, ensure_ascii=False, indent=indent)
 
 
-def _rendered(name: str, template: str, tokens: dict[str, str], chat: Chat, question: str) -> str:
-    """The conversation up to where the answer begins."""
+class _Render:
+    """A template, ready to write conversations."""
 
-    def refuse(message: str) -> None:
-        raise TemplateError(message)
+    def __init__(self, name: str, template: str, tokens: dict[str, str]) -> None:
+        self.name, self.template, self.tokens = name, template, tokens
 
-    world: Any = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-    )
-    world.filters["tojson"], world.globals["raise_exception"] = _to_json, refuse
-    system = [] if chat.system is None else [{"role": "system", "content": chat.system}]
-    messages = [*system, {"role": "user", "content": question}]
-    try:
-        return world.from_string(template).render(messages=messages, add_generation_prompt=True, **tokens)
-    except TemplateError as error:
-        raise InputError(f"{name}: its chat template cannot be used: {error}") from error
+    def __call__(self, messages: list[dict[str, str]], *, asks: bool = True) -> str:
+        """A conversation; up to where the next answer begins, if it asks for one.
+
+        Raises:
+            InputError: when the template fails or refuses.
+        """
+
+        def refuse(message: str) -> None:
+            raise TemplateError(message)
+
+        world: Any = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        world.filters["tojson"], world.globals["raise_exception"] = _to_json, refuse
+        try:
+            made = world.from_string(self.template)
+            return made.render(messages=messages, add_generation_prompt=asks, **self.tokens)
+        except TemplateError as error:
+            raise InputError(f"{self.name}: its chat template cannot be used: {error}") from error

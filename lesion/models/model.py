@@ -26,7 +26,7 @@ from lesion.models.families import Family, Residual, family_named, family_of, re
 from lesion.models.hub import hub_folder
 from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_config, sizes_of
 from lesion.models.tiny import character_tokenizer, tiny_module
-from lesion.models.vocabulary import read_bos, read_tokenizer
+from lesion.models.vocabulary import added_bos, read_bos, read_tokenizer
 from lesion.models.weights import weights_hash
 from lesion.models.witness import OpenedModel, opened
 
@@ -70,7 +70,7 @@ class Model:
     """The Hugging Face module, in evaluation mode, without gradients."""
     tokenizer: Tokenizer
     bos: int | None
-    """The token that begins a text, where the model has one."""
+    """The token that the tokenizer itself puts before a text; none where it puts none."""
     folder: Path | None
     """Where its files are; none for a tiny model, or one in memory."""
 
@@ -223,7 +223,7 @@ def adopted_model(module: nn.Module, tokenizer: Any, device: str | None = None) 
         raise InputError(f"{type(module).__name__} has no config of transformers: give a model of transformers")
     config: dict[str, Any] = {**told.to_dict(), "architectures": [type(module).__name__]}
     family = family_of(config)
-    backend, bos = _fast_tokenizer(tokenizer, config)
+    backend, bos = _fast_tokenizer(tokenizer)
     sizes = _agreed(sizes_of(family, config), family, module)
     dtype = _usable(module, family)
     model = Model(
@@ -243,10 +243,9 @@ def adopted_model(module: nn.Module, tokenizer: Any, device: str | None = None) 
     return _noted(_moved(model, place))
 
 
-def _fast_tokenizer(tokenizer: Any, config: Mapping[str, Any]) -> tuple[Tokenizer, int | None]:
+def _fast_tokenizer(tokenizer: Any) -> tuple[Tokenizer, int | None]:
     """A copy of the fast tokenizer, without padding and truncation, and the BOS token."""
-    raw = isinstance(tokenizer, Tokenizer)
-    backend = tokenizer if raw else getattr(tokenizer, "backend_tokenizer", None)
+    backend = tokenizer if isinstance(tokenizer, Tokenizer) else getattr(tokenizer, "backend_tokenizer", None)
     if not isinstance(backend, Tokenizer):
         raise InputError(
             f"a module in memory needs its fast tokenizer, not {type(tokenizer).__name__}: give "
@@ -255,7 +254,7 @@ def _fast_tokenizer(tokenizer: Any, config: Mapping[str, Any]) -> tuple[Tokenize
     copy = Tokenizer.from_str(backend.to_str())
     copy.no_padding()
     copy.no_truncation()
-    return copy, config.get("bos_token_id") if raw else getattr(tokenizer, "bos_token_id", None)
+    return copy, added_bos(copy)
 
 
 def _usable(module: nn.Module, family: Family) -> Dtype:
@@ -334,7 +333,7 @@ def _open_folder(name: str, source: Source, dtype: Dtype) -> Model:
         dtype=dtype,
         module=module.eval().requires_grad_(False),
         tokenizer=tokenizer,
-        bos=read_bos(folder, config, tokenizer, sizes.vocab_size),
+        bos=read_bos(folder, tokenizer),
         folder=folder,
     )
 

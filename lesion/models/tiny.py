@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from torch import nn
 
 from lesion.identity import generator
@@ -21,10 +21,16 @@ from lesion.models.sizes import TINY_VOCABULARY
 
 
 def character_tokenizer() -> Tokenizer:
-    """One token per character of the alphabet, besides `<pad>` (0) and `<bos>` (1); any other character raises."""
+    """One token per character of the alphabet, besides `<pad>` (0) and `<bos>` (1); any other character raises.
+
+    It puts `<bos>` before a text when special tokens are asked for.
+    """
     tokenizer = Tokenizer(models.WordLevel({token: number for number, token in enumerate(TINY_VOCABULARY)}))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
     tokenizer.decoder = decoders.Fuse()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", pair="<bos> $A $B", special_tokens=[("<bos>", TINY_VOCABULARY.index("<bos>"))]
+    )
     return tokenizer
 
 

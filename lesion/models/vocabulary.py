@@ -3,16 +3,15 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import json
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from lesion.errors import InputError
 from lesion.models.hub import hub_folder
-from lesion.models.sizes import TINY_VOCABULARY, Source, locate, read_config
+from lesion.models.sizes import TINY_VOCABULARY, Source, locate
 from lesion.models.witness import OpenedModel, opened, watched
 
 
@@ -37,7 +36,8 @@ def open_vocabulary(name: str) -> Vocabulary:
 
 def _found(name: str) -> Vocabulary:
     if Path(name).is_file():
-        return Vocabulary(_parsed(Path(name)), None)
+        tokenizer = _parsed(Path(name))
+        return Vocabulary(tokenizer, added_bos(tokenizer))
     source = locate(name)
     if source.kind == "tiny":
         from lesion.models.tiny import character_tokenizer  # noqa: PLC0415  (it imports torch)
@@ -45,8 +45,7 @@ def _found(name: str) -> Vocabulary:
         return Vocabulary(character_tokenizer(), TINY_VOCABULARY.index("<bos>"))
     folder = _fetched(source)
     tokenizer = read_tokenizer(folder)
-    config = read_config(source) if (folder / "config.json").is_file() else {}
-    return Vocabulary(tokenizer, read_bos(folder, config, tokenizer, tokenizer.get_vocab_size()))
+    return Vocabulary(tokenizer, read_bos(folder, tokenizer))
 
 
 def vocabulary_folder(name: str) -> Path | None:
@@ -87,20 +86,50 @@ def tokenizer_hash(folder: Path) -> str:
     return sha256(read_tokenizer(folder).to_str().encode()).hexdigest()
 
 
-def read_bos(folder: Path, config: Mapping[str, Any], tokenizer: Tokenizer, vocab_size: int) -> int | None:
-    """The BOS token: what tokenizer_config.json says (null: none), else what config.json says."""
+def read_bos(folder: Path, tokenizer: Tokenizer) -> int | None:
+    """The token that the tokenizer itself puts before a text, as `AutoTokenizer.from_pretrained(…)(text)` does.
+
+    `add_bos_token` in tokenizer_config.json decides where it is said, with `bos_token`; else tokenizer.json's own
+    post-processor. A `bos_token` that is only named is not put anywhere.
+
+    Raises:
+        InputError: when it puts several tokens there.
+    """
     path = folder / "tokenizer_config.json"
     said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if "bos_token" in said:
-        token = said["bos_token"]
-        text = token["content"] if isinstance(token, dict) else token
-        return None if text is None else tokenizer.token_to_id(str(text))
-    number = config.get("bos_token_id")
-    return number if isinstance(number, int) and 0 <= number < vocab_size else None
+    adds, token = said.get("add_bos_token"), said.get("bos_token")
+    if not isinstance(adds, bool) or token is None:
+        return added_bos(tokenizer)
+    return tokenizer.token_to_id(str(token["content"] if isinstance(token, dict) else token)) if adds else None
+
+
+def added_bos(tokenizer: Tokenizer) -> int | None:
+    """The token that a tokenizer's post-processor puts before a text.
+
+    Raises:
+        InputError: when it puts several there.
+    """
+    whole = next(filter(None, (_encoded(tokenizer, text) for text in ("1", "a", "."))), None)
+    if whole is None:
+        raise InputError("the tokenizer writes none of 1, a and a full stop: nothing can be asked with it")
+    added = next((i for i, special in enumerate(whole.special_tokens_mask) if not special), len(whole.ids))
+    if added > 1:
+        raise InputError(f"the tokenizer puts {added} tokens before a text ({whole.tokens[:added]}); one can be read")
+    return whole.ids[0] if added else None
+
+
+def _encoded(tokenizer: Tokenizer, text: str) -> Encoding | None:
+    try:
+        return tokenizer.encode(text, add_special_tokens=True)
+    except Exception:  # noqa: BLE001  (a vocabulary without the character raises nothing more specific)
+        return None
 
 
 def _parsed(path: Path) -> Tokenizer:
     try:
-        return Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        found = Tokenizer.from_str(path.read_text(encoding="utf-8"))
     except Exception as error:  # tokenizers raises nothing more specific
         raise InputError(f"{path} is not a tokenizer.json: {str(error)[:200]}") from error
+    found.no_truncation()  # saved by a trainer: it would cut prompts, or fill them up
+    found.no_padding()
+    return found

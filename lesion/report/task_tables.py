@@ -15,4 +15,4 @@ def print_tasks(console: Console, document: Mapping[str, Any]) -> None:
         shown.add_row(entry["name"], entry["tier"], entry["about"])
         shown.add_row("", "", f"[{', '.join(entry['settings'])}]", style="dim")
     console.print(shown, markup=False)
-    said(console, "A card with examples: lesion tasks show arithmetic high=999 format=spaced")
+    said(console, "A card with examples: lesion tasks show arithmetic high=999 format=equation")

@@ -8,7 +8,7 @@ from lesion.models.model import Model
 from lesion.study.plan import Cell, Plan
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
-from lesion.tasks.chat import Chat, Frame, framed
+from lesion.tasks.chat import Chat, Frame, framed, is_chat
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenization import Compiled, Refused, compile_item
 
@@ -62,6 +62,15 @@ def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
     items = list(make_task(plan.study.tasks[cell.tier]).items(draw_of(cell, plan), cell.start, cell.stop))
     made, bos = items, model.bos
     if plan.study.chat is not None:
-        frame = frame_of(cell.model, plan.study.chat.system)
-        items, bos = [framed(item, frame) for item in items], bos if frame.begins else None
-    return Block(made, items, [compile_item(item, model.tokenizer, bos) for item in items], bos)
+        frame, turns = frame_of(cell.model, plan.study.chat.system), is_chat(plan.study.tasks[cell.tier])
+        items, bos = [framed(item, frame, turns=turns) for item in items], frame.bos_id(model.tokenizer)
+    compiled = [compile_item(item, model.tokenizer, bos) for item in items]
+    return Block(made, items, [_placed(one, plan.study.sweep.positions) for one in compiled], bos)
+
+
+def _placed(compiled: Compiled | Refused, positions: str) -> Compiled | Refused:
+    """An item whose interventions have a place: a sign that shares its token with the answer has none."""
+    role = positions.removeprefix("role:")
+    if isinstance(compiled, Refused) or role == positions or role in compiled.roles:
+        return compiled
+    return Refused("role_crosses_token", f"'{role}' has no token of its own, and interventions act there")

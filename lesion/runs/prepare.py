@@ -2,12 +2,17 @@
 
 from lesion.errors import InputError, nearest
 from lesion.models.sizes import Sizes, read_sizes
+from lesion.models.vocabulary import open_vocabulary
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.study import GivenSites, Study
 from lesion.study.trial import trial
 from lesion.tasks.answers import Unparsed, extract
 from lesion.tasks.catalogue import make_task
+from lesion.tasks.chat import is_chat
+from lesion.tasks.config import TaskConfig
+from lesion.tasks.formats import suited
 from lesion.tasks.task import Draw, Task
+from lesion.tasks.tokenization import has_space
 
 
 def prepare_plan(study: Study, key: str) -> Plan:
@@ -30,6 +35,8 @@ def prepare_plan(study: Study, key: str) -> Plan:
 
         for name in study.subjects:
             open_frame(name, study.chat)
+    for tier, config in study.tasks.items():
+        _check_format(study, tier, config)
     tasks = {tier: make_task(config) for tier, config in study.tasks.items()}
     for tier, task in tasks.items():
         _check_task(study, tier, task)
@@ -45,6 +52,22 @@ def _check_sites(study: Study, name: str, size: Sizes) -> None:
                 size.check(site)
             except InputError as error:
                 raise InputError(f"sweep.target: {name}: {error}") from error
+
+
+def _check_format(study: Study, tier: str, config: TaskConfig) -> None:
+    """A task is written as its models read it: without spaces only where they read none, or where it is asked for."""
+    if is_chat(config) and study.chat is None:
+        raise InputError(
+            f"tasks.{tier}: the format chat needs the model's chat template: add `chat: {{}}` to the study"
+        )
+    for name in study.subjects:
+        vocabulary = None if suited(config, spaces=True) == config else open_vocabulary(name)
+        if vocabulary is not None and has_space(vocabulary.tokenizer):
+            written = suited(config, spaces=True).model_dump()["format"]
+            raise InputError(
+                f"tasks.{tier}: {name} reads text with spaces, and no format is given: add `format: {written}`, or "
+                "`format: compact` for prompts as the embedded models read them; `lesion tokens` compares the formats"
+            )
 
 
 def _check_task(study: Study, tier: str, task: Task) -> None:

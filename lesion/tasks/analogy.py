@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lesion.tasks.alphabet import COPY, END, SYMBOLS
 from lesion.tasks.config import Alphabet, AnalogyConfig
-from lesion.tasks.formats import STYLES
+from lesion.tasks.formats import style_of
 from lesion.tasks.numbering import Place, Stratum, chosen, lane
 from lesion.tasks.symbolic import arranged
 from lesion.tasks.task import Draw, Item, Segment
@@ -37,7 +37,7 @@ class AnalogyTask:
 
     def __init__(self, config: AnalogyConfig) -> None:
         self.config = config
-        self._gap = STYLES[config.format].gap
+        self._gap = style_of(config.format).gap
         self._kinds: tuple[tuple[Alphabet, int], ...] = tuple((a, s) for s in config.steps for a in config.alphabets)
         self._strata = tuple(
             Stratum(f"analogy {kind} {config.letters} {config.run} {step}", self._size(kind, step))
@@ -103,4 +103,4 @@ class AnalogyTask:
         return tuple(Segment(text, role) for text, (_, role) in zip(texts, parts, strict=True))
 
     def _reply(self, analogy: Analogy) -> str:
-        return self._gap + analogy.run(analogy.target, self.config.run)[-1] + STYLES[self.config.format].end
+        return self._gap + analogy.run(analogy.target, self.config.run)[-1] + style_of(self.config.format).end

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lesion.tasks.config import ArithmeticConfig, Operator
 from lesion.tasks.counterfactual import Change, Operand, twin
-from lesion.tasks.formats import STYLES, question, reply
+from lesion.tasks.formats import STYLES, example, question, reply
 from lesion.tasks.heldout import held_out
 from lesion.tasks.numbering import Place, Stratum, lane
 from lesion.tasks.prefix import behind
@@ -90,9 +90,8 @@ class ArithmeticTask:
         """The few-shot examples of one prefix of a draw: its own order of the *shots* part, the operators in turn."""
         places = lane(self._strata, "shots", draw.examples_key(prefix), 0, 1).places(0, self.config.shots)
         problems = [self.problem(place.stratum, place.number) for place in places]
-        return tuple(
-            Segment("".join(s.text for s in self._question(p)) + reply(p.result, self._style), "shot") for p in problems
-        )
+        shown = (example(self._question(p), reply(p.result, self._style), self._style) for p in problems)
+        return tuple(segment for one in shown for segment in one)
 
     def problem(self, stratum: int, number: int) -> Problem:
         """Problem `number` of an operator: a bijection onto the pairs that the configuration allows."""
@@ -128,6 +127,7 @@ class ArithmeticTask:
             wrong=reply(other.result, self._style),
             buckets=self._buckets(problem),
             twin=examples + self._question(other),
+            signed="-" in self.config.operators,
         )
 
     def _twin(self, problem: Problem) -> Problem:

@@ -3,12 +3,14 @@
 import re
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from lesion.identity import Document
 
 Operator = Literal["+", "-", "*"]
-Format = Literal["compact", "spaced", "spaced_digits", "reversed_digits", "words"]
+Format = Literal["compact", "equation", "question", "chat", "words", "spaced_digits", "reversed_digits"]
+Written = Annotated[Format, BeforeValidator(lambda given: "equation" if given == "spaced" else given)]
+"""A format; studies that were written earlier call `equation` `spaced`, as symbols still do."""
 Pattern = Literal["repeat", "copy", "reverse", "abab", "aab"]
 Alphabet = Literal["standard", "permuted"]
 Solution = Literal["direct", "worked"]
@@ -38,8 +40,11 @@ class ArithmeticConfig(Document):
     """Largest factor of a product."""
     beyond: int | None = Field(default=None, ge=0, le=10**9)
     """Near-OOD range: when given, exactly one operand lies above `high` (`factor_high`), in …+1 … `beyond`."""
-    format: Format = "compact"
-    """How a problem is written: `12+34=`, `12 + 34 =`, `1 2 + 3 4 =`, answers reversed, or in words."""
+    format: Written = "compact"
+    """How a problem is written. `compact`: `12+34=46;`. `equation`: `12 + 34 = 46`, one a line. `question`:
+    `Q: What is 12 + 34?`, then `A: 46`. `chat`: each example and the question a turn of the model's chat template.
+    `words`: `twelve plus thirty-four equals forty-six`. `spaced_digits`: `1 2 + 3 4 = 4 6`. `reversed_digits`: the
+    answer `64;`. A command takes `equation` when the model's vocabulary has a space and no format is given."""
     shots: int = Field(default=2, ge=0, le=32)
     """Few-shot examples, shared by all items of a seed."""
 
@@ -121,7 +126,7 @@ class MultistepConfig(Document):
     """Smallest operand that stands beside `*`."""
     factor_high: int = Field(default=9, ge=1, le=999)
     """Largest operand that stands beside `*`."""
-    format: Format = "compact"
+    format: Written = "compact"
     """How a problem is written, as in arithmetic."""
     solution: Solution = "direct"
     """`direct`: the answer at once, `46;`. `worked`: what is left after each step, `15*4=60;`. Same items."""

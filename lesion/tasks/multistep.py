@@ -10,7 +10,7 @@ from lesion.tasks.arithmetic import count_carries
 from lesion.tasks.config import Form, MultistepConfig
 from lesion.tasks.counterfactual import Change, twin
 from lesion.tasks.expression import Grid, Step, filled, is_factor, steps, value
-from lesion.tasks.formats import STYLES, question, reply
+from lesion.tasks.formats import STYLES, begun, example, question, reply, working
 from lesion.tasks.heldout import held_out
 from lesion.tasks.numbering import Place, Stratum, lane
 from lesion.tasks.prefix import behind
@@ -71,10 +71,8 @@ class MultistepTask:
         """The few-shot examples of one prefix of a draw: its own order of the *shots* part, the forms in turn."""
         places = lane(self._strata, "shots", draw.examples_key(prefix), 0, 1).places(0, self.config.shots)
         problems = [(self._grids[p.stratum].form, self._grids[p.stratum].operands(p.number)) for p in places]
-        return tuple(
-            Segment("".join(s.text for s in self._question(form, operands)) + self._reply(form, operands), "shot")
-            for form, operands in problems
-        )
+        shown = (example(self._question(*p), self._reply(*p), self._style) for p in problems)
+        return tuple(segment for one in shown for segment in one)
 
     def _ranges(self, form: Form) -> list[tuple[int, int]]:
         config = self.config
@@ -92,8 +90,8 @@ class MultistepTask:
         if self.config.solution == "direct":
             return reply(taken[-1].result, self._style)
         left = [token for step in taken[:-1] for token in (*step.rest, "=")]
-        worked = "".join(s.text for s in question([(token, "") for token in left], self._style))
-        return self._style.gap + worked + reply(taken[-1].result, self._style)
+        worked = begun(self._style) + working(left, self._style)
+        return worked + self._style.gap + self._style.answer(taken[-1].result) + self._style.end
 
     def _item(self, place: Place, examples: tuple[Segment, ...]) -> Item:
         grid = self._grids[place.stratum]

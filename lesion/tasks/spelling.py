@@ -1,4 +1,4 @@
-"""Reads a task as a person writes it on the command line or in a notebook: `arithmetic high=999 format=spaced`.
+"""Reads a task as a person writes it on the command line or in a notebook: `arithmetic high=999 format=equation`.
 
 A word names the kind of task, the others set its configuration's fields; lists are written with commas. What is not
 said has the configuration's default. Of a task of the user's own, settings that are no fields go to its maker, and the

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from lesion.tasks.alphabet import COPY, REVERSE, SYMBOLS
 from lesion.tasks.config import Pattern, SymbolicConfig
-from lesion.tasks.formats import STYLES
+from lesion.tasks.formats import style_of
 from lesion.tasks.numbering import Place, Stratum, chosen, lane
 from lesion.tasks.task import Draw, Item, Segment
 
@@ -93,7 +93,7 @@ class SymbolicTask:
         self._strata = tuple(
             Stratum(f"symbolic {pattern} {length}", self._size(pattern, length)) for pattern, length in self._kinds
         )
-        self._gap = STYLES[config.format].gap
+        self._gap = style_of(config.format).gap
 
     @property
     def pool(self) -> int:
@@ -154,5 +154,5 @@ class SymbolicTask:
 
     def _reply(self, rendered: Rendered, pattern: Pattern) -> str:
         ends = pattern in ("copy", "reverse")
-        end = STYLES[self.config.format].end if ends else ""
+        end = style_of(self.config.format).end if ends else ""
         return "".join(self._gap + symbol for symbol in rendered.answer) + end

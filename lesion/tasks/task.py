@@ -77,6 +77,8 @@ class Item:
     """Strata, e.g. {"operator": "+", "carry": "one", "pair": "unseen"}; the same keys for every item of a task."""
     twin: tuple[Segment, ...] = ()
     """The counterfactual twin's prompt, with the same roles: the source of patches. Empty when the task has none."""
+    signed: bool = False
+    """Whether answers of this task may be negative: then a space before a number says that it is not."""
 
     @property
     def prompt(self) -> str:

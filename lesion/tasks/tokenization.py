@@ -1,9 +1,17 @@
 """The prompt contract: an item's text becomes token ids and roles, or is refused with a reason.
 
-Prompt and answer are tokenised as one text, as a reader would meet it; roles come from character offsets. Nothing is
-repaired: an item that breaks the contract for a model is excluded, counted and listed.
+Prompt and answer are tokenised as one text, as a reader would meet it; roles come from character offsets. The answer
+begins at the first token of this text that the prompt alone does not have:
+
+- `5-9=` and `-4;` give the tokens 5, -, 9, =-, 4, ;. The answer is =-, 4, ; and decides the sign. The role `equals` has
+  no token of its own and is left out. A token that joins the answer to a letter or digit of the prompt is refused.
+- `23 + 45 =` and ` 68` may give a token for the space alone. Where no answer of the task is negative, this token says
+  nothing and belongs to the prompt. Where one may be, it says that this one is not, and belongs to the answer.
+
+Nothing is repaired: an item that breaks the contract for a model is excluded, counted and listed.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -20,6 +28,7 @@ Reason = Literal[
     "answer_merges_with_prompt",
     "role_crosses_token",
     "wrong_length_differs",
+    "too_long",
 ]
 
 Span = tuple[int, int]
@@ -71,52 +80,87 @@ def compile_item(item: Item, tokenizer: Tokenizer, bos: int | None) -> Compiled 
     wrong = encode(tokenizer, prompt + item.wrong, bos)
     if isinstance(wrong, Refused):
         return wrong
-    alone = tokenizer.encode(prompt, add_special_tokens=False).ids
-    for encoding in (whole, wrong):
-        if encoding.ids[: len(alone)] != alone or len(encoding.ids) == len(alone):
-            return Refused("answer_merges_with_prompt", f"{prompt[-20:]!r} has other tokens when an answer follows it")
-    answer_ids, wrong_ids = tuple(whole.ids[len(alone) :]), tuple(wrong.ids[len(alone) :])
+    start = _start(item, whole, wrong, tokenizer.encode(prompt, add_special_tokens=False).ids)
+    if isinstance(start, Refused):
+        return start
+    answer_ids, wrong_ids = tuple(whole.ids[start:]), tuple(wrong.ids[start:])
     if len(answer_ids) != len(wrong_ids):
         return Refused(
             "wrong_length_differs",
             f"{item.answer!r} is {len(answer_ids)} tokens long and the twin's {item.wrong!r} {len(wrong_ids)}",
         )
-    shift = int(bos is not None)
-    roles = _roles(item.segments, _edges(whole), shift)
+    shift, edges = int(bos is not None), _edges(whole)
+    roles = _roles(item.segments, edges, shift, min(edges[start], len(prompt)))
     if isinstance(roles, Refused):
         return roles
     head = () if bos is None else (bos,)
-    length = shift + len(alone)
+    length = shift + start
     marked = {**({} if bos is None else {"bos": ((0, 1),)}), **roles, "answer": ((length, length + len(answer_ids)),)}
     ids = (*head, *whole.ids)
-    return Compiled(ids, marked, answer_ids, wrong_ids, length, _twin(item, tokenizer, head, roles, len(ids)))
+    twin = _twin(item, tokenizer, head, roles, (len(ids), start, edges[start] - len(prompt)))
+    return Compiled(ids, marked, answer_ids, wrong_ids, length, twin)
+
+
+def _start(item: Item, whole: Encoding, wrong: Encoding, alone: list[int]) -> int | Refused:
+    """The place of the answer's first token in the text's tokens, BOS apart."""
+    prompt, edges = item.prompt, _edges(whole)
+    start = _shared(_shared(len(alone), whole.ids, alone), wrong.ids, alone)
+    joined = prompt[edges[start] :]
+    if start < len(alone) and any(map(str.isalnum, joined)):
+        return Refused("answer_merges_with_prompt", f"{joined!r} and the answer {item.answer!r} share a token")
+    if min(len(whole.ids), len(wrong.ids)) == start:
+        return Refused("answer_merges_with_prompt", f"the answer {item.answer!r} has no token of its own")
+    text = prompt + item.answer
+    while (
+        not item.signed
+        and start + 1 < min(len(whole.ids), len(wrong.ids))
+        and whole.ids[start] == wrong.ids[start]
+        and text[edges[start] : edges[start + 1]].isspace()
+    ):
+        start += 1
+    return start
+
+
+def _shared(most: int, one: list[int], other: list[int]) -> int:
+    """How many of the first `most` tokens two lists share."""
+    return next((i for i in range(most) if one[i : i + 1] != other[i : i + 1]), most)
 
 
 def contradiction(item: Item, compiled: Compiled, tokenizer: Tokenizer, bos: int | None) -> str:
     """What in a compiled item is not what the item says, found by reading the tokens back; empty when all is well.
 
     Exactly one BOS in front where the model wants one, and none elsewhere; the ids spell prompt and answer; the
-    answer's ids and each role's spell what they stand for. `compile_item` is not asked.
+    answer's ids and each role's spell what they stand for. The answer's first token may hold signs that end the prompt.
+    `compile_item` is not asked.
     """
     ids, front = compiled.ids, () if bos is None else (bos,)
     if ids[: len(front)] != front or (bos is not None and ids.count(bos) != 1):
         return f"{ids.count(bos) if bos is not None else 0} BOS stand in the prompt, where one must stand in front"
+    read, prompt = _bare(spelled(tokenizer, ids[len(front) : compiled.prompt_length])), _bare(item.prompt)
+    joined = prompt[len(read) :] if prompt.startswith(read) else ""
+    if any(map(str.isalnum, joined)):
+        joined = ""
     parts = {
-        "the prompt": (ids[len(front) : compiled.prompt_length], item.prompt),
-        "the answer": (ids[compiled.prompt_length :], item.answer),
-        "the answer's tokens": (compiled.answer_ids, item.answer),
-        "the wrong answer's tokens": (compiled.wrong_ids, item.wrong),
+        "the prompt": (ids[len(front) : compiled.prompt_length], prompt.removesuffix(joined) if joined else prompt),
+        "the answer": (ids[compiled.prompt_length :], joined + item.answer),
+        "the answer's tokens": (compiled.answer_ids, joined + item.answer),
+        "the wrong answer's tokens": (compiled.wrong_ids, joined + item.wrong),
     }
     for role in sorted({segment.role for segment in item.segments} - {""}):
         said = "".join(segment.text for segment in item.segments if segment.role == role)
         spans = compiled.roles.get(role, ())
-        parts[f"the role '{role}'"] = (tuple(i for start, stop in spans for i in ids[start:stop]), said)
+        if spans or not joined.endswith(_bare(said)):
+            parts[f"the role '{role}'"] = (tuple(i for start, stop in spans for i in ids[start:stop]), said)
     for what, (tokens, text) in parts.items():
-        read = spelled(tokenizer, tokens)
-        if "".join(read.split()) != "".join(text.split()):
-            # a decoder may drop or add a space where a stretch begins, so spaces alone are no contradiction
-            return f"{what} spells {read[-40:]!r}, not {text[-40:]!r}"
+        found = spelled(tokenizer, tokens)
+        if _bare(found) != _bare(text):
+            return f"{what} spells {found[-40:]!r}, not {text[-40:]!r}"
     return ""
+
+
+def _bare(text: str) -> str:
+    """A text without its spaces: a decoder may drop or add one where a stretch begins."""
+    return "".join(text.split())
 
 
 def spelled(tokenizer: Tokenizer, ids: tuple[int, ...]) -> str:
@@ -147,6 +191,11 @@ def encode(tokenizer: Tokenizer, text: str, bos: int | None) -> Encoding | Refus
     return encoding
 
 
+def has_space(tokenizer: Tokenizer) -> bool:
+    """Whether a vocabulary can write a space, which those of the embedded models cannot."""
+    return not isinstance(encode(tokenizer, "1 + 1", None), Refused)
+
+
 def _edges(encoding: Encoding) -> list[int]:
     """The character at which each token ends. A space that offsets leave out belongs to the token that follows it."""
     edges = [0]
@@ -155,27 +204,60 @@ def _edges(encoding: Encoding) -> list[int]:
     return edges
 
 
-def _roles(segments: tuple[Segment, ...], edges: list[int], shift: int) -> dict[str, tuple[Span, ...]] | Refused:
-    """Token spans of the segments' roles; the segments must begin and end where tokens do."""
+def _roles(
+    segments: tuple[Segment, ...], edges: list[int], shift: int, end: int
+) -> dict[str, tuple[Span, ...]] | Refused:
+    """Token spans of the segments' roles; the segments must begin and end where tokens do, white space apart.
+
+    Args:
+        segments: of the prompt.
+        edges: the character at which each token ends.
+        shift: tokens before the text.
+        end: the character at which the answer's first token begins, where it begins inside the prompt; what stands
+            behind it has no token of its own.
+    """
     token_after = {edge: place + shift for place, edge in enumerate(edges)}  # tokens without a character join the last
     token_after[0] = shift
+    text = "".join(segment.text for segment in segments)
     spans: dict[str, list[Span]] = {}
     start = 0
-    for text, role in segments:
-        stop = start + len(text)
-        if role:
-            if start not in token_after or stop not in token_after:
-                return Refused("role_crosses_token", f"{role} {text!r} does not begin and end where tokens do")
-            spans.setdefault(role, []).append((token_after[start], token_after[stop]))
+    for said, role in segments:
+        stop = start + len(said)
+        if role and (start < end or stop == start):
+            first, last = (_edge(edges, text, at) for at in (start, stop))
+            if first is None or last is None or stop > end:
+                return Refused("role_crosses_token", f"{role} {said!r} does not begin and end where tokens do")
+            spans.setdefault(role, []).append((token_after[first], token_after[last]))
         start = stop
     return {role: tuple(found) for role, found in spans.items()}
 
 
+def _edge(edges: list[int], text: str, at: int) -> int | None:
+    """The edge of tokens at a character; beside it, where white space alone lies between."""
+    place = bisect_left(edges, at)
+    if place == len(edges) or edges[place] == at or at == 0:
+        return at if place < len(edges) else None
+    before, after = edges[place - 1], edges[place]
+    if text[at:after].isspace():
+        return after
+    return before if text[before:at].isspace() else None
+
+
 def _twin(
-    item: Item, tokenizer: Tokenizer, head: tuple[int, ...], roles: Mapping[str, tuple[Span, ...]], length: int
+    item: Item,
+    tokenizer: Tokenizer,
+    head: tuple[int, ...],
+    roles: Mapping[str, tuple[Span, ...]],
+    layout: tuple[int, int, int],
 ) -> tuple[int, ...] | None:
+    """The twin's tokens, where they line up: as many, an answer that begins in the same place, and the same roles."""
     if not item.twin:
         return None
-    encoding = tokenizer.encode("".join(segment.text for segment in item.twin) + item.wrong, add_special_tokens=False)
-    aligned = _roles(item.twin, _edges(encoding), len(head)) == roles and len(head) + len(encoding.ids) == length
+    length, start, offset = layout
+    prompt = "".join(segment.text for segment in item.twin)
+    encoding = tokenizer.encode(prompt + item.wrong, add_special_tokens=False)
+    edges = _edges(encoding)
+    if len(head) + len(encoding.ids) != length or edges[start] - len(prompt) != offset:
+        return None
+    aligned = _roles(item.twin, edges, len(head), min(edges[start], len(prompt))) == roles
     return (*head, *encoding.ids) if aligned else None

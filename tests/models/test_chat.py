@@ -49,7 +49,7 @@ def item():
 
 
 def _compiled(model, item, frame):
-    return compile_item(framed(item, frame), model.tokenizer, model.bos if frame.begins else None)
+    return compile_item(framed(item, frame), model.tokenizer, frame.bos_id(model.tokenizer))
 
 
 @pytest.mark.parametrize("system", [None, "add"])
@@ -64,8 +64,8 @@ def test_a_framed_question_is_what_transformers_makes_of_the_conversation(folder
     theirs = PreTrainedTokenizerFast(tokenizer_object=character_tokenizer(), bos_token="<bos>")
     text = theirs.apply_chat_template(messages, chat_template=PLAIN, add_generation_prompt=True, tokenize=False)
     assert list(compiled.ids[: compiled.prompt_length]) == theirs.encode(text, add_special_tokens=False)
-    assert compiled.ids.count(model.bos) == 1
-    assert contradiction(framed(item, frame), compiled, model.tokenizer, model.bos) == ""
+    assert compiled.ids.count(1) == 1
+    assert contradiction(framed(item, frame), compiled, model.tokenizer, 1) == ""
     assert set(compiled.roles) == {"bos", "answer", *({part.role for part in item.segments} - {""})}
     assert compiled.twin_ids is not None
 
@@ -81,13 +81,52 @@ def test_no_bos_is_put_where_the_template_puts_none(folder, item):
     name = folder(PLAIN.removeprefix("{{ bos_token }}"))
     model, frame = open_model(name), open_frame(name, Chat())
     assert not frame.begins
-    assert model.bos not in _compiled(model, item, frame).ids
+    assert 1 not in _compiled(model, item, frame).ids
 
 
-def test_a_second_bos_inside_the_template_is_refused_item_by_item(folder, item):
-    name = folder(PLAIN.replace("Q(", "{{ bos_token }}Q("))
-    refused = _compiled(open_model(name), item, open_frame(name, Chat()))
-    assert refused.reason == "double_bos"
+def test_a_bos_token_that_begins_every_turn_stands_where_the_template_puts_it(folder, item):
+    begun = "{{ bos_token }}{{ {'user': 'Q', 'assistant': 'A'}[m['role']] }}({{ m['content'] }})"
+    asks = "{% if add_generation_prompt %}{{ bos_token }}A({% endif %}"
+    name = folder("{% for m in messages %}" + begun + "{% endfor %}" + asks)
+    frame = open_frame(name, Chat())
+    compiled = _compiled(open_model(name), item, frame)
+    assert not frame.begins
+    assert compiled.ids[0] == 1
+    assert "bos" not in compiled.roles
+
+
+TURNS = (
+    "{% for m in messages %}{% if loop.first and m['role'] != 'system' %}S(be kind)E{% endif %}"
+    "{{ {'user': 'Q', 'system': 'S', 'assistant': 'A'}[m['role']] }}({{ m['content'] }})E{% endfor %}"
+    "{% if add_generation_prompt %}A({% endif %}"
+)
+
+
+def test_the_format_chat_makes_each_example_a_turn_of_its_own(folder):
+    name = folder(TURNS)
+    frame = open_frame(name, Chat())
+    assert (frame.system, frame.close, frame.turn) == ("be kind", ")E", ")EQ(")
+    assert open_frame(name, Chat(system="hurry")).system == "hurry"
+    assert open_frame(folder(PLAIN), Chat()).system == ""
+    (chat,) = make_task(ArithmeticConfig(shots=2, format="chat")).items(Draw("discovery", "k", 0, 1), 0, 1)
+    (a, ra, b, rb), asked = [part.text for part in chat.segments[:4]], "".join(s.text for s in chat.segments[4:])
+    framed_item = framed(chat, frame, turns=True)
+    assert framed_item.prompt == f"S(be kind)EQ({a})EA({ra})EQ({b})EA({rb})EQ({asked})EA("
+    assert framed_item.answer == chat.answer + ")E"
+    turns = [("user", a), ("assistant", ra), ("user", b), ("assistant", rb), ("user", asked)]
+    theirs = PreTrainedTokenizerFast(tokenizer_object=character_tokenizer(), bos_token="<bos>")
+    conversation = [{"role": role, "content": content} for role, content in turns]
+    told = theirs.apply_chat_template(conversation, chat_template=TURNS, add_generation_prompt=True, tokenize=False)
+    assert told == framed_item.prompt
+
+
+def test_the_format_chat_refuses_a_template_whose_turns_do_not_follow_one_another(folder):
+    (chat,) = make_task(ArithmeticConfig(shots=2, format="chat")).items(Draw("discovery", "k", 0, 1), 0, 1)
+    for template in ("{{ messages[-1]['content'] }}", PLAIN + "{% if messages|length > 1 %}more{% endif %}"):
+        frame = open_frame(folder(template), Chat())
+        assert frame.close == ""
+        with pytest.raises(InputError, match="does not write several turns"):
+            framed(chat, frame, turns=True)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +154,7 @@ def test_a_template_that_trims_questions_refuses_those_with_white_space_at_their
     trims = open_frame(folder(PLAIN.replace("{{ m['content'] }}", "{{ m['content'] | trim }}")), Chat())
     assert trims.trims
     framed(item, trims)
-    (spaced,) = make_task(ArithmeticConfig(shots=1, format="spaced")).items(Draw("discovery", "k", 0, 1), 0, 1)
+    (spaced,) = make_task(ArithmeticConfig(shots=1, format="equation")).items(Draw("discovery", "k", 0, 1), 0, 1)
     ragged = type(item)(
         0, (*spaced.segments, type(item.segments[0])(" ", "")), spaced.answer, spaced.wrong, spaced.buckets
     )

@@ -3,12 +3,15 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, processors
 
 from lesion.errors import InputError, InterventionError
 from lesion.identity import file_hash
 from lesion.interventions.site import parse_site
+from lesion.measures.asked import ask
 from lesion.models.families import FAMILIES
 from lesion.models.model import open_model
+from lesion.models.vocabulary import open_vocabulary
 
 
 @pytest.fixture
@@ -101,13 +104,49 @@ def test_a_missing_tokenizer_is_refused(folder):
         open_model(str(folder))
 
 
+@pytest.mark.parametrize("adds", [True, False])
 @pytest.mark.parametrize(
     ("said", "expected"),
-    [({"bos_token": None}, None), ({"bos_token": "<pad>"}, 0), ({"bos_token": {"content": "<bos>"}}, 1), ({}, 1)],
+    [
+        ({"bos_token": "<pad>"}, None),
+        ({"bos_token": "<pad>", "add_bos_token": True}, 0),
+        ({"bos_token": {"content": "<bos>"}, "add_bos_token": True}, 1),
+        ({"bos_token": "<bos>", "add_bos_token": False}, False),
+        ({"add_bos_token": True}, None),
+        ({}, None),
+    ],
 )
-def test_what_the_tokenizer_says_about_bos_comes_before_what_the_config_says(folder, said, expected):
+def test_a_prompt_begins_with_the_token_that_the_tokenizer_itself_puts_there(folder, said, expected, adds):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if not adds:
+        tokenizer.post_processor = processors.TemplateProcessing(single="$A")
+    tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(json.dumps(said))
-    assert open_model(str(folder)).bos == expected
+    wanted = (1 if adds else None) if expected is None else expected
+    assert open_model(str(folder)).bos == (None if wanted is False else wanted)
+    assert open_vocabulary(str(folder)).bos == open_model(str(folder)).bos
+
+
+def test_a_tokenizer_that_puts_two_tokens_before_a_text_is_refused(folder):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    specials = [("<bos>", 1), ("<pad>", 0)]
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> <pad> $A", special_tokens=specials)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    with pytest.raises(InputError, match="puts 2 tokens before a text"):
+        open_model(str(folder))
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_truncation_and_padding_that_a_tokenizer_was_saved_with_are_taken_off(folder, cut):
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if cut:
+        tokenizer.enable_truncation(max_length=7)
+    else:
+        tokenizer.enable_padding(length=40, pad_token="<pad>")
+    tokenizer.save(str(folder / "tokenizer.json"))
+    model = open_model(str(folder))
+    assert len(model.tokenizer.encode("12+3=15;ab").ids) == 11
+    assert ask(model, "arithmetic", items=24).refused == {}
 
 
 def test_a_tiny_tokenizer_gives_one_token_per_character_and_refuses_others():

@@ -20,7 +20,7 @@ def test_a_models_vocabulary_is_the_one_it_is_opened_with(name: str):
 def test_a_folder_and_a_file_open_too(tmp_path: Path):
     write_hand_model(tmp_path)
     assert open_vocabulary(str(tmp_path)).bos == 0
-    assert open_vocabulary(str(tmp_path / "tokenizer.json")).bos is None
+    assert open_vocabulary(str(tmp_path / "tokenizer.json")).bos == 0
 
 
 def test_what_is_no_tokenizer_is_refused(tmp_path: Path):

@@ -118,7 +118,7 @@ def test_operators_and_both_orders_of_the_large_operand_have_equal_shares():
 
 
 def test_roles_cover_the_characters_they_name():
-    (item,) = ArithmeticTask(ArithmeticConfig(shots=1, format="spaced")).items(draw(), 0, 1)
+    (item,) = ArithmeticTask(ArithmeticConfig(shots=1, format="equation")).items(draw(), 0, 1)
     assert [role for _, role in item.segments] == ["shot", "operand_1", "operator", "operand_2", "equals"]
     a, operator, b = query(item)
     assert [text for text, _ in item.segments[1:]] == [f"{a}", f" {operator}", f" {b}", " ="]
@@ -180,7 +180,7 @@ def test_the_embedded_tier_holds_three_seeds_of_two_looks():
     ("config", "prompt", "answer"),
     [
         (ArithmeticConfig(format="compact"), "63+77=140;40-71=-31;9-45=", "-36;"),
-        (ArithmeticConfig(format="spaced"), "63 + 77 = 140\n40 - 71 = -31\n9 - 45 =", " -36\n"),
+        (ArithmeticConfig(format="equation"), "63 + 77 = 140\n40 - 71 = -31\n9 - 45 =", " -36\n"),
         (ArithmeticConfig(format="spaced_digits"), "6 3 + 7 7 = 1 4 0\n4 0 - 7 1 = - 3 1\n9 - 4 5 =", " - 3 6\n"),
         (ArithmeticConfig(format="reversed_digits"), "63+77=041;40-71=-13;9-45=", "-63;"),
         (ArithmeticConfig(format="words", shots=0), "nine minus forty-five equals", " minus thirty-six\n"),

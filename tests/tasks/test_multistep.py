@@ -78,7 +78,7 @@ def test_a_twin_changes_one_operand_and_keeps_the_length(config: MultistepConfig
 
 
 def test_roles_name_operands_signs_and_brackets():
-    (item,) = MultistepTask(MultistepConfig(forms=("(a+b)*c",), shots=0, format="spaced")).items(LANE, 0, 1)
+    (item,) = MultistepTask(MultistepConfig(forms=("(a+b)*c",), shots=0, format="equation")).items(LANE, 0, 1)
     assert [role for _, role in item.segments] == [
         "bracket", "operand_1", "operator", "operand_2", "bracket", "operator", "operand_3", "equals",
     ]  # fmt: skip

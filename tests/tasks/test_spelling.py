@@ -12,7 +12,10 @@ from lesion.tasks.spelling import parse_task
 
 
 def test_a_spelling_gives_the_configuration():
-    assert parse_task("arithmetic operators=+,- high=999 format=spaced") == ArithmeticConfig(high=999, format="spaced")
+    assert parse_task("arithmetic operators=+,- high=999 format=equation") == ArithmeticConfig(
+        high=999, format="equation"
+    )
+    assert parse_task("arithmetic high=999 format=spaced") == parse_task("arithmetic high=999 format=equation")
     assert parse_task("symbolic patterns=repeat longest=8") == SymbolicConfig(longest=8)
     assert parse_task("multistep forms=a+b*c").forms == ("a+b*c",)
 

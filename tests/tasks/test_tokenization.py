@@ -4,7 +4,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig, TaskConfig
@@ -55,7 +55,7 @@ def test_every_character_tokenises_to_its_role(config: TaskConfig, bos: int | No
 
 
 def test_roles_on_gpt2_cover_the_tokens_that_spell_them(gpt2: Tokenizer):
-    for question in make_task(ArithmeticConfig(format="spaced", beyond=4999)).items(LANE, 0, 200):
+    for question in make_task(ArithmeticConfig(format="equation", beyond=4999)).items(LANE, 0, 200):
         made = compile_item(question, gpt2, 50256)
         if isinstance(made, Refused):
             assert made.reason == "wrong_length_differs"
@@ -86,9 +86,71 @@ def test_a_role_that_ends_inside_a_token_is_refused(gpt2: Tokenizer):
     assert "part_0 '1'" in why.detail
 
 
-def test_an_answer_that_merges_with_the_prompt_is_refused(gpt2: Tokenizer):
-    assert refused(item("3-5=", "-2;", "-3;"), gpt2).reason == "answer_merges_with_prompt"
-    assert refused(item("1 2", "3", "4"), gpt2).reason == "answer_merges_with_prompt"
+def test_an_answer_that_shares_a_token_with_an_operand_is_refused(gpt2: Tokenizer):
+    why = refused(item("1 2", "3", "4"), gpt2)
+    assert why == ("answer_merges_with_prompt", "' 2' and the answer '3' share a token")
+
+
+def test_a_negative_answer_begins_with_the_token_that_joins_the_equals_sign_to_its_minus(gpt2: Tokenizer):
+    question = item("3¦-¦5¦=", "-2;", "-3;")
+    made = compiled(question, gpt2, None)
+    assert [gpt2.decode([token]) for token in made.answer_ids] == ["=-", "2", ";"]
+    assert [gpt2.decode([token]) for token in made.wrong_ids] == ["=-", "3", ";"]
+    assert gpt2.decode(made.ids[: made.prompt_length]) == "3-5"
+    assert made.roles == {"part_0": ((0, 1),), "part_1": ((1, 2),), "part_2": ((2, 3),), "answer": ((3, 6),)}
+    assert contradiction(question, made, gpt2, None) == ""
+    assert "answer" in contradiction(question, replace(made, answer_ids=made.answer_ids[1:]), gpt2, None)
+    assert "'part_2'" in contradiction(
+        question, replace(made, roles={"part_0": ((0, 1),), "part_1": ((1, 2),), "part_3": ((2, 3),)}), gpt2, None
+    )
+
+
+def test_negative_answers_are_asked_in_every_format(gpt2: Tokenizer):
+    for written in ("compact", "equation", "question", "words"):
+        task = make_task(ArithmeticConfig(operators=("-",), format=written))
+        below = [
+            question for question in task.items(LANE, 0, 200) if question.answer.strip().startswith(("-", "minus"))
+        ]
+        made = [compile_item(question, gpt2, None) for question in below]
+        assert len(below) > 60
+        assert not [one for one in made if isinstance(one, Refused) and one.reason != "wrong_length_differs"]
+        kept = [(question, one) for question, one in zip(below, made, strict=True) if isinstance(one, Compiled)]
+        assert len(kept) > 40
+        assert not any(contradiction(question, one, gpt2, None) for question, one in kept)
+        for question, one in kept:
+            whole = gpt2.encode(question.prompt + question.answer, add_special_tokens=False).ids
+            assert list(one.ids) == whole
+
+
+@pytest.fixture
+def digit_by_digit() -> Tokenizer:
+    """As Qwen, Gemma and SmolLM2 write numbers: a token a digit, and one for the space before them."""
+    vocabulary = {piece: i for i, piece in enumerate([*"0123456789?A:Q=-+", " ", "\n", " =", " -", " +", "?\n"])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=None))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" ?[-+=]|\?\n|[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer
+
+
+def test_a_space_belongs_to_the_prompt_unless_it_says_that_the_answer_is_not_negative(digit_by_digit: Tokenizer):
+    sums, both = (ArithmeticConfig(operators=signs, format="equation") for signs in (("+",), ("+", "-")))
+    for question in make_task(sums).items(LANE, 0, 20):
+        made = compiled(question, digit_by_digit, None)
+        assert digit_by_digit.decode(list(made.ids[: made.prompt_length])).endswith("= ")
+        assert digit_by_digit.decode(list(made.answer_ids)) == question.answer[1:]
+        assert made.twin_ids is not None
+        assert contradiction(question, made, digit_by_digit, None) == ""
+    first = {
+        digit_by_digit.decode([compiled(question, digit_by_digit, None).answer_ids[0]])
+        for question in make_task(both).items(LANE, 0, 100)
+    }
+    assert first == {" ", " -"}
+
+
+def test_a_role_that_shares_white_space_alone_with_a_token_keeps_its_span(digit_by_digit: Tokenizer):
+    made = compiled(item("Q:1?¦\nA:", " 2\n", " 3\n"), digit_by_digit, None)
+    spoken = {role: digit_by_digit.decode(list(made.ids[a:b])) for role, ((a, b),) in made.roles.items()}
+    assert spoken == {"part_0": "Q:1?\n", "part_1": "A:", "answer": "2\n"}
 
 
 def test_an_answer_without_a_token_is_refused(gpt2: Tokenizer):

@@ -117,7 +117,7 @@ def test_groups_of_three_are_recognised(pattern: str, digits: int, expected: str
 
 
 def test_buckets_tell_single_from_multi_token_items(gpt2: Tokenizer):
-    for item in make_task(ArithmeticConfig(format="spaced", beyond=1999, shots=1)).items(LANE, 0, 100):
+    for item in make_task(ArithmeticConfig(format="equation", beyond=1999, shots=1)).items(LANE, 0, 100):
         made = compile_item(item, gpt2, None)
         if hasattr(made, "ids"):
             buckets = token_buckets(item, made)

@@ -9,7 +9,8 @@ from lesion.tasks.vocabulary_report import token_report
 
 
 def test_gpt2_in_every_context(gpt2: Tokenizer):
-    report = token_report("gpt2", gpt2, None, 10_000, {"plain": ArithmeticConfig()}, items=100)
+    tasks = {"plain": ArithmeticConfig(), "words": ArithmeticConfig(format="words")}
+    report = token_report("gpt2", gpt2, None, 10_000, tasks, items=100)
     assert report.contexts["bare"].single == 908
     assert report.contexts["bare"].first_not_single == 521
     assert report.contexts["space"].first_not_single == 362
@@ -18,11 +19,13 @@ def test_gpt2_in_every_context(gpt2: Tokenizer):
     assert report.alignments == {1: "whole", 2: "whole", 3: "mixed", 4: "mixed", 5: "mixed"}
     task = report.tasks["plain"]
     assert task.items == 100 == task.compiled + sum(task.refused.values())
-    assert task.refused.keys() == task.examples.keys() == {"answer_merges_with_prompt"}
+    assert task.refused == {}
+    broken = report.tasks["words"]
+    assert broken.refused.keys() == broken.examples.keys() == {"wrong_length_differs"}
 
 
 def test_answers_of_one_token_are_counted_without_their_end_mark(gpt2: Tokenizer, characters: Tokenizer):
-    spaced = {"s": ArithmeticConfig(format="spaced", high=9, operators=("+",))}
+    spaced = {"s": ArithmeticConfig(format="equation", high=9, operators=("+",))}
     assert token_report("gpt2", gpt2, None, 9, spaced, items=50).tasks["s"].single_answers == 1
     one_digit = {"s": ArithmeticConfig(high=4, operators=("+",), shots=0)}
     assert token_report("characters", characters, None, 9, one_digit, items=10).tasks["s"].single_answers == 1

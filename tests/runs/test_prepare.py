@@ -1,0 +1,67 @@
+"""What is refused before a run leaves a trace: here a task whose format its models do not read."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+
+from lesion.errors import InputError
+from lesion.models.model import open_model
+from lesion.runs.block import block_of
+from lesion.runs.prepare import prepare_plan
+from lesion.study.load import parse_document
+from lesion.study.plan import Cell
+from lesion.study.study import Study
+from lesion.tasks.tokenization import Refused
+
+PIECES = ["<pad>", "<bos>", *"0123456789+-*=;ABQ?:", " ", "\n", "=-"]
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> str:
+    """A model whose vocabulary has a space, and a token that joins `=` to a minus."""
+    open_model("tiny:llama").module.save_pretrained(tmp_path)
+    tokenizer = Tokenizer(models.WordLevel({piece: i for i, piece in enumerate(PIECES)}))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"=-|[\s\S]"), "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 1)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<bos>"}))
+    return str(tmp_path)
+
+
+def _study(small_text: str, name: str, written: str = "", **more: object) -> Study:
+    said = yaml.safe_load(small_text)
+    task = {**said["tasks"]["tier1"], **({"format": written} if written else {})}
+    return parse_document(
+        yaml.safe_dump({**said, "models": [name], "tasks": {"tier1": task}, **more}), "small.yaml", Study
+    )
+
+
+def test_a_model_that_reads_spaces_is_asked_for_the_format(small_text: str, reader: str) -> None:
+    with pytest.raises(InputError, match="no format is given: add `format: equation`, or `format: compact`"):
+        prepare_plan(_study(small_text, reader), "k")
+    for written in ("equation", "compact"):
+        prepare_plan(_study(small_text, reader, written), "k")
+
+
+def test_the_format_chat_needs_the_template(small_text: str, reader: str) -> None:
+    with pytest.raises(InputError, match="needs the chat template: add `chat"):
+        prepare_plan(_study(small_text, reader, "chat"), "k")
+
+
+def test_an_item_whose_interventions_have_no_token_is_refused(small_text: str, reader: str) -> None:
+    sites = {"target": {"kind": "sites", "sites": ["L0H1"]}, "items": 64, "alphas": [0.0], "best": 1, "controls": 1}
+    model, cell = open_model(reader), Cell(stage="discovery", model=reader, tier="tier1", stop=64)
+    below = {}
+    for positions in ("role:equals", "role:operand_2"):
+        study = _study(small_text, reader, "compact", sweep={**sites, "positions": positions})
+        block = block_of(model, cell, prepare_plan(study, "k"))
+        asked = zip(block.items, block.compiled, strict=True)
+        below[positions] = [one for item, one in asked if item.answer.startswith("-")]
+    assert len(below["role:equals"]) > 5
+    assert {one.reason for one in below["role:equals"] if isinstance(one, Refused)} == {"role_crosses_token"}
+    assert all(isinstance(one, Refused) for one in below["role:equals"])
+    assert not any(isinstance(one, Refused) for one in below["role:operand_2"])
