@@ -22,11 +22,11 @@ from lesion.engine.choose import Engine, choose
 from lesion.engine.generate import generate
 from lesion.engine.hooks import held
 from lesion.engine.recorder import Recorder
-from lesion.engine.sources import Library
+from lesion.engine.sources import Library, reference_hash
 from lesion.errors import InputError, InterventionError
 from lesion.identity import canonical_json
-from lesion.interventions.intervention import Intervention, Receipt, Steer
-from lesion.interventions.spelling import parse_intervention, scale
+from lesion.interventions.intervention import Intervention, Mean, Receipt, Resample, Steer
+from lesion.interventions.spelling import parse_intervention, replacement, scale
 from lesion.measures.asked import ask
 from lesion.measures.attribution import Attribution, attribution
 from lesion.measures.detection import Detection, detection, detections
@@ -39,6 +39,9 @@ from lesion.report.notebook import Picture, as_pandas, framed, picture_of_change
 from lesion.stats.intervals import Interval
 from lesion.tasks.config import TaskConfig
 from lesion.tasks.tokenization import Compiled, Refused, encode
+
+REFERENCE = 512
+"""Other items whose mean or values `mean` and `resample` put in place."""
 
 __all__ = ["Held", "Lab", "Picture", "Result", "Scores", "Texts", "parse_intervention", "scale"]
 
@@ -213,7 +216,8 @@ class Lab:
 
         Args:
             task: a configuration, or a spelling such as `arithmetic high=999`.
-            do: an intervention, or a spelling such as `scale L5H1 0.5`.
+            do: an intervention, or a spelling such as `scale L5H1 0.5`, `mean L5H1` or `resample L5H1`. The last two
+                take values from `REFERENCE` other items of the task.
             items: how many are drawn, from the discovery split.
             seed: draws them.
             neutral: a text that the intervention should leave alone; by default a passage of this project's own.
@@ -224,6 +228,10 @@ class Lab:
             InterventionError: for a site that the model lacks or that failed its proof; inside `intervene`.
         """
         self._alone("run")
+        if isinstance(do, str) and (asks := replacement(do)) is not None:
+            library = Library(self.model, ask(self.model, task, REFERENCE, seed, items).compiled)
+            made = {"sites": asks.sites, "positions": asks.positions, "reference": reference_hash(library.reference)}
+            do = Mean(**made) if asks.kind == "mean" else Resample(**made, seed=seed)
         wanted = self._wanted(do)
         measured = effect(self.engine, ask(self.model, task, items, seed), wanted, library, text=neutral)
         changes = [change.model_dump() for change in measured.effect.changes]
@@ -337,7 +345,7 @@ class Lab:
     ) -> Screen:
         """Estimate all heads and neurons and confirm the best; see `lesion.measures.screening`."""
         self._alone("screen")
-        return screen(self.engine, ask(self.model, task, items, seed), method=method, top=top)
+        return screen(self.engine, ask(self.model, task, items, seed), method=method, top=top, seed=seed)
 
     @property
     def module(self) -> Any:

@@ -61,7 +61,9 @@ RunPath = Annotated[Path, typer.Argument(help="A run folder, or its manifest.jso
 def _root(  # pyright: ignore[reportUnusedFunction]
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show what the log is told.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="No progress and no words but errors.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="No progress and no remarks: the answer and errors only.")
+    ] = False,
     device: Annotated[
         str | None, typer.Option(metavar="cpu|cuda", help="Where models compute; cuda is untested. Or LESION_DEVICE.")
     ] = None,
@@ -95,9 +97,14 @@ def listen(level: int) -> None:
     _SCREEN_LOG.setLevel(level)
 
 
+def verbose() -> bool:
+    """Whether the command was called with --verbose."""
+    return _SCREEN_LOG.level <= logging.INFO
+
+
 def out() -> Console:
-    """Standard output, for words and tables; with --quiet they go nowhere."""
-    return Console(highlight=False, quiet=SCREEN.quiet)
+    """Standard output, for a command's answer; --quiet does not silence it."""
+    return Console(highlight=False)
 
 
 def say(document: dict[str, Any], as_json: bool, words: str) -> None:

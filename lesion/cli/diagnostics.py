@@ -3,6 +3,7 @@
 # ruff: noqa: PLC0415  (commands import what they need)
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -10,7 +11,7 @@ import typer
 from rich.console import Console
 
 from lesion.cli import completion
-from lesion.cli.app import Json, app, tell
+from lesion.cli.app import Json, app, tell, verbose
 from lesion.cli.recorded import recorded, wrote
 from lesion.device import wanted
 from lesion.errors import InputError, LesionError
@@ -142,19 +143,35 @@ def attribute(
     items: Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")] = 64,
     target: Annotated[str, typer.Option(help="logit_diff, or answer.")] = "logit_diff",
     neurons: Annotated[int, typer.Option(min=0, max=10_000, help="How many of the largest neurons are shown.")] = 10,
+    totals: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=10_000,
+            help="Heads whose total effect is measured, one edited run each: the largest by a gradient estimate.",
+        ),
+    ] = 20,
+    every: Annotated[bool, typer.Option("--every", help="Measure the total effect of every head.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Draws the items.")] = 0,
     as_json: Json = False,
 ) -> int:
     """Split a logit exactly into heads, neurons and layers; direct beside total effects of heads."""
     from lesion.engine.choose import choose
-    from lesion.measures.asked import ask
-    from lesion.measures.attribution import attribution
+    from lesion.measures.asked import ask, known_task
+    from lesion.measures.attribution import attribution, require_target
+    from lesion.measures.screening import estimate as estimate_all
+    from lesion.measures.screening import largest_estimates
     from lesion.models.model import open_model
     from lesion.report.diagnostic_tables import print_attribution
 
+    known_task(task)
+    require_target(target)
     opened = open_model(model)
     asked = ask(opened, task, items, seed)
-    found = attribution(choose(opened), asked, target, neurons)
+    measured = None
+    if not every and totals < opened.sizes.n_layers * opened.sizes.n_heads:
+        measured = largest_estimates(estimate_all(opened, asked.batches, target), totals) if totals else []
+    found = attribution(choose(opened), asked, target, neurons, measured)
     document: dict[str, Any] = {
         "model": model,
         "task": task,
@@ -170,7 +187,9 @@ def attribute(
 @recorded("measure", outputs=("rows",))
 def measure(
     model: ModelName,
-    do: Annotated[str, typer.Option("--do", help="'scale L5H1 0.5', 'zero L5H1+L6H9 @last'.")],
+    do: Annotated[
+        str, typer.Option("--do", help="'scale L5H1 0.5', 'zero L5H1,L6H9 @last', 'mean L5H1', 'resample L5H1'.")
+    ],
     task: TaskText = "arithmetic",
     items: Annotated[int, typer.Option(min=2, max=1_000_000, help="Items asked.")] = 200,
     seed: Annotated[int, typer.Option(min=0, help="Draws the items.")] = 0,
@@ -180,14 +199,19 @@ def measure(
     as_json: Json = False,
 ) -> int:
     """Measure an intervention on a task: every measure per item, paired differences, intervals and the receipt."""
+    from lesion.interventions.spelling import parse_intervention, replacement
     from lesion.lab import Lab
+    from lesion.measures.asked import known_task
     from lesion.measures.passage import given_text
     from lesion.measures.sanity import noise_floor
     from lesion.models.model import open_model
     from lesion.report.diagnostic_tables import print_effect
 
+    known_task(task)
+    replacement(do) or parse_intervention(do)
+    text = None if neutral is None else given_text(neutral)
     opened = open_model(model, dtype=dtype)
-    found = Lab(opened).run(task, do, items, seed, neutral=None if neutral is None else given_text(neutral))
+    found = Lab(opened).run(task, do, items, seed, neutral=text)
     if rows is not None:
         found.table.write_parquet(rows)
         wrote(rows)
@@ -205,21 +229,29 @@ def screen(
     items: Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")] = 64,
     alpha: Annotated[float, typer.Option(help="What sites are scaled by.")] = 0.0,
     method: Annotated[str, typer.Option(help="gradient, or integrated.")] = "gradient",
-    top: Annotated[int, typer.Option(min=1, max=1000, help="Sites of each kind that are confirmed exactly.")] = 10,
+    top: Annotated[int, typer.Option(min=1, max=1000, help="Sites of each kind that the screen chooses.")] = 10,
+    sample: Annotated[
+        int,
+        typer.Option(min=2, max=10_000, help="Other sites of each kind that are measured, to estimate the recall."),
+    ] = 20,
+    every: Annotated[bool, typer.Option("--every", help="Measure every head, so that the recall is exact.")] = False,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of integrated gradients.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Draws the items and the random sites.")] = 0,
     as_json: Json = False,
 ) -> int:
     """Estimate every head and neuron by gradients, and confirm the best exactly."""
     from lesion.engine.choose import choose
-    from lesion.measures.asked import ask
+    from lesion.measures.asked import ask, known_task
+    from lesion.measures.screening import require_screen
     from lesion.measures.screening import screen as estimate
     from lesion.models.model import open_model
     from lesion.report.diagnostic_tables import print_screen
 
+    known_task(task)
+    require_screen(method, alpha, steps)
     opened = open_model(model)
     asked = ask(opened, task, items, seed)
-    found = estimate(choose(opened), asked, "logit_diff", alpha, method, top, steps, seed)
+    found = estimate(choose(opened), asked, "logit_diff", alpha, method, top, steps, seed, sample, every)
     document: dict[str, Any] = {"model": model, "task": task, **found.model_dump(mode="json")}
     unregistered(document, as_json, print_screen)
     return 0
@@ -257,7 +289,7 @@ def doctor(
         "checks": [check.model_dump(mode="json") for check in checks],
         "healthy": all(one.holds for one in (*identities, *checks)),
     }
-    tell(document, as_json, print_doctor)
+    tell(document, as_json, partial(print_doctor, verbose=verbose()))
     return 0 if document["healthy"] else LesionError.exit_code
 
 

@@ -42,7 +42,8 @@ def patch(
     from lesion.engine.choose import choose
     from lesion.engine.sources import Library
     from lesion.interventions.site import parse_site
-    from lesion.measures.asked import ask
+    from lesion.measures.asked import ask, known_task
+    from lesion.measures.attribution import require_target
     from lesion.measures.patching import patch_grid, path_grid
     from lesion.measures.selection import places, select
     from lesion.models.model import open_model
@@ -50,8 +51,11 @@ def patch(
 
     if to is not None and not path:
         raise InputError("--to names the end of a path; ask for --path too")
+    known_task(task)
+    require_target(target)
+    where = places(at)
     opened = open_model(model)
-    where, asked = places(at), ask(opened, task, items, seed)
+    asked = ask(opened, task, items, seed)
     chosen = select(opened.sizes, sites)
     if path:
         receiver = None if to is None else parse_site(to)
@@ -90,12 +94,15 @@ def ablate(
 ) -> int:
     """Ablate sites one after another, those before stay so, and measure after each: a curve, beside random ones."""
     from lesion.engine.choose import choose
-    from lesion.measures.asked import ask
+    from lesion.measures.asked import ask, known_task
     from lesion.measures.selection import select
-    from lesion.measures.staged import staged
+    from lesion.measures.staged import require_order, staged
     from lesion.models.model import open_model
     from lesion.report.edit_tables import print_curve
 
+    known_task(task)
+    require_order(order)
+    _check_ablation(by, by_what, alpha)
     opened = open_model(model)
     engine, asked, chosen = choose(opened), ask(opened, task, items, seed), select(opened.sizes, sites)
     scores = _scores(engine, task, items, seed, by, alpha) if order == "score" else None
@@ -108,19 +115,28 @@ def ablate(
     return 0
 
 
+def _check_ablation(by: str, by_what: str, alpha: float) -> None:
+    """Refuse an unknown score or ablation before a model is opened."""
+    from lesion.errors import nearest
+    from lesion.measures.heads import DETECTORS
+    from lesion.measures.staged import ABLATIONS
+
+    if by not in ("effect", *DETECTORS):
+        raise InputError(f"'{by}' is no score; {nearest(by, ['effect', *DETECTORS])}")
+    if by_what not in ABLATIONS:
+        raise InputError(f"'{by_what}' is no ablation; {nearest(by_what, ABLATIONS)}")
+    if by_what != "scale" and alpha != 0.0:
+        raise InputError(f"--alpha belongs to --ablation scale; {by_what} puts other items' values in place")
+
+
 def _ablation(engine: "Engine", task: str, items: int, seed: int, by_what: str, alpha: float) -> "Ablation":
     """What is done to the sites; what is put in place comes from items behind those measured and those scored."""
     from lesion.engine.sources import Library
-    from lesion.errors import nearest
     from lesion.measures.asked import ask
-    from lesion.measures.staged import ABLATIONS, averaging, resampling, scaling
+    from lesion.measures.staged import averaging, resampling, scaling
 
-    if by_what not in ABLATIONS:
-        raise InputError(f"'{by_what}' is no ablation; {nearest(by_what, ABLATIONS)}")
     if by_what == "scale":
         return scaling(alpha)
-    if alpha != 0.0:
-        raise InputError(f"--alpha belongs to --ablation scale; {by_what} puts other items' values in place")
     library = Library(engine.model, ask(engine.model, task, REFERENCE, seed, 2 * items).compiled)
     return averaging(library) if by_what == "mean" else resampling(library, seed)
 
@@ -130,15 +146,11 @@ def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: 
 
     The items behind those that are measured, in the same lane, so that what orders the sites never judges them.
     """
-    from lesion.errors import nearest
     from lesion.measures.asked import ask
-    from lesion.measures.heads import DETECTORS
     from lesion.measures.screening import estimate
     from lesion.measures.standard import standard_scores
 
     if by != "effect":
-        if by not in DETECTORS:
-            raise InputError(f"'{by}' is no score; {nearest(by, ['effect', *DETECTORS])}")
         table = {"H": standard_scores(engine.model, [by], seed)[by].numpy(force=True)}
     else:
         found = estimate(engine.model, ask(engine.model, task, items, seed, items).batches, alpha=alpha)
@@ -169,7 +181,8 @@ def steer(
     """Make a vector from contrasting prompts, add it with rising strength to other items, and say what changes."""
     from lesion.engine.choose import choose
     from lesion.interventions.site import parse_site, stream
-    from lesion.measures.asked import ask
+    from lesion.measures.asked import ask, known_task
+    from lesion.measures.attribution import require_target
     from lesion.measures.selection import places
     from lesion.measures.steering import contrast, dose_response, without
     from lesion.models.model import open_model
@@ -178,8 +191,12 @@ def steer(
     strengths, where = _numbers(doses), places(at)
     if len(where) > 1:
         raise InputError(f"'{at}': a vector is added at one kind of place; ask for each by a call of its own")
+    for text in (shown, other, task):
+        known_task(text)
+    require_target(target)
+    given = None if site is None else parse_site(site)
     opened = open_model(model)
-    place = stream(opened.sizes.n_layers // 2) if site is None else parse_site(site)
+    place = given or stream(opened.sizes.n_layers // 2)
     pair = [ask(opened, text, items, seed) for text in (shown, other)]
     vector = contrast(opened, place, *pair)
     asked = ask(opened, task, items, seed)

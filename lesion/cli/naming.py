@@ -27,15 +27,15 @@ def names(
     as_json: Json = False,
 ) -> int:
     """Say sites in the names of other tools, or read theirs."""
+    from lesion.interventions.listing import parse_sites
     from lesion.interventions.names import TOOLS, HeadSet, name_site, tools_for
-    from lesion.interventions.site import parse_site
 
     found: list[Site] = []
     for text in sites:
         if text.endswith(".json"):
             found += _of_file(Path(text))
         else:
-            found += [parse_site(part) for part in ([text] if text.startswith("{") else text.split("+"))]
+            found += parse_sites(text)
     found = _of_kind(found, only) if only else found
     if tool == "heads":
         say(HeadSet.of(tuple(found)).model_dump(mode="json"), True, "")

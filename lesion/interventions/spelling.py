@@ -1,56 +1,110 @@
-"""Reads an intervention as a person writes it: `scale L5H1 0.5`, `zero L5H1+L6H9 @last`.
+"""Reads an intervention as a person writes it: `scale L5H1 0.5`, `zero L5H1+L6H9 @last`, `mean L1H0`.
 
-`zero` is read as scaling by 0; it has no kind of its own. Interventions that need a source (mean, resample, patch,
-steer) are written in a study or made in a notebook, not in one line.
+`zero` is read as scaling by 0; it has no kind of its own. Mean and resample put other items' values in place, so they
+become an intervention only where the items are known (`replacement`). Patch and steer are written in a study or made
+in a notebook.
 """
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, cast
 
 from lesion.errors import InputError, nearest
 from lesion.interventions.intervention import Scale
-from lesion.interventions.site import Site, parse_site
+from lesion.interventions.listing import Named, parse_sites, sites_of
+from lesion.interventions.site import Site
 
 VERBS = ("scale", "zero")
+REPLACING = ("mean", "resample")
+_DOTTED = re.compile(r"\d+\.\d+", re.ASCII)
 
 
-def scale(sites: str | Site | list[str] | list[Site], alpha: float, positions: str = "all") -> Scale:
-    """Multiply one or several sites by a factor; sites as values or as they are written, joined by `+`.
+class Replacement(NamedTuple):
+    """An ablation by other items' values, before those items are known."""
 
-    >>> str(scale("L5H1+L6H9", 0.5))
-    'scale 0.5 L5H1+L6H9'
+    kind: Literal["mean", "resample"]
+    """What is put in place."""
+    sites: tuple[Site, ...]
+    """Where."""
+    positions: str
+    """At which positions."""
+
+
+def scale(sites: Named | Sequence[Named], alpha: float, positions: str = "all") -> Scale:
+    """Multiply one or several sites by a factor; see `lesion.interventions.listing` for how sites may be written.
+
+    >>> str(scale("L5H1+L6H9", 0.5)), str(scale((5, 1), 0)), str(scale([(5, 1), (6, 9)], 0))
+    ('scale 0.5 L5H1+L6H9', 'scale 0 L5H1', 'scale 0 L5H1+L6H9')
 
     Raises:
         InputError: when a site's spelling is not known, or a site is named twice.
     """
-    named = [sites] if isinstance(sites, str | Site) else sites
-    found: list[Site] = []
-    for one in named:
-        found += [one] if isinstance(one, Site) else [parse_site(part) for part in one.split("+")]
     try:
-        return Scale(sites=tuple(found), alpha=alpha, positions=positions)
+        return Scale(sites=tuple(sites_of(sites)), alpha=alpha, positions=positions)
     except ValueError as error:
         told = " ".join(str(error).splitlines()[2:3]).split(" [type=")[0].strip()
         raise InputError(f"this intervention cannot be: {told}") from error
 
 
 def parse_intervention(text: str) -> Scale:
-    """Read an intervention's spelling; site and factor may stand in either order.
+    """Read an intervention's spelling; sites and factor may stand in either order.
 
     >>> parse_intervention("scale L5H1 0.5 @last") == scale("L5H1", 0.5, "last")
+    True
+    >>> parse_intervention("zero [(5, 1), (6, 9)]") == scale("L5H1+L6H9", 0)
     True
 
     Raises:
         InputError: when it is not one.
     """
-    words = text.split()
-    if not words or words[0] not in VERBS:
-        there = nearest((words or [""])[0], VERBS)
+    verb, words, positions = _parts(text)
+    if verb in REPLACING:
+        raise InputError(
+            f"'{text[:60]}': {verb} needs other items, and here there are none; `lesion measure --do` and "
+            f"Lab.run take it, and `lesion ablate --ablation {verb}`"
+        )
+    if verb not in VERBS:
+        there = nearest(verb, [*VERBS, *REPLACING])
         raise InputError(f"'{text[:60]}' is not an intervention such as 'scale L5H1 0.5'; {there}")
-    positions = [word.removeprefix("@") for word in words[1:] if word.startswith("@")]
-    factors = [float(word) for word in words[1:] if _is_number(word)]
-    sites = [word for word in words[1:] if not word.startswith("@") and not _is_number(word)]
-    factors += [0.0] if words[0] == "zero" else []
-    if len(factors) != 1 or not sites or len(positions) > 1:
-        raise InputError(f"'{text[:60]}': write 'scale SITE FACTOR' or 'zero SITE', and at most one '@POSITIONS'")
-    return scale(sites, factors[0], positions[0] if positions else "all")
+    factor = "0" if verb == "zero" else _taken_factor(words)
+    if factor is None or not words:
+        raise InputError(f"'{text[:60]}': write 'scale SITES FACTOR' or 'zero SITES', and at most one '@POSITIONS'")
+    return scale(" ".join(words), float(factor), positions)
+
+
+def replacement(text: str) -> Replacement | None:
+    """An ablation by other items' values, `mean L1H0` or `resample L1H0 @last`; None for another verb.
+
+    >>> replacement("mean L1H0").kind, replacement("zero L1H0")
+    ('mean', None)
+
+    Raises:
+        InputError: for what names no site.
+    """
+    verb, words, positions = _parts(text)
+    if verb not in REPLACING:
+        return None
+    kind = cast("Literal['mean', 'resample']", verb)
+    return Replacement(kind, tuple(parse_sites(" ".join(words))), positions)
+
+
+def _parts(text: str) -> tuple[str, list[str], str]:
+    """Verb, the words behind it, and the positions."""
+    verb, *words = text.split() or [""]
+    places = [word.removeprefix("@") for word in words if word.startswith("@")]
+    if len(places) > 1:
+        raise InputError(f"'{text[:60]}': write at most one '@POSITIONS'")
+    return verb, [word for word in words if not word.startswith("@")], places[0] if places else "all"
+
+
+def _taken_factor(words: list[str]) -> str | None:
+    """Take the one factor out of the words of a scale; None where there is none, or more than one.
+
+    `5.1` is a number and a head. Where all words are numbers, heads stand first and the factor last: `scale 5.1 0.5`.
+    """
+    numbers = [place for place, word in enumerate(words) if _is_number(word)]
+    heads = len(numbers) == len(words) > 1 and all(_DOTTED.fullmatch(word) for word in words[:-1])
+    return words.pop(numbers[-1]) if heads or len(numbers) == 1 else None
 
 
 def _is_number(word: str) -> bool:

@@ -37,6 +37,17 @@ class Asked(NamedTuple):
     """How the task writes numbers: `spaced_digits` and `reversed_digits` must be read back before they are numbers."""
 
 
+def known_task(task: TaskConfig | str) -> TaskConfig:
+    """A task's configuration; commands ask for it before they open a model.
+
+    Raises:
+        InputError: when the task is not known.
+    """
+    config = parse_task(task) if isinstance(task, str) else task
+    make_task(config)
+    return config
+
+
 def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0, start: int = 0) -> Asked:
     """Draw items of a task from its discovery split and compile them.
 

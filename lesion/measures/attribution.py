@@ -35,11 +35,14 @@ from lesion.measures.asked import Asked
 from lesion.measures.circuits import unembedding
 from lesion.measures.norms import FrozenNorm, freeze
 from lesion.models.model import Model
+from lesion.progress import stage, track
 from lesion.stats.intervals import cluster_mean
 
 Target = str
 """A name of `TARGETS`."""
 TARGETS = ("logit_diff", "answer")
+DIRECT = 10
+"""Heads with the largest direct effects whose total effect is measured, too."""
 COMPLETE = {"float64": 1e-6, "float32": 1e-4, "bfloat16": 5e-2}
 """Largest completeness error over the largest absolute logit (or 1). Transformers' RMSNorm computes in float32 also in
 a float64 model, so 1e-6 there; with LayerNorm it is below 1e-9."""
@@ -88,6 +91,16 @@ def values(logits: Tensor, batch: Batch, target: Target) -> NDArray[np.float64]:
     return (right if target == "answer" else right - wrong).numpy(force=True)
 
 
+def require_target(target: str) -> None:
+    """Make sure that a target exists.
+
+    Raises:
+        InputError: when it does not.
+    """
+    if target not in TARGETS:
+        raise InputError(f"'{target}' is not a target; {nearest(target, TARGETS)}")
+
+
 def attribute(model: Model, batches: Sequence[Batch], target: Target = "logit_diff") -> Iterator[Shares]:
     """The shares of every part, batch by batch.
 
@@ -95,8 +108,7 @@ def attribute(model: Model, batches: Sequence[Batch], target: Target = "logit_di
         InputError: for an unknown target.
         InterventionError: when a norm has no known form, or a module did not run.
     """
-    if target not in TARGETS:
-        raise InputError(f"'{target}' is not a target; {nearest(target, TARGETS)}")
+    require_target(target)
     reader = unembedding(model)
     bias = weight_and_bias(model.submodule(model.family.unembedding))[1]
     for seen in capture(model, batches, _reads(model, target)):
@@ -231,9 +243,21 @@ class Attribution(Document):
 
 
 def attribution(
-    engine: Engine, asked: Asked, target: Target = "logit_diff", neurons: int = 20, totals: bool = True
+    engine: Engine,
+    asked: Asked,
+    target: Target = "logit_diff",
+    neurons: int = 20,
+    totals: Sequence[Site] | None = None,
 ) -> Attribution:
-    """Direct effects of all parts and, where asked, total effects of all heads.
+    """Direct effects of all parts and total effects of heads.
+
+    Args:
+        engine: the model and the way it is run.
+        asked: the items.
+        target: `logit_diff` or `answer`.
+        neurons: how many of the largest neurons are listed.
+        totals: heads whose total effect is measured, one edited run each, beside the `DIRECT` heads with the largest
+            direct effects; None for all heads, and an empty list for none.
 
     Raises:
         InputError: for an unknown target, or fewer than two items.
@@ -242,9 +266,9 @@ def attribution(
     model = engine.model
     if len(asked.compiled) < 2:
         raise InputError("an interval over items needs at least two items")
-    shares = list(attribute(model, asked.batches, target))
+    shares = list(track(attribute(model, asked.batches, target), "direct effects", len(asked.batches)))
     heads, every = (torch.cat([getattr(s, name) for s in shares]) for name in ("heads", "neurons"))
-    total = total_effects(engine, asked, heads_of(model), target) if totals else {}
+    total = total_effects(engine, asked, _measured(model, heads, totals), target)
     parts = [
         _part(str(site), heads[:, site.layer, site.index or 0].numpy(force=True), total.get(str(site)))
         for site in heads_of(model)
@@ -268,6 +292,15 @@ def attribution(
     )
 
 
+def _measured(model: Model, direct: Tensor, totals: Sequence[Site] | None) -> list[Site]:
+    """The heads whose total effect is measured; `direct` is (items, layers, heads)."""
+    if totals is None:
+        return heads_of(model)
+    largest = direct.mean(0).abs().flatten().topk(min(DIRECT, direct[0].numel())).indices.tolist() if totals else []
+    chosen = {*totals, *(head(*divmod(place, model.sizes.n_heads)) for place in largest)}
+    return [site for site in heads_of(model) if site in chosen]
+
+
 def heads_of(model: Model) -> list[Site]:
     """All heads by layer and number."""
     return [head(layer, i) for layer in range(model.sizes.n_layers) for i in range(model.sizes.n_heads)]
@@ -279,10 +312,12 @@ def total_effects(
     """The target minus the target with a site scaled by `alpha`, each site alone: (items,) by the site's name."""
     found = {str(site): np.zeros(len(asked.compiled)) for site in sites}
     edits = [Scale(sites=(site,), alpha=alpha) for site in sites]
-    for batch in asked.batches:
-        base = values(engine.clean(batch), batch, target)
-        for index, outcome in engine.run(batch, edits):
-            found[str(sites[index])][list(batch.rows)] = base - values(outcome.logits, batch, target)
+    with stage("exact effects", len(asked.compiled) * len(edits)) as advance:
+        for batch in asked.batches:
+            base = values(engine.clean(batch), batch, target)
+            for index, outcome in engine.run(batch, edits):
+                found[str(sites[index])][list(batch.rows)] = base - values(outcome.logits, batch, target)
+                advance(len(batch.rows))
     return found
 
 

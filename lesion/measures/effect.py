@@ -30,6 +30,7 @@ from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neutral import neutral, neutral_text
 from lesion.measures.passage import PASSAGE
 from lesion.measures.spoken import parsed, spoken
+from lesion.progress import track
 from lesion.stats.intervals import tango
 from lesion.tasks.answers import Unparsed, extract, plain
 
@@ -220,7 +221,7 @@ def _arms(
     base: dict[str, Any] = {name: np.full(n, np.nan) for name in NAMES}
     edited: dict[str, Any] = {name: np.full(n, np.nan) for name in (*NAMES, "kl", "top1_flip")}
     receipts: list[Receipt] = []
-    for batch in asked.batches:
+    for batch in track(asked.batches, "baseline and intervention"):
         clean = engine.clean(batch)
         sources = None if library is None else library.sources(batch, [do])
         ((_, outcome),) = engine.run(batch, [do], clean, sources)

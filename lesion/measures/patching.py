@@ -29,6 +29,7 @@ from lesion.interventions.site import Site
 from lesion.measures.asked import Asked, of
 from lesion.measures.attribution import Target, mean_interval, values
 from lesion.models.model import Model
+from lesion.progress import stage, track
 
 Heads = Mapping[int, Tensor]
 """By layer: z of all heads, (batch, pos, heads, d_head)."""
@@ -104,10 +105,12 @@ def patch_grid(
     start = Site(kind="resid_pre", layer=0)
     edits = [Patch(sites=(start,)), *(Patch(sites=(site,), positions=where) for site in sites for where in positions)]
     changes = np.zeros((len(edits), len(kept.compiled)))
-    for batch in kept.batches:
-        base = values(engine.clean(batch), batch, target)
-        for index, outcome in engine.run(batch, edits, None, library.sources(batch, edits)):
-            changes[index, list(batch.rows)] = values(outcome.logits, batch, target) - base
+    with stage("patching", len(kept.compiled) * len(edits)) as advance:
+        for batch in kept.batches:
+            base = values(engine.clean(batch), batch, target)
+            for index, outcome in engine.run(batch, edits, None, library.sources(batch, edits)):
+                changes[index, list(batch.rows)] = values(outcome.logits, batch, target) - base
+                advance(len(batch.rows))
     whole = float(changes[0].mean())
     cells = _cells([(edit.sites[0], edit.positions) for edit in edits[1:]], changes[1:], whole)
     return Grid(target=target, items=len(kept.compiled), without_twin=without, whole=whole, cells=cells)
@@ -161,7 +164,7 @@ def path_grid(
         (clean, base), (twin, other) = _heads(model, batch.inputs), _heads(model, twins)
         before = values(base[:, batch.first :].float(), batch, target)
         whole[rows] = values(other[:, batch.first :].float(), batch, target) - before
-        for number, (sender, where) in enumerate(paths):
+        for number, (sender, where) in enumerate(track(paths, "patching paths")):
             logits = _path(model, batch, (clean, twin), sender, receiver, where)
             changes[number, rows] = values(logits[:, batch.first :].float(), batch, target) - before
     return Grid(

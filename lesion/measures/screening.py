@@ -9,13 +9,16 @@ Every head and neuron is multiplied by a gate of 1. With m the target (logit dif
   grow (completeness), and the error of that is stored.
 
 Nanda 2023, "Attribution Patching"; Sundararajan et al. 2017; Hanna et al. 2024 for integrated gradients on circuits. An
-estimate names candidates only: the best are confirmed one by one by the engine, and the agreement is told.
+estimate names candidates only: the best, and a random sample of the others, are measured one by one by the engine.
+From these the screen's recall is estimated, with its interval (`lesion.measures.recall`).
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -33,10 +36,20 @@ from lesion.interventions.site import Site, head, neuron
 from lesion.measures.agreement import spearman
 from lesion.measures.asked import Asked
 from lesion.measures.attribution import Target, places, total_effects, values
+from lesion.measures.recall import Recall, Stratum, recall
 from lesion.models.model import Model
+from lesion.progress import track
 
 Kind = Literal["head", "neuron"]
 METHODS = ("gradient", "integrated")
+TOKENS = 512
+"""Tokens that go through a backward pass together."""
+SAMPLE = 20
+"""Sites of each kind, beside the chosen ones, whose exact effect is measured."""
+COMPLETE = 0.1
+"""Largest error of a layer's sum of integrated gradients, over the largest joint effect, that is accepted."""
+MOST_STEPS = 1000
+"""Most steps that a message proposes."""
 
 
 class Estimates(NamedTuple):
@@ -77,7 +90,8 @@ def gated_gradients(
             path = model.family.attention_out if kind == "head" else model.family.mlp_out
             module = model.submodule(f"{model.block_path(layer)}.{path}")
             stack.enter_context(edited(module, _through(leaf, mask)))
-        logits = model.module(batch.inputs, use_cache=False).logits[:, batch.first :]
+        kept = batch.inputs.shape[1] - batch.first
+        logits = model.module(batch.inputs, use_cache=False, logits_to_keep=kept).logits
         value = target_of(logits, batch, target)
         gradients = torch.autograd.grad(value.sum(), list(leaves.values()))
     return dict(zip(leaves, gradients, strict=True)), value.detach()
@@ -108,10 +122,7 @@ def estimate(
     Raises:
         InputError: for an unknown method or no step.
     """
-    if method not in METHODS:
-        raise InputError(f"'{method}' is not a way to screen; {nearest(method, METHODS)}")
-    if steps < 1:
-        raise InputError(f"integrated gradients need at least one step, not {steps}")
+    require_screen(method, 0.0, steps)
     rows = sum(len(batch.rows) for batch in batches)
     sizes = model.sizes
     found: dict[Kind, NDArray[np.float64]] = {
@@ -119,7 +130,8 @@ def estimate(
         "neuron": np.zeros((rows, sizes.n_layers, sizes.d_mlp)),
     }
     worst, largest = 0.0, 1.0
-    for batch in batches:
+    parts = [part for batch in batches for part in _parts(batch)]
+    for batch in track(parts, "gradients") if method == "gradient" else parts:
         here = list(batch.rows)
         for kind, layer, gradient, joint in _gradients(model, batch, target, alpha, method, steps, positions):
             effect = (alpha - 1) * gradient
@@ -128,6 +140,21 @@ def estimate(
                 worst = max(worst, float(np.abs(effect.sum(1) - joint).max()))
                 largest = max(largest, float(np.abs(joint).max()))
     return Estimates(found["head"], found["neuron"], worst / largest if method == "integrated" else None)
+
+
+def _parts(batch: Batch) -> Iterator[Batch]:
+    """The batch in parts of about `TOKENS` tokens: a backward pass keeps the activations of all of them."""
+    rows = max(1, TOKENS // batch.inputs.shape[1])
+    for start in range(0, len(batch.rows), rows):
+        here = slice(start, start + rows)
+        yield replace(
+            batch,
+            rows=batch.rows[here],
+            ids=batch.ids[here],
+            wrong=batch.wrong[here],
+            roles=batch.roles[here],
+            twins=None if batch.twins is None else batch.twins[here],
+        )
 
 
 def _gradients(
@@ -141,7 +168,7 @@ def _gradients(
         for (kind, layer), gradient in gradients.items():
             yield kind, layer, gradient.double().numpy(force=True), None
         return
-    for kind, layer in layers:
+    for kind, layer in track(layers, "integrated gradients"):
         total = torch.zeros((), dtype=torch.float64)
         for step in range(steps):
             value = alpha + (step + 0.5) / steps * (1 - alpha)
@@ -161,7 +188,7 @@ class Candidate(Document):
     exact: float
     """Exact change, by the engine."""
     chosen: bool
-    """Whether the screen chose it; the others were drawn at random, to see what the screen misses."""
+    """Whether the screen chose it; the others were drawn at random, or are all others."""
 
 
 class Screening(Document):
@@ -175,8 +202,8 @@ class Screening(Document):
     """Sites confirmed exactly, the largest exact effect first."""
     rank_agreement: float | None
     """Spearman's correlation of estimate and exact effect over the confirmed sites; null where all are equal."""
-    overlap: float
-    """Share of the `top` largest exact effects, by size, among the confirmed that the screen ranked among its `top`."""
+    recall: Recall
+    """Share of the `top` sites with the largest exact effects of *all* sites that the screen chose."""
     top: int
     """How many the screen chose."""
     sign_agreement: float | None
@@ -203,6 +230,34 @@ class Screen(Document):
     """All neurons."""
 
 
+def require_screen(method: str, alpha: float, steps: int) -> None:
+    """Make sure that a screen can be made.
+
+    Raises:
+        InputError: for an unknown method, no step, or alpha 1, which changes nothing.
+    """
+    if method not in METHODS:
+        raise InputError(f"'{method}' is not a way to screen; {nearest(method, METHODS)}")
+    if steps < 1:
+        raise InputError(f"integrated gradients need at least one step, not {steps}")
+    if alpha == 1:
+        raise InputError("scaling by 1 changes nothing: there is no effect to screen for")
+
+
+def _require_complete(completeness: float | None, steps: int) -> None:
+    """Refuse integrated gradients whose sums are not the joint effects.
+
+    The midpoint rule's error falls with the square of the steps, which says how many to try.
+    """
+    if completeness is None or completeness <= COMPLETE:
+        return
+    more = min(MOST_STEPS, max(2 * steps, math.ceil(1.2 * steps * math.sqrt(completeness / COMPLETE))))
+    raise InputError(
+        f"integrated gradients with {steps} steps miss a layer's joint effect by {completeness:.0%} of the largest "
+        f"(allowed: {COMPLETE:.0%}), so their estimates are not shown: try {more} steps, or the method 'gradient'"
+    )
+
+
 def screen(
     engine: Engine,
     asked: Asked,
@@ -212,23 +267,39 @@ def screen(
     top: int = 10,
     steps: int = 5,
     seed: int = 0,
+    sample: int = SAMPLE,
+    every: bool = False,
 ) -> Screen:
-    """Estimate all heads and neurons, then confirm the `top` of each kind and as many random ones exactly.
+    """Estimate all heads and neurons, then measure the `top` of each kind and a sample of the others exactly.
+
+    Args:
+        engine: the model and the way it is run.
+        asked: the items.
+        target: `logit_diff` or `answer`.
+        alpha: what sites are scaled by.
+        method: `gradient` or `integrated`.
+        top: sites of each kind that the screen chooses.
+        steps: of integrated gradients.
+        seed: draws the sample.
+        sample: other sites of each kind, drawn in two strata: half of them from the next `4 * top` estimates.
+        every: measure every head, so that the heads' recall is known and not estimated.
 
     Raises:
-        InputError: for an unknown method, or alpha 1, which changes nothing.
+        InputError: for an unknown method, alpha 1, which changes nothing, or integrated gradients that are not
+            complete.
     """
-    if alpha == 1:
-        raise InputError("scaling by 1 changes nothing: there is no effect to screen for")
+    require_screen(method, alpha, steps)
     found = estimate(engine.model, asked.batches, target, alpha, method, steps)
+    _require_complete(found.completeness, steps)
+    most = found.heads[0].size if every else sample
     return Screen(
         method=method,
         target=target,
         alpha=alpha,
         items=len(asked.compiled),
         completeness=found.completeness,
-        heads=_confirmed(engine, asked, target, alpha, "head", found.heads.mean(0), top, seed),
-        neurons=_confirmed(engine, asked, target, alpha, "neuron", found.neurons.mean(0), top, seed),
+        heads=_confirmed(engine, asked, target, alpha, "head", found.heads.mean(0), top, most, seed),
+        neurons=_confirmed(engine, asked, target, alpha, "neuron", found.neurons.mean(0), top, sample, seed),
     )
 
 
@@ -240,14 +311,21 @@ def _confirmed(
     kind: Kind,
     mean: NDArray[np.float64],
     top: int,
+    sample: int,
     seed: int,
 ) -> Screening:
     order = np.argsort(-np.abs(mean), axis=None, kind="stable")
     top = min(top, mean.size)
-    others = np.sort(order[top:])
-    drawn = generator("screen controls", kind, seed).permutation(others)[: min(top, len(others))]
+    strata = _strata(order[top:], 4 * top, sample, generator("screen sample", kind, seed))
+    drawn = [place for _, places in strata for place in places]
     sites = [_site(kind, *divmod(int(place), mean.shape[1])) for place in [*order[:top], *drawn]]
     exact = {name: -float(effect.mean()) for name, effect in total_effects(engine, asked, sites, target, alpha).items()}
+    size_of = [abs(exact[str(site)]) for site in sites]
+    sizes = {int(place): size for place, size in zip([*order[:top], *drawn], size_of, strict=True)}
+    found = recall(
+        np.array([sizes[int(place)] for place in order[:top]]),
+        [Stratum(size, np.array([sizes[int(place)] for place in places])) for size, places in strata],
+    )
     candidates = [
         Candidate(
             site=str(site),
@@ -265,14 +343,45 @@ def _confirmed(
         screened=mean.size,
         candidates=tuple(truth),
         rank_agreement=spearman(pairs[:, 0], pairs[:, 1]),
-        overlap=sum(c.chosen for c in truth[:top]) / top,
+        recall=found,
         top=top,
         sign_agreement=float(np.mean([(c.estimate > 0) == (c.exact > 0) for c in felt])) if felt else None,
     )
 
 
+def _strata(
+    others: NDArray[np.int64], near: int, sample: int, rng: np.random.Generator
+) -> list[tuple[int, NDArray[np.int64]]]:
+    """The sites that were not chosen, those with the next best estimates apart: (size, places drawn) of each stratum.
+
+    Args:
+        others: places of all sites that were not chosen, the largest estimate first.
+        near: size of the first stratum.
+        sample: sites drawn in all; half of them in the first stratum, or more where the second is small.
+        rng: draws them.
+    """
+    parts = [part for part in (others[:near], others[near:]) if len(part)]
+    if len(parts) < 2:
+        counts = [min(sample, len(part)) for part in parts]
+    else:
+        far = min(len(parts[1]), max(sample - len(parts[0]), sample // 2))
+        counts = [min(len(parts[0]), sample - far), far]
+    return [
+        (len(part), np.sort(rng.permutation(part)[:count]))
+        for part, count in zip(parts, counts, strict=True)
+        if count or len(part)
+    ]
+
+
 def _site(kind: Kind, layer: int, index: int) -> Site:
     return head(layer, index) if kind == "head" else neuron(layer, index)
+
+
+def largest_estimates(found: Estimates, count: int) -> list[Site]:
+    """The heads with the largest estimated mean effects, the largest first."""
+    mean = found.heads.mean(0)
+    order = np.argsort(-np.abs(mean), axis=None, kind="stable")[:count]
+    return [head(*divmod(int(place), mean.shape[1])) for place in order]
 
 
 def joint_effect(engine: Engine, asked: Asked, sites: Sequence[Site], target: Target, alpha: float = 0.0) -> float:

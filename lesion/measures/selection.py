@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lesion.errors import InputError, nearest
 from lesion.interventions.intervention import Where
+from lesion.interventions.listing import site_words
 from lesion.interventions.site import Site, head, neuron, parse_site, stream
 from lesion.models.sizes import Sizes
 
@@ -18,7 +19,7 @@ _GROUP = re.compile(r"(?:L(\d{1,5})(?:-(\d{1,5}))?\.)?([a-z]+)", re.ASCII)
 
 
 def select(sizes: Sizes, text: str) -> list[Site]:
-    """The sites that a selection names, joined by `+`; each once.
+    """The sites that a selection names, in any spelling of `lesion.interventions.listing`; each once.
 
     `streams` are those that enter each block, and the one that leaves the last.
 
@@ -27,8 +28,8 @@ def select(sizes: Sizes, text: str) -> list[Site]:
         InterventionError: for a layer, head or neuron that the model does not have.
     """
     found: dict[Site, None] = {}
-    for word in text.split("+"):
-        for site in _selected(sizes, word.strip()):
+    for word in site_words(text):
+        for site in _selected(sizes, word):
             sizes.check(site)
             found[site] = None
     return list(found)

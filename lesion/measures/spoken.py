@@ -14,6 +14,7 @@ from lesion.engine.generate import generate, meaningless
 from lesion.interventions.intervention import Intervention
 from lesion.measures.asked import Asked
 from lesion.models.model import Model
+from lesion.progress import track
 from lesion.tasks.answers import Unparsed, extract
 
 ROOM = 4
@@ -40,7 +41,7 @@ def spoken(
     stops -= {token for compiled in asked.compiled for token in compiled.answer_ids[:-1]}
     longest = max(len(compiled.answer_ids) for compiled in asked.compiled)
     texts: list[str | None] = [None] * len(asked.compiled)
-    for batch in asked.batches:
+    for batch in track(asked.batches, "writing answers"):
         source = sources(batch) if sources is not None else None
         prompts = [asked.compiled[row] for row in batch.rows]
         if do is not None and meaningless(do, prompts, source):

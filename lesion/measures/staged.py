@@ -23,6 +23,7 @@ from lesion.interventions.site import Site
 from lesion.measures.asked import Asked
 from lesion.measures.attribution import mean_interval
 from lesion.measures.metrics import measure
+from lesion.progress import stage as progress
 
 ORDERS = ("score", "layer", "random")
 ABLATIONS = ("scale", "mean", "resample")
@@ -102,14 +103,25 @@ class Curve(Document):
     """From the unedited run to all sites ablated."""
 
 
+def require_order(order: str) -> None:
+    """Make sure that an order exists.
+
+    Raises:
+        InputError: when it does not.
+    """
+    if order not in ORDERS:
+        raise InputError(f"'{order}' is not an order of sites; {nearest(order, ORDERS)}")
+
+
 def ordered(sites: Sequence[Site], order: str, scores: Mapping[str, float] | None = None, seed: int = 0) -> list[Site]:
     """Sites in the order of a staged ablation: the highest score first, the lowest layer first, or drawn.
 
     Raises:
         InputError: for an unknown order, no sites, or sites without a score.
     """
-    if not sites or order not in ORDERS:
-        raise InputError(f"'{order}' is not an order of {len(sites)} sites; {nearest(order, ORDERS)}")
+    require_order(order)
+    if not sites:
+        raise InputError("no sites to ablate")
     by_layer = sorted(sites, key=lambda s: (s.layer, s.kind, s.index or 0))
     if order == "layer":
         return by_layer
@@ -150,14 +162,16 @@ def staged(
     steps = [how.make(tuple(line[: count + 1])) for count in range(len(line))]
     edits = [(stage, one) for stage, together in enumerate(steps, 1) for one in together]
     table = np.zeros((len(line) + 1, len(NAMES), len(asked.compiled)))
-    for batch in asked.batches:
-        rows, clean = list(batch.rows), engine.clean(batch)
-        table[0][:, rows] = _numbers(measure(clean, batch, NAMES))
-        do = [one for _, one in edits]
-        sources = None if how.library is None else how.library.sources(batch, do)
-        for index, outcome in engine.run(batch, do, clean, sources):
-            stage = edits[index][0]
-            table[stage][:, rows] += _numbers(measure(outcome.logits, batch, NAMES)) / len(steps[stage - 1])
+    do = [one for _, one in edits]
+    with progress(f"ablating, order {order}", len(asked.compiled) * len(do)) as advance:
+        for batch in asked.batches:
+            rows, clean = list(batch.rows), engine.clean(batch)
+            table[0][:, rows] = _numbers(measure(clean, batch, NAMES))
+            sources = None if how.library is None else how.library.sources(batch, do)
+            for index, outcome in engine.run(batch, do, clean, sources):
+                number = edits[index][0]
+                table[number][:, rows] += _numbers(measure(outcome.logits, batch, NAMES)) / len(steps[number - 1])
+                advance(len(rows))
     stages = [
         _stage(count, site, row, table[0]) for count, (site, row) in enumerate(zip([None, *line], table, strict=True))
     ]

@@ -25,6 +25,7 @@ from lesion.interventions.site import Site
 from lesion.measures.asked import Asked, of
 from lesion.measures.attribution import Target, mean_interval, values
 from lesion.models.model import Model
+from lesion.progress import track
 
 
 class Dose(Document):
@@ -155,7 +156,7 @@ def _curve(
     name = library.add(vector)
     edits = [Steer(sites=(site,), vector=name, coefficient=c, positions=positions) for c in coefficients]
     changes = np.zeros((len(edits), len(asked.compiled)))
-    for batch in asked.batches:
+    for batch in track(asked.batches, "steering"):
         base = values(engine.clean(batch), batch, target)
         for index, outcome in engine.run(batch, edits, None, library.sources(batch, edits)):
             changes[index, list(batch.rows)] = values(outcome.logits, batch, target) - base

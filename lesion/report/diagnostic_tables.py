@@ -196,28 +196,87 @@ def print_screen(console: Console, found: Mapping[str, Any]) -> None:
             shown.add_row(site["site"], f"{site['estimate']:+.4f}", f"{site['exact']:+.4f}", who)
         console.print(shown)
         rank, sign = ("-" if part[k] is None else f"{part[k]:.2f}" for k in ("rank_agreement", "sign_agreement"))
-        words = f"rank correlation {rank}, top-{part['top']} overlap {part['overlap']:.2f}, signs {sign}"
-        said(console, f"{part['screened']:,} {kind} screened; agreement with the exact effects: {words}\n")
+        said(console, f"{part['screened']:,} {kind} screened. {_recalled(part['recall'], part['top'], kind)}")
+        said(console, f"On the measured {kind}: rank correlation {rank}; right signs among the chosen {sign}\n")
 
 
-def print_doctor(console: Console, found: Mapping[str, Any]) -> None:
-    """Identities with their errors, the noise floor, the engine, and the sanity checks where they were asked for."""
+def _recalled(recall: Mapping[str, Any], top: int, kind: str) -> str:
+    """How many of the sites that matter most the screen chose, in a sentence."""
+    of = f"the {top} {kind} with the largest exact effects"
+    if recall["measured"] == recall["sites"]:
+        return f"The screen chose {round(recall['value'] * top)} of {of} (all {recall['sites']:,} measured)."
+    ends = f"95 % interval {recall['low']:.0%} to {recall['high']:.0%}"
+    measured = f"{recall['measured']:,} of {recall['sites']:,} measured"
+    return f"Estimated recall of {of}: {recall['value']:.0%} ({ends}; {measured}, the others' number is estimated)."
+
+
+def print_doctor(console: Console, found: Mapping[str, Any], verbose: bool = False) -> None:
+    """The verdict, what fails, the noise floor and the engine; with `verbose` every identity and check."""
+    identities, checks = found["identities"], found["checks"]
+    failed = [one for one in (*identities, *checks) if not one["holds"]]
+    if found["healthy"]:
+        said(console, f"{found['model']}: sound. All {len(identities)} identities hold on these weights.", "bold")
+    else:
+        said(console, f"{found['model']}: {len(failed)} of its identities and checks FAIL.", "bold")
+        said(console, "Do not use numbers that rest on what fails; edits of the site kinds named here are refused:")
+    for one in failed[:FAILURES]:
+        said(console, f"  {_failure(one)}")
+    if len(failed) > FAILURES:
+        said(console, f"  and {len(failed) - FAILURES} more")
+    measured = [one for one in identities if one["error"] is not None and one["tolerance"] > 0]
+    if measured:
+        worst = max(measured, key=lambda one: one["error"] / one["tolerance"])
+        said(console, f"Nearest to its limit: {worst['name']}, {worst['error']:.1e} (allowed {worst['tolerance']:.0e})")
+    said(console, _floor(found))
+    said(console, _engine(found["engine"]))
+    said(
+        console,
+        f"Weights {found['weights_hash'][:16]}, {found['dtype']}; {sum(c['holds'] for c in checks)} of "
+        f"{len(checks)} further checks hold",
+    )
+    if not verbose:
+        said(console, "Every identity with its error: the same command with -v")
+        return
+    _print_identities(console, identities)
+    if checks:
+        _print_checks(console, checks)
+
+
+FAILURES = 5
+"""Failures that are listed without --verbose."""
+
+
+def _failure(one: Mapping[str, Any]) -> str:
+    """An identity or a check that does not hold, in a line."""
+    if "value" in one:
+        return f"{one['name']}: {one['value']:.3g}, must be {one['expects']} {one['limit']:.3g}"
+    error = one["note"] if one["error"] is None else f"error {one['error']:.1e}, allowed {one['tolerance']:.0e}"
+    return f"{one['name']}: {error}"
+
+
+def _engine(engine: Mapping[str, Any]) -> str:
+    """Which engine runs, and why, in plain words."""
+    if engine["engine"] == "fast":
+        off = "" if engine["error"] is None else f": it gives the reference's numbers to {engine['error']:.1e} nats"
+        return f"Engine: batched{off}"
+    why = f" because {engine['note']}" if engine["note"] else ""
+    return f"Engine: reference, one forward pass for each intervention{why}. Numbers are right; sweeps take longer."
+
+
+def _print_identities(console: Console, identities: Sequence[Mapping[str, Any]]) -> None:
     shown = table("identity", ">error", ">accepted", "holds")
-    for identity in found["identities"]:
+    for identity in identities:
         error = identity["note"][:40] if identity["error"] is None else f"{identity['error']:.1e}"
         shown.add_row(identity["name"], error, f"{identity['tolerance']:.0e}", "yes" if identity["holds"] else "NO")
     console.print(shown)
-    said(console, _floor(found))
-    engine = found["engine"]
-    why = f": {engine['note']}" if engine["note"] else f", off by {engine['error']:.1e} nats from the reference"
-    said(console, f"Engine: {engine['engine']}{why}")
-    if found["checks"]:
-        checks = table("check", ">value", "must be", "holds")
-        for check in found["checks"]:
-            limit = f"{check['expects']} {check['limit']:.3g}"
-            checks.add_row(check["name"], f"{check['value']:.3g}", limit, "yes" if check["holds"] else "NO")
-        console.print(checks)
-    said(console, "Everything holds." if found["healthy"] else "SOMETHING FAILED: trust no number of it.", "bold")
+
+
+def _print_checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None:
+    shown = table("check", ">value", "must be", "holds")
+    for check in checks:
+        limit = f"{check['expects']} {check['limit']:.3g}"
+        shown.add_row(check["name"], f"{check['value']:.3g}", limit, "yes" if check["holds"] else "NO")
+    console.print(shown)
 
 
 def _floor(found: Mapping[str, Any]) -> str:

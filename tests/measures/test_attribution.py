@@ -98,9 +98,7 @@ def test_total_effects_are_what_the_reference_gives():
 
 def test_it_runs_on_a_task_and_says_what_is_capped():
     model = open_model("tiny:gemma2")
-    found = attribution(
-        choose(model, "reference"), ask(model, "arithmetic high=9 shots=1", 12), neurons=3, totals=False
-    )
+    found = attribution(choose(model, "reference"), ask(model, "arithmetic high=9 shots=1", 12), neurons=3, totals=())
     assert found.items == 12
     assert found.capped
     assert found.complete

@@ -10,6 +10,7 @@ from lesion.engine.reference import run
 from lesion.errors import InputError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head, neuron
+from lesion.measures import screening
 from lesion.measures.asked import of
 from lesion.measures.attribution import values
 from lesion.measures.screening import estimate, gated_gradients, joint_effect, screen, target_of
@@ -43,7 +44,7 @@ def test_gates_of_one_are_no_hook_and_positions_are_kept():
     (batch,) = of(random_items()).batches
     gates = {("head", 0): 1.0, ("neuron", 2): 1.0}
     gradients, value = gated_gradients(model, batch, "logit_diff", gates)
-    assert torch.equal(value, target_of(run(model, batch).logits, batch, "logit_diff"))
+    assert torch.allclose(value, target_of(run(model, batch).logits, batch, "logit_diff"), atol=1e-5)
     some, _ = gated_gradients(model, batch, "logit_diff", gates, "role:operand_1")
     assert not torch.allclose(some["head", 0], gradients["head", 0])
 
@@ -91,12 +92,15 @@ def test_the_joint_effect_is_what_the_layers_sum_stands_for():
 def test_a_screen_tells_how_far_it_can_be_believed():
     model = open_model("tiny:gpt2")
     told = screen(choose(model), of(random_items()), top=6, seed=1)
-    for kind, screening in (("head", told.heads), ("neuron", told.neurons)):
-        assert screening.kind == kind
-        assert sum(c.chosen for c in screening.candidates) == 6
-        assert len(screening.candidates) == 12
-        assert -1 <= screening.rank_agreement <= 1
-        assert 0 <= screening.overlap <= 1
+    for kind, found in (("head", told.heads), ("neuron", told.neurons)):
+        assert found.kind == kind
+        assert sum(c.chosen for c in found.candidates) == 6
+        assert -1 <= found.rank_agreement <= 1
+        assert 0 <= found.recall.low <= found.recall.value <= found.recall.high <= 1
+    assert len(told.heads.candidates) == 12
+    assert told.heads.recall.exact
+    assert len(told.neurons.candidates) == 26
+    assert (told.neurons.recall.measured, told.neurons.recall.sites) == (26, 384)
     assert told.heads.screened == 12
     assert told.neurons.screened == 3 * 128
     assert told == screen(choose(model), of(random_items()), top=6, seed=1)
@@ -110,3 +114,26 @@ def test_what_cannot_be_screened_is_refused():
         estimate(model, of(random_items()).batches, method="integrated", steps=0)
     with pytest.raises(InputError, match="changes nothing"):
         screen(choose(model), of(random_items()), alpha=1.0)
+
+
+def test_recall_is_counted_against_all_heads_when_all_are_measured(hand_model, repeated):
+    told = screen(choose(hand_model), of(repeated), top=2, sample=2, every=True).heads
+    assert told.recall.exact
+    assert len(told.candidates) == 8
+    assert told.recall.value == told.recall.low == sum(site.chosen for site in told.candidates[:2]) / 2
+
+
+def test_integrated_gradients_that_do_not_add_up_are_refused_with_the_steps_to_try(hand_model, repeated):
+    engine, asked = choose(hand_model), of(repeated)
+    with pytest.raises(InputError, match=r"integrated gradients with 1 steps miss .* try (\d+) steps"):
+        screen(engine, asked, method="integrated", steps=1, top=2)
+    assert screen(engine, asked, method="integrated", steps=50, top=2, sample=2).completeness < 0.1
+
+
+def test_parts_of_a_batch_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch):
+    model, asked = open_model("tiny:llama"), of(random_items(5))
+    whole = estimate(model, asked.batches)
+    monkeypatch.setattr(screening, "TOKENS", 16)
+    parts = estimate(model, asked.batches)
+    assert np.allclose(whole.heads, parts.heads, atol=1e-5)
+    assert np.allclose(whole.neurons, parts.neurons, atol=1e-5)

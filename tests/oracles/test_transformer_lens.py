@@ -43,7 +43,7 @@ def test_direct_attributions_of_heads_are_those_of_its_cache(case):
     """By hand from transformer-lens's z and last stream: the final norm's scale frozen, then the unembedding."""
     model, answer, wrong = case.model, 5, 6
     rows = [Compiled((*row, answer), {}, (answer,), (wrong,), len(row), None) for row in case.ids.tolist()]
-    found = attribution(choose(model), of(rows), "logit_diff", totals=False)
+    found = attribution(choose(model), of(rows), "logit_diff", totals=())
     last = torch.from_numpy(case.theirs[f"{model.sizes.n_layers - 1}.resid_post"])[:, -1]
     norm = model.submodule(model.family.final_norm)
     centred = not hasattr(norm, "variance_epsilon")  # LayerNorm centres, RMSNorm does not
