@@ -22,6 +22,7 @@ from lesion.tasks.card import describe, render
 from lesion.tasks.config import OwnConfig
 from lesion.tasks.numbering import Place, Stratum, lane
 from lesion.tasks.task import Draw, Item, Segment
+from lesion.tasks.trust import trust
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
@@ -78,6 +79,7 @@ def make(longest: int = 60) -> Weekdays:
 def main() -> None:
     """Print the task's card."""
     here = Path(__file__)
+    trust(file_hash(here))
     config = OwnConfig(file=str(here), sha256=file_hash(here), parameters={"longest": 60})
     print(render(describe(config, "weekdays")))
 

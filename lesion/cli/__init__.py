@@ -2,7 +2,9 @@
 
 import os
 import sys
+from hashlib import sha256
 from itertools import islice
+from pathlib import Path
 
 import typer
 from typer.exceptions import TyperException
@@ -30,6 +32,7 @@ from lesion.cli import (
 from lesion.cli.app import app, fail
 from lesion.device import DEVICES, WORDS, refused
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
+from lesion.tasks.trust import trust
 
 __all__ = [
     "app",
@@ -67,6 +70,7 @@ def main(arguments: list[str] | None = None) -> None:
     wanted = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in wanted
     try:
+        _trust_typed(wanted)
         code = app(_common_first(wanted), standalone_mode=False, prog_name="lesion")
         if code == INTERRUPTED_EXIT_CODE:  # what typer makes of Ctrl-C, without a word
             raise KeyboardInterrupt
@@ -96,6 +100,21 @@ def _interrupted(words: list[str]) -> str:
     return "interrupted; the same command goes on where it stopped"
 
 
+_NAMED = {"--device": f"a name: {', '.join(DEVICES)}", "--trust-code": "the SHA-256 of a Python file"}
+"""Options of every command that take a value, and which."""
+
+
+def _trust_typed(words: list[str]) -> None:
+    """Trust the Python files of own tasks that the user has typed: `own file=examples/own_task.py`."""
+    typed = " ".join(words).split()
+    if "own" not in typed:
+        return
+    for word in typed:
+        path = Path(word.removeprefix("file="))
+        if word.startswith("file=") and path.suffix == ".py" and path.is_file():
+            trust(sha256(path.read_bytes()).hexdigest())
+
+
 def _common_first(words: list[str]) -> list[str]:
     """The words of a command line with the options that belong to every command in front.
 
@@ -106,11 +125,11 @@ def _common_first(words: list[str]) -> list[str]:
     others: list[str] = []
     rest = iter(words)
     for word in rest:
-        if word == "--device":
+        if word in _NAMED:
             if not (name := list(islice(rest, 1))):
-                raise InputError(f"--device needs a name: {', '.join(DEVICES)}")
+                raise InputError(f"{word} needs {_NAMED[word]}")
             common += [word, *name]
-        elif word in ("-v", "-q") or word.startswith("--device="):
+        elif word in ("-v", "-q") or word.startswith(tuple(f"{name}=" for name in _NAMED)):
             common.append(word)
         else:
             others.append(word)

@@ -18,6 +18,7 @@ from lesion import __version__
 from lesion.cli import completion
 from lesion.device import VARIABLE, require_known, wanted
 from lesion.errors import InputError
+from lesion.tasks.trust import trust
 
 app = typer.Typer(
     name="lesion",
@@ -67,7 +68,13 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     device: Annotated[
         str | None, typer.Option(metavar="cpu|cuda", help="Where models compute; cuda is untested. Or LESION_DEVICE.")
     ] = None,
+    trust_code: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SHA256", help="Run the Python file of an own task that has this hash. Or LESION_TRUST."),
+    ] = None,
 ) -> None:
+    for digest in trust_code or ():
+        trust(digest)
     if verbose and quiet:
         raise InputError("-v and -q contradict each other")
     if device is not None:

@@ -192,8 +192,8 @@ def _row_words(rows: dict[str, Any]) -> Iterable[str]:
         yield from (f"  {example}" for example in rows["examples"])
 
 
-def dossier_words(document: dict[str, Any], most: int = 40) -> str:
-    """What a fresh replay would run: commit, origin, difference (its first lines), packages."""
+def dossier_words(document: dict[str, Any]) -> str:
+    """All that a fresh replay would run: commit, origin, packages, own tasks' code and the difference, whole."""
     changed = document["diff"].splitlines()
     packages = ", ".join(f"{name} {version}" for name, version in document["packages"].items())
     lines = [
@@ -203,11 +203,14 @@ def dossier_words(document: dict[str, Any], most: int = 40) -> str:
         _line("python", document["python"]),
         _line("packages", packages),
         *(_line("model", f"{name} (weights {digest[:12]})") for name, digest in document["models"].items()),
-        _line("difference", f"{len(changed):,} lines on top of the commit" if changed else "none: the tree was clean"),
-        *(f"  {_short(line)}" for line in changed[:most]),
     ]
-    if len(changed) > most:
-        lines.append(f"  … {len(changed) - most:,} more lines stand in the manifest under code.diff")
+    for digest, text in document["code"].items():
+        lines += [_line("code", f"a task of the study runs this Python file, SHA-256 {digest}")]
+        lines += [f"  {plain(line)}" for line in text.splitlines()]
+    lines += [
+        _line("difference", f"{len(changed):,} lines on top of the commit" if changed else "none: the tree was clean"),
+        *(f"  {plain(line)}" for line in changed),
+    ]
     return "\n".join(lines)
 
 

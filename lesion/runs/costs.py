@@ -42,7 +42,9 @@ from lesion.study.overrun import afford
 from lesion.study.plan import Plan
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
+from lesion.tasks.config import OwnConfig
 from lesion.tasks.task import Draw
+from lesion.tasks.trust import is_trusted
 
 SAMPLE = 32
 """Items per tier whose tokens are counted."""
@@ -55,6 +57,10 @@ class Rate(NamedTuple):
 
     flop_per_second: float
     source: str
+
+
+ASSUMED = Lengths(32.0, 4.0, 1.0)
+"""Tokens of a tier whose code is not run for a forecast: prompt, answer, shared by all prompts."""
 
 
 def basis_of(study: Study) -> Basis:
@@ -71,6 +77,9 @@ def _anatomy(name: str) -> Anatomy:
 
 def _lengths(study: Study, tier: str, name: str) -> Lengths:
     """Tokens of a sample; a tiny model has one token for each character. One more for the BOS."""
+    config = study.tasks[tier]
+    if isinstance(config, OwnConfig) and not is_trusted(config.sha256):
+        return ASSUMED  # code that nobody trusts is not run for a forecast
     items = list(make_task(study.tasks[tier]).items(Draw("discovery", "lengths", 0, 1), 0, SAMPLE))
     tokenizer = _tokenizer(name)
 

@@ -9,6 +9,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import lesion
+from lesion.runs.scrub import without_secrets
 from lesion.runs.sealed import Code, Environment, ExecutorName
 
 PACKAGE = Path(lesion.__file__).parent
@@ -36,7 +37,7 @@ def source_hash(package: Path = PACKAGE) -> str:
 
 
 def read_code() -> Code:
-    """The commit, and the whole difference of a dirty tree."""
+    """The commit, and the whole difference of a dirty tree, in which credentials are blotted out."""
     tracked = _git("ls-files", "--error-unmatch", "lesion/__init__.py") is not None
     commit = _git("rev-parse", "HEAD") if tracked else None
     diff = (_git("diff", "HEAD", "--binary") or "") if commit else ""
@@ -44,7 +45,7 @@ def read_code() -> Code:
         version=lesion.__version__,
         commit=commit.strip() if commit else None,
         dirty=bool(diff),
-        diff=diff,
+        diff=without_secrets(diff),
         source_hash=source_hash(),
     )
 

@@ -27,6 +27,10 @@ from lesion.runs.environment import PACKAGE, source_hash
 from lesion.runs.ledger import enter
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.verify import verify
+from lesion.tasks.config import OwnConfig
+from lesion.tasks.own import code_of
+from lesion.tasks.trust import VARIABLE as TRUSTED
+from lesion.tasks.trust import trust
 
 COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
 NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
@@ -34,7 +38,7 @@ VERSION = re.compile(r"[a-z0-9]+([._!+-]?[a-z0-9]+)*", re.ASCII | re.IGNORECASE)
 OURSELVES = "lesion"
 KEPT_VARIABLES = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES",
-    VARIABLE,
+    VARIABLE, TRUSTED,
 )  # fmt: skip
 """All that the repeated run sees of the caller's environment."""
 
@@ -55,6 +59,8 @@ class Dossier(Document):
     packages: dict[str, str]
     models: dict[str, str]
     """Name -> SHA-256 of the weights."""
+    code: dict[str, str] = {}
+    """SHA-256 of every Python file of an own task -> its text, which is run as well."""
 
 
 def dossier(manifest: Manifest, repository: Path = PACKAGE.parent) -> Dossier:
@@ -70,6 +76,7 @@ def dossier(manifest: Manifest, repository: Path = PACKAGE.parent) -> Dossier:
     for name, version in packages.items():
         if not (NAME.fullmatch(name) and VERSION.fullmatch(version) and len(name + version) <= 200):
             raise InputError(f"{manifest.run}: '{name[:60]} {version[:60]}' is no package and version; not installed")
+    own = [config for config in manifest.study.tasks.values() if isinstance(config, OwnConfig)]
     asked = subprocess.run(_git(repository, "remote", "get-url", "origin"), capture_output=True, text=True, check=False)
     return Dossier(
         run=manifest.run,
@@ -80,6 +87,7 @@ def dossier(manifest: Manifest, repository: Path = PACKAGE.parent) -> Dossier:
         python=manifest.environment.python,
         packages=packages,
         models={model.name: model.weights_hash for model in manifest.models},
+        code={config.sha256: code_of(config).decode("utf-8", "backslashreplace") for config in own},
     )
 
 
@@ -100,6 +108,8 @@ def replay_fresh(path: Path, home: Path, place: Path, repository: Path, workers:
     """
     manifest = read_manifest(path)
     given = dossier(manifest, repository)
+    for digest in given.code:
+        trust(digest)  # the caller has seen the dossier and trusts all of it
     tell(f"work tree at {given.commit[:12]} …")
     make_tree(given, repository, place / "tree")
     found = source_hash(place / "tree" / "lesion")

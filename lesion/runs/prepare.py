@@ -9,18 +9,24 @@ from lesion.study.trial import trial
 from lesion.tasks.answers import Unparsed, extract
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.chat import is_chat
-from lesion.tasks.config import TaskConfig
+from lesion.tasks.config import OwnConfig, TaskConfig
 from lesion.tasks.formats import suited
+from lesion.tasks.own import code_of
 from lesion.tasks.task import Draw, Task
 from lesion.tasks.tokenization import has_space
 
+UNKNOWN_POOL = 10**9
+"""Items of a tier whose code is not run before the run itself: its pool is checked then."""
 
-def prepare_plan(study: Study, key: str) -> Plan:
+
+def prepare_plan(study: Study, key: str, *, run_code: bool = False) -> Plan:
     """The plan of a study whose parts all exist and fit together.
 
     Args:
         study: what is to be done.
         key: orders the confirmation items.
+        run_code: whether the code of the user's own tasks may run, if its hash is trusted. Only a run does that; else
+            the pools of such tiers count as large enough.
 
     Raises:
         InputError: for a model, site, role or pool that does not do, naming it.
@@ -37,11 +43,16 @@ def prepare_plan(study: Study, key: str) -> Plan:
             open_frame(name, study.chat)
     for tier, config in study.tasks.items():
         _check_format(study, tier, config)
-    tasks = {tier: make_task(config) for tier, config in study.tasks.items()}
+    known = {tier: config for tier, config in study.tasks.items() if run_code or not isinstance(config, OwnConfig)}
+    tasks = {tier: make_task(config) for tier, config in known.items()}
+    for config in study.tasks.values():
+        if isinstance(config, OwnConfig):
+            code_of(config)
     for tier, task in tasks.items():
         _check_task(study, tier, task)
     shapes = {name: Shape(layers=s.n_layers, heads=s.n_heads, neurons=s.d_mlp) for name, s in sizes.items()}
-    return new_plan(study, key, shapes, {tier: _capacity(study, task, key) for tier, task in tasks.items()})
+    held = {tier: _capacity(study, task, key) for tier, task in tasks.items()}
+    return new_plan(study, key, shapes, {tier: held.get(tier, UNKNOWN_POOL) for tier in study.tasks})
 
 
 def _check_sites(study: Study, name: str, size: Sizes) -> None:

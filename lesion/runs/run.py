@@ -65,7 +65,7 @@ def start(
         if cluster:
             raise InputError(f"device {wanted()}: a Ray cluster computes on processors alone; leave out one of the two")
         workers = 1  # one process holds the device
-    plan = prepare_plan(order.study, order.key or order.study.hash())
+    plan = prepare_plan(order.study, order.key or order.study.hash(), run_code=True)
     with _executor(workers, cluster) as execute, _folder(order, home) as (path, begun):
         started = datetime.fromisoformat(begun.started)
         name = path.name.split("_", 2)[2]

@@ -9,19 +9,40 @@ import re
 from pathlib import Path
 from typing import Any
 
-SECRET = re.compile(r"token|secret|passw|api_?key|credential", re.IGNORECASE)
+SECRET = re.compile(r"token|secret|passw|pwd|(^|_)key($|_)|apikey|credential|(^|_)auth($|_)|(^|_)dsn$", re.IGNORECASE)
 """Names of environment variables whose values are secrets."""
+SHAPES = (
+    re.compile(r"(?<=://)[^\s/:@\"']*:[^\s/@\"']+(?=@)"),  # user and password of an address
+    re.compile(r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-|hf_|sk-|xox[abprs]-|pypi-|npm_)[A-Za-z0-9_-]{16,}"),
+    re.compile(r"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}"),  # a JSON web token
+    re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL),
+)
+"""What looks like a credential wherever it stands."""
+ASSIGNED = re.compile(
+    r"((?:secret|passw(?:or)?d|token|api_?key|access_?key|private_?key)\w*[\"']?\s*[=:]\s*[\"']?)([A-Za-z0-9+/_.-]{16,})",
+    re.IGNORECASE,
+)
+"""A long value that is assigned to something with the name of a credential."""
 SHORTEST = 8
 """Shorter values of such variables (`1`, `true`) are no secrets."""
 NOBODY = ("root", "user", "app")
 """Names that say nothing about who it was."""
 
 
+def without_secrets(text: str) -> str:
+    """The text with `***` in the place of every credential, known by variable, by shape or by assignment."""
+    for name, value in os.environ.items():
+        if SECRET.search(name) and len(value) >= SHORTEST and "/" not in value[:1]:
+            text = text.replace(value, "***")
+    for shape in SHAPES:
+        text = shape.sub("***", text)
+    return ASSIGNED.sub(r"\1***", text)
+
+
 def scrubbed(text: str) -> str:
     """The text without home folder, user's name in a path, and secrets; a path below here is written from here."""
-    for name, value in os.environ.items():
-        if SECRET.search(name) and len(value) >= SHORTEST:
-            text = text.replace(value, "***")
+    text = without_secrets(text)
     here, home = str(Path.cwd()), str(Path.home())
     text = re.sub(rf"(?<![\w/]){re.escape(here)}/", "", text) if here != "/" else text
     text = re.sub(rf"{re.escape(home)}(?=/|\W|$)", "~", text) if home != "/" else text

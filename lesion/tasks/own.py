@@ -1,31 +1,37 @@
-"""A user's own task: one Python file, pinned by its hash, and no change of ours."""
+"""A user's own task: one Python file, pinned by its hash, run only when the user trusts that hash (trust.py)."""
 
-import importlib.util
 from collections.abc import Callable
+from hashlib import sha256
 from inspect import signature
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from lesion.errors import InputError, Tampered, nearest
-from lesion.identity import file_hash
 from lesion.tasks.config import OwnConfig
 from lesion.tasks.task import Task
+from lesion.tasks.trust import is_trusted
+
+MOST_BYTES = 1_000_000
+"""Of the file: a larger one is no task."""
 
 
 def own_task(config: OwnConfig) -> Task:
     """The task that the user's function makes.
 
     Raises:
-        InputError: when the file or the function is missing, takes no such parameters, or what it returns is no task.
+        InputError: when the file or the function is missing, its hash is not trusted, it takes no such parameters, or
+            what it returns is no task.
         Tampered: when the file's hash is not the configuration's.
     """
     path = Path(config.file)
-    if not path.is_file():
-        raise InputError(f"there is no file {path} to make a task from")
-    if file_hash(path) != config.sha256:
-        raise Tampered(f"{path} has the hash {file_hash(path)}, the configuration asks for {config.sha256}")
-    module = _loaded(path)
+    source = code_of(config)
+    if not is_trusted(config.sha256):
+        raise InputError(
+            f"{path} is Python code that was not run, for its hash is not trusted; read it, then add --trust-code "
+            f"{config.sha256} (in Python: lesion.tasks.trust.trust)"
+        )
+    module = _loaded(path, source)
     functions = [name for name, value in vars(module).items() if callable(value)]
     if config.maker not in functions:
         raise InputError(f"{path} has no function '{config.maker}'; {nearest(config.maker, functions)}")
@@ -36,6 +42,24 @@ def own_task(config: OwnConfig) -> Task:
     return task
 
 
+def code_of(config: OwnConfig) -> bytes:
+    """The source of an own task; nothing of it is run.
+
+    Raises:
+        InputError: when the file is missing, too large, or cannot be read.
+        Tampered: when its hash is not the configuration's.
+    """
+    path = Path(config.file)
+    if not path.is_file():
+        raise InputError(f"there is no file {path} to make a task from")
+    if path.stat().st_size > MOST_BYTES:
+        raise InputError(f"{path} holds {path.stat().st_size:,} bytes; a task's code has at most {MOST_BYTES:,}")
+    source = path.read_bytes()
+    if (digest := sha256(source).hexdigest()) != config.sha256:
+        raise Tampered(f"{path} has the hash {digest}, the configuration asks for {config.sha256}")
+    return source
+
+
 def _called(maker: Callable[..., Any], config: OwnConfig) -> Any:
     try:
         signature(maker).bind(**config.parameters)
@@ -44,10 +68,11 @@ def _called(maker: Callable[..., Any], config: OwnConfig) -> Any:
     return maker(**config.parameters)
 
 
-def _loaded(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
+def _loaded(path: Path, source: bytes) -> ModuleType:
+    """The module of these bytes, which are those that were hashed."""
+    if path.suffix != ".py":
         raise InputError(f"{path} is no Python file: its name must end with .py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType(path.stem)
+    module.__file__ = str(path)
+    exec(compile(source, str(path), "exec"), module.__dict__)
     return module

@@ -22,6 +22,7 @@ from lesion.tasks.config import (
 )
 from lesion.tasks.croissant import export, metadata
 from lesion.tasks.task import Draw
+from lesion.tasks.trust import VARIABLE
 
 CONFIGS = [ArithmeticConfig(), SymbolicConfig(), AnalogyConfig(), MultistepConfig(), WordProblemsConfig()]
 
@@ -110,7 +111,8 @@ def test_items_are_made_one_at_a_time_however_many_are_exported(tmp_path: Path):
     assert large < small + 500_000, "5,000 more items of some 300 bytes would take 1.5 million"
 
 
-def test_only_a_task_of_ones_own_has_no_licence_unless_it_is_given(tmp_path: Path):
+def test_only_a_task_of_ones_own_has_no_licence_unless_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(VARIABLE, file_hash(Path(__file__).parents[2] / "examples" / "own_task.py"))
     path = Path(__file__).parents[2] / "examples" / "own_task.py"
     own = OwnConfig(file=str(path), sha256=file_hash(path))
     lane = Draw("discovery", "k", 0, 3)

@@ -12,12 +12,20 @@ from lesion.identity import file_hash
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import OwnConfig
 from lesion.tasks.task import Draw
+from lesion.tasks.trust import VARIABLE, trust
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "own_task.py"
 
 
+@pytest.fixture(autouse=True)
+def _no_trust_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "")
+
+
 def own(path: Path, **changes: object) -> OwnConfig:
+    if path.is_file():
+        trust(file_hash(path))
     return OwnConfig(**{"file": str(path), "sha256": file_hash(path), **changes})
 
 
