@@ -21,6 +21,9 @@ def calibrate(
     study: Annotated[
         Path | None, typer.Option(help="Ask the rule of this study instead of the default one; a YAML file.")
     ] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="Permute the labels of this run's own rows; its folder.", show_default=False)
+    ] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw it, too: a file that ends in .svg or .png.")] = None,
     as_json: Json = False,
 ) -> int:
@@ -28,7 +31,8 @@ def calibrate(
     from lesion import __version__
     from lesion.identity import generator
     from lesion.report.terminal import print_calibration
-    from lesion.stats.calibrate import calibrate as simulate
+    from lesion.runs.recount import decided_rows
+    from lesion.stats.calibration.calibrate import calibrate as simulate
     from lesion.study.family import rule_of
     from lesion.study.load import load_study
 
@@ -37,7 +41,8 @@ def calibrate(
             SCREEN.print(text, markup=False)
 
     rule = rule_of(load_study(study).verdict) if study is not None else None
-    found = simulate(generator("calibrate", seed), rule, quick=quick, progress=progress)
+    rows = decided_rows(run) if run is not None else None
+    found = simulate(generator("calibrate", seed), rule, quick=quick, rows=rows, progress=progress)
     if picture is not None:
         from lesion.report.calibration import calibration_chart
 

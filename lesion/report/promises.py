@@ -45,6 +45,8 @@ def promises_of(study: Study) -> Promises:
     differs = [
         f"{_NAMES[name]} {own[name]:g} instead of {asked[name]:g}" for name in _NAMES if own[name] != asked[name]
     ]
+    if own["edition"] != asked.get("edition", 1):
+        differs.append("the first rule instead of the second")
     if study.baseline.seeds != SEEDS:
         differs.append(f"{study.baseline.seeds} seeds instead of {SEEDS}")
     origin = (
@@ -83,7 +85,8 @@ def _worst(found: dict[str, Any], number: str) -> dict[str, Any]:
 
 
 def _rates(found: dict[str, Any]) -> list[dict[str, Any]]:
-    return [found["false_positive"], found["false_null"], found["coverage"], *found["others"]]
+    """Every promise: what has a key of its own, then the others."""
+    return [each for each in found.values() if isinstance(each, dict) and "promise" in each] + found["others"]
 
 
 def _tables(found: dict[str, Any]) -> tuple[Table, ...]:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from lesion.runs.conduct import Tick
 from lesion.runs.manifest import Manifest
-from lesion.stats.calibrate import Calibration
+from lesion.stats.calibration.calibrate import Calibration
 
 
 class TrainingMeasure(Protocol):

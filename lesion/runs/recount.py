@@ -18,7 +18,9 @@ from lesion.runs.durable import write_text
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.published import is_published, open_rows, published_faults
 from lesion.runs.store import Result, RunFolder, Unit
+from lesion.stats.rows import PairedRows
 from lesion.study.analysis import analyse
+from lesion.study.evidence import paired_rows
 from lesion.study.findings import findings
 from lesion.study.overrun import as_before
 from lesion.study.plan import Cell, Plan, Verdict, new_plan
@@ -111,6 +113,25 @@ def _check_rows(manifest: Manifest, folder: Path, items: pl.DataFrame) -> None:
         faults = [] if rows_hash(items) == manifest.rows_hash else ["its rows do not give the recorded hash"]
     if faults:
         raise Tampered(f"{folder.name}: {faults[0]}; see lesion verify")
+
+
+def decided_rows(path: Path) -> dict[str, PairedRows]:
+    """The right and wrong answers behind every verdict of a run, by member, at the look that decided it.
+
+    Raises:
+        InputError: when the path holds no rows, or no cell was decided.
+        Tampered: when its manifest or rows are not what was sealed.
+    """
+    manifest, folder = read_manifest(path), path if path.is_dir() else path.parent
+    whole = open_rows(folder)
+    items, prompts = whole.items(), whole.prompts()
+    _check_rows(manifest, folder, items)
+    looks = _decided(*again(manifest, whole))
+    members = {chosen.id: chosen for plan in looks.values() for chosen in (*plan.family, *plan.replicas)}
+    found = {name: paired_rows(plan, items, prompts, members[name], "target") for name, plan in looks.items()}
+    if not found:
+        raise InputError(f"{folder.name}: no cell was decided; give a run that reached its confirmation")
+    return found
 
 
 def again(manifest: Manifest, whole: RunFolder) -> tuple[list[Verdict], list[Plan]]:

@@ -129,11 +129,27 @@ class Counts(NamedTuple):
         return Counts(*(np.where(mask, mine, theirs) for mine, theirs in zip(self, other, strict=True)))
 
 
-def judge_counts(counts: Counts, rule: Rule, family_size: int, needed: Ints, open_: Bools | None = None) -> Ints:
+class Baseline(NamedTuple):
+    """What the unedited model answered."""
+
+    right: Ints
+    """Right answers, [..., cells]."""
+    chance: float
+    """Accuracy of guessing."""
+
+
+def judge_counts(
+    counts: Counts,
+    rule: Rule,
+    family_size: int,
+    needed: Ints,
+    open_: Bools | None = None,
+    baseline: Baseline | None = None,
+) -> Ints:
     """The rule at one look on independent items, as indices into VERDICTS [..., cells].
 
-    For simulation: no cell is invalid, at floor or at ceiling. Cells that are not `open_` count in the family with
-    p = 1; their entry in the answer means nothing.
+    For simulation: no cell is invalid, nor at floor or ceiling unless a baseline is given. Cells that are not `open_`
+    count in the family with p = 1; their entry in the answer means nothing.
     """
     (gained, lost, n), (b, c, size) = counts, counts.whole()
     shut = np.zeros(b.shape, dtype=np.bool_) if open_ is None else ~open_
@@ -141,6 +157,7 @@ def judge_counts(counts: Counts, rule: Rule, family_size: int, needed: Ints, ope
     p_equivalence = np.where(shut, 1.0, tango_equivalence(b, c, size, rule.margin))
     by_seed, by_stratum = (gained.sum(-1), lost.sum(-1), n.sum(-1)), (gained.sum(-2), lost.sum(-2))
     no = np.zeros(b.shape, dtype=np.bool_)
+    floor, ceiling, no_null = (no, no, no) if baseline is None else _allowed(baseline, size, rule)
     seen = Look(
         invalid=no,
         conflict=conflict(mcnemar_exact(*by_stratum), by_stratum[0] - by_stratum[1], rule.alpha_look),
@@ -150,8 +167,16 @@ def judge_counts(counts: Counts, rule: Rule, family_size: int, needed: Ints, ope
         gate=seed_gate(by_seed[0] - by_seed[1], by_seed[2], needed, rule.spread),
         one_side=one_side(by_seed[0], by_seed[1]),
         readable=~no,
-        floor=no,
-        ceiling=no,
-        no_null=no,
+        floor=floor,
+        ceiling=ceiling,
+        no_null=no_null,
     )
     return first_match(seen)
+
+
+def _allowed(baseline: Baseline, n: Ints, rule: Rule) -> tuple[Bools, Bools, Bools]:
+    """What a baseline forbids: floor, ceiling, and no room to fall."""
+    share = baseline.right / n
+    floor = share <= baseline.chance + 2 * np.sqrt(share * (1 - share) / n)
+    no_room = np.asarray(share - baseline.chance <= rule.margin + 1e-12) & (rule.edition == 2)
+    return np.asarray(floor), np.asarray(share >= 1 - rule.margin - 1e-12), no_room

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lesion.errors import InputError
 from lesion.stats.multiplicity import holm
@@ -128,7 +129,12 @@ def fewest_sets(rule: Rule, *, asking: int = 1) -> int:
     return int(np.ceil(asking / rule.alpha_look - 1 - 1e-9))
 
 
-def _signed(cell: SetEffects) -> tuple[float, np.ndarray[tuple[int], np.dtype[np.float64]]]:
+def ranks(target: NDArray[np.float64], effects: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Rank [...] of targets [...] among sets [..., S], where larger is more extreme; ties count against the target."""
+    return 1 + (effects >= target[..., None] - TIE).sum(axis=-1)
+
+
+def _signed(cell: SetEffects) -> tuple[float, NDArray[np.float64]]:
     """Target and sets, turned so that larger is more extreme."""
     falling = cell.target < 0 if cell.verdict not in ("Improvement", "Harm") else cell.verdict == "Harm"
     sign = -1.0 if falling else 1.0
@@ -137,7 +143,7 @@ def _signed(cell: SetEffects) -> tuple[float, np.ndarray[tuple[int], np.dtype[np
 
 def _rank(cell: SetEffects) -> int:
     target, effects = _signed(cell)
-    return 1 + int((effects >= target - TIE).sum())
+    return int(ranks(np.array(target), effects))
 
 
 def _strongest(cell: SetEffects) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from lesion.report.promises import calibrated, promises_of
-from lesion.stats.promises import coverage, promises
+from lesion.stats.calibration.promises import coverage, promises
 from lesion.stats.rule import Rule
 from lesion.study.study import Study
 

@@ -7,16 +7,17 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lesion.stats.calibrate import calibrate
-from lesion.stats.cases import example_rows, permutation, selection
-from lesion.stats.promises import ask, promises
-from lesion.stats.rates import Rate, bound, counted, worst
+from lesion.errors import InputError
+from lesion.stats.calibration.calibrate import calibrate
+from lesion.stats.calibration.cases import example_rows, permutation, selection
+from lesion.stats.calibration.promises import ask, promises
+from lesion.stats.calibration.rates import Rate, bound, counted, worst
 from lesion.stats.rule import Rule
 
 
 @pytest.fixture(scope="module")
 def found():
-    return calibrate(np.random.default_rng(20261122), studies=600)
+    return calibrate(np.random.default_rng(20261122), studies=1_000)
 
 
 def test_the_rule_keeps_its_error_rates(found):
@@ -29,6 +30,7 @@ def test_the_rule_keeps_its_error_rates(found):
 def test_every_promise_of_the_document_is_asked(found):
     asked = " ".join(rate.promise for rate in found.rates)
     assert all(f"({number})" in asked for number in ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"))
+    assert all(f"({number})" in asked for number in ("x", "xi", "xii", "xiii", "xiv", "xv", "xvi", "xvii"))
 
 
 def test_the_power_curve_rises_from_null_to_improvement(found):
@@ -42,9 +44,16 @@ def test_the_power_curve_rises_from_null_to_improvement(found):
 
 def test_the_result_is_plain_json_with_a_bound_for_each_key(found):
     document = json.loads(json.dumps(found.document()))
-    for key in ("false_positive", "false_null", "coverage"):
+    for key in (
+        "false_positive",
+        "false_null",
+        "coverage",
+        "specific_false_positive",
+        "ablation_agreement_false",
+        "seed_sd_2_false_positive",
+    ):
         assert {"rate", "bound", "limit", "holds", "studies"} <= set(document[key])
-    assert document["studies"] == 600
+    assert document["studies"] == 1_000
 
 
 def test_a_rule_that_spends_five_percent_at_each_look_is_found_out():
@@ -75,12 +84,25 @@ def test_the_worst_rate_is_the_one_nearest_its_limit():
 
 
 def test_permuting_the_arms_of_rows_with_a_real_harm_leaves_nothing_to_find():
-    rate = permutation(Rule(), example_rows(np.random.default_rng(3)), 300, np.random.default_rng(4))
-    assert rate.rate <= 0.06
+    rows = example_rows(np.random.default_rng(3))
+    cells = {"items": rows, "clusters": replace(rows, cluster=np.arange(rows.n) // 12)}
+    rate = permutation(Rule(), cells, 2_000, np.random.default_rng(4))
+    assert rate.rate <= 0.05
+    with pytest.raises(InputError, match="no rows to permute"):
+        permutation(Rule(), {}, 10, np.random.default_rng(4))
 
 
 def test_heads_chosen_for_luck_are_not_confirmed():
-    confirmed, bias = selection(Rule(), 6_000, np.random.default_rng(5))
+    confirmed, bias, leaked = selection(Rule(), 6_000, np.random.default_rng(5))
     assert confirmed.holds
     assert bias.holds
+    assert leaked.rate > 0.08, "a leak that is put in must be seen"
     assert "+2.7 points" in confirmed.worst
+
+
+def test_honesty_has_a_price_and_it_is_told(found):
+    assert [point.items for point in found.prefix_power] == sorted(point.items for point in found.prefix_power)
+    assert all(point.null > 0.95 and point.improvement > 0.98 for point in found.prefix_power)
+    strong = [point for point in found.rank_power if point.apart == 4]
+    assert all(point.specific > 0.85 for point in strong)
+    assert all(each.gain > 2 for each in found.efficiency)

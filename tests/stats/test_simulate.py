@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from lesion.errors import InputError
-from lesion.stats.promises import UNGATED, claims, exact_coverage
+from lesion.stats.calibration.prefixes import Clustered, conduct_clusters
+from lesion.stats.calibration.promises import UNGATED, claims, exact_coverage
+from lesion.stats.calibration.simulate import Scene, _items, conduct
 from lesion.stats.rule import Rule
-from lesion.stats.simulate import Scene, _items, conduct
-from lesion.stats.templates import conduct_templates
 
 RULE, OPEN = Rule(), Rule(spread=UNGATED)
 
@@ -73,12 +73,13 @@ def test_naive_reuse_of_five_percent_at_both_looks_would_break_the_promise():
     assert endings.any_of("Improvement", "Harm").mean() > 0.06
 
 
-def test_studies_with_templates_go_through_the_judge():
-    scene = Scene(0.2, n=60)
-    endings = conduct_templates(scene, OPEN, 8, 0.05, 60, np.random.default_rng(8))
-    assert claims(endings, scene).mean() < 0.15
-    assert endings.covered.mean() > 0.8
-    strong = conduct_templates(Scene(0.4, 0.3, n=60), OPEN, 8, 0.05, 20, np.random.default_rng(9))
+def test_studies_with_templates_claim_rarely_and_find_what_is_large():
+    scene = Clustered(clusters=8, items=22, sd=0.05)
+    endings, drawn = conduct_clusters(scene, OPEN, 2_000, np.random.default_rng(8))
+    assert claims(endings, Scene(0.2)).mean() < 0.04
+    assert endings.covered.mean() > 0.93
+    assert drawn.std() == pytest.approx(0.05 / np.sqrt(8), rel=0.1)
+    strong, _ = conduct_clusters(Clustered(0.3, 8, 22, 0.4, sd=0.05), OPEN, 200, np.random.default_rng(9))
     assert strong.any_of("Improvement").all()
 
 
@@ -91,7 +92,3 @@ def test_the_coverage_of_the_interval_by_enumeration_is_the_measured_one():
 def test_scenes_that_cannot_be_are_refused():
     with pytest.raises(InputError, match=r"\|delta\| <= psi"):
         Scene(0.02, 0.03)
-    with pytest.raises(InputError, match="no other structure"):
-        conduct_templates(Scene(0.2, n=10, cells=2), RULE, 8, 0.0, 1, np.random.default_rng(0))
-    with pytest.raises(InputError, match="templates cannot confirm"):
-        conduct_templates(Scene(0.2, n=10), RULE, 5, 0.0, 1, np.random.default_rng(0))

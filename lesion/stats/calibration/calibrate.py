@@ -1,20 +1,33 @@
 """Does the rule keep its promises? Error rates, coverage and power of the whole rule on simulated studies.
 
-The promises are (i)-(ix) of docs/verdict.md: promises.py and cases.py. Every simulated study goes through the code that
-judges real ones.
+The promises are those of docs/calibration.md: (i)-(ix) in promises.py and cases.py, what the first rule did not know in
+prefixes.py, ranks.py, ablations.py and numbers.py. Every simulated study goes through the code that judges real ones.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from lesion.stats.cases import example_rows, permutation, selection, template_coverage, templates
-from lesion.stats.promises import ask, coverage, promises
-from lesion.stats.rates import Rate, document
+from lesion.stats.calibration.ablations import ablation_rate, floor_rates
+from lesion.stats.calibration.cases import example_rows, permutation, selection
+from lesion.stats.calibration.costs import (
+    Efficiency,
+    PrefixPower,
+    RankPower,
+    efficiency,
+    prefix_power,
+    rank_power,
+)
+from lesion.stats.calibration.numbers import number_rates
+from lesion.stats.calibration.prefixes import prefix_rates
+from lesion.stats.calibration.promises import ask, coverage, promises
+from lesion.stats.calibration.ranks import rank_rates
+from lesion.stats.calibration.rates import Rate, document
+from lesion.stats.calibration.simulate import Scene, conduct
+from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Rule
-from lesion.stats.simulate import Scene, conduct
 
 
 @dataclass(frozen=True)
@@ -44,15 +57,20 @@ class Calibration:
     """(ii) Null where the true difference is the margin."""
     coverage: Rate
     """(v) The 95 % interval holds the true difference, at a fixed number of items, by enumeration of all outcomes."""
+    named: Mapping[str, Rate]
+    """Ranks, ablations, prefixes, floors and continuous outcomes, by their keys in the JSON."""
     others: tuple[Rate, ...]
     power: tuple[PowerPoint, ...]
     mixed_power: float
     """(viii) Share of Mixed where one stratum gains 5 points and the other loses 5."""
+    rank_power: tuple[RankPower, ...]
+    prefix_power: tuple[PrefixPower, ...]
+    efficiency: tuple[Efficiency, ...]
 
     @property
     def rates(self) -> tuple[Rate, ...]:
         """All promises."""
-        return (self.false_positive, self.false_null, self.coverage, *self.others)
+        return (self.false_positive, self.false_null, self.coverage, *self.others, *self.named.values())
 
     @property
     def holds(self) -> bool:
@@ -68,9 +86,13 @@ class Calibration:
             "false_positive": document(self.false_positive),
             "false_null": document(self.false_null),
             "coverage": document(self.coverage),
+            **{name: document(rate) for name, rate in self.named.items()},
             "others": [document(rate) for rate in self.others],
             "power": [asdict(point) for point in self.power],
             "mixed_power": self.mixed_power,
+            "rank_power": [asdict(point) for point in self.rank_power],
+            "prefix_power": [asdict(point) for point in self.prefix_power],
+            "efficiency": [{**asdict(point), "gain": point.gain} for point in self.efficiency],
         }
 
 
@@ -80,6 +102,7 @@ def calibrate(
     *,
     quick: bool = True,
     studies: int | None = None,
+    rows: Mapping[str, PairedRows] | None = None,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Calibration:
     """Simulates studies and holds every promise against them.
@@ -87,8 +110,9 @@ def calibrate(
     Args:
         generator: source of randomness; every setting of independent items gets a stream of its own.
         rule: thresholds; the default rule by default.
-        quick: a few settings, 10,000 studies each, less than a minute; else the grid, 20,000 each, four minutes.
+        quick: a few settings, 10,000 studies each, less than a minute; else the grid, 20,000 each, some minutes.
         studies: another number of simulated studies per setting.
+        rows: the cells of a real run, whose labels are permuted; rows with a true harm by default.
         progress: told what is asked next.
     """
     rule, studies = rule or Rule(), studies or (10_000 if quick else 20_000)
@@ -97,12 +121,10 @@ def calibrate(
         progress(promise.says)
         rates.append(ask(promise, studies, generator))
     progress("(vii) selection")
-    rates += selection(rule, studies // 2, generator)
-    progress("(i), (ii), (v) by template")
-    rates += templates(rule, studies // 10 if quick else studies // 4, generator, quick=quick)
-    rates.append(template_coverage(studies // 2, generator))
+    rates += selection(rule, studies // 2 if quick else studies, generator)
     progress("(ix) permutation")
-    rates.append(permutation(rule, example_rows(generator), studies // 20 if quick else studies // 10, generator))
+    rates.append(permutation(rule, rows or {"example": example_rows(generator)}, studies, generator))
+    named = _named(rule, studies, generator, progress, quick=quick)
     progress("power")
     return Calibration(
         rule=rule,
@@ -110,10 +132,29 @@ def calibrate(
         false_positive=rates[0],
         false_null=rates[1],
         coverage=coverage(rule, quick=quick),
+        named=named,
         others=tuple(rates[2:]),
         power=tuple(_power(0.01 * points, rule, studies, generator) for points in range(8)),
         mixed_power=float(conduct(Scene(0.2, contrast=0.05), rule, studies, generator).any_of("Mixed").mean()),
+        rank_power=rank_power(rule, studies // 10, generator),
+        prefix_power=prefix_power(rule, studies // 10, generator),
+        efficiency=efficiency(rule, generator),
     )
+
+
+def _named(
+    rule: Rule, studies: int, generator: np.random.Generator, progress: Callable[[str], None], *, quick: bool
+) -> dict[str, Rate]:
+    """The promises about what the first rule did not know."""
+    progress("(x), (xi), (xii) clusters that differ")
+    found = prefix_rates(rule, studies, generator, quick=quick)
+    progress("(xiii), (xiv) specificity")
+    found |= rank_rates(rule, studies, generator, quick=quick)
+    progress("(xv), (xvi) ablations and floors")
+    found |= {"ablation_agreement_false": ablation_rate(rule, studies, generator)}
+    found |= floor_rates(rule, studies, generator)
+    progress("(xvii) continuous outcomes")
+    return found | number_rates(studies // 10 if quick else studies, generator, quick=quick)
 
 
 def _power(delta: float, rule: Rule, studies: int, generator: np.random.Generator) -> PowerPoint:
