@@ -6,10 +6,10 @@ Dry runs and replays go down the same line; nothing in it asks which of them it 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lesion.errors import BudgetSpent, LesionError
+from lesion.errors import BudgetSpent, LesionError, Tampered
 from lesion.runs.logs import LOGGER
 from lesion.runs.store import Result, RunFolder, Unit
 from lesion.study.contingency import amend, stop
@@ -200,15 +200,35 @@ def _do(
     def tell() -> None:
         progress(Tick(stage.name, len(units), len(stage.cells), meter.spent(), plan.study.budget))
 
+    weights = weights_of(folder.units())
     for unit in units.values():
         meter.add(unit)
     tell()
     for cell, result in execute(_Task(work, plan), [cell for cell in stage.cells if cell not in units]):
+        if not same_weights(weights, cell.model, result.engine):
+            raise Tampered(
+                f"{cell.model}: its weights changed while the run went on, so its rows would mix two models; put the "
+                "old weights back, or start a new run"
+            )
         units[cell] = folder.append(cell, result)
         meter.add(units[cell])
         tell()
     answers = ((cell.model, units[cell].answer) for cell in stage.cells)
     return {model: answer for model, answer in answers if answer is not None}
+
+
+def weights_of(units: Iterable[Unit]) -> dict[str, str]:
+    """Model -> hash of the weights that its first unit was computed with."""
+    found: dict[str, str] = {}
+    for unit in units:
+        same_weights(found, unit.cell.model, unit.engine)
+    return found
+
+
+def same_weights(weights: dict[str, str], model: str, engine: Mapping[str, Any]) -> bool:
+    """Whether a unit was computed with the weights that are known of its model; the first of a model is remembered."""
+    digest = engine.get("weights_hash")
+    return digest is None or weights.setdefault(model, digest) == digest
 
 
 class _Task(NamedTuple):

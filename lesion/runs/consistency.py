@@ -14,6 +14,7 @@ from pydantic_core import from_json, to_json
 
 from lesion.errors import InputError
 from lesion.identity import content_hash
+from lesion.runs.conduct import same_weights
 from lesion.runs.manifest import Manifest
 from lesion.runs.store import RunFolder
 from lesion.study.load import parse_document
@@ -82,6 +83,10 @@ def _units(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "units", "are not those that the manifest lists"
     if abs(sum(unit.cpu_seconds for unit in units) - manifest.cost.cpu_seconds) > 1e-6:
         yield "cost", "has another number of processor seconds than the units"
+    weights: dict[str, str] = {}
+    for unit in units:
+        if not same_weights(weights, unit.cell.model, unit.engine):
+            yield unit.cell.model, "was measured with other weights in one unit than in another"
     proofs = {u.cell.model: u for u in sorted(units, key=lambda u: u.cell.seed) if u.cell.stage == "instrument"}
     if {facts.name for facts in manifest.models} != {*proofs}:
         yield "models", "are not those that were proved"

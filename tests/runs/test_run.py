@@ -11,7 +11,7 @@ import torch
 import yaml
 
 import lesion.runs.work as module
-from lesion.errors import InputError
+from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
 from lesion.models.tiny import character_tokenizer
 from lesion.runs.closing import Order
@@ -255,3 +255,15 @@ def test_a_study_with_chat_asks_through_the_template_and_records_its_hash(
     assert prompts.str.ends_with(")A").all()
     with pytest.raises(InputError, match="tiny:llama: its tokenizer has no chat template"):
         start(order_of(changed(small_text, chat={})), tmp_path, 1, quiet, no_report)
+
+
+def test_weights_that_change_between_stages_end_the_run(small_text, quiet, no_report, monkeypatch, tmp_path) -> None:
+    def other(cell, plan, **options):
+        result = work(cell, plan, **options)
+        return result if cell.stage == "instrument" else result._replace(engine={**result.engine, "weights_hash": "0"})
+
+    monkeypatch.setattr("lesion.runs.run.work", other)
+    with pytest.raises(Tampered, match="its weights changed while the run went on"):
+        start(order_of(small_text), tmp_path, 1, quiet, no_report)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert {unit.cell.stage for unit in RunFolder(folder).units()} == {"instrument"}, "no row of other weights is kept"
