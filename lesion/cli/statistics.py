@@ -40,7 +40,7 @@ def calibrate(
         if not as_json:
             SCREEN.print(text, markup=False)
 
-    rule = rule_of(load_study(study).verdict) if study is not None else None
+    rule = rule_of(load_study(study)) if study is not None else None
     rows = decided_rows(run) if run is not None else None
     found = simulate(generator("calibrate", seed), rule, quick=quick, rows=rows, progress=progress)
     if picture is not None:

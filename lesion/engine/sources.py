@@ -136,7 +136,7 @@ class Library:
             InterventionError: where a row has no twin, no other item to draw from, or no mean.
         """
         made: dict[Intervention, Source] = {}
-        patched = _distinct(site for one in interventions if isinstance(one, Patch) for site in one.sites)
+        patched = distinct(site for one in interventions if isinstance(one, Patch) for site in one.sites)
         twins = self._twins(batch, patched) if patched else {}
         self._average([one for one in interventions if isinstance(one, Mean)])
         for one in interventions:
@@ -184,7 +184,7 @@ class Library:
 
     def _remembered(self, sites: Sequence[Site]) -> Mapping[Site, Sequence[Tensor]]:
         """What stands at sites in every reference item, run in one fixed order whatever is asked for."""
-        missing = _distinct(site for site in sites if site not in self._kept)
+        missing = distinct(site for site in sites if site not in self._kept)
         if missing:
             found: dict[Site, dict[int, Tensor]] = {site: {} for site in missing}
             for batch in batches(self.reference, ROWS):
@@ -228,7 +228,7 @@ class Library:
             return
         tables: dict[tuple[By, Site], dict[Bucket, _Average]] = {(by, site): {} for by, site in missing}
         for batch in batches(self.reference, ROWS):
-            seen = observe(self.model, batch, _distinct(site for _, site in missing))
+            seen = observe(self.model, batch, distinct(site for _, site in missing))
             for (by, site), table in tables.items():
                 for bucket, values in _parts(by, batch, seen[site]):
                     average = table.setdefault(bucket, _Average(torch.zeros_like(values[0], dtype=torch.float64)))
@@ -271,7 +271,7 @@ class Library:
         return whole
 
 
-def _distinct(sites: Iterable[Site]) -> list[Site]:
+def distinct(sites: Iterable[Site]) -> list[Site]:
     """Each site once, in the order of their spellings."""
     return [site for _, site in sorted({str(site): site for site in sites}.items())]
 

@@ -41,7 +41,7 @@ def calibrated() -> dict[str, Any]:
 def promises_of(study: Study) -> Promises:
     """The error rates of the study's rule, where it is the one that was simulated; else how it differs."""
     found = calibrated()
-    own, asked = vars(rule_of(study.verdict)), found["rule"]
+    own, asked = vars(rule_of(study)), found["rule"]
     differs = [
         f"{_NAMES[name]} {own[name]:g} instead of {asked[name]:g}" for name in _NAMES if own[name] != asked[name]
     ]

@@ -13,8 +13,9 @@ from lesion.stats.intervals import tango_interval, wilson
 
 _SWEPT = (
     "(e.arm LIKE 'target@%' OR e.arm LIKE 'control%@%') AND e.arm NOT LIKE '%@mean' AND e.arm NOT LIKE '%@resample'"
+    " AND e.arm NOT LIKE '%@zero'"
 )
-"""Arms that scale: the companions of a zeroing stand in the verdicts' own table."""
+"""Arms that scale: ablations stand in the verdicts' own table."""
 _PAIRED = """FROM items AS e
 JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
   AND e.seed = b.seed AND e."index" = b."index"
@@ -26,7 +27,7 @@ _COUNTS = """COUNT(*) AS n,
 ACCURACY = """SELECT stage, model, tier, arm, COUNT(*) AS n, SUM(CASE WHEN correct THEN 1 ELSE 0 END) AS correct
 FROM items
 WHERE stage IN ('discovery', 'confirm') AND (arm = 'baseline' OR arm LIKE 'target@%' OR arm LIKE 'control%@%')
-  AND arm NOT LIKE '%@mean' AND arm NOT LIKE '%@resample'
+  AND arm NOT LIKE '%@mean' AND arm NOT LIKE '%@resample' AND arm NOT LIKE '%@zero'
 GROUP BY stage, model, tier, arm
 ORDER BY model, tier, stage, arm"""
 """Correct answers by stage, tier and arm."""

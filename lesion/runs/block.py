@@ -1,5 +1,6 @@
 """The items of a cell: made by the task, asked as the study wants them, and compiled for a model."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -59,13 +60,19 @@ class Block(NamedTuple):
 
 def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
     """Make and compile a cell's items."""
-    items = list(make_task(plan.study.tasks[cell.tier]).items(draw_of(cell, plan), cell.start, cell.stop))
-    made, bos = items, model.bos
-    if plan.study.chat is not None:
-        frame, turns = frame_of(cell.model, plan.study.chat.system), is_chat(plan.study.tasks[cell.tier])
+    items = make_task(plan.study.tasks[cell.tier]).items(draw_of(cell, plan), cell.start, cell.stop)
+    return compiled_block(model, plan.study, cell.tier, items)
+
+
+def compiled_block(model: Model, study: Study, tier: str, made: Iterable[Item]) -> Block:
+    """Items as a study asks them of a model, compiled."""
+    items = made = list(made)
+    bos = model.bos
+    if study.chat is not None:
+        frame, turns = frame_of(model.name, study.chat.system), is_chat(study.tasks[tier])
         items, bos = [framed(item, frame, turns=turns) for item in items], frame.bos_id(model.tokenizer)
     compiled = [compile_item(item, model.tokenizer, bos) for item in items]
-    return Block(made, items, [_placed(one, plan.study.sweep.positions) for one in compiled], bos)
+    return Block(made, items, [_placed(one, study.sweep.positions) for one in compiled], bos)
 
 
 def _placed(compiled: Compiled | Refused, positions: str) -> Compiled | Refused:

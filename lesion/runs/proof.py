@@ -21,7 +21,7 @@ from lesion.measures.output_norms import head_norms
 from lesion.models.device import on_processor
 from lesion.models.model import Model, open_here
 from lesion.runs.block import BATCH_ROWS, block_of, frame_of
-from lesion.runs.reference import reference_hashes
+from lesion.runs.reference import coverage, reference_hashes
 from lesion.runs.second import misread
 from lesion.runs.worker import chosen
 from lesion.study.arm import BASELINE, zeroes
@@ -61,6 +61,7 @@ def proof(model: Model, plan: Plan) -> dict[str, Any]:
         **({"rounding": _rounding(model, plan)} if model.dtype == "bfloat16" else {}),
         "own_mean": max(answer["own_mean"] for answer in tiers.values()),
         **({"references": reference_hashes(model, plan)} if zeroes(plan.study) else {}),
+        **({"covered": coverage(model, plan)} if zeroes(plan.study) and plan.study.lesion == 2 else {}),
         **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
         **({"head_norms": _head_norms(model, plan)} if "head" in plan.study.sweep.kinds else {}),
     }

@@ -13,6 +13,7 @@ from torch import Tensor
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch, batches
 from lesion.engine.choose import Engine
+from lesion.engine.donors import Donors
 from lesion.engine.reference import run
 from lesion.engine.sources import Library
 from lesion.identity import canonical_json, seed_from
@@ -25,7 +26,7 @@ from lesion.models.device import busy_seconds
 from lesion.models.model import Model
 from lesion.runs.block import BATCH_ROWS, Block, block_of
 from lesion.runs.proof import proof
-from lesion.runs.reference import accompanied, library_of
+from lesion.runs.reference import Lane, covered_by, library_of
 from lesion.runs.store import ArmReceipt, Result
 from lesion.runs.worker import chosen, opened, plain
 from lesion.runs.written import with_texts
@@ -68,7 +69,7 @@ class Part(NamedTuple):
     asked: Sequence[tuple[Item, Compiled]]
     """What the batch's row numbers count."""
     arms: tuple[Arm, ...]
-    library: Library | None
+    library: Library | Donors | None
     """Makes what is put in the place of activations, where the arms do that."""
 
     def sources(self, edits: Sequence[Intervention]) -> dict[Intervention, Source] | None:
@@ -77,14 +78,15 @@ class Part(NamedTuple):
 
 
 def _parts(model: Model, cell: Cell, plan: Plan, block: Block) -> list[Part]:
-    """The cell's batches with the arms that scale, and, of the items that have companions, with those."""
+    """The cell's batches with the arms that scale, and, of the items that have a reference, those that replace."""
     scaled = tuple(arm for arm in cell.arms if arm.intervention is None or not replaces(arm.intervention))
     parts = [Part(batch, block.asked, scaled, None) for batch in _cut(model, block.asked)]
     others = tuple(arm for arm in cell.arms if arm not in scaled)
     if others:
-        library = library_of(model, plan, cell.tier, cell.seed)
-        asked = accompanied(library, block.asked)
-        parts += [Part(batch, asked, others, library) for batch in _cut(model, asked)]
+        library = library_of(model, plan, cell.tier, cell.seed if cell.split == "confirm" else -1)
+        asked = covered_by(library, block.asked)
+        source = library.donors if isinstance(library, Lane) else library
+        parts += [Part(batch, asked, others, source) for batch in _cut(model, asked)]
     return parts
 
 
@@ -137,7 +139,7 @@ def _sample_error(engine: Engine, parts: Sequence[Part], cell: Cell) -> float:
     number = int(cell.hash()[:8], 16)
     arm = cell.arms[number % len(cell.arms)]
     able = [part for part in parts if arm in part.arms]
-    if not able:  # no item of this cell has a companion
+    if not able:  # no item of this cell has a reference
         arm, able = BASELINE, list(parts)
     part = able[number % len(able)]
     batch, edit = part.batch, arm.intervention

@@ -54,7 +54,7 @@ def _analysed(
 
 
 def _member(plan: Plan, chosen: Chosen, rows: PairedRows, items: pl.DataFrame) -> dict[str, Any]:
-    rule, counts = rule_of(plan.study.verdict), deltas(rows.baseline, rows.edited)
+    rule, counts = rule_of(plan.study), deltas(rows.baseline, rows.edited)
     by_item = compare(PairedRows(rows.baseline, rows.edited, rows.seed), rule.confidence, rule.margin)
     logprobs = paired_numbers(plan, items, chosen, "answer_logprob")
     rng = generator("stats", plan.key, chosen.id)

@@ -38,6 +38,9 @@ class Claims(Document):
     margin_of: Literal["absolute", "headroom"] = "absolute"
     """`absolute`: the margin is a difference. `headroom`: it is a share of (baseline - chance)."""
 
+    exhaustive: tuple[str, ...] = Field(default=(), max_length=16)
+    """Tiers whose templates are all that their claim is about, so that fewer than 35 of them are enough for a Null."""
+
     @model_validator(mode="after")
     def _reasoned(self) -> Self:
         if self.primary == "zero" and not self.why_zero.strip():

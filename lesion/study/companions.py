@@ -50,7 +50,7 @@ def _one(
     base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col("answer_logprob").alias("before"))
     both = edited.join(base, on=ITEM_KEY, how="inner")
     replaced = bool((both["answer_logprob"] != both["before"]).any())
-    return companion(verdict.verdict, rows, verdict.n, rule_of(plan.study.verdict), replaced=replaced)
+    return companion(verdict.verdict, rows, verdict.n, rule_of(plan.study), replaced=replaced)
 
 
 def tagged(verdicts: Mapping[str, CellVerdict], found: Found) -> dict[str, CellVerdict]:

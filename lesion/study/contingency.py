@@ -9,14 +9,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lesion.interventions.site import parse_site
+from lesion.stats.agreement import COVERED
+from lesion.stats.power import UNREACHABLE
 from lesion.stats.rounding import rounding_floor
+from lesion.study.claims import Ablation
 from lesion.study.controls import control_sets
 from lesion.study.plan import Chosen, Ending, Plan, PlanNote, StageName, Verdict
 from lesion.study.replication import configurations
-from lesion.study.study import GivenSites
+from lesion.study.study import GivenSites, Study
 
 TOOLING_RETRIES = 1
 DETECTOR_RETRIES = 1
+ENOUGH = 0.9
+"""Share of a tier's discovery items that must have a reference, so that `primary: auto` means resample."""
 SLACK = 1.1
 """An enlargement asks for so many times the items that the observed accuracy needs: that accuracy is an estimate."""
 
@@ -55,11 +60,48 @@ def _open(plan: Plan, stage: StageName, attempt: int = 0) -> Plan:
 def _after_instrument(plan: Plan, verdict: Verdict) -> Plan:
     if verdict.outcome == "Pass":
         models: Any = verdict.evidence.get("models", {})
-        return _open(_told(plan, verdict).model_copy(update=_measured(models)), "baseline")
+        plan = _told(plan, verdict).model_copy(update={**_measured(models), "primary": _primary(plan.study, models)})
+        return _open(_few_references(plan, models), "baseline")
     if plan.attempt < TOOLING_RETRIES:
         text = f"The instrument failed ({verdict.reason}). It is proved once more before the study stops."
         return _open(noted(plan, "tooling-failure", text), "instrument", plan.attempt + 1)
     return stop(plan, f"the instrument failed twice: {verdict.reason}")
+
+
+def _primary(study: Study, models: Mapping[str, Any]) -> dict[str, dict[str, Ablation]]:
+    """Model -> tier -> the ablation that decides: what the study says, or what its items' references allow."""
+    if study.claims is None:
+        return {}
+    asked = study.claims.primary
+    return {
+        model: {
+            tier: ("resample" if _share(each) >= ENOUGH else "mean") if asked == "auto" else asked
+            for tier, each in answer["covered"].items()
+        }
+        for model, answer in models.items()
+        if "covered" in answer
+    }
+
+
+def _share(covered: Mapping[str, int]) -> float:
+    return covered["covered"] / covered["items"] if covered["items"] else 0.0
+
+
+def _few_references(plan: Plan, models: Mapping[str, Any]) -> Plan:
+    """A note on every tier where mean and resample ablation cannot be judged."""
+    few = [
+        f"{model}, {tier}: {each['covered']} of {each['items']} discovery items have one"
+        for model, answer in models.items()
+        for tier, each in answer.get("covered", {}).items()
+        if _share(each) < COVERED
+    ]
+    if not few:
+        return plan
+    text = (
+        f"Too few items have a reference ({'; '.join(few)}): mean and resample ablation cannot be judged there. Widen "
+        "the task's range, or set `claims.primary: zero` and say why."
+    )
+    return noted(plan, "few-references", text)
 
 
 def _floors(told: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -93,8 +135,24 @@ def _after_baseline(plan: Plan, verdict: Verdict) -> Plan:
         return stop(plan, f"the baseline cannot be used: {verdict.reason}")
     if plan.attempt >= plan.study.baseline.enlargements:
         times = plan.study.baseline.enlargements
-        return stop(plan, f"the baseline is not stable after {times} enlargements: {verdict.reason}")
+        reason = f"the baseline is not stable after {times} enlargements: {verdict.reason}"
+        return stop(plan, f"{reason}. {ways_out(plan.study)}" if plan.study.lesion == 2 else reason)
     return _enlarged(plan, verdict)
+
+
+def ways_out(study: Study) -> str:
+    """What a study can change when its pool cannot carry the baseline gate, in words."""
+    judged = (
+        "judge another continuous outcome than "
+        f"{study.outcome}" if study.continuous else
+        "judge a continuous outcome (`claims.outcome: answer_logprob`, with margin, effect and spreads in nats), which "
+        "needs fewer items"
+    )  # fmt: skip
+    return (
+        f"Three ways out: (1) {judged}; (2) ask more problems: a larger range of operands, or another tier; (3) accept "
+        "a wider `baseline.spread`, and with it a baseline that differs by as much from seed to seed; the same holds "
+        "for effects (`verdict.spread`). Each is another study: change the file and register it anew."
+    )
 
 
 def _enlarged(plan: Plan, verdict: Verdict) -> Plan:
@@ -110,7 +168,10 @@ def _enlarged(plan: Plan, verdict: Verdict) -> Plan:
         room = plan.capacity[tier] // block * block
         enough = min(-(-wanted // block) * block, room)
         if enough < cell["needed_n"] or enough <= items[model][tier]:
-            return stop(plan, f"{name} needs {wanted} items per seed for a stable baseline; a seed holds {room}")
+            needs = f"{name} needs {wanted:,} items per seed for a stable baseline; a seed holds {room:,}"
+            if cell["needed_n"] >= UNREACHABLE:
+                needs = f"{name}: its example sets differ so much that no number of items makes the baseline stable"
+            return stop(plan, f"{needs}. {ways_out(plan.study)}" if plan.study.lesion == 2 else needs)
         items[model][tier] = enough
     text = f"Interventions are halted and the data enlarged: {verdict.reason}."
     return _open(

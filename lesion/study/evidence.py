@@ -11,12 +11,16 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from lesion.stats.agreement import COVERED
 from lesion.stats.decide import judge
+from lesion.stats.paired_numbers import PairedNumbers
 from lesion.stats.rounding import beside_floor
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Discovered
 from lesion.stats.specific import Specificity, specific
 from lesion.stats.verdict import CellVerdict
+from lesion.study.clusters import clusters
+from lesion.study.discovered import column
 from lesion.study.family import rule_of
 from lesion.study.plan import Chosen, Plan, look_items
 from lesion.study.rows import ITEM_KEY
@@ -43,24 +47,64 @@ def paired_rows(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: 
 
 
 def rows_of_arm(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, name: str) -> PairedRows:
-    """Baseline and the arm of this name on one member's items, paired by item, with seeds and strata."""
+    """Baseline and the arm of this name on one member's items, paired by item: right or wrong, whatever is judged."""
+    return _answers(plan, _paired(plan, items, prompts, chosen, name))
+
+
+def outcome_rows(
+    plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, name: str, like: str = ""
+) -> PairedRows | PairedNumbers:
+    """What the verdict judges of baseline and the arm of this name, paired by item.
+
+    Args:
+        plan: at a look.
+        items: rows of the run.
+        prompts: its questions.
+        chosen: the member.
+        name: the arm.
+        like: only items that this arm has, too; all when empty.
+    """
+    rows = _paired(plan, items, prompts, chosen, name)
+    if like:
+        rows = rows.join(arm_rows(items, plan, chosen, like), on=ITEM_KEY, how="semi").sort(ITEM_KEY)
+    if not plan.study.continuous:
+        return _answers(plan, rows)
+    number = column(plan.study)
+    return PairedNumbers(
+        baseline=rows[f"before_{number}"].to_numpy(),
+        edited=rows[number].to_numpy(),
+        seed=rows["seed"].to_numpy(),
+        strata=_strata(plan, rows),
+        cluster=clusters(plan.study, rows["buckets"]),
+        item=rows["item_id"].to_numpy(),
+    )
+
+
+def _paired(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, name: str) -> pl.DataFrame:
+    """An arm's rows with the baseline's numbers (`before_…`) and the buckets, joined by item."""
     edited = arm_rows(items, plan, chosen, name)
-    told = [column for column in ("correct", "parsed") if column in items.columns]
+    told = [each for each in ("correct", "parsed", "answer_logprob", "logit_diff") if each in items.columns]
     base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col(told).name.prefix("before_"))
     rows = edited.join(base, on=ITEM_KEY, how="inner", validate="1:1")
-    rows = rows.join(prompts.select(*ITEM_KEY, "buckets"), on=ITEM_KEY, how="inner", validate="1:1").sort(ITEM_KEY)
-    names = plan.study.verdict.strata
-    levels = rows.select(pl.col("buckets").str.json_path_match(f"$.{name}").alias(name) for name in names)
-    strata = {name: levels[name].to_numpy() for name in names if rows.height and levels[name].null_count() == 0}
+    return rows.join(prompts.select(*ITEM_KEY, "buckets"), on=ITEM_KEY, how="inner", validate="1:1").sort(ITEM_KEY)
+
+
+def _answers(plan: Plan, rows: pl.DataFrame) -> PairedRows:
     return PairedRows(
         baseline=rows["before_correct"].to_numpy(),
         edited=rows["correct"].to_numpy(),
         seed=rows["seed"].to_numpy(),
-        strata=strata,
-        cluster=_clusters(plan, rows),
+        strata=_strata(plan, rows),
+        cluster=clusters(plan.study, rows["buckets"]),
         item=rows["item_id"].to_numpy(),
         **_parse_flags(rows),
     )
+
+
+def _strata(plan: Plan, rows: pl.DataFrame) -> dict[str, NDArray[Any]]:
+    names = plan.study.verdict.strata
+    levels = rows.select(pl.col("buckets").str.json_path_match(f"$.{name}").alias(name) for name in names)
+    return {name: levels[name].to_numpy() for name in names if rows.height and levels[name].null_count() == 0}
 
 
 def _parse_flags(rows: pl.DataFrame) -> dict[str, NDArray[Any]]:
@@ -69,15 +113,6 @@ def _parse_flags(rows: pl.DataFrame) -> dict[str, NDArray[Any]]:
     if "parsed" not in rows.columns or any(rows[column].null_count() for column in told.values()):
         return {}
     return {name: rows[column].to_numpy() for name, column in told.items()}
-
-
-def _clusters(plan: Plan, rows: pl.DataFrame) -> NDArray[Any] | None:
-    """What the items were made from, where the tier has such a bucket: then it is the exchangeable unit."""
-    bucket = plan.study.verdict.cluster
-    if bucket is None or not rows.height:
-        return None
-    levels = rows["buckets"].str.json_path_match(f"$.{bucket}")
-    return None if levels.null_count() else levels.to_numpy()
 
 
 def paired_numbers(plan: Plan, items: pl.DataFrame, chosen: Chosen, number: str) -> NDArray[np.float64]:
@@ -91,10 +126,10 @@ def paired_numbers(plan: Plan, items: pl.DataFrame, chosen: Chosen, number: str)
 def confirm_cells(
     plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Mapping[str, str]
 ) -> dict[str, CellVerdict]:
-    """The verdict of every pending member, with Holm over the whole family."""
+    """Format 1: the verdict of every pending member, with Holm over the whole family."""
     members = pending(plan)
     cells = {c.id: paired_rows(plan, items, prompts, c, "target") for c in members if c.id not in invalid}
-    rule = rule_of(plan.study.verdict)
+    rule = rule_of(plan.study)
     verdicts = judge(
         cells,
         rule,
@@ -113,13 +148,13 @@ def confirm_cells(
 def specificity_arms(
     plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Mapping[str, str]
 ) -> dict[str, Specificity]:
-    """Target against matched random set, item by item, for every pending member whose model has control sets."""
+    """Format 1: target against matched random set, item by item, for pending members whose model has control sets."""
     members = [c for c in pending(plan) if c.id not in invalid and plan.controls[c.model]]
     if not members:
         return {}
     targets = {chosen.id: paired_rows(plan, items, prompts, chosen, "target") for chosen in members}
     controls = {chosen.id: paired_rows(plan, items, prompts, chosen, "control") for chosen in members}
-    return specific(targets, controls, rule_of(plan.study.verdict), family_size=len(plan.present()))
+    return specific(targets, controls, rule_of(plan.study), family_size=len(plan.present()))
 
 
 def spoiled(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame) -> dict[str, str]:
@@ -155,17 +190,35 @@ def _fault(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chose
     )
     expected = prompts.filter(asked).select(ITEM_KEY).sort(ITEM_KEY)
     for name, rows in (("baseline", base), ("edited", edited)):
-        if rows.select(ITEM_KEY).is_duplicated().any():
-            return f"{name} rows are doubled"
-        if not rows.select(ITEM_KEY).equals(expected):
-            return f"{name} rows are missing or foreign: {rows.height} rows for {expected.height} questions"
-        if not bool(np.isfinite(rows["answer_logprob"].to_numpy()).all()):
-            return f"{name} log-probabilities are not finite"
+        wanted = _expected(plan, items, chosen, name, expected)
+        if reason := _incomplete(name, rows, wanted):
+            return reason
+        if rows.height < COVERED * expected.height:
+            return f"only {rows.height} of {expected.height} items have a reference for the {chosen.edit} ablation"
     if seen := _asked_before(items, base):
         return f"{seen} of its questions were asked in discovery as well"
-    if not base["item_id"].equals(edited["item_id"]):
+    if not base.join(edited, on=ITEM_KEY, how="semi").sort(ITEM_KEY)["item_id"].equals(edited["item_id"]):
         return "the edited run answered other items than the baseline"
     return _moved(plan, items, chosen, base)
+
+
+def _incomplete(name: str, rows: pl.DataFrame, wanted: pl.DataFrame) -> str | None:
+    """What is wrong with an arm's rows, held against the questions that it must answer, or nothing."""
+    if rows.select(ITEM_KEY).is_duplicated().any():
+        return f"{name} rows are doubled"
+    if not rows.select(ITEM_KEY).equals(wanted):
+        return f"{name} rows are missing or foreign: {rows.height} rows for {wanted.height} questions"
+    if not bool(np.isfinite(rows["answer_logprob"].to_numpy()).all()):
+        return f"{name} log-probabilities are not finite"
+    return None
+
+
+def _expected(plan: Plan, items: pl.DataFrame, chosen: Chosen, name: str, asked: pl.DataFrame) -> pl.DataFrame:
+    """The items that an arm must have: all; of an ablation that needs a reference, those that the other one has."""
+    other = {"mean": "resample", "resample": "mean"}.get(chosen.edit)
+    if name == "baseline" or other is None:
+        return asked
+    return asked.join(arm_rows(items, plan, chosen, f"target@{other}"), on=ITEM_KEY, how="semi").sort(ITEM_KEY)
 
 
 def _moved(plan: Plan, items: pl.DataFrame, chosen: Chosen, base: pl.DataFrame) -> str | None:

@@ -5,19 +5,40 @@ accuracy on discovery items (ties go to the factor nearest 1). Discovery's effec
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from lesion.stats.power import needed_n
 from lesion.stats.rule import Discovered, Rule
+from lesion.study.claims import Outcome
+from lesion.study.discovered import DISCOVERIES, needed, seen, with_margin
+from lesion.study.edits import primary_of
+from lesion.study.margins import margin_of
 from lesion.study.plan import Chosen, Plan
-from lesion.study.study import Study, VerdictRule
+from lesion.study.study import Study
 
 
-def discovery_table(items: pl.DataFrame) -> pl.DataFrame:
-    """Per model, tier and arm: n, accuracy, delta = mean(edited - baseline), psi = share changed."""
-    rows = items.filter(pl.col("stage").is_in(["discovery", "transfer"]))
+def discovery_table(items: pl.DataFrame, outcome: Outcome = "accuracy") -> pl.DataFrame:
+    """Per model, tier and arm: n, accuracy, delta = mean(edited - baseline), psi = share changed.
+
+    With a continuous outcome its mean stands beside them as `outcome`, and that of its change as `outcome_delta`, nats.
+    """
+    table = _accuracies(items)
+    if outcome == "accuracy":
+        return table
+    rows = items.filter(pl.col("stage").is_in(DISCOVERIES))
+    keys = ["model", "tier", "index"]
+    base = rows.filter(pl.col("arm") == "baseline").select(*keys, pl.col(outcome).alias("before"))
+    both = rows.join(base, on=keys, how="inner", validate="m:1").group_by("model", "tier", "arm")
+    means = both.agg(
+        pl.col(outcome).mean().alias("outcome"), (pl.col(outcome) - pl.col("before")).mean().alias("outcome_delta")
+    )
+    return table.join(means, on=["model", "tier", "arm"], how="left").sort("model", "tier", "arm")
+
+
+def _accuracies(items: pl.DataFrame) -> pl.DataFrame:
+    rows = items.filter(pl.col("stage").is_in(DISCOVERIES))
     base = rows.filter(pl.col("arm") == "baseline").select("model", "tier", "index", pl.col("correct").alias("before"))
     change = pl.col("correct").cast(pl.Int64) - pl.col("before").cast(pl.Int64)
     return (
@@ -36,8 +57,9 @@ def discovery_table(items: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def rule_of(verdict: VerdictRule) -> Rule:
-    """The study's thresholds as the statistics know them."""
+def rule_of(study: Study) -> Rule:
+    """The study's thresholds as the statistics know them, and the edition of the rule that its format means."""
+    verdict = study.verdict
     return Rule(
         margin=verdict.margin,
         alpha=verdict.alpha,
@@ -45,14 +67,15 @@ def rule_of(verdict: VerdictRule) -> Rule:
         spread=verdict.spread,
         effect=verdict.effect,
         power=verdict.power,
-        edition=1,
+        outcome=study.outcome,
+        edition=study.lesion,
     )
 
 
 def _factors(study: Study, table: pl.DataFrame, model: str, tier: str) -> list[float]:
-    """The factors that this tier puts forward, `always` first."""
+    """The factors that this tier puts forward, `always` first; the best are best by what the verdict judges."""
     accuracy = {
-        row["arm"]: row["accuracy"]
+        row["arm"]: row["outcome" if study.continuous else "accuracy"]
         for row in table.filter((pl.col("model") == model) & (pl.col("tier") == tier)).to_dicts()
     }
     others = [alpha for alpha in study.sweep.alphas if alpha not in study.sweep.always]
@@ -71,7 +94,7 @@ PSI_GRID = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 def power_table(plan: Plan) -> list[dict[str, object]]:
     """Items per seed at the first look for a true difference of 0 and several psi; does each tier hold all looks?"""
     study = plan.study
-    rule, size = rule_of(study.verdict), family_size(study)
+    rule, size = rule_of(study), family_size(study)
     needs = {psi: needed_n(psi, 0.0, rule, size, study.baseline.seeds) for psi in PSI_GRID}
     return [
         {"tier": tier, "psi": psi, "items": need, "holds": held, "enough": need * study.verdict.looks <= held}
@@ -80,33 +103,40 @@ def power_table(plan: Plan) -> list[dict[str, object]]:
     ]
 
 
-def choose(plan: Plan, table: pl.DataFrame) -> tuple[tuple[Chosen, ...], list[str]]:
+class Discovery(NamedTuple):
+    """What discovery measured."""
+
+    table: pl.DataFrame
+    """`discovery_table` of it."""
+    items: pl.DataFrame
+    prompts: pl.DataFrame
+
+
+def choose(plan: Plan, found: Discovery) -> tuple[tuple[Chosen, ...], list[str]]:
     """The family, and a sentence for each cell that its tier's pool cannot hold (N is never lowered)."""
     study = plan.study
-    wanted = [(m, t, alpha) for m, t in plan.own_pairs() for alpha in _factors(study, table, m, t)]
-    return _sized(plan, table, wanted, family_size(study))
+    wanted = [(m, t, alpha) for m, t in plan.own_pairs() for alpha in _factors(study, found.table, m, t)]
+    return _sized(plan, found, wanted, family_size(study))
 
 
-def choose_replicas(plan: Plan, table: pl.DataFrame) -> tuple[tuple[Chosen, ...], list[str]]:
+def choose_replicas(plan: Plan, found: Discovery) -> tuple[tuple[Chosen, ...], list[str]]:
     """The replication's family: every configuration on every model that it was mapped to; as `choose`."""
     others = plan.other_pairs()
     wanted = [(m, t, each.alpha) for m, t in others for each in plan.configurations if each.tier == t]
-    return _sized(plan, table, wanted, len(wanted))
+    return _sized(plan, found, wanted, len(wanted))
 
 
 def _sized(
-    plan: Plan, table: pl.DataFrame, wanted: Sequence[tuple[str, str, float]], size: int
+    plan: Plan, found: Discovery, wanted: Sequence[tuple[str, str, float]], size: int
 ) -> tuple[tuple[Chosen, ...], list[str]]:
     """Cells with the items that each needs, and a sentence for each that its pool cannot hold."""
     study, block = plan.study, plan.study.block
     family: list[Chosen] = []
     dropped: list[str] = []
     for model, tier, alpha in wanted:
-        row = _row(table, model, tier, f"target@{alpha:g}")
-        seen = Discovered.from_counts(row["gained"], row["lost"], row["n"])
-        need = needed_n(seen.psi, seen.delta, rule_of(study.verdict), size, study.baseline.seeds)
+        chosen, need = (_first_rule if study.lesion == 1 else _member)(plan, found, model, tier, alpha, size)
         need = max(block, -(-need // block) * block)
-        chosen = Chosen(model=model, tier=tier, alpha=alpha, items=need, psi=seen.psi, delta=seen.delta)
+        chosen = chosen.model_copy(update={"items": need})
         if need * study.verdict.looks > plan.capacity[tier]:
             dropped.append(
                 f"{chosen.id} needs {need} items per seed and look, and a seed of {tier} holds"
@@ -115,6 +145,26 @@ def _sized(
         else:
             family.append(chosen)
     return tuple(family), dropped
+
+
+def _member(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int) -> tuple[Chosen, int]:
+    """A member under its own edit, and the items per seed that it needs."""
+    study, kind = plan.study, primary_of(plan, model, tier, alpha)
+    edit = seen(study, found.items, found.prompts, model, tier, f"target@{kind or f'{alpha:g}'}")
+    rule = with_margin(rule_of(study), margin_of(plan, found.items, found.prompts, model, tier))
+    psi, delta, sd, between = edit.found
+    chosen = Chosen(
+        model=model, tier=tier, alpha=alpha, items=0, psi=psi, delta=delta, ablation=kind, sd=sd, between=between
+    )
+    return chosen, needed(edit, rule, size, study.baseline.seeds)
+
+
+def _first_rule(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int) -> tuple[Chosen, int]:
+    """The same in a study of format 1."""
+    row = _row(found.table, model, tier, f"target@{alpha:g}")
+    told = Discovered.from_counts(row["gained"], row["lost"], row["n"])
+    need = needed_n(told.psi, told.delta, rule_of(plan.study), size, plan.study.baseline.seeds)
+    return Chosen(model=model, tier=tier, alpha=alpha, items=0, psi=told.psi, delta=told.delta), need
 
 
 def _row(table: pl.DataFrame, model: str, tier: str, arm: str) -> dict[str, Any]:

@@ -47,5 +47,6 @@ def _positive_control(plan: Plan, decided: dict[str, str]) -> dict[str, Any] | N
     tier = plan.study.positive_control
     if tier is None:
         return None
-    found = {model: decided.get(f"{model}|{tier}|target@0") for model in plan.study.models}
+    ablated = {(c.model, c.tier): c.id for c in plan.family if c.alpha == 0}
+    found = {model: decided.get(ablated.get((model, tier), "")) for model in plan.study.models}
     return {"tier": tier, "verdicts": found, "holds": {m: verdict == "Harm" for m, verdict in found.items()}}

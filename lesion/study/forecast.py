@@ -150,7 +150,7 @@ def needs(plan: Plan) -> dict[str, dict[str, int | bool]]:
 
 def _look_items(plan: Plan) -> int:
     study = plan.study
-    need = needed_n(PSI, 0.0, rule_of(study.verdict), family_size(study), study.baseline.seeds)
+    need = needed_n(PSI, 0.0, rule_of(study), family_size(study), study.baseline.seeds)
     return -(-need // study.block) * study.block
 
 

@@ -12,14 +12,20 @@ import polars as pl
 
 from lesion.errors import InputError
 from lesion.identity import content_hash
-from lesion.stats.baseline import baseline_gate
+from lesion.stats.baseline import BaselineGate, baseline_gate
+from lesion.stats.baseline_numbers import baseline_numbers_gate
+from lesion.stats.verdict import CellVerdict
+from lesion.study.ablations import judged, spoiled_ablations
 from lesion.study.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
+from lesion.study.clusters import clusters
 from lesion.study.companions import found_beside, spoiled_companion, tagged
+from lesion.study.discovered import column
 from lesion.study.evidence import confirm_cells, pending, specificity_arms, spoiled
-from lesion.study.family import choose, choose_replicas, discovery_table
+from lesion.study.family import Discovery, choose, choose_replicas, discovery_table
 from lesion.study.plan import Chosen, Outcome, Plan, StageName, Verdict
 from lesion.study.reading import readings, spoiled_reading
 from lesion.study.replication import Stand, mapped
+from lesion.study.rows import ITEM_KEY
 from lesion.study.study import DetectedHeads, RankedNeurons
 
 
@@ -69,40 +75,74 @@ def _excluded(plan: Plan, facts: Facts) -> list[str]:
 
 
 def _baseline(plan: Plan, facts: Facts) -> Judged:
-    """Accuracy of every tier varies by less than the preregistered spread over the seeds."""
+    """The outcome of every tier varies by less than the preregistered spread over the seeds."""
     if excluded := _excluded(plan, facts):
         return "Fail", "; ".join(excluded), {"final": True, "excluded": excluded}
     rows = facts.items.filter(pl.col("stage") == "baseline").sort("model", "tier", "seed", "index")
-    correct: dict[str, list[int]] = {}
-    size: dict[str, int] = {}
-    prints: dict[str, list[str]] = {}
+    lanes: dict[str, list[pl.DataFrame]] = {}
     for (model, tier), cell in rows.group_by("model", "tier", maintain_order=True):
-        name, lanes = f"{model}|{tier}", cell.partition_by("seed", maintain_order=True)
-        size[name] = min(lane.height for lane in lanes)
-        heads = [lane.head(size[name]) for lane in lanes]
-        correct[name] = [int(lane["correct"].sum()) for lane in heads]
-        prints[name] = [content_hash([h["item_id"].to_list(), h["answer_logprob"].to_list()]) for h in heads]
-    gate = baseline_gate(correct, size, spread=plan.study.baseline.spread, fingerprints=prints)
+        seeds = cell.partition_by("seed", maintain_order=True)
+        size = min(lane.height for lane in seeds)
+        lanes[f"{model}|{tier}"] = [lane.head(size) for lane in seeds]
+    gate, checks = _accuracy(plan, lanes) if not plan.study.continuous else (_numbers(plan, facts, lanes), [])
     evidence: dict[str, object] = {
         "cells": {name: asdict(cell) for name, cell in gate.cells.items()},
-        "checks": _plain(
-            [
-                room(name, sum(cell.correct), cell.n * len(cell.correct), plan.study.verdict.margin)
-                for name, cell in gate.cells.items()
-            ]
-        ),
+        "checks": _plain(checks),
     }
+    size, unit = (1, "nats") if plan.study.continuous else (100, "points")
     said = [
-        f"{name}: accuracies {', '.join(f'{a:.3f}' for a in cell.accuracies)} (spread {100 * cell.spread:.2f} points,"
-        f" n {cell.n} per seed, needed {cell.needed_n}): {cell.outcome}"
+        f"{name}: {'means' if plan.study.continuous else 'accuracies'} {', '.join(f'{a:.3f}' for a in cell.accuracies)}"
+        f" (spread {size * cell.spread:.2f} {unit}, n {cell.n} per seed, needed {cell.needed_n}): {cell.outcome}"
         for name, cell in gate.cells.items()
         if cell.outcome != "Pass"
     ]
     if gate.outcome == "Pass":
         widest = max(cell.spread for cell in gate.cells.values())
-        return "Pass", f"the widest spread over seeds is {100 * widest:.2f} points", evidence
+        return "Pass", f"the widest spread over seeds is {size * widest:.2f} {unit}", evidence
     evidence["final"] = gate.outcome == "Degenerate"
     return ("Ambiguous" if gate.outcome == "NotEvaluable" else "Fail"), "; ".join(said), evidence
+
+
+Lanes = Mapping[str, Sequence[pl.DataFrame]]
+"""`model|tier` -> by seed, its baseline rows, as many of each."""
+
+
+def _prints(lanes: Lanes) -> dict[str, list[str]]:
+    return {
+        name: [content_hash([h["item_id"].to_list(), h["answer_logprob"].to_list()]) for h in heads]
+        for name, heads in lanes.items()
+    }
+
+
+def _accuracy(plan: Plan, lanes: Lanes) -> tuple[BaselineGate, list[Check]]:
+    """The gate on accuracies, with what floor and ceiling leave out of reach."""
+    correct = {name: [int(lane["correct"].sum()) for lane in heads] for name, heads in lanes.items()}
+    sizes = {name: heads[0].height for name, heads in lanes.items()}
+    gate = baseline_gate(correct, sizes, spread=plan.study.baseline.spread, fingerprints=_prints(lanes))
+    margin = plan.study.verdict.margin
+    return gate, [room(n, sum(c.correct), c.n * len(c.correct), margin) for n, c in gate.cells.items()]
+
+
+def _numbers(plan: Plan, facts: Facts, lanes: Lanes) -> BaselineGate:
+    """The gate on means in nats."""
+    asked = facts.prompts.select(*ITEM_KEY, "buckets")
+    joined = {
+        name: [lane.join(asked, on=ITEM_KEY, how="inner", validate="1:1").sort("index") for lane in heads]
+        for name, heads in lanes.items()
+    }
+    labels = {
+        name: [each for lane in heads if (each := clusters(plan.study, lane["buckets"])) is not None]
+        for name, heads in joined.items()
+    }
+    return baseline_numbers_gate(
+        {name: [lane[column(plan.study)].to_numpy() for lane in heads] for name, heads in joined.items()},
+        spread=plan.study.baseline.spread,
+        clusters={
+            n: None if any(e is None for e in each) else [e for e in each if e is not None]
+            for n, each in labels.items()
+        },
+        fingerprints=_prints(lanes),
+    )
 
 
 def _detect(plan: Plan, facts: Facts) -> Judged:
@@ -173,15 +213,15 @@ def _rank(target: RankedNeurons, facts: Facts) -> Judged:
 
 def _discovery(plan: Plan, facts: Facts) -> Judged:
     """Chooses the confirmatory family; fails when no cell's pool can hold the two looks."""
-    table = discovery_table(facts.items)
-    return _proposed(plan, table, choose(plan, table), "confirmed")
+    table = discovery_table(facts.items, plan.study.outcome)
+    return _proposed(plan, table, choose(plan, Discovery(table, facts.items, facts.prompts)), "confirmed")
 
 
 def _transfer(plan: Plan, facts: Facts) -> Judged:
     """Sizes the replication's family; fails when no cell's pool can hold the two looks."""
     others = [model for model, _ in plan.other_pairs()]
-    table = discovery_table(facts.items).filter(pl.col("model").is_in(others))
-    return _proposed(plan, table, choose_replicas(plan, table), "replicated")
+    table = discovery_table(facts.items, plan.study.outcome).filter(pl.col("model").is_in(others))
+    return _proposed(plan, table, choose_replicas(plan, Discovery(table, facts.items, facts.prompts)), "replicated")
 
 
 def _proposed(plan: Plan, table: pl.DataFrame, chosen: tuple[tuple[Chosen, ...], list[str]], what: str) -> Judged:
@@ -210,6 +250,39 @@ def _controls(plan: Plan, table: pl.DataFrame) -> list[Check]:
 
 def _confirm(plan: Plan, facts: Facts) -> Judged:
     """The verdict of every pending member of the family, by the preregistered rule."""
+    return _first_rule(plan, facts) if plan.study.lesion == 1 else _all_ablations(plan, facts)
+
+
+def _all_ablations(plan: Plan, facts: Facts) -> Judged:
+    """Every pending member by its own edit, and by the other ablations on the same items."""
+    bad = spoiled(plan, facts.items, facts.prompts)
+    for chosen in pending(plan):
+        reason = spoiled_ablations(plan, facts.items, chosen)
+        reason = reason or spoiled_reading(plan, facts.items, facts.prompts, chosen)
+        if chosen.id not in bad and reason:
+            bad[chosen.id] = reason
+    found = judged(plan, facts.items, facts.prompts, bad)
+    evidence: dict[str, object] = {
+        "look": plan.attempt + 1,
+        "verdicts": {name: asdict(verdict) for name, verdict in found.verdicts.items()},
+        "ablations": {name: {k: asdict(each) for k, each in kinds.items()} for name, kinds in found.ablations.items()},
+        "chance": found.chance,
+        "margins": found.margins,
+    }
+    if plan.study.decoded:
+        evidence["readings"] = readings(plan, facts.items, facts.prompts, bad)
+    return _looked(found.verdicts, evidence)
+
+
+def _looked(verdicts: Mapping[str, CellVerdict], evidence: dict[str, object]) -> Judged:
+    """Ambiguous while a member is."""
+    ambiguous = [name for name, verdict in verdicts.items() if verdict.verdict == "Ambiguous"]
+    said = ", ".join(f"{name}: {verdict.verdict}" for name, verdict in verdicts.items())
+    return ("Ambiguous" if ambiguous else "Pass"), said, evidence
+
+
+def _first_rule(plan: Plan, facts: Facts) -> Judged:
+    """Format 1: mean and resample stand beside zero, and one random set beside each seed."""
     bad = spoiled(plan, facts.items, facts.prompts)
     for chosen in pending(plan):
         if chosen.id not in bad and (reason := spoiled_companion(plan, facts.items, chosen)):
@@ -228,9 +301,7 @@ def _confirm(plan: Plan, facts: Facts) -> Judged:
     }
     if plan.study.decoded:
         evidence["readings"] = readings(plan, facts.items, facts.prompts, bad)
-    ambiguous = [name for name, verdict in verdicts.items() if verdict.verdict == "Ambiguous"]
-    said = ", ".join(f"{name}: {verdict.verdict}" for name, verdict in verdicts.items())
-    return ("Ambiguous" if ambiguous else "Pass"), said, evidence
+    return _looked(verdicts, evidence)
 
 
 GATES: dict[StageName, Callable[[Plan, Facts], Judged]] = {

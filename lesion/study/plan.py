@@ -11,6 +11,7 @@ from pydantic import Field
 
 from lesion.identity import Document
 from lesion.interventions.site import head
+from lesion.stats.rule import Discovered
 from lesion.study.arm import REFERENCE, Arm
 from lesion.study.claims import Ablation
 from lesion.study.study import GivenSites, RankedNeurons, Study
@@ -82,12 +83,21 @@ class Chosen(Document):
     items: int
     """Items per seed at the first look."""
     psi: float
-    """Discordant share, estimated on discovery items."""
+    """Discordant share, estimated on discovery items; 0 with a continuous outcome."""
     delta: float
-    """Paired accuracy difference on discovery items (never reported as a result)."""
+    """Paired difference on discovery items, a share or nats (never reported as a result)."""
     ablation: Ablation | None = Field(default=None, exclude_if=lambda value: value is None)
     """What takes the place of the target's activation; the factor is then 0. Nothing where the factor scales it, and in
     every cell of a study of format 1."""
+    sd: float | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Continuous outcome: standard deviation of the paired differences within a cluster on discovery items, nats."""
+    between: float = Field(default=0.0, exclude_if=lambda value: value == 0)
+    """Standard deviation over clusters of their mean differences on discovery items (share or nats)."""
+
+    @property
+    def discovered(self) -> Discovered:
+        """What discovery showed of the cell, as the statistics take it."""
+        return Discovered(self.psi, self.delta, self.sd, self.between)
 
     @property
     def edit(self) -> str:

@@ -58,7 +58,7 @@ def readings(
     plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Collection[str]
 ) -> dict[str, dict[str, Any]]:
     """Member -> arm (`baseline`, `edited`) -> its `Reading`, for every pending member of a decoded tier."""
-    members = [c for c in pending(plan) if c.tier in plan.study.decoded and c.id not in invalid]
+    members = [c for c in pending(plan) if _written(plan, c) and c.id not in invalid]
     return {
         chosen.id: {
             name: asdict(_reading(_texts(plan, items, prompts, chosen, arm)))
@@ -66,6 +66,11 @@ def readings(
         }
         for chosen in members
     }
+
+
+def _written(plan: Plan, chosen: Chosen) -> bool:
+    """Whether a member's answers are written out: not under mean and resample ablation."""
+    return chosen.tier in plan.study.decoded and chosen.ablation in (None, "zero")
 
 
 def _reading(texts: pl.DataFrame) -> Reading:
@@ -79,7 +84,7 @@ def _reading(texts: pl.DataFrame) -> Reading:
 
 def spoiled_reading(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen) -> str | None:
     """The first thing that is wrong with the texts of a decoded member, or nothing."""
-    if chosen.tier not in plan.study.decoded:
+    if not _written(plan, chosen):
         return None
     for arm in ("baseline", f"target@{chosen.edit}"):
         if "written" not in items.columns or (arm_rows(items, plan, chosen, arm)["written"].null_count()):

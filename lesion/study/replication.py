@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from lesion.interventions.site import parse_site
 from lesion.stats.heterogeneity import Estimate, pooled, variance
-from lesion.study.plan import Chosen, Configuration, Plan, Shape
+from lesion.study.plan import Configuration, Plan, Shape
 
 REACH = 2
 """Candidates are the first so many times the source's number of heads, in the detector's order."""
@@ -98,7 +98,7 @@ def outcome(plan: Plan, cells: Mapping[str, Any], replicas: Mapping[str, Any]) -
     source = plan.study.models[0]
     told: list[dict[str, Any]] = []
     for each in plan.configurations:
-        first = Chosen(model=source, tier=each.tier, alpha=each.alpha, items=0, psi=0.0, delta=0.0).id
+        first = next(c.id for c in plan.family if (c.model, c.tier, c.alpha) == (source, each.tier, each.alpha))
         others = [c.id for c in plan.replicas if (c.tier, c.alpha) == (each.tier, each.alpha) and c.id in replicas]
         told.append(
             {

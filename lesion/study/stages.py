@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from lesion.identity import generator
-from lesion.study.arm import BASELINE, Arm, arm, companion, companions
+from lesion.study.arm import BASELINE, Arm, ablated, arm, companions
+from lesion.study.claims import ABLATIONS, Ablation
+from lesion.study.edits import DISCOVERY, ablation_arm, edited, others_of, primary_of
 from lesion.study.plan import Cell, Chosen, Plan, Stage, StageName, all_heads, look_items, swept
 from lesion.study.study import DetectedHeads
 
@@ -38,15 +40,17 @@ def _baseline(plan: Plan) -> tuple[Cell, ...]:
 
 
 def _discovery(plan: Plan) -> tuple[Cell, ...]:
-    arms = {model: _discovery_arms(plan, model) for model in plan.models() if model in plan.study.models}
-    return _on_discovery_items(plan, "discovery", {(m, t): arms[m] for m, t in plan.own_pairs()})
+    return _on_discovery_items(plan, "discovery", {pair: _discovery_arms(plan, *pair) for pair in plan.own_pairs()})
 
 
-def _discovery_arms(plan: Plan, model: str) -> tuple[Arm, ...]:
-    """Baseline, target and controls at every factor, then single heads and staged ablations where heads are sought."""
+def _discovery_arms(plan: Plan, model: str, tier: str) -> tuple[Arm, ...]:
+    """Baseline, target and controls at every factor and ablation; then single heads and staged ablations of heads.
+
+    Single heads and staged ablations are zeroed: they are exploratory, and zero needs no pass of reference items.
+    """
     study, arms = plan.study, [BASELINE]
     for alpha in swept(study):
-        arms += _sets(plan, model, alpha)
+        arms += [*_sets(plan, model, alpha), *_ablations(plan, model, tier, alpha)]
     if isinstance(study.sweep.target, DetectedHeads):
         arms += [arm(name, (name,), 0.0, study) for name in all_heads(plan.shapes[model])]
         arms += _staged(plan, model)
@@ -57,6 +61,19 @@ def _sets(plan: Plan, model: str, alpha: float) -> list[Arm]:
     """The target and all its controls at a factor."""
     controls = (arm(f"control{i}", c, alpha, plan.study) for i, c in enumerate(plan.controls[model]))
     return [arm("target", plan.targets[model], alpha, plan.study), *controls]
+
+
+def _ablations(plan: Plan, model: str, tier: str, alpha: float) -> list[Arm]:
+    """Where a factor of 0 means an ablation: all three of the target, and the primary one of all controls."""
+    primary = primary_of(plan, model, tier, alpha)
+    if primary is None:
+        return []
+
+    def made(name: str, sites: tuple[str, ...], kind: Ablation) -> Arm:
+        return ablation_arm(name, sites, kind, plan, (model, tier), DISCOVERY)
+
+    controls = [made(f"control{i}", sites, primary) for i, sites in enumerate(plan.controls[model])]
+    return [*(made("target", plan.targets[model], kind) for kind in ABLATIONS), *controls]
 
 
 def _staged(plan: Plan, model: str) -> list[Arm]:
@@ -76,6 +93,7 @@ def _transfer(plan: Plan) -> tuple[Cell, ...]:
         (model, tier): (
             BASELINE,
             *(each for c in plan.configurations if c.tier == tier for each in _sets(plan, model, c.alpha)),
+            *(each for c in plan.configurations if c.tier == tier for each in _ablations(plan, model, tier, c.alpha)),
         )
         for model, tier in plan.other_pairs()
     }
@@ -128,13 +146,23 @@ def _confirm_arms(plan: Plan, family: list[Chosen], seed: int, start: int) -> tu
         arms.append(placebo.model_copy(update={"name": "placebo"}))
     for chosen in family:
         if (chosen.items if plan.attempt else 0) <= start < look_items(plan, chosen):
+            if study.lesion == 2:
+                arms += _edits(plan, chosen, seed)
+                continue
             arms.append(arm("target", plan.targets[model], chosen.alpha, study))
             if sets := plan.controls[model]:
                 arms.append(arm("control", sets[seed % len(sets)], chosen.alpha, study))
             if references := plan.references.get(model, {}).get(chosen.tier):
                 kinds = companions(chosen.alpha, study)
-                arms += [companion(kind, plan.targets[model], references[seed], study) for kind in kinds]
+                arms += [ablated("target", kind, plan.targets[model], references[seed], study) for kind in kinds]
     return tuple(arms)
+
+
+def _edits(plan: Plan, chosen: Chosen, seed: int) -> list[Arm]:
+    """What a member does to its target, and the other ablations on the same items."""
+    target, where = plan.targets[chosen.model], (chosen.model, chosen.tier)
+    others = [ablation_arm("target", target, kind, plan, where, seed) for kind in others_of(chosen)]
+    return [edited("target", target, chosen, plan, seed), *others]
 
 
 _CELLS: dict[StageName, Callable[[Plan], tuple[Cell, ...]]] = {

@@ -304,6 +304,9 @@ class Study(Document):
     def _consistent(self) -> Self:
         if self.positive_control is not None and self.positive_control not in self.tasks:
             raise ValueError(f"positive_control: {nearest(self.positive_control, self.tasks)}")
+        for tier in self.exhaustive:
+            if tier not in self.tasks:
+                raise ValueError(f"claims.exhaustive: {nearest(tier, self.tasks)}")
         if isinstance(self.sweep.target, RankedNeurons) and self.sweep.target.tier not in self.tasks:
             raise ValueError(f"sweep.target.tier: {nearest(self.sweep.target.tier, self.tasks)}")
         if self.positive_control is not None and 0.0 not in self.sweep.always:
@@ -336,6 +339,11 @@ class Study(Document):
     def headroom(self) -> bool:
         """Whether the margin is a share of (baseline - chance)."""
         return self.claims is not None and self.claims.margin_of == "headroom"
+
+    @property
+    def exhaustive(self) -> tuple[str, ...]:
+        """Tiers whose templates are all that their claim is about."""
+        return () if self.claims is None else self.claims.exhaustive
 
     @property
     def prefixes(self) -> int:
