@@ -17,6 +17,7 @@ from lesion.study.edits import primary_of
 from lesion.study.margins import margin_of
 from lesion.study.plan import Chosen, Plan
 from lesion.study.study import Study
+from lesion.tasks.task import RUN
 
 
 def discovery_table(items: pl.DataFrame, outcome: Outcome = "accuracy") -> pl.DataFrame:
@@ -156,7 +157,8 @@ def _member(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, s
     chosen = Chosen(
         model=model, tier=tier, alpha=alpha, items=0, psi=psi, delta=delta, ablation=kind, sd=sd, between=between
     )
-    return chosen, needed(edit, rule, size, study.baseline.seeds)
+    every_prefix = RUN * study.prefixes if edit.clusters else 0
+    return chosen, max(every_prefix, needed(edit, rule, size, study.baseline.seeds))
 
 
 def _first_rule(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int) -> tuple[Chosen, int]:

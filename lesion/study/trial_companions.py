@@ -1,4 +1,4 @@
-"""Mean and resample ablation beside a zeroing are tried: rows that must agree, differ or be unknown, rows that spoil.
+"""Format 1: mean and resample ablation beside a zeroing are tried, on rows that agree, differ, are unknown, or spoil.
 
 A companion that always agrees would let every zeroing name its heads; spoiled rows that nobody notices would, too.
 """
@@ -52,7 +52,7 @@ def confirming() -> Plan:
         "stage": "confirm", "family": (CHOSEN,), "pending": (CHOSEN.id,), "controls": {MODEL: ()},
         "references": {MODEL: {"tier": ("a", "b", "c")}},
     }  # fmt: skip
-    return known_plan().model_copy(update=looking)
+    return known_plan(1).model_copy(update=looking)
 
 
 def companion_rows() -> pl.DataFrame:

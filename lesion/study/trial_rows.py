@@ -24,9 +24,9 @@ sweep: {{target: {{kind: detected, detector: induction, threshold: 0.5}}}}
 """
 
 
-def known_plan() -> Plan:
-    """The small study's plan, at its first stage."""
-    study = parse_document(STUDY, "trial.yaml", Study)
+def known_plan(lesion: int = 2) -> Plan:
+    """The small study's plan, at its first stage, in a format."""
+    study = parse_document(STUDY, "trial.yaml", Study, {"lesion": lesion})
     return new_plan(study, "trial", {MODEL: Shape(layers=2, heads=4, neurons=8)}, {"tier": 320})
 
 

@@ -7,7 +7,7 @@ import pytest
 from lesion.identity import canonical_json, generator
 from lesion.study.contingency import amend
 from lesion.study.evidence import spoiled
-from lesion.study.family import choose, discovery_table
+from lesion.study.family import Discovery, choose, discovery_table
 from lesion.study.findings import findings
 from lesion.study.gates import Facts, judge
 from lesion.study.plan import Plan, Shape, Verdict, new_plan
@@ -27,6 +27,7 @@ CLEAN = {
 
 def study(**changes: object) -> Study:
     fields: dict[str, object] = {
+        "lesion": 1,  # the first rule, by which records are recounted; tests/study/test_ablations.py has the second
         "name": "gates",
         "question": "?",
         "models": (MODEL,),
@@ -187,7 +188,9 @@ def discovery_rows(*arms: tuple[str, float]) -> pl.DataFrame:
 def test_discovery_puts_forward_the_preregistered_factors_and_the_best_other() -> None:
     items = discovery_rows(("target@0", 0.5), ("target@1.5", 0.0), ("target@0.5", 0.25))
     sweep = {"items": 64, "alphas": (0.0, 0.5, 1.5), "always": (0.0,), "best": 1}
-    family, dropped = choose(plan_at("discovery", sweep=sweep), discovery_table(items))
+    family, dropped = choose(
+        plan_at("discovery", sweep=sweep), Discovery(discovery_table(items), items, empty(PROMPTS))
+    )
     assert [chosen.alpha for chosen in family] == [0.0, 1.5]
     assert dropped == []
     assert family[0].psi == 0.5

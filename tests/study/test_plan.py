@@ -229,10 +229,10 @@ def test_a_head_that_writes_nothing_is_the_last_that_stands_for_one_that_does() 
     assert ("L1H1",) not in drawn
 
 
-def test_only_a_zeroing_has_companions_and_each_names_its_seeds_reference_set() -> None:
+def test_in_format_1_only_a_zeroing_has_companions_and_each_names_its_seeds_reference_set() -> None:
     names = tuple(str(seed) * 64 for seed in (1, 2, 3))
     answer = {"references": {"tier1": names, "tier3": names}}
-    plan = after(make_plan(), passed("instrument", models={MODEL: answer}))
+    plan = after(make_plan(make_study(lesion=1)), passed("instrument", models={MODEL: answer}))
     family = [
         {"model": MODEL, "tier": "tier1", "alpha": alpha, "items": 64, "psi": 0.1, "delta": 0.0} for alpha in (0.0, 1.5)
     ]
