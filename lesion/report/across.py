@@ -19,7 +19,7 @@ from lesion.report.headline import headline
 from lesion.report.record import Record
 from lesion.report.shell import figure_view, library, shipped, templates
 from lesion.report.timeline import Table
-from lesion.report.words import action, model_name
+from lesion.report.words import model_name
 
 LINES = 24
 """Half the height of a cell in the forest, pixels: its label has three lines."""
@@ -101,7 +101,7 @@ def _rows(number: int, record: Record, *, says_status: bool) -> pl.DataFrame:
     for row in rows.to_dicts():
         whose = [model_name(row["model"]), f"run {number}", *([manifest.status] if says_status else [])]
         said = row["label"].rpartition("|")[2]
-        labels.append(f"{row['tier']}, {action(row['alpha'])}|{', '.join(whose)}|{said}")
+        labels.append(f"{row['tier']}, {row['did']}|{', '.join(whose)}|{said}")
     told = [pl.lit(value).alias(name) for name, value in (("run", manifest.run), ("status", manifest.status))]
     return rows.with_columns(pl.Series("label", labels, dtype=pl.String), *told)
 

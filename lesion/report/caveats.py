@@ -1,10 +1,16 @@
 """What a reader must know besides the numbers: deviations, open questions, limits; all computed from the run."""
 
+import re
+
+import polars as pl
+
+from lesion.report import ranks
+from lesion.report.ablations import beside, differing
 from lesion.report.checks import told_note
 from lesion.report.claims import beside_zero, form, specificity
 from lesion.report.drawing import unit_words
 from lesion.report.record import Finding, Record, positive_control
-from lesion.report.words import MEANINGS, action, count, interval, listed, model_name, points
+from lesion.report.words import MEANINGS, Unit, count, doing, interval, listed, model_name, points, unit_of
 from lesion.study.study import RankedNeurons
 
 _KINDS = ("Mixed", "Ambiguous", "Inconclusive", "Invalid")
@@ -35,7 +41,9 @@ def open_questions(record: Record) -> list[str]:
     told += _control_questions(record)
     rule = record.manifest.study.verdict
     for finding in record.findings:
-        told += [f"{_name(finding)}: {question}" for question in _cell_questions(finding, rule.alpha / rule.looks)]
+        told += [
+            f"{_name(finding)}: {question}" for question in _cell_questions(record, finding, rule.alpha / rule.looks)
+        ]
     return told
 
 
@@ -45,7 +53,7 @@ def limits(record: Record) -> list[str]:
     models = listed([model_name(model) for model in study.subjects])
     told = [
         f"Only {models} {'was' if len(study.subjects) == 1 else 'were'} examined; nothing follows for other models.",
-        f"Findings hold for the {count(study.baseline.seeds)} sets of few-shot examples that the seeds drew.",
+        _prompts(record),
         "An answer is correct when greedy decoding gives exactly its tokens; nothing is given for being close.",
         f"Null rules out an effect of {100 * study.verdict.margin:g} points or more; it does not say there is none.",
         _off_distribution(record),
@@ -56,6 +64,17 @@ def limits(record: Record) -> list[str]:
     if record.manifest.registration is None:
         told.append("The study was not registered, so its authors could have seen data before fixing it.")
     return told
+
+
+def _prompts(record: Record) -> str:
+    """For which few-shot examples the findings hold."""
+    study = record.manifest.study
+    if study.prefixes == 1:
+        return f"Findings hold for the {count(study.baseline.seeds)} sets of few-shot examples that the seeds drew."
+    if study.prefixes < 1:
+        return "Every item has few-shot examples of its own."
+    total = study.prefixes * study.baseline.seeds
+    return f"Intervals and tests count {total} sets of few-shot examples as clusters where a tier has examples."
 
 
 def _rounding(record: Record) -> list[str]:
@@ -72,6 +91,11 @@ def _rounding(record: Record) -> list[str]:
 def _off_distribution(record: Record) -> str:
     """What zero can and cannot show, and what was run beside it."""
     said = "Scaling an activation, above all to zero, takes the model off its usual distribution."
+    if record.manifest.study.claims is not None:
+        return (
+            f"{said} So zero, mean and resample ablation are all measured, and nothing is said about what the target"
+            " does where they disagree. A factor other than 0 is not checked by another ablation."
+        )
     if not any(finding.companions for finding in record.findings):
         return f"{said} Mean and resample ablation, which do not, are no part of this run."
     return (
@@ -98,15 +122,27 @@ def _control_questions(record: Record) -> list[str]:
 
 def _name(finding: Finding) -> str:
     chosen = finding.chosen
-    return f"{model_name(chosen.model)}, {chosen.tier}, {action(chosen.alpha)}"
+    return f"{model_name(chosen.model)}, {chosen.tier}, {doing(chosen)}"
 
 
-def _cell_questions(finding: Finding, level: float) -> list[str]:
+def _cell_questions(record: Record, finding: Finding, level: float) -> list[str]:
     """What a cell leaves open; `level` is the error rate of one look, at which strata were judged."""
+    told = _verdict_questions(finding, level, unit_of(record.manifest.study))
+    if record.manifest.study.claims is not None:
+        return told + _claimed_questions(record, finding)
+    if finding.verdict.verdict in ("Improvement", "Harm") and (finding.specific is None or not finding.specific.holds):
+        told.append(specificity(finding))
+    if "zero_only" in finding.verdict.tags:
+        told.append(f"{finding.verdict.verdict} rests on zeroing alone.{beside_zero(finding)}")
+    return told
+
+
+def _verdict_questions(finding: Finding, level: float, unit: Unit) -> list[str]:
+    """What a verdict and its tags leave open."""
     verdict = finding.verdict
     told: list[str] = []
     if verdict.verdict in _KINDS:
-        told.append(f"{verdict.verdict} ({verdict.reason or MEANINGS[verdict.verdict]}); {interval(verdict)}.")
+        told.append(f"{verdict.verdict} ({verdict.reason or MEANINGS[verdict.verdict]}); {interval(verdict, unit)}.")
     if verdict.verdict == "Inconclusive":
         told.append(
             f"About {verdict.needed_n:,} items per seed would settle it."
@@ -114,12 +150,8 @@ def _cell_questions(finding: Finding, level: float) -> list[str]:
             else "No number of items would settle it as it stands."
         )
     if verdict.verdict == "Mixed":
-        sides = [f"{part.name} {points(part.delta)}" for part in verdict.strata if part.p_holm <= level]
+        sides = [f"{part.name} {unit.said(part.delta)}" for part in verdict.strata if part.p_holm <= level]
         told.append(f"Why do these kinds of items part: {listed(sides)}?")
-    if verdict.verdict in ("Improvement", "Harm") and (finding.specific is None or not finding.specific.holds):
-        told.append(specificity(finding))
-    if "zero_only" in verdict.tags:
-        told.append(f"{verdict.verdict} rests on zeroing alone.{beside_zero(finding)}")
     if "format_effect" in verdict.tags:
         told.append(f"The edit changed how answers are written.{form(finding)}")
     if "magnitude_unstable" in verdict.tags:
@@ -129,6 +161,41 @@ def _cell_questions(finding: Finding, level: float) -> list[str]:
             "The unedited model is at chance here, so neither Harm nor Null can be shown; an easier tier could."
         )
     return told
+
+
+def _claimed_questions(record: Record, finding: Finding) -> list[str]:
+    """What ablations and matched sets leave open, in a study of format 2."""
+    unit, told = unit_of(record.manifest.study), list[str]()
+    if finding.dependent:
+        why = "; ".join(f"{name}: {reason}" for name, reason in differing(finding).items())
+        told.append(f"Why do the ablations disagree ({why})?{beside(finding, unit)}")
+    if finding.rank is not None and finding.rank.status == "not evaluable":
+        told.append(ranks.sentence(record, finding))
+    if strong := ranks.as_strong(finding):
+        named = listed([f"{name} ({unit.said(effect)} {unit.name})" for name, effect in strong])
+        told.append(f"Matched sets that do as much as the target or more: {named}. What do they do?")
+    if heads := as_strong_alone(record, finding):
+        named = listed([f"{name} ({points(delta)} points)" for name, delta in heads])
+        told.append(f"Heads that alone do as much as the whole target, on discovery items: {named}. What do they do?")
+    return told
+
+
+def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]:
+    """Single heads outside the target whose edit alone changes discovery's accuracy as much as the target's does."""
+    chosen = finding.chosen
+    here = record.items.filter(stage="discovery", model=chosen.model, tier=chosen.tier)
+    base = here.filter(arm="baseline").select("index", "seed", pl.col("correct").cast(pl.Int64).alias("before"))
+    change = (pl.col("correct").cast(pl.Int64) - pl.col("before")).mean()
+    effects = dict(here.join(base, on=["seed", "index"]).group_by("arm").agg(change).iter_rows())
+    edits = [edit for edit in (chosen.edit, "0") if f"target@{edit}" in effects and finding.primary is not None]
+    if not edits or not effects[f"target@{edits[0]}"]:
+        return []
+    target, own = effects[f"target@{edits[0]}"], set(record.manifest.plan.targets.get(chosen.model, ()))
+    sign = -1 if target < 0 else 1
+    alone = [(name.partition("@")[0], delta) for name, delta in effects.items()
+             if re.fullmatch(r"L\d+H\d+@" + re.escape(edits[0]), name)]  # fmt: skip
+    found = [(site, delta) for site, delta in alone if site not in own and sign * delta >= sign * target]
+    return sorted(found, key=lambda each: -abs(each[1]))
 
 
 def absent(record: Record) -> list[str]:

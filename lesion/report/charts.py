@@ -1,8 +1,8 @@
 """What the figures' specifications share: data, tooltips, scales and names, in Vega-Lite by way of altair.
 
 A specification names no colour of text, grid or paper: the page and the exporter lay their theme over it. Its kind
-(`single`, `panels`, `stack` of panels, `forest`, `maps`) stands under `usermeta.lesion`, so that the page can fit it
-to a width.
+(`single`, `panels`, `stack` of panels, `forest`, `strips`, `maps`) stands under `usermeta.lesion`, so that the page can
+fit it to a width.
 """
 
 from typing import Any
@@ -12,7 +12,9 @@ import polars as pl
 
 TEXT_SIZE = 12
 """Size of every text within a figure, in pixels."""
-_WORDS = ("panel", "series", "verdict", "label", "stage", "site", "order", "sites")
+STRETCH = 8
+"""A scale is compressed where the largest effect is more than so many margins."""
+_WORDS = ("panel", "series", "verdict", "label", "stage", "site", "order", "sites", "did")
 """Fields that hold words; all others hold numbers."""
 
 
@@ -45,6 +47,30 @@ def tips(**titles: str) -> list[alt.Tooltip]:
 def scale(table: dict[str, str]) -> alt.Scale:
     """Name -> colour or shape."""
     return alt.Scale(domain=list(table), range=list(table.values()))
+
+
+def effects(ends: list[float], margin: float) -> tuple[alt.Scale, alt.Axis]:
+    """Scale and axis of effects of any size: compressed beyond the margin where a large one would hide small ones.
+
+    Args:
+        ends: every number that is drawn, in the figure's unit.
+        margin: in the same unit; up to here the compressed scale is close to linear.
+    """
+    low, high = min(*ends, -margin), max(*ends, margin)
+    if max(-low, high) <= STRETCH * margin:
+        room = 0.05 * (high - low)
+        domain = alt.Scale(domain=[low - room, high + room], nice=False)
+        return domain, alt.Axis(tickCount=7, titleAnchor="end")
+    scale = alt.Scale(type="symlog", constant=margin, domain=[1.25 * low, 1.25 * high], nice=False)
+    steps = [margin * size for size in (1, 3, 10, 30, 100, 300, 1000)] if margin not in (1, 3) else [
+        1.0 * size for size in (margin, 10, 30, 100)]  # fmt: skip
+    values = sorted({0.0, *(side * step for side in (-1, 1) for step in steps if low <= side * step <= high)})
+    return scale, alt.Axis(values=values, labelExpr="format(datum.value, '~g')", titleAnchor="end")
+
+
+def compressed(ends: list[float], margin: float) -> bool:
+    """Whether `effects` compresses the scale."""
+    return max(map(abs, ends), default=0.0) > STRETCH * margin
 
 
 def finished(chart: Any, kind: str) -> dict[str, Any]:

@@ -1,10 +1,15 @@
 """What was found, cell by cell, without claiming more than the rule allows. In one sentence: headline.py."""
 
+from lesion.report import ranks
+from lesion.report.ablations import beside
 from lesion.report.record import Finding, Record
 from lesion.report.words import (
     MEANINGS,
     action,
+    conditional,
+    doing,
     interval,
+    level,
     listed,
     model_name,
     p_value,
@@ -12,6 +17,7 @@ from lesion.report.words import (
     points,
     target_words,
     task_words,
+    unit_of,
 )
 from lesion.runs.manifest import Manifest
 
@@ -34,6 +40,8 @@ def status_words(manifest: Manifest) -> str:
 
 def claim(record: Record, finding: Finding) -> str:
     """One cell as a sentence: what was done, the verdict, the interval, n, and what random heads did."""
+    if record.manifest.study.claims is not None:
+        return _claim(record, finding)
     chosen, verdict = finding.chosen, finding.verdict
     target = target_words(record.manifest, chosen.model, licensed=finding.licensed)
     where = f"on {chosen.tier} ({task_words(record.manifest.study.tasks[chosen.tier])})"
@@ -42,9 +50,35 @@ def claim(record: Record, finding: Finding) -> str:
     if verdict.verdict == "Invalid":
         return f"{said} ({verdict.reason})."
     return (
-        f"{said}, {points(verdict.delta)} points ({interval(verdict)}, n = {verdict.n:,}); {MEANINGS[verdict.verdict]}."
+        f"{said}, {points(verdict.delta)} points ({interval(verdict)}, n = {verdict.n:,}"
+        f"{conditional(record.manifest.study, chosen.tier)}); {MEANINGS[verdict.verdict]}."
         f" {specificity(finding)}{beside_zero(finding)}{form(finding)}"
     )
+
+
+def _claim(record: Record, finding: Finding) -> str:
+    """The same of a study of format 2: with the baseline and chance, all ablations, and the target's rank."""
+    study, chosen, verdict = record.manifest.study, finding.chosen, finding.verdict
+    unit = unit_of(study)
+    target, verb = target_words(record.manifest, chosen.model, licensed=finding.licensed), doing(chosen)
+    where = f"on {chosen.tier} ({task_words(study.tasks[chosen.tier])})"
+    said = f"{verb[0].upper()}{verb[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
+    if verdict.delta is None:
+        return f"{said} ({verdict.reason})."
+    ends = f"{100 * verdict.confidence:g} % CI {unit.span(verdict.ci_low, verdict.ci_high)}"
+    named = " Function-vector overlap has not been measured yet." if finding.licensed else ""
+    return (
+        f"{said}, {unit.said(verdict.delta)} {unit.name} ({ends}, n = {verdict.n:,}{conditional(study, chosen.tier)})."
+        f" Baseline {baseline_words(record, finding)}.{beside(finding, unit)} {ranks.sentence(record, finding)}"
+        f"{named}{form(finding)}"
+    )
+
+
+def baseline_words(record: Record, finding: Finding) -> str:
+    """`98.5 % (chance 2.1 %)`."""
+    study = record.manifest.study
+    chance = "" if finding.chance is None else f" (chance {level(finding.chance, study)})"
+    return f"{level(finding.verdict.baseline_accuracy, study)}{chance}"
 
 
 def beside_zero(finding: Finding) -> str:

@@ -7,7 +7,7 @@ import polars as pl
 
 from lesion.report.charts import numbers
 from lesion.report.record import Record
-from lesion.report.words import action, model_name, points, signed
+from lesion.report.words import doing, model_name, points, signed, unit_of
 from lesion.study.plan import swept
 from lesion.study.study import GivenSites, RankedNeurons
 
@@ -40,16 +40,40 @@ def verdict_rows(record: Record, changes: pl.DataFrame) -> pl.DataFrame:
             continue
         ends = f"{points(verdict.ci_low)} to {points(verdict.ci_high)}"
         label = (
-            f"{panel(record, chosen.model, chosen.tier)}, {action(chosen.alpha)}|"
+            f"{panel(record, chosen.model, chosen.tier)}, {doing(chosen)}|"
             f"{verdict.verdict}: {points(verdict.delta)} ({ends})"
         )
         keys = {"label": label, "model": chosen.model, "tier": chosen.tier, "alpha": chosen.alpha}
+        keys["did"] = doing(chosen)
         shares = {"points": 100 * verdict.delta, "low": 100 * verdict.ci_low, "high": 100 * verdict.ci_high}
         counts = {"n": verdict.n, "gained": verdict.gained, "lost": verdict.lost}
         rows.append({**keys, "series": "target", "verdict": verdict.verdict, **counts, **shares})
         if control := controls.get((chosen.model, chosen.tier, chosen.alpha)):
             numbers = {name: control[name] for name in (*counts, *shares)}
             rows.append({**keys, "series": "control", "verdict": "random set", **numbers})
+    return pl.DataFrame(rows)
+
+
+def ablation_rows(record: Record) -> pl.DataFrame:
+    """One row per cell from its verdict, and one for each other ablation of its target; in the study's unit."""
+    unit = unit_of(record.manifest.study)
+    rows: list[dict[str, Any]] = []
+    for finding in record.findings:
+        chosen = finding.chosen
+        verdict = finding.verdict
+        if verdict.delta is None or verdict.ci_low is None or verdict.ci_high is None:
+            continue
+        said = f"{verdict.verdict}: {unit.said(verdict.delta)} ({unit.span(verdict.ci_low, verdict.ci_high)})"
+        label = f"{panel(record, chosen.model, chosen.tier)}, {doing(chosen)}|{said}"
+        others = {name: each for name, each in finding.ablations.items() if name != finding.primary}
+        for series, each in ({"primary": verdict} | others).items():
+            if each.delta is not None and each.ci_low is not None and each.ci_high is not None:
+                ends = {"effect": each.delta, "low": each.ci_low, "high": each.ci_high}
+                rows.append(
+                    {"label": label, "model": chosen.model, "tier": chosen.tier, "edit": chosen.edit, "series": series,
+                     "verdict": each.verdict, "n": each.n, "gained": each.gained, "lost": each.lost}
+                    | {name: unit.factor * value for name, value in ends.items()}
+                )  # fmt: skip
     return pl.DataFrame(rows)
 
 

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from lesion.report import drawing, forests, maps, panels, replication, scatter, staging, tables
+from lesion.report import drawing, forests, maps, panels, ranks, replication, scatter, staging, strips, tables
+from lesion.report.charts import compressed, numbers
 from lesion.report.claims import MARKS
 from lesion.report.palette import FAINT, FONT, INK, PAPER
 from lesion.report.record import Record, detector_of
-from lesion.report.words import listed
+from lesion.report.words import listed, outcome_words, unit_of
 from lesion.runs.manifest import Status
 from lesion.study.plan import swept
 
@@ -62,7 +63,7 @@ def themed(spec: dict[str, Any], ink: str = INK, faint: str = FAINT, paper: str 
     config = {
         "font": FONT, "background": paper, "axis": axis, "text": {"color": ink}, "view": {"stroke": None},
         "title": {"color": ink, "fontSize": 13, "anchor": "start"}, "header": {"labelColor": ink, "labelFontSize": 13},
-        "aria": False,
+        "legend": {"labelColor": ink, "labelFontSize": 12}, "aria": False,
     }  # fmt: skip
     return {**spec, "config": config}
 
@@ -70,6 +71,8 @@ def themed(spec: dict[str, Any], ink: str = INK, faint: str = FAINT, paper: str 
 def _verdicts(record: Record) -> Figure | None:
     if not any(finding.verdict.delta is not None for finding in record.findings):
         return None
+    if record.manifest.study.claims is not None:
+        return _ablations(record)
     rows = drawing.verdict_rows(record, tables.changes(record))
     margin, confidence = record.manifest.study.verdict.margin, 100 * record.findings[0].verdict.confidence
     return Figure(
@@ -81,6 +84,39 @@ def _verdicts(record: Record) -> Figure | None:
         forests.verdicts(rows, margin),
         rows,
         tables.CHANGES,
+    )
+
+
+def _ablations(record: Record) -> Figure:
+    """The verdicts of a study of format 2, with all ablations."""
+    rows, study = drawing.ablation_rows(record), record.manifest.study
+    unit, confidence = unit_of(study), 100 * record.findings[0].verdict.confidence
+    margin = unit.factor * study.verdict.margin
+    ends = [*numbers(rows, "low"), *numbers(rows, "high")]
+    scaled = " The axis is compressed beyond the band." if compressed(ends, margin) else ""
+    return Figure(
+        "verdicts",
+        f"What each intervention did to the {outcome_words(study)}",
+        f"Filled marks decide: the change on confirmation items with its {confidence:g} % interval. Below each"
+        " ablation, as rings, the two other ablations of the same target. Grey band: the margin of"
+        f" {unit.plain(study.verdict.margin)} {'of the headroom' if study.headroom else unit.name}.{scaled}",
+        forests.ablations(rows, margin, f"change in {outcome_words(study)}, {unit.name}"),
+        rows,
+        tables.ABLATED,
+    )
+
+
+def _specificity(record: Record) -> Figure | None:
+    rows, unit = ranks.rows(record), unit_of(record.manifest.study)
+    if not rows.height:
+        return None
+    return Figure(
+        "specificity",
+        "Is the effect the target's own?",
+        ranks.reading(record, unit),
+        strips.strips(rows, f"change in {outcome_words(record.manifest.study)}, {unit.name}"),
+        rows,
+        ranks.QUERY,
     )
 
 
@@ -191,5 +227,5 @@ def _replication(record: Record) -> Figure | None:
 
 
 _MAKERS: tuple[Callable[[Record], Figure | None], ...] = (
-    _verdicts, _replication, _accuracy, _heads, _scores, _staged, _baseline, _deltas,
+    _verdicts, _specificity, _replication, _accuracy, _heads, _scores, _staged, _baseline, _deltas,
 )  # fmt: skip

@@ -5,10 +5,13 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.charts import TEXT_SIZE, constants, data, finished, numbers, scale, tips
+from lesion.report.charts import TEXT_SIZE, constants, data, effects, finished, numbers, scale, tips
 from lesion.report.palette import CONTROL, TARGET, VERDICT_COLOURS, VERDICT_SHAPES
 
 WIDTH = 560
+OTHERS = {"zero": "square", "mean": "circle", "resample": "diamond"}
+"""Marks of ablations that do not decide."""
+_SERIES = ("primary", *OTHERS)
 
 
 def verdicts(rows: pl.DataFrame, margin: float, step: int = 18) -> dict[str, Any]:
@@ -16,14 +19,8 @@ def verdicts(rows: pl.DataFrame, margin: float, step: int = 18) -> dict[str, Any
 
     Half a cell is `step` pixels high; a label of three lines needs more than one of two.
     """
-    ends = [*numbers(rows, "low"), *numbers(rows, "high"), -100 * margin, 100 * margin]
-    room = 0.05 * (max(ends) - min(ends))
-    x = alt.X(
-        "points:Q",
-        title="change in accuracy, points",
-        scale=alt.Scale(domain=[min(ends) - room, max(ends) + room], nice=False),
-        axis=alt.Axis(tickCount=7, titleAnchor="end"),
-    )
+    domain, axis = effects([*numbers(rows, "low"), *numbers(rows, "high")], 100 * margin)
+    x = alt.X("points:Q", title="change in accuracy, points", scale=domain, axis=axis)
     gaps = alt.Scale(paddingInner=0.2, paddingOuter=0.3)
     places: dict[str, Any] = {
         "y": _lines(rows.filter(pl.col("series") == "target")["label"].to_list()),
@@ -43,6 +40,43 @@ def verdicts(rows: pl.DataFrame, margin: float, step: int = 18) -> dict[str, Any
         rings.encode(x=x, shape=shape, **places),
     ]
     return finished(alt.layer(*layers, width=WIDTH, height=_step(step)), "single")
+
+
+def ablations(rows: pl.DataFrame, margin: float, title: str, step: int = 15) -> dict[str, Any]:
+    """Every cell with its interval, below it the other ablations of the same target; the margin as a band.
+
+    Args:
+        rows: `drawing.ablation_rows`.
+        margin: in the unit of the rows.
+        title: of the axis.
+        step: height of one line, pixels.
+    """
+    domain, axis = effects([*numbers(rows, "low"), *numbers(rows, "high")], margin)
+    x = alt.X("effect:Q", title=title, scale=domain, axis=axis)
+    order = rows.filter(pl.col("series") == "primary")["label"].to_list()
+    gaps = alt.Scale(paddingInner=0.2, paddingOuter=0.4)
+    told = tips(label="cell", series="ablation", verdict="verdict", effect="change", low="from", high="to", n="items")
+    places: dict[str, Any] = {
+        "y": _lines(order), "yOffset": alt.YOffset("series:N", sort=list(_SERIES), scale=gaps), "tooltip": told,
+    }  # fmt: skip
+    base = alt.Chart(data(rows))
+    decides, others = (base.transform_filter(f"datum.series {sign} 'primary'") for sign in ("==", "!="))
+    colour = alt.Color("verdict:N", scale=scale(VERDICT_COLOURS), legend=None)
+    marks = alt.Shape("verdict:N", scale=scale(VERDICT_SHAPES), legend=None)
+    legend = alt.Legend(
+        title=None, orient="bottom", columns=2, symbolStrokeColor=CONTROL, symbolFillColor="transparent"
+    )
+    rings = alt.Shape("series:N", scale=scale(OTHERS), legend=legend)
+    layers = [
+        _band(margin),
+        alt.Chart(constants(zero=0)).mark_rule(color=CONTROL).encode(x="zero:Q"),
+        decides.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", color=colour, **places),
+        others.mark_rule(strokeWidth=1.5, color=CONTROL).encode(x=alt.X("low:Q"), x2="high:Q", **places),
+        decides.mark_point(filled=True, size=120, opacity=1).encode(x=x, shape=marks, color=colour, **places),
+        others.mark_point(filled=False, size=60, opacity=1, color=CONTROL).encode(x=x, shape=rings, **places),
+    ]
+    drawn = alt.layer(*layers, width=WIDTH, height=_step(step)).resolve_scale(shape="independent")
+    return finished(drawn, "single")
 
 
 def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:
@@ -65,19 +99,17 @@ def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:
 
 def replication(rows: pl.DataFrame, margin: float) -> dict[str, Any]:
     """One panel per configuration: the source, the other models, and their random-effects mean, on one scale."""
-    ends = [*numbers(rows, "low"), *numbers(rows, "high"), -100 * margin, 100 * margin]
-    room = 0.05 * (max(ends) - min(ends))
-    domain = alt.Scale(domain=[min(ends) - room, max(ends) + room], nice=False)
+    drawn = effects([*numbers(rows, "low"), *numbers(rows, "high")], 100 * margin)
     panels = [
-        _forest(here, domain, margin, last=place == rows["panel"].n_unique() - 1)
+        _forest(here, drawn, margin, last=place == rows["panel"].n_unique() - 1)
         for place, (_, here) in enumerate(rows.group_by("panel", maintain_order=True))
     ]
     return finished(alt.vconcat(*panels, spacing=14), "forest")
 
 
-def _forest(rows: pl.DataFrame, domain: alt.Scale, margin: float, *, last: bool) -> Any:
+def _forest(rows: pl.DataFrame, drawn: tuple[alt.Scale, alt.Axis], margin: float, *, last: bool) -> Any:
     title = "change in accuracy, points" if last else None
-    x = alt.X("points:Q", title=title, scale=domain, axis=alt.Axis(tickCount=7, titleAnchor="end"))
+    x = alt.X("points:Q", title=title, scale=drawn[0], axis=drawn[1])
     y = alt.Y("label:N", sort=rows["label"].to_list(), title=None, axis=alt.Axis(labelLimit=300, ticks=False))
     colours, shapes = VERDICT_COLOURS | {"pooled": CONTROL}, VERDICT_SHAPES | {"pooled": "diamond"}
     colour = alt.Color("verdict:N", scale=scale(colours), legend=None)

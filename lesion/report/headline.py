@@ -8,22 +8,25 @@ told only where it may be claimed.
 
 from collections.abc import Iterator, Sequence
 
+from lesion.report.answer import answers, long_form
 from lesion.report.claims import MARKS, random_delta
 from lesion.report.record import Finding, Record, detector_of
 from lesion.report.words import MEANINGS, action, count, listed, model_name, points, target_words, task_words
 
-MOST_WORDS = 45
+MOST_WORDS = 30
 """Words of the sentence, at most, wherever one of its forms keeps to them."""
+MOST_WORDS_1 = 45
+"""The same of a run of format 1, whose forms are longer."""
 _VERBS = {"Improvement": "improves", "Harm": "harms", "Mixed": "splits"}
 
 
 def headline(record: Record) -> str:
     """The verdict in one plain sentence; says first what a reader must not overlook (status, a stop)."""
     mark = MARKS[record.manifest.status]
-    said = ""
+    said, most = "", MOST_WORDS if record.manifest.study.claims is not None else MOST_WORDS_1
     for body in _bodies(record):
         said = f"{mark}{body}." if mark else f"{body[0].upper()}{body[1:]}."
-        if len(said.split()) <= MOST_WORDS:
+        if len(said.split()) <= most:
             break
     return said
 
@@ -32,6 +35,8 @@ def in_full(record: Record) -> list[str]:
     """Everything that the run found, a sentence each; empty where the headline says it all."""
     if not record.findings:
         return []
+    if record.manifest.study.claims is not None:
+        return long_form(record)
     told = [*_effects(record, brief=False), *_rest(record)]
     whole = "; ".join(told)
     return [] if whole.lower() in headline(record).lower() else [f"{text[0].upper()}{text[1:]}." for text in told]
@@ -48,6 +53,9 @@ def _bodies(record: Record) -> Iterator[str]:
 
 
 def _found(record: Record) -> Iterator[str]:
+    if record.manifest.study.claims is not None:
+        yield from answers(record)
+        return
     none = "no effect was shown"
     yield "; ".join([*(_effects(record, brief=False) or [none]), *_rest(record)])
     yield "; ".join([*(_effects(record, brief=False) or [none]), *_tally(record)])

@@ -99,6 +99,7 @@ def provenance(record: Record) -> list[tuple[str, str]]:
         ("status", f"{manifest.status}, {manifest.outcome}: {manifest.ending.reason}"),
         ("study hash", manifest.study_hash),
         ("registration", _registered(manifest)),
+        *_elsewhere(manifest),
         ("rows hash", manifest.rows_hash),
         ("seal of the manifest", manifest.seal or "stands in manifest.json; it covers the hash of this page"),
         ("code", f"version {code.version}, commit {code.commit or 'none'}{', with changes' if code.dirty else ''}"),
@@ -123,6 +124,14 @@ def _registered(manifest: Manifest) -> str:
     if manifest.registration is None:
         return "none: the study was not registered"
     return f"number {manifest.registration.number}, {manifest.registration.time}, {manifest.registration.hash()}"
+
+
+def _elsewhere(manifest: Manifest) -> list[tuple[str, str]]:
+    """What the registrant wrote of data seen before; the program never says that there were none."""
+    if manifest.registration is None:
+        return []
+    said = manifest.registration.seen_elsewhere or "not asked (registered before this was required)"
+    return [("seen elsewhere, by the registrant", said)]
 
 
 def _models(record: Record) -> Iterable[tuple[str, str]]:

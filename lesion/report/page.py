@@ -20,7 +20,7 @@ from lesion.report.replication import replication_view
 from lesion.report.shell import figure_view, library, shipped, templates
 from lesion.report.timeline import timeline
 from lesion.report.tokens import tokenization
-from lesion.report.words import model_name, target_words, task_words
+from lesion.report.words import model_name, outcome_words, target_words, task_words, unit_of
 from lesion.runs.explored import read_explored
 
 
@@ -44,7 +44,11 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         ],
         tiers=[(tier, task_words(task)) for tier, task in manifest.study.tasks.items()],
         cells=cell_views(record),
-        figures={figure.name: figure_view(figure) for figure in drawn},
+        claimed=manifest.study.claims is not None,
+        unit=unit_of(manifest.study).name,
+        outcome=outcome_words(manifest.study),
+        margin=unit_of(manifest.study).plain(manifest.study.verdict.margin),
+        figures={figure.name: figure_view(figure, manifest.run) for figure in drawn},
         lead=_lead(record, drawn),
         replication=replication_view(record),
         steps=timeline(manifest),

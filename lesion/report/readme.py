@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 
-from lesion.report import caveats
-from lesion.report.claims import claim, status_words
+from lesion.report import caveats, ranks
+from lesion.report.ablations import ABLATIONS, cell_words
+from lesion.report.claims import baseline_words, claim, status_words
 from lesion.report.figures import Figure
 from lesion.report.headline import headline, in_full
 from lesion.report.palette import VERDICT_SIGNS
 from lesion.report.record import Record
 from lesion.report.replication import said
-from lesion.report.words import action, interval, listed, model_name, points, target_words, task_words
+from lesion.report.words import action, doing, interval, listed, model_name, points, target_words, task_words, unit_of
 
 _FILES = (
     ("report.html", "the report, for a browser, offline"),
@@ -82,13 +83,16 @@ def _done(record: Record) -> list[str]:
         _bullets(tiers),
     ]
     if targets:
-        told.append(escape(f"Then the activations of the target were multiplied by a factor: {'; '.join(targets)}."))
+        edit = "multiplied by a factor" if study.claims is None else "ablated or multiplied by a factor"
+        told.append(escape(f"Then the activations of the target were {edit}: {'; '.join(targets)}."))
     return [*told, escape(f"Stages and their gates: {stages}.")]
 
 
 def _came_out(record: Record) -> list[str]:
     if not record.findings:
         return ["No verdict: the run ended before confirmation."]
+    if record.manifest.study.claims is not None:
+        return _claimed(record)
     rows = [
         (
             f"{VERDICT_SIGNS[f.verdict.verdict]} {f.verdict.verdict}", model_name(f.chosen.model), f.chosen.tier,
@@ -99,6 +103,25 @@ def _came_out(record: Record) -> list[str]:
     table = _table(("verdict", "model", "tier", "what was done", "change, points", "interval", "items"), rows)
     others = said(record)
     told = [table, _bullets(claim(record, finding) for finding in record.findings)]
+    return [*told, *([f"On other models: {escape(others)}"] if others else [])]
+
+
+def _claimed(record: Record) -> list[str]:
+    """All ablations side by side, then each cell in full; format 2."""
+    unit = unit_of(record.manifest.study)
+    rows = [
+        (
+            f"{VERDICT_SIGNS[f.verdict.verdict]} {f.verdict.verdict}", model_name(f.chosen.model), f.chosen.tier,
+            doing(f.chosen), f"{unit.said(f.verdict.delta)} ({unit.span(f.verdict.ci_low, f.verdict.ci_high)})",
+            *(f"{cell_words(f, name, unit)}{' (primary)' if name == f.primary else ''}" for name in ABLATIONS),
+            baseline_words(record, f), f"{f.verdict.n:,}", ranks.short(record, f),
+        )
+        for f in record.findings
+    ]  # fmt: skip
+    columns = ("verdict", "model", "tier", "what was done", f"change, {unit.name} (interval)", *ABLATIONS,
+               "baseline (chance)", "items", "among matched sets")  # fmt: skip
+    others = said(record)
+    told = [_table(columns, rows), _bullets(claim(record, finding) for finding in record.findings)]
     return [*told, *([f"On other models: {escape(others)}"] if others else [])]
 
 

@@ -13,7 +13,7 @@ from lesion.report import forests
 from lesion.report.drawing import unit_words
 from lesion.report.record import Record, gate_evidence
 from lesion.report.timeline import Table, model_and_tier
-from lesion.report.words import action, listed, model_name, p_value, points, target_words, task_words
+from lesion.report.words import did, listed, model_name, p_value, points, target_words, task_words
 from lesion.runs.compare import cells_of
 
 QUERY = """SELECT e.stage, e.model, e.tier, e.arm, COUNT(*) AS n,
@@ -23,7 +23,6 @@ FROM items AS e
 JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
   AND e.seed = b.seed AND e."index" = b."index"
 WHERE b.arm = 'baseline' AND e.stage IN ('confirm', 'replicate') AND e.arm LIKE 'target@%'
-  AND e.arm NOT LIKE '%@mean' AND e.arm NOT LIKE '%@resample'
 GROUP BY e.stage, e.model, e.tier, e.arm
 ORDER BY e.tier, e.arm, e.stage, e.model"""
 """Paired changes of the target on the source's and the other models' confirmation items."""
@@ -69,7 +68,7 @@ def said(record: Record) -> str:
     for answer, words in _VERDICTS.items():
         here = [each for each in told["configurations"] if each["answer"] == answer]
         if here:
-            places = [f"{action(each['alpha'])} on {each['tier']} ({task_words(tasks[each['tier']])})" for each in here]
+            places = [f"{edit_of(each)} on {each['tier']} ({task_words(tasks[each['tier']])})" for each in here]
             parts.append(f"{words}: {listed(places)}.")
     parts += [f"{model_name(model)} has no counterpart: {why}." for model, why in told["unmapped"].items()]
     return " ".join(parts)
@@ -106,7 +105,7 @@ def _stands(record: Record) -> Table:
 def _answers(record: Record, told: Mapping[str, Any]) -> Table:
     rows = [
         (
-            each["tier"], action(each["alpha"]), each["why"], each["answer"] or "not tried",
+            each["tier"], edit_of(each), each["why"], each["answer"] or "not tried",
             _pooled(each["pooled"]), _heterogeneity(each["pooled"]),
         )
         for each in told["configurations"]
@@ -133,9 +132,9 @@ def _heterogeneity(pooled: Mapping[str, Any] | None) -> str:
 def _cells(told: Mapping[str, Any]) -> Table:
     rows = [
         (
-            *model_and_tier(name), action(float(name.rpartition("@")[2])), cell["verdict"],
+            *model_and_tier(name), did(name.rpartition("@")[2]), cell["verdict"],
             points(cell["delta"]), _ends(cell), f"{cell['n']:,}", p_value(cell["p_holm"]),
-            _beyond(told["specific"].get(name)),
+            beyond(told["specific"].get(name)),
         )
         for name, cell in told["cells"].items()
     ]  # fmt: skip
@@ -150,7 +149,18 @@ def _ends(cell: Mapping[str, Any]) -> str:
     return "–" if cell["ci_low"] is None else f"{points(cell['ci_low'])} to {points(cell['ci_high'])}"
 
 
-def _beyond(against: Mapping[str, Any] | None) -> str:
+def edit_of(configuration: Mapping[str, Any]) -> str:
+    """What was done, as a verb."""
+    names: list[str] = [configuration["source"], *configuration["replicas"]]
+    return did(names[0].rpartition("@")[2])
+
+
+def beyond(against: Mapping[str, Any] | None) -> str:
+    """Whether a cell's effect is its target's own: format 2 by rank, format 1 by the contrast with random sets."""
+    if against is not None and "status" in against:
+        if against["status"] in ("specific", "not specific"):
+            return f"{against['status']}: rank {against['rank']} of {against['sets'] + 1}, p {p_value(against['p'])}"
+        return "NOT EVALUABLE" if against["status"] == "not evaluable" else "not asked"
     return "no controls" if against is None else f"{'yes' if against['holds'] else 'no'}, {points(against['delta'])}"
 
 
@@ -162,7 +172,7 @@ def forest_rows(record: Record) -> pl.DataFrame:
     cells = cells_of(record.manifest.results)
     rows: list[dict[str, Any]] = []
     for each in told["configurations"]:
-        here = {"panel": f"{each['tier']}, {action(each['alpha'])}", "tier": each["tier"], "alpha": each["alpha"]}
+        here = {"panel": f"{each['tier']}, {edit_of(each)}", "tier": each["tier"], "alpha": each["alpha"]}
         names = [each["source"], *each["replicas"]]
         rows += [_row(here, name, cells[name], source=name == each["source"]) for name in names]
         if pooled := each["pooled"]:

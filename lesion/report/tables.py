@@ -4,6 +4,7 @@ A query gives whole counts (and means), so that anybody can repeat it with any S
 adds only what SQL lacks: Tango's and Wilson's intervals, the factor in an arm's name, the detector's scores.
 """
 
+import re
 from typing import Any
 
 import polars as pl
@@ -38,8 +39,15 @@ GROUP BY e.model, e.tier, e.arm
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes on confirmation items: wrong to right, right to wrong."""
 
+ABLATED = f"""SELECT e.model, e.tier, e.arm, {_COUNTS},
+  AVG(e.answer_logprob - b.answer_logprob) AS answer_logprob, AVG(e.logit_diff - b.logit_diff) AS logit_diff
+{_PAIRED}e.stage = 'confirm' AND e.arm LIKE 'target@%'
+GROUP BY e.model, e.tier, e.arm
+ORDER BY e.model, e.tier, e.arm"""
+"""Paired changes on confirmation items under every edit of the target, ablations among them."""
+
 HEADS = f"""SELECT e.model, e.tier, e.arm, {_COUNTS}
-{_PAIRED}e.stage = 'discovery' AND e.arm LIKE 'L%H%@0'
+{_PAIRED}e.stage = 'discovery' AND e.arm LIKE 'L%H%@%'
 GROUP BY e.model, e.tier, e.arm
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes on discovery items when one head alone is zeroed."""
@@ -74,6 +82,16 @@ DELTAS = f"""SELECT e.stage, e.model, e.tier, e.arm,
 GROUP BY e.stage, e.model, e.tier, e.arm
 ORDER BY e.model, e.tier, e.stage, e.arm"""
 """Mean paired change of entropy (nats) and logit difference (logits), over items where it is finite."""
+
+
+def of_run(query: str, run: str) -> str:
+    r"""The same query over one run's rows among those of several: `lesion query` puts all finished runs into `items`.
+
+    >>> of_run("SELECT COUNT(*) FROM items AS e JOIN items AS b", "r")
+    "WITH one AS (SELECT * FROM items WHERE run = 'r')\\nSELECT COUNT(*) FROM one AS e JOIN one AS b"
+    """
+    quoted = run.replace("'", "''")
+    return f"WITH one AS (SELECT * FROM items WHERE run = '{quoted}')\n" + re.sub(r"\bitems\b", "one", query)
 
 
 def select(query: str, items: pl.DataFrame) -> pl.DataFrame:

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from lesion.report.replication import edit_of
+from lesion.report.run_table import notes_below, verdict_table
 from lesion.runs.conduct import Tick
 from lesion.runs.manifest import Manifest
 from lesion.stats.calibration.calibrate import Calibration
@@ -96,9 +98,10 @@ def _table(*columns: tuple[str, str]) -> Table:
 
 def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
     """The verdict table, the scenario, and where the report is."""
-    cells: Any = manifest.results["cells"]
-    if cells:
-        console.print(_verdicts(manifest, cells))
+    if manifest.results["cells"]:
+        console.print(verdict_table(manifest))
+        for text in notes_below(manifest):
+            console.print(text, markup=False, soft_wrap=not console.is_terminal)
     if manifest.outcome == "stopped":
         console.print(
             f"Stopped: {manifest.ending.reason}", style="bold", markup=False, soft_wrap=not console.is_terminal
@@ -107,36 +110,13 @@ def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
     console.print(line, style="bold", markup=False)
     others: Any = manifest.results.get("replication")
     for each in others["configurations"] if others else ():
-        what = f"{each['tier']} x{each['alpha']:g}: {each['answer'] or 'not tried'}"
+        what = f"{each['tier']}, {edit_of(each)}: {each['answer'] or 'not tried'}"
         console.print(f"On other models, {what}", markup=False, soft_wrap=True)
     control: Any = manifest.results["positive_control"]
     if control is not None:
         held = ", ".join(f"{model} {'holds' if ok else 'does not hold'}" for model, ok in control["holds"].items())
         console.print(f"Positive control on {control['tier']}: {held}", markup=False, soft_wrap=not console.is_terminal)
     console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
-
-
-def _verdicts(manifest: Manifest, cells: dict[str, Any]) -> Table:
-    table = _table(
-        ("tier", "left"), ("alpha", "right"), ("verdict", "left"), ("change, points", "right"), ("n", "right")
-    )
-    several = len(manifest.study.models) > 1
-    for name, cell in cells.items():
-        model, tier, arm = name.rsplit("|", 2)
-        table.add_row(
-            f"{model} {tier}" if several else tier,
-            arm.removeprefix("target@"),
-            cell["verdict"] + ("" if cell["verdict"] in ("Invalid", "Null") or not cell["tags"] else " *"),
-            _change(cell),
-            f"{cell['n']:,}",
-        )
-    return table
-
-
-def _change(cell: dict[str, Any]) -> str:
-    if cell["delta"] is None:
-        return "-"
-    return f"{100 * cell['delta']:+.1f} [{100 * cell['ci_low']:+.1f}, {100 * cell['ci_high']:+.1f}]"
 
 
 def print_replay(console: Console, original: Path, folder: Path, manifest: Manifest) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from lesion.report.words import STAGES, count, listed, model_name, percent, points, signed
+from lesion.report.words import STAGES, count, listed, model_name, p_value, percent, points, signed
 from lesion.runs.manifest import Manifest
 from lesion.study.plan import Verdict
 
@@ -49,6 +49,12 @@ def _reason(gate: Verdict) -> str:
     if gate.stage == "discovery":
         family: Any = gate.evidence.get("family", [])
         return f"{count(len(family))} cells go on to confirmation, on items that nothing has seen"
+    if gate.stage in ("specificity", "replicate_specificity"):
+        ranks: Any = gate.evidence.get("specific", {})
+        kinds = Counter(rank["status"] for rank in ranks.values())
+        return (
+            f"of {len(ranks)} cells that ask, {listed([f'{n} {kind}' for kind, n in sorted(kinds.items())]) or 'none'}"
+        )
     if gate.stage in ("confirm", "replicate"):
         verdicts: Any = gate.evidence.get("verdicts", {})
         found = Counter(cell["verdict"] for cell in verdicts.values())
@@ -153,6 +159,19 @@ def _confirm(gate: Verdict) -> list[Table]:
     return [Table(f"Verdicts at look {look}", ("model", "tier", "factor", "verdict", "change, points", "items"), rows)]
 
 
+def _specificity(gate: Verdict) -> list[Table]:
+    ranks: Any = gate.evidence.get("specific", {})
+    rows = [
+        (
+            *model_and_tier(name), name.rpartition("@")[2], each["status"], f"{each['rank']} of {each['sets'] + 1}",
+            f"{each['exist']:,}", f"{each['items']:,}", p_value(each["p"]), p_value(each["p_holm"]),
+        )
+        for name, each in ranks.items()
+    ]  # fmt: skip
+    columns = ("model", "tier", "edit", "status", "rank", "sets that exist", "items each", "p", "Holm p")
+    return [Table("The target's rank among matched sets, on the same items", columns, rows)] if rows else []
+
+
 _TABLES: dict[str, Callable[[Verdict], list[Table]]] = {
     "instrument": _instrument,
     "baseline": _baseline,
@@ -161,6 +180,8 @@ _TABLES: dict[str, Callable[[Verdict], list[Table]]] = {
     "confirm": _confirm,
     "transfer": _discovery,
     "replicate": _confirm,
+    "specificity": _specificity,
+    "replicate_specificity": _specificity,
 }
 
 

@@ -5,10 +5,13 @@ holds and the effect is specific. Everywhere else they are the selected heads.
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from lesion.interventions.site import parse_site
 from lesion.runs.manifest import Manifest
 from lesion.stats.verdict import CellVerdict
+from lesion.study.plan import Chosen
+from lesion.study.study import Study
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig, TaskConfig
 
 MINUS = "−"
@@ -23,6 +26,8 @@ STAGES = {
     "confirm": "Does it hold on new items?",
     "transfer": "What do other models need?",
     "replicate": "Does it hold on other models?",
+    "specificity": "Do matched random sets do as much?",
+    "replicate_specificity": "Do matched random sets of other models do as much?",
 }
 """The question that each stage's gate answers."""
 
@@ -36,6 +41,9 @@ TAGS = {
     "format_effect": "the share of readable answers changed by more than a point",
     "format_effect_only": "an effect on the answers' form, not on arithmetic",
     "bfloat16": "the model computed in bfloat16; the effect was compared with what rounding alone may do",
+    "ablation_dependent": "zero, mean and resample ablation do not give one verdict: it depends on what takes the"
+    " activation's place, so nothing is said about what the target does",
+    "few_clusters": "too few templates or example sets to speak of others than these, so Null is refused",
     "zero_only": "not shown by mean and resample ablation both: it may be the disturbance, so no heads are named",
 }
 """What each tag of a verdict means."""
@@ -78,11 +86,12 @@ def percent(share: float | None) -> str:
     return "–" if share is None else f"{100 * share:.1f} %"
 
 
-def interval(verdict: CellVerdict) -> str:
+def interval(verdict: CellVerdict, unit: "Unit | None" = None) -> str:
     """`95 % CI −86.1 to −84.1`; nothing is said of an Invalid cell without rows."""
     if verdict.ci_low is None or verdict.ci_high is None:
         return "no interval"
-    return f"{100 * verdict.confidence:g} % CI {ends(verdict)}"
+    span = ends(verdict) if unit is None else unit.span(verdict.ci_low, verdict.ci_high)
+    return f"{100 * verdict.confidence:g} % CI {span}"
 
 
 def ends(verdict: CellVerdict) -> str:
@@ -142,6 +151,76 @@ def action(alpha: float) -> str:
     if alpha < 0:
         return f"reversing (×{MINUS}{abs(alpha):g})"
     return f"suppressing (×{alpha:g})" if alpha < 1 else f"amplifying (×{alpha:g})"
+
+
+_ABLATING = {"zero": "zero-ablating", "mean": "mean-ablating", "resample": "resample-ablating"}
+
+
+def doing(chosen: Chosen) -> str:
+    """What a cell does to the target, as a verb: `resample-ablating`, `amplifying (×2)`."""
+    return action(chosen.alpha) if chosen.ablation is None else _ABLATING[chosen.ablation]
+
+
+def did(edit: str) -> str:
+    """The same, of an edit as an arm's name has it.
+
+    >>> did("mean"), did("2"), did("0")
+    ('mean-ablating', 'amplifying (×2)', 'zeroing')
+    """
+    return _ABLATING.get(edit) or action(float(edit))
+
+
+class Unit(NamedTuple):
+    """In what a study's effects are counted."""
+
+    name: str
+    """`points` (percentage points of accuracy) or `nats`."""
+    factor: float
+    """Recorded number times this is what is printed."""
+    digits: int
+
+    def said(self, value: float | None) -> str:
+        """A change with its sign; a dash when it is not known."""
+        return "–" if value is None else signed(self.factor * value, self.digits)
+
+    def plain(self, value: float) -> str:
+        """A size without a sign, as short as it goes."""
+        return f"{self.factor * value:.4g}"
+
+    def span(self, low: float | None, high: float | None) -> str:
+        """`−86.1 to −84.1`; a dash when it is not known."""
+        return "–" if low is None or high is None else f"{self.said(low)} to {self.said(high)}"
+
+
+POINTS, NATS = Unit("points", 100.0, 1), Unit("nats", 1.0, 3)
+_OUTCOMES = {
+    "accuracy": "accuracy", "answer_logprob": "log-probability of the answer", "logit_diff": "logit difference",
+}  # fmt: skip
+
+
+def unit_of(study: Study) -> Unit:
+    """Points where accuracy is judged, nats where a continuous outcome is."""
+    return POINTS if study.outcome == "accuracy" else NATS
+
+
+def outcome_words(study: Study) -> str:
+    """What is judged: `accuracy`, `log-probability of the answer` or `logit difference`."""
+    return _OUTCOMES[study.outcome]
+
+
+def level(value: float | None, study: Study) -> str:
+    """The outcome itself, of one model: `98.5 %`, or `−0.412 nats`."""
+    if value is None:
+        return "–"
+    return percent(value) if study.outcome == "accuracy" else f"{signed(value, 3)} nats"
+
+
+def conditional(study: Study, tier: str) -> str:
+    """`, conditional on three example sets` where a tier has few-shot examples and one set of them for each seed."""
+    shots = getattr(study.tasks[tier], "shots", 0)
+    if not shots or study.prefixes != 1:
+        return ""
+    return f", conditional on {count(study.baseline.seeds)} example sets"
 
 
 def target_words(manifest: Manifest, model: str, *, licensed: bool) -> str:

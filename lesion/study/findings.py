@@ -13,11 +13,11 @@ def findings(plan: Plan, gates: Iterable[Verdict]) -> dict[str, Any]:
     told = list(gates)
     cells, specific, companions, readings = _looks(told, "confirm")
     decided = {name: cell["verdict"] for name, cell in cells.items() if cell["verdict"] != "Ambiguous"}
-    reached = scenario(decided) if decided and len(decided) == len(plan.family) else None
+    counted = {name: verdict for name, verdict in decided.items() if name not in _control_cells(plan)}
+    reached = scenario(counted) if counted and len(decided) == len(plan.family) else None
     found = {
         "cells": {chosen.id: cells[chosen.id] for chosen in plan.family if chosen.id in cells},
-        "specific": specific,
-        "companions": companions,
+        **_claimed(plan, told, specific, companions),
         **({"readings": readings} if plan.study.decoded else {}),
         "scenario": reached.name if reached else "Inconclusive",
         "invalid": list(reached.invalid) if reached else [],
@@ -26,20 +26,42 @@ def findings(plan: Plan, gates: Iterable[Verdict]) -> dict[str, Any]:
     if plan.study.replication is None:
         return found
     replicas, apart, beside, texts = _looks(told, "replicate")
-    more = {"specific": apart, "companions": beside, **({"readings": texts} if plan.study.decoded else {})}
+    more = {**_claimed(plan, told, apart, beside, "replicate"), **({"readings": texts} if plan.study.decoded else {})}
     return found | {"replication": {**outcome(plan, cells, replicas), **more}}
 
 
 def _looks(gates: Iterable[Verdict], stage: str) -> tuple[dict[str, Any], ...]:
     """The last verdict of every cell that a stage's looks judged, its specificity, companions and readings."""
-    parts = ("verdicts", "specific", "companions", "readings")
+    return tuple(_parts(gates, stage, ("verdicts", "specific", "companions", "readings")).values())
+
+
+def _claimed(
+    plan: Plan, gates: Iterable[Verdict], specific: dict[str, Any], companions: dict[str, Any], stage: str = "confirm"
+) -> dict[str, Any]:
+    """What stands beside the verdicts. Format 1: contrasts with random sets, and companions of zero."""
+    if plan.study.claims is None:
+        return {"specific": specific, "companions": companions}
+    ranked = "specificity" if stage == "confirm" else "replicate_specificity"
+    looked = _parts(gates, stage, ("ablations", "chance"))
+    return {**looked, **_parts(gates, ranked, ("specific", "sets"))}
+
+
+def _parts(gates: Iterable[Verdict], stage: str, parts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """What the gates of a stage saw, by part; later looks replace earlier ones."""
     found: dict[str, dict[str, Any]] = {part: {} for part in parts}
     for gate in gates:
         if gate.stage == stage:
             seen: Any = gate.evidence
             for part in parts:
                 found[part] |= seen.get(part, {})
-    return tuple(found[part] for part in parts)
+    return found
+
+
+def _control_cells(plan: Plan) -> set[str]:
+    """The cells of the positive control, which are no findings; format 1 counted them."""
+    if plan.study.claims is None:
+        return set()
+    return {each.id for each in plan.family if each.tier == plan.study.positive_control and each.ablation is not None}
 
 
 def _positive_control(plan: Plan, decided: dict[str, str]) -> dict[str, Any] | None:

@@ -1,6 +1,8 @@
 """Run folders as the line itself writes them: the real plan, gates, contingencies and store, on simulated answers."""
 
 from collections.abc import Callable
+from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,14 +12,18 @@ import pytest
 
 from lesion.identity import canonical_json, content_hash, file_hash, generator
 from lesion.interventions.intervention import Receipt
+from lesion.report.record import Record, read_record
 from lesion.runs.conduct import conduct
 from lesion.runs.durable import write_table, write_text
 from lesion.runs.explored import DOCUMENT, LOOKS, TABLE, Answered, Explored, Looked
 from lesion.runs.manifest import Code, Cost, DatasetFacts, Environment, Manifest, ModelFacts, Status, UnitFacts
 from lesion.runs.store import ArmReceipt, Result, RunFolder
+from lesion.stats.intervals import tango
+from lesion.stats.rank_specificity import SetEffects, rank_specificity
 from lesion.study.arm import Arm
+from lesion.study.family import rule_of
 from lesion.study.findings import findings
-from lesion.study.plan import Cell, Plan, Shape, new_plan
+from lesion.study.plan import Cell, Plan, Shape, Verdict, new_plan
 from lesion.study.rows import ITEMS, PROMPTS, rows_hash
 from lesion.study.study import Study
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig
@@ -61,6 +67,7 @@ def study_of(world: World, **changes: Any) -> Study:
     }
     return Study.model_validate(
         {
+            "lesion": 1,
             "name": "arithmetic",
             "question": world.question,
             "hypotheses": ["Zeroing the heads harms tier 3 and leaves tier 1 as it is."],
@@ -123,6 +130,126 @@ def make_run() -> Callable[..., tuple[Path, Manifest]]:
         return folder, manifest_of(folder)
 
     return make
+
+
+class Claimed(NamedTuple):
+    """A run of format 2 whose evidence is made by hand, in the shapes that the gates give it."""
+
+    folder: Path
+    manifest: Manifest
+    record: Record
+
+
+@pytest.fixture(scope="session")
+def claimed(tmp_path_factory: pytest.TempPathFactory) -> Claimed:
+    """Resampling decides. Tier 1: Null, mean disagrees. Tier 2: Harm, specific. Tier 3, control: Harm, few sets."""
+    return claim_by_hand(conducted(tmp_path_factory.mktemp("claimed")))
+
+
+@pytest.fixture(scope="session")
+def make_claimed() -> Callable[..., Claimed]:
+    """Makes a run of format 2 by hand: `make_claimed(home, status=…, …changes of the study…)`."""
+
+    def make(home: Path, status: Status = "exploratory", **changes: Any) -> Claimed:
+        return claim_by_hand(conducted(home, ABACUS, status), **changes)
+
+    return make
+
+
+def claim_by_hand(folder: Path, **changes: Any) -> Claimed:
+    """Turns a run of format 1 into one of format 2: ablations, ranks and chance by hand, rows to match."""
+    old = manifest_of(folder)
+    raw = old.study.model_dump(mode="json", exclude={"lesion"}) | {"claims": {"population": "model"}} | changes
+    study = Study.model_validate(raw)
+    family = tuple(
+        each.model_copy(update={"ablation": "resample", "set_items": 258} if each.alpha == 0 else {})
+        for each in old.plan.family
+    )
+    plan = old.plan.model_copy(update={"study": study, "family": family})
+    verdicts = {name.replace("@0", "@resample") if name.endswith("@0") else name: cell
+                for name, cell in old.results["cells"].items()}  # fmt: skip
+    items = RunFolder(folder).items()
+    zeroed = items.filter(pl.col("stage") == "confirm", pl.col("arm") == "target@0")
+    spared = (pl.col("tier") != "tier1") | (pl.col("index") % 3 != 0)
+    ablated = {
+        edit: zeroed.with_columns(
+            pl.lit(f"target@{edit}").alias("arm"), pl.col("correct") & (spared | (edit != "mean"))
+        )
+        for edit in ("zero", "mean", "resample")
+    }
+    ablations: dict[str, Any] = {}
+    for name, cell in verdicts.items():
+        if name.endswith("@resample"):
+            apart = "tier1" in name
+            other = _judged(items, ablated["mean"], name, cell) if apart else dict(cell)
+            ablations[name] = {"zero": dict(cell), "mean": other, "resample": dict(cell)}
+            verdicts[name] = dict(cell) | {"tags": [*cell["tags"], *(["ablation_dependent"] if apart else [])]}
+    specific, sets, rows = _ranks_by_hand(study, verdicts)
+    items = pl.concat([items, *ablated.values(), rows], how="diagonal")
+    chance = {f"{model}|{tier}": 0.021 for model in study.models for tier in study.tasks}
+    gates: list[Verdict] = []
+    for gate in old.gates:
+        if gate.stage != "confirm":
+            gates.append(gate)
+            continue
+        evidence = {"look": 1, "verdicts": verdicts, "ablations": ablations, "chance": chance}
+        ranked = {"specific": specific, "sets": sets}
+        gates.append(gate.model_copy(update={"evidence": evidence}))
+        gates.append(gate.model_copy(update={"stage": "specificity", "evidence": ranked, "reason": "by hand"}))
+    told = findings(plan, gates)
+    manifest = old.model_copy(update={"study": study, "plan": plan, "gates": tuple(gates), "results": told})
+    (folder / "manifest.json").write_text(manifest.model_dump_json(indent=1))
+    return Claimed(folder, manifest, read_record(folder, manifest)._replace(items=items))
+
+
+def _judged(items: pl.DataFrame, edited: pl.DataFrame, name: str, like: dict[str, Any]) -> dict[str, Any]:
+    """A harmed cell whose counts are those of its rows; the rest is another cell's."""
+    model, tier, _ = name.rsplit("|", 2)
+    key = ["model", "tier", "split", "seed", "index"]
+    before = items.filter(stage="confirm", arm="baseline").select(*key, pl.col("correct").alias("before"))
+    both = edited.filter(model=model, tier=tier).join(before, on=key)
+    gained = both.filter(pl.col("correct") & ~pl.col("before")).height
+    lost = both.filter(~pl.col("correct") & pl.col("before")).height
+    low, high = tango(gained, lost, both.height, like["confidence"])
+    counts = {"n": both.height, "gained": gained, "lost": lost, "delta": (gained - lost) / both.height}
+    return dict(like) | counts | {"ci_low": low, "ci_high": high, "verdict": "Harm", "tags": []}
+
+
+def _ranks_by_hand(study: Study, verdicts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], pl.DataFrame]:
+    """Ranks of every harmed cell among pairs of heads, and rows that give the same effects."""
+    found: dict[str, SetEffects] = {}
+    sets: dict[str, Any] = {}
+    frames: list[pl.DataFrame] = []
+    heads = [f"L{layer}H{head}" for layer in range(SHAPE.layers) for head in range(SHAPE.heads)]
+    others = [head for head in heads if head not in ("L1H0", "L1H1")]
+    for name, cell in verdicts.items():
+        if cell["verdict"] not in ("Improvement", "Harm"):
+            continue
+        model, tier, arm = name.rsplit("|", 2)
+        pairs = [list(pair) for pair in combinations(others, 2)]
+        if tier == "tier3":
+            pairs = [pair for pair in pairs if all(site.startswith("L1") for site in pair)]
+        others_lost = [int(generator("set", name, i).integers(0, 14)) for i in range(len(pairs))]
+        lost = [round(258 * abs(cell["delta"])), *others_lost]
+        arms = [arm, *(f"set{i}@{arm.partition('@')[2]}" for i in range(len(pairs)))]
+        frames += [_lost(model, tier, each, many) for each, many in zip(["baseline", *arms], [0, *lost], strict=True)]
+        effects = [-many / 258 for many in lost]
+        found[name] = SetEffects("Harm", effects[0], tuple(effects[1:]), 258, len(pairs), "model")
+        sets[name] = pairs
+    ranked = rank_specificity(found, rule_of(study.verdict), asking=len(found)) if found else {}
+    rows = pl.concat(frames).unique(["tier", "model", "seed", "index", "arm"], maintain_order=True)
+    return {name: asdict(each) for name, each in ranked.items()}, sets, rows
+
+
+def _lost(model: str, tier: str, arm: str, lost: int) -> pl.DataFrame:
+    """258 items of which the first are wrong."""
+    places = np.arange(258)
+    columns = {
+        "stage": "specificity", "model": model, "tier": tier, "split": "confirm", "seed": places // 86,
+        "index": places % 86, "arm": arm, "item_id": [f"{i:016d}" for i in places], "ties": 0, "margin": 1.0,
+        "correct": places >= lost, "answer_logprob": -0.1, "entropy": 0.1, "logit_diff": 5.0,
+    }  # fmt: skip
+    return pl.DataFrame(columns, schema=ITEMS)
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,8 @@ import pytest
 
 from lesion.report.caveats import limits, open_questions
 from lesion.report.claims import beside_zero, claim, status_words
-from lesion.report.headline import MOST_WORDS, headline, in_full
+from lesion.report.headline import MOST_WORDS_1 as MOST_WORDS
+from lesion.report.headline import headline, in_full
 from lesion.report.record import Record, findings_of, read_record
 from lesion.runs.manifest import Manifest
 from lesion.stats.companion import Companion

@@ -120,12 +120,15 @@ def pointer(*parts: str | int) -> str:
 
 
 def clustered(source: Source, model: str, tier: str) -> bool:
-    """Whether a tier's items come from templates, so that its intervals and p values are over these."""
-    bucket = source.record.manifest.study.verdict.cluster
-    if bucket is None:
-        return False
+    """Whether a tier's items come from templates or sets of examples, over which its intervals and p values are."""
+    study = source.record.manifest.study
+    buckets = [study.verdict.cluster, "prefix" if study.prefixes > 1 else None]
     here = source.record.prompts.filter(model=model, tier=tier)["buckets"]
-    return here.len() > 0 and bool(here.str.contains(f"{canonical_json(bucket).decode()}:", literal=True).all())
+    return here.len() > 0 and any(
+        bool(here.str.contains(f"{canonical_json(bucket).decode()}:", literal=True).all())
+        for bucket in buckets
+        if bucket is not None
+    )
 
 
 def compute(

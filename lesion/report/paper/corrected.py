@@ -30,10 +30,10 @@ def of_stratum(register: Register, source: Source, finding: Finding, number: int
     chosen, run = finding.chosen, source.record.manifest.run
     path = ("results", "cells", chosen.id, "strata", number, "p_holm")
     fields = (pointer(*path),)
-    if clustered(source, chosen.model, chosen.tier):
+    if source.record.manifest.study.continuous or clustered(source, chosen.model, chosen.tier):
         return register.of_fields(run, "p", what, fields, rows)
     names = [part.name for part in finding.verdict.strata]
-    return register.of_rows(run, "holm", what, parts(chosen.model, chosen.tier, chosen.alpha, names, number), fields)
+    return register.of_rows(run, "holm", what, parts(chosen.model, chosen.tier, chosen.edit, names, number), fields)
 
 
 def _claim(
@@ -43,6 +43,8 @@ def _claim(
     run, plan, look = source.record.manifest.run, source.record.manifest.plan, finding.verdict.look
     judged = [chosen for chosen in plan.family if chosen.id in _judged(source, look, evidence)]
     fields = (pointer(*path),)
+    if source.record.manifest.study.continuous:
+        return register.of_fields(run, "p", what, fields, rows)
     if not _own(judged, finding) or any(clustered(source, each.model, each.tier) for each in judged):
         return register.of_fields(run, "p", what, fields, rows)
     members = [_member(each, look, against) for each in judged]
@@ -64,6 +66,6 @@ def _judged(source: Source, look: int, evidence: str) -> Mapping[str, Any]:
 
 
 def _member(chosen: Chosen, look: int, against: str | None) -> Member:
-    arm = f"target@{chosen.alpha:g}"
-    other = "baseline" if against is None else f"{against}@{chosen.alpha:g}"
+    arm = f"target@{chosen.edit}"
+    other = "baseline" if against is None else f"{against}@{chosen.edit}"
     return Member(chosen.model, chosen.tier, arm, other, look * chosen.items)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from lesion.report.ablations import ABLATIONS, differing
 from lesion.report.drawing import unit_words
 from lesion.report.paper.cast import Cast
 from lesion.report.paper.cells import Cell
@@ -23,7 +24,7 @@ from lesion.report.paper.manuscript import (
 )
 from lesion.report.paper.replicated import in_short
 from lesion.report.paper.terms import CONSEQUENCES, failed, gate_words, models, target, warned
-from lesion.report.record import positive_control
+from lesion.report.record import own, positive_control
 from lesion.report.words import MEANINGS, model_name
 
 SHORT = 16
@@ -67,7 +68,8 @@ def _confirmatory(register: Register, source: Source, cells: list[Cell]) -> Iter
         yield words(strong("The run stopped before its end"), ", so it has no scenario.")
     else:
         yield words("By the preregistered rule its scenario is ", Strong(str(manifest.results["scenario"])), ".")
-    if not cells:
+    cells = _own_cells(source, cells)
+    if not source.record.findings:
         yield words("No verdict was reached.")
     elif len(cells) <= NAMED:
         yield from _each(register, source, cells)
@@ -99,8 +101,38 @@ def _did(register: Register, source: Source, cell: Cell) -> Line:
 
 
 def _outcome(cell: Cell) -> Line:
-    size = words(", ", cell.change, " points") if cell.change else words()
-    return words(" on ", Name(cell.finding.chosen.tier), size)
+    size = words(", ", cell.change, f" {_unit(cell)}") if cell.change else words()
+    return words(" on ", Name(cell.finding.chosen.tier), size, *_apart(cell), *_own(cell))
+
+
+def _unit(cell: Cell) -> str:
+    return "nats" if cell.change is not None and cell.change.kind == "nats" else "points"
+
+
+def _apart(cell: Cell) -> Line:
+    """What the other ablations say where they disagree."""
+    if not cell.finding.dependent:
+        return ()
+    names = differing(cell.finding)
+    said = [words(f"{name} ", claim) for name, claim in zip(ABLATIONS, cell.ablations, strict=False)
+            if name in names and claim is not None]  # fmt: skip
+    return words(" (the other ablations disagree", *((": ", joined(said)) if said else ()), ")")
+
+
+def _own(cell: Cell) -> Line:
+    """Whether the effect is the target's own."""
+    rank = cell.finding.rank
+    if rank is None or rank.status == "not asked":
+        return ()
+    if cell.rank is None or rank.status == "not evaluable":
+        return words(" (specificity is not evaluable)")
+    return words(f" ({rank.status}: rank ", cell.rank, ")")
+
+
+def _own_cells(source: Source, cells: list[Cell]) -> list[Cell]:
+    """The study's own cells; the positive control is told as a control (format 2)."""
+    kept = {finding.chosen.id for finding in own(source.record)}
+    return [cell for cell in cells if cell.finding.chosen.id in kept]
 
 
 def _most(register: Register, source: Source, cells: list[Cell]) -> Iterable[Line]:
@@ -113,7 +145,12 @@ def _most(register: Register, source: Source, cells: list[Cell]) -> Iterable[Lin
         if fields:
             number = register.of_listed(run, "entries", f"cells with the verdict {kind}", tuple(fields))
             told.append(words(strong(kind), " in ", number))
-    family = register.of_field(run, "many", "cells of the family", "plan", "family")
+    every = [pointer("results", "cells", cell.finding.chosen.id, "verdict") for cell in cells]
+    family = (
+        register.of_field(run, "many", "cells of the family", "plan", "family")
+        if len(cells) == len(source.record.findings)
+        else register.of_listed(run, "entries", "cells without the positive control", tuple(every))
+    )
     yield words("Of its ", family, " cells, all of which stand in the results: ", joined(told), ".")
     for model in source.record.manifest.study.models:
         here = [cell for cell in cells if cell.finding.chosen.model == model]
@@ -211,3 +248,5 @@ def _registered(register: Register, run: str, source: Source) -> Iterable[Block]
                  Name(manifest.registration.hash()[:SHORT]), "…. ", chain, " That hash orders the confirmation's items,"
                  " so nobody can have seen them before.")  # fmt: skip
     yield Paragraph(said)
+    elsewhere = manifest.registration.seen_elsewhere or "not asked (registered before this was required)"
+    yield Paragraph(words(strong("Seen elsewhere, by the registrant: "), Theirs(elsewhere)))

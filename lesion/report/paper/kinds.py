@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 from pydantic import TypeAdapter
 
 from lesion.report.checks import moved
-from lesion.report.words import action, count, p_value, percent, points, signed, task_words
+from lesion.report.words import NATS, action, count, did, p_value, percent, points, signed, task_words
 from lesion.stats.intervals import tango, wilson
 from lesion.stats.multiplicity import holm
 from lesion.stats.paired import mcnemar_exact
+from lesion.stats.rank_specificity import TIE
 from lesion.tasks.config import TaskConfig
 
 _TASK: TypeAdapter[TaskConfig] = TypeAdapter(TaskConfig)
@@ -54,6 +55,15 @@ def _holm(counts: Counts, _: float) -> Values:
     return (float(holm(p, size)[counts["place"]]),)
 
 
+def _rank(counts: Counts, _: float) -> Values:
+    """Rank and p of the target among its sets: those that do at least as much, in the target's own direction."""
+    places = range(sum(name.startswith("gained_") for name in counts))
+    effects = [(counts[f"gained_{i}"] - counts[f"lost_{i}"]) / counts[f"n_{i}"] for i in places]
+    sign = -1 if effects[0] < 0 else 1
+    rank = 1 + sum(sign * each >= sign * effects[0] - TIE for each in effects[1:])
+    return rank, rank / len(effects), len(effects) - 1
+
+
 def _span(middle: str, low: str, high: str) -> str:
     return f"{middle} ({low} to {high})"
 
@@ -75,6 +85,14 @@ KINDS: dict[str, Kind] = {
     "accuracy": Kind("share of right answers in percent, with Wilson's score interval",
                      lambda v: _span(*map(_share, v)), _accuracy),
     "runs": Kind("number of runs in the audit table", lambda v: count(v[0]), lambda c, _: (c["n"],)),
+    "rank": Kind("rank of the target among its matched sets, (one + sets at least as extreme) / (one + sets)",
+                 lambda v: f"{v[0]} of {v[2] + 1}, p {p_value(v[1])}", _rank),
+    "level": Kind("mean outcome of the manifest: a share in percent", lambda v: percent(v[0])),
+    "nats": Kind("as the run recorded it, in nats", lambda v: _span(*(NATS.said(each) for each in v))),
+    "nats of one model": Kind("mean outcome of the manifest, in nats", lambda v: NATS.said(v[0])),
+    "edit": Kind("ablation of the manifest, in words", lambda v: did(str(v[0]))),
+    "edit of a cell": Kind("ablation with which a cell's name ends, in words",
+                           lambda v: did(str(v[0]).rpartition("@")[2])),
     "interval": Kind("as the run recorded it, in points", lambda v: _span(*map(points, v))),
     "p": Kind("p value that the run recorded", lambda v: p_value(v[0])),
     "holm": Kind("McNemar's exact p of every cell or kind that was judged with it, by Holm's correction",

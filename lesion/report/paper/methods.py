@@ -1,6 +1,6 @@
 """The methods, from the manifests: models, tasks, interventions, statistics, budget, software and hardware."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from lesion.report.paper.cast import Cast
 from lesion.report.paper.claim import Claim, Register, Source
@@ -20,8 +20,9 @@ from lesion.report.paper.manuscript import (
     words,
 )
 from lesion.report.paper.terms import models
-from lesion.report.words import model_name
+from lesion.report.words import model_name, outcome_words, unit_of
 from lesion.runs.manifest import DatasetFacts
+from lesion.study.claims import Claims
 from lesion.study.study import DetectedHeads, RankedNeurons
 
 _SHORT = 12
@@ -118,7 +119,8 @@ def _accounts(register: Register, run: str, source: Source) -> Iterable[Line]:
     def field(kind: str, what: str, *path: str | int) -> Claim:
         return register.of_field(run, kind, what, *path)
 
-    rule = ("study", "verdict")
+    rule, unit = ("study", "verdict"), unit_of(study).name
+    share = "number" if study.continuous else "share"
     yield words(strong("Interventions. "), *_target(register, run, source), " Activations of the target are multiplied"
                 " by a factor, all sites together: the factors tried are ", field("listed", "factors tried", "study",
                 "sweep", "alphas"), ", on ", field("number", "discovery items per tier", "study", "sweep", "items"),
@@ -126,30 +128,53 @@ def _accounts(register: Register, run: str, source: Source) -> Iterable[Line]:
                 "sweep", "always"), ", besides them the best others per tier (", field("number", "best others per tier",
                 "study", "sweep", "best"), "). Controls are ", field("number", "matched random sets", "study", "sweep",
                 "controls"), " random sets of as many sites in the same layers, disjoint from the target.")  # fmt: skip
+    if study.claims is not None:
+        yield words(strong("What may be claimed. "), *_claims(study.claims, field))
+    if study.continuous:
+        yield words(strong("Outcome. "), f"The verdict judges the {outcome_words(study)}, in nats, item by item, by"
+                    " paired t tests over items or clusters in the place of McNemar's test; what follows of accuracy"
+                    " holds for it.")  # fmt: skip
     yield words(strong("Statistics. "), "Each item is answered by the unedited and by the edited model; an answer is"
                 " right when greedy decoding gives exactly its tokens. The change in accuracy is tested by McNemar's"
                 " exact test ", Cited("mcnemar1947"), ", corrected over the family by Holm ", Cited("holm1979"),
                 ", with Tango's score interval ", Cited("tango1998"), "; absence of an effect needs two one-sided"
                 " tests ", Cited("schuirmann1987"), " against a margin of ",
-                field("share", "margin, points", *rule, "margin"),
-                " points. The error rate over ", field("number", "looks", *rule, "looks"), " looks is ",
+                field(share, f"margin, {unit}", *rule, "margin"),
+                f" {unit}. The error rate over ", field("number", "looks", *rule, "looks"), " looks is ",
                 field("number", "alpha", *rule, "alpha"), ". Items per seed follow from discovery's discordance ",
                 Cited("connor1987"), " for an effect of ",
-                field("share", "effect to be found, points", *rule, "effect"),
-                " points at a power of ", field("number", "power", *rule, "power"),
+                field(share, f"effect to be found, {unit}", *rule, "effect"),
+                f" {unit} at a power of ", field("number", "power", *rule, "power"),
                 ". Accuracies bear Wilson's interval ",
                 Cited("wilson1927"), ".")  # fmt: skip
     yield words(strong("Gates and rule. "), "The instrument is proved first; then the unedited model must be stable",
                 " over ", field("number", "seeds", "study", "baseline", "seeds"),
-                " seeds (largest less smallest accuracy below ",
-                field("share", "baseline gate, points", "study", "baseline", "spread"), " points), before any"
+                " seeds (largest less smallest baseline below ",
+                field(share, f"baseline gate, {unit}", "study", "baseline", "spread"), f" {unit}), before any"
                 " intervention."
                 " A cell is Invalid, Mixed, Null, Improvement, Harm or Inconclusive by the first clause that fits; the"
-                " effect's range over seeds must stay below ", field("share", "seed gate, points", *rule, "spread"),
-                " points. A claim that names the kind of heads also needs the positive control",
+                " effect's range over seeds must stay below ", field(share, f"seed gate, {unit}", *rule, "spread"),
+                f" {unit}. A claim that names the kind of heads also needs the positive control",
                 *([" on ", Name(study.positive_control)] if study.positive_control else [" (there is none)"]),
                 " and a difference from the random sets.")  # fmt: skip
     yield words(strong("Budget, software, hardware. "), *_machine(register, run))
+
+
+def _claims(claims: Claims, field: Callable[..., Claim]) -> Iterable[str | Line | Claim]:
+    """The rule of format 2: which ablation decides, and what specificity asks."""
+    decides = {
+        "auto": "Where the factor is zero the target is ablated, and resample ablation decides if at least nine tenths"
+        " of a tier's items have a reference, else mean ablation.",
+        "zero": "Where the factor is zero the target is ablated, and zero ablation decides, for a reason that the study"
+        " gives.",
+    }.get(claims.primary, f"Where the factor is zero the target is ablated, and {claims.primary} ablation decides.")
+    where = "its layers" if claims.population == "layer" else "the whole model"
+    yield words(decides, " Zero, mean and resample ablation are measured on the same items and judged by the same rule;"
+                " where they differ, the cell is ablation dependent and nothing is said about what the target does."
+                " Specificity is the rank of the target's effect among ",
+                field("number", "matched sets", "study", "claims", "sets"), f" matched sets of {where} (or all that"
+                " exist), on the same items, corrected by Holm over the cells that ask. Intervals are over a tier's"
+                " sets of examples where it has several.")  # fmt: skip
 
 
 def _target(register: Register, run: str, source: Source) -> Iterable[str | Line | Claim | Cited | Name]:

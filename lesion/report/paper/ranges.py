@@ -106,17 +106,17 @@ ORDER BY cell"""
     return Range(rows, counts, own)
 
 
-def parts(model: str, tier: str, alpha: float, names: Sequence[str], own: int) -> Range:
+def parts(model: str, tier: str, edit: str, names: Sequence[str], own: int) -> Range:
     """Confirmation rows of one cell with their buckets, for Holm's correction over its kinds of items.
 
     Args:
         model: as the study names it.
         tier: likewise.
-        alpha: the cell's factor.
+        edit: the cell's factor or ablation, as its arm is named.
         names: every kind, as `BUCKET=LEVEL`.
         own: place of the one that is meant.
     """
-    where = f"e.model = {_quoted(model)} AND e.tier = {_quoted(tier)} AND e.arm = {_quoted(f'target@{alpha:g}')}"
+    where = f"e.model = {_quoted(model)} AND e.tier = {_quoted(tier)} AND e.arm = {_quoted(f'target@{edit}')}"
     joined = _PAIRED.replace("b.correct AS before", "p.buckets, b.correct AS before") + _ASKED
     rows = f"""{joined}
 WHERE e.stage = 'confirm' AND {where} AND b.arm = 'baseline'
@@ -139,6 +139,35 @@ def _bucket(part: str) -> str:
     """A pattern for the buckets of items of one kind, `BUCKET=LEVEL`."""
     bucket, _, level = part.partition("=")
     return _quoted(f"%{canonical_json(bucket).decode()}:{canonical_json(level).decode()}%")
+
+
+def ranked(model: str, tier: str, edit: str, numbers: Sequence[int]) -> Range:
+    """Rows of the target and of its matched sets on the same items, counted set by set; place 0 is the target.
+
+    Args:
+        model: as the study names it.
+        tier: likewise.
+        edit: the cell's factor or ablation, as its arms are named.
+        numbers: of the sets that count, in the order of the recorded effects.
+    """
+    arms = [f"target@{edit}", *(f"set{number}@{edit}" for number in numbers)]
+    cells = "\n".join(f"  WHEN e.arm = {_quoted(arm)} THEN {place}" for place, arm in enumerate(arms))
+    where = (
+        f"e.stage = 'specificity' AND e.model = {_quoted(model)} AND e.tier = {_quoted(tier)} AND b.arm = 'baseline'"
+    )
+    rows = f"""SELECT * FROM (
+SELECT CASE
+{cells} END AS cell, {_PAIRED.removeprefix("SELECT ")}
+WHERE {where}
+) AS judged
+WHERE cell IS NOT NULL
+ORDER BY cell, seed, "index\""""
+    counts = """SELECT cell, COUNT(*) AS n, SUM(CASE WHEN after AND NOT before THEN 1 ELSE 0 END) AS gained,
+  SUM(CASE WHEN before AND NOT after THEN 1 ELSE 0 END) AS lost
+FROM rows
+GROUP BY cell
+ORDER BY cell"""
+    return Range(rows, counts)
 
 
 def unedited(model: str, tier: str, seed: int) -> Range:

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lesion.report.palette import VERDICT_SIGNS
+from lesion.report.paper.cells import about_of, edit_claim
 from lesion.report.paper.claim import Claim, Register, Source, clustered, pointer
 from lesion.report.paper.manuscript import Block, Grid, Line, Name, Paragraph, joined, strong, words
 from lesion.report.paper.ranges import paired
 from lesion.report.replication import found
 from lesion.report.words import model_name
+from lesion.stats.agreement import ABLATIONS
 
 RESULTS = ("results", "replication")
 ANSWERS = {
@@ -40,6 +42,11 @@ def sentences(register: Register, run: str, told: Mapping[str, Any]) -> Iterable
 
 
 def _edit(register: Register, run: str, place: int, each: Mapping[str, Any]) -> Claim:
+    source: str = each["source"]
+    edit = source.rpartition("@")[2]
+    if edit in ABLATIONS:
+        about = f"replication, {each['tier']}, {edit}: cell of the source"
+        return register.of_field(run, "edit of a cell", about, *RESULTS, "configurations", place, "source")
     about = f"replication, {each['tier']}, ×{each['alpha']:g}: factor"
     return register.of_field(run, "factor", about, *RESULTS, "configurations", place, "alpha")
 
@@ -78,9 +85,10 @@ def _cell(
     register: Register, run: str, source: Source, name: str, cell: Mapping[str, Any], told: Mapping[str, Any]
 ) -> tuple[Line, ...]:
     model, tier, arm = name.rsplit("|", 2)
-    about, path = f"replication, {model_name(model)}, {tier}, ×{arm.partition('@')[2]}", (*RESULTS, "cells", name)
     place = next(i for i, each in enumerate(source.record.manifest.plan.replicas) if each.id == name)
-    edit = register.of_field(run, "factor", f"{about}: factor", "plan", "replicas", place, "alpha")
+    member = source.record.manifest.plan.replicas[place]
+    about, path = f"replication, {about_of(member)}", (*RESULTS, "cells", name)
+    edit = edit_claim(register, run, about, member, "plan", "replicas", place)
     verdict = words(f"{VERDICT_SIGNS[cell['verdict']]} {cell['verdict']}")
     where = words(Name(model_name(model)), ", ", Name(tier))
     if cell["delta"] is None:
@@ -88,9 +96,10 @@ def _cell(
     chosen = paired(model, tier, arm, stage="replicate")
     ends = tuple(pointer(*path, end) for end in ("delta", "ci_low", "ci_high"))
     what = f"{about}: change in accuracy"
+    continuous = source.record.manifest.study.continuous
     change = (
-        register.of_fields(run, "interval", what, ends, chosen)
-        if clustered(source, model, tier)
+        register.of_fields(run, "nats" if continuous else "interval", what, ends, chosen)
+        if continuous or clustered(source, model, tier)
         else register.of_rows(run, "change", what, chosen, ends, cell["confidence"])
     )
     return (
@@ -104,6 +113,10 @@ def _cell(
 def _apart(register: Register, run: str, about: str, name: str, told: Mapping[str, Any]) -> Line:
     if name not in told["specific"]:
         return words("no random sets")
+    if "status" in told["specific"][name]:
+        fields = tuple(pointer(*RESULTS, "specific", name, each) for each in ("rank", "p", "sets"))
+        rank = register.of_recorded(run, "rank", f"{about}: rank among matched sets", fields)
+        return words(f"{told['specific'][name]['status']}: ", rank)
     model, tier, arm = name.rsplit("|", 2)
     rows = paired(model, tier, arm, arm.replace("target@", "control@"), stage="replicate")
     ends = tuple(pointer(*RESULTS, "specific", name, end) for end in ("delta", "ci_low", "ci_high"))

@@ -24,9 +24,9 @@ from lesion.report.paper.manuscript import (
 )
 from lesion.report.paper.ranges import unedited
 from lesion.report.paper.replicated import replicated
-from lesion.report.words import MINUS, model_name
+from lesion.report.words import MINUS, model_name, unit_of
 
-LEADING = ("verdicts", "accuracy", "replication")
+LEADING = ("verdicts", "specificity", "accuracy", "replication")
 """Figures that stand among the results; the others stand in the appendix."""
 
 
@@ -38,7 +38,7 @@ def results(
     for run, source in cast.sources.items():
         status = source.record.manifest.status
         blocks.append(Paragraph(words("Run ", Name(run), ", ", strong(status), ".")))
-        blocks += [*_gates(register, run, source), *_verdicts(cells[run]), *replicated(register, run, source)]
+        blocks += [*_gates(register, run, source), *_verdicts(source, cells[run]), *replicated(register, run, source)]
         blocks += [_picture(run, figure) for figure in drawn[run] if figure.name in LEADING]
     return checked(Section("results", tuple(blocks)))
 
@@ -68,9 +68,12 @@ def _gates(register: Register, run: str, source: Source) -> Iterable[Block]:
     yield Paragraph(words(strong("Ending: "), ending, "."))
 
 
-def _verdicts(cells: list[Cell]) -> Iterable[Block]:
+def _verdicts(source: Source, cells: list[Cell]) -> Iterable[Block]:
     if not cells:
         yield Paragraph(words(strong("No verdict was reached"), ", because there was no confirmation."))
+        return
+    if source.record.manifest.study.claims is not None:
+        yield _claimed(source, cells)
         return
     columns = ("where", "edit", "verdict", "accuracy, %", "change, points (interval)", "items", "gained / lost",
                "Holm p", "random sets", "apart from them", "Holm p")  # fmt: skip
@@ -88,6 +91,29 @@ def _row(cell: Cell) -> tuple[Line, ...]:
         cell.where(), words(cell.edit), words(f"{VERDICT_SIGNS[verdict.verdict]} {verdict.verdict}{tags}"),
         *map(_or_dash, (cell.accuracies, cell.change, cell.items, cell.moved, cell.p, cell.control, cell.contrast,
                         cell.contrast_p)),
+    )  # fmt: skip
+
+
+def _claimed(source: Source, cells: list[Cell]) -> Grid:
+    """All ablations side by side; format 2."""
+    unit = unit_of(source.record.manifest.study).name
+    columns = ("where", "edit", "verdict", f"change, {unit} (interval)", "zero", "mean", "resample", "baseline",
+               "chance", "items", "Holm p", "rank among sets")  # fmt: skip
+    rows = tuple(_claimed_row(cell) for cell in cells)
+    caption = words("Verdicts on the confirmation items. The edit names the ablation that decides; the others are"
+                    " judged by the same rule. Intervals are over templates or example sets where a tier has them, else"
+                    " Tango's. The rank is that of the target among its matched sets, on the same items.")  # fmt: skip
+    return Grid(caption, columns, rows, (1.3, 1.2, 1.2, 1.4, 1.3, 1.3, 1.3, 0.7, 0.6, 0.6, 0.7, 1.2), small=True)
+
+
+def _claimed_row(cell: Cell) -> tuple[Line, ...]:
+    verdict, rank = cell.finding.verdict, cell.finding.rank
+    tags = f" ({', '.join(verdict.tags)})" if verdict.tags else ""
+    status = words("–") if rank is None or cell.rank is None else words(f"{rank.status.capitalize()}: ", cell.rank)
+    return (
+        cell.where(), words(cell.edit), words(f"{VERDICT_SIGNS[verdict.verdict]} {verdict.verdict}{tags}"),
+        *map(_or_dash, (cell.change, *(cell.ablations or (None,) * 3), cell.baseline, cell.chance, cell.items, cell.p)),
+        status,
     )  # fmt: skip
 
 

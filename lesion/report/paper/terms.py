@@ -16,6 +16,8 @@ CONSEQUENCES = {
     "confirm": "so its verdicts do not stand",
     "transfer": "so nothing was tried on other models",
     "replicate": "so its verdicts on other models do not stand",
+    "specificity": "so no effect is called specific",
+    "replicate_specificity": "so no effect on other models is called specific",
 }
 """What it means that a gate failed."""
 

@@ -9,7 +9,8 @@
     const axis = { labelColor: ink, titleColor: ink, gridColor: faint, domainColor: faint, tickColor: faint,
       labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" };
     return { font: "system-ui, sans-serif", background: "transparent", axis, text: { color: ink }, view: { stroke: null },
-      title: { color: ink, fontSize: 13, anchor: "start" }, header: { labelColor: ink, labelFontSize: 13 }, aria: false };
+      title: { color: ink, fontSize: 13, anchor: "start" }, header: { labelColor: ink, labelFontSize: 13 },
+      legend: { labelColor: ink, labelFontSize: 12 }, aria: false };
   };
 
   // Columns and widths of a specification; what kind it is stands under usermeta.lesion.
@@ -23,6 +24,7 @@
     if (kind === "single") { spec.width = width; spec.autosize = { type: "fit-x", contains: "padding" }; }
     else if (kind === "panels") fitPanels(spec, width);
     else if (kind === "stack") spec.vconcat.forEach((part) => fitPanels(part, width));
+    else if (kind === "strips") spec.vconcat.forEach((part) => { part.width = Math.max(140, width - 24); });
     else if (kind === "forest") spec.vconcat.forEach((part) => { part.width = Math.max(140, width - 190); });
     else if (kind === "maps") {
       const count = width < 640 ? 1 : 2;

@@ -1,0 +1,271 @@
+"""A run of format 2 is told by its rule: all ablations, the distribution of matched sets, chance, and a control."""
+
+from io import StringIO
+from types import SimpleNamespace
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from rich.console import Console
+
+from lesion.errors import Tampered
+from lesion.report import caveats, ranks
+from lesion.report.audit import COLUMNS
+from lesion.report.cells import answers_words, cell_views
+from lesion.report.charts import compressed, effects
+from lesion.report.claims import claim
+from lesion.report.figures import figures
+from lesion.report.headline import MOST_WORDS, headline, in_full
+from lesion.report.origins import provenance
+from lesion.report.page import page
+from lesion.report.paper import front
+from lesion.report.paper.cast import Cast
+from lesion.report.paper.cells import cells
+from lesion.report.paper.claim import Register, Source
+from lesion.report.paper.manuscript import Manuscript, Theirs
+from lesion.report.paper.markdown import markdown
+from lesion.report.paper.methods import methods
+from lesion.report.paper.results import results
+from lesion.report.readme import readme
+from lesion.report.record import Record, findings_of
+from lesion.report.tables import of_run, select
+from lesion.report.terminal import print_run
+from lesion.report.words import conditional, unit_of
+from lesion.study.findings import findings
+
+
+@pytest.fixture(scope="module")
+def record(claimed) -> Record:
+    return claimed.record
+
+
+def changed(record: Record, part: str, name: str, **changes: object) -> Record:
+    """The record with one cell's verdict or rank changed."""
+    told = dict(record.manifest.results[part])
+    manifest = record.manifest.model_copy(
+        update={"results": record.manifest.results | {part: told | {name: dict(told[name]) | changes}}}
+    )
+    return record._replace(manifest=manifest, findings=findings_of(manifest))
+
+
+def named(record: Record, tier: str) -> str:
+    """The ablated cell of a tier."""
+    return f"zoo:abacus-llama|{tier}|target@resample"
+
+
+def of_tier(record: Record, tier: str):
+    return next(f for f in record.findings if f.chosen.id == named(record, tier))
+
+
+def told(record: Record) -> list[str]:
+    return [headline(record), *in_full(record), *(claim(record, finding) for finding in record.findings)]
+
+
+def test_the_headline_answers_first_in_thirty_words_and_says_that_ablations_disagree(record):
+    said = headline(record)
+    assert said.startswith(
+        "Exploratory: resample-ablating the two selected heads L1H0 + L1H1 of abacus-llama harms tier2"
+    )
+    assert "the other ablations disagree on tier1: mean −33" in said
+    assert len(said.split()) <= MOST_WORDS
+    assert "induction" not in said
+
+
+def test_many_disagreeing_cells_still_fit_into_the_headline(record):
+    wide = record
+    for tier in ("tier2", "tier3"):
+        tags = [*record.manifest.results["cells"][named(record, tier)]["tags"], "ablation_dependent"]
+        wide = changed(wide, "cells", named(record, tier), tags=tags)
+    assert "disagree" in headline(wide)
+    assert len(headline(wide).split()) <= MOST_WORDS
+    assert not any("induction heads" in text for text in told(wide))
+
+
+def test_heads_are_named_only_with_the_control_a_specific_effect_and_agreeing_ablations(record):
+    assert of_tier(record, "tier2").licensed
+    assert "the two induction heads" in claim(record, of_tier(record, "tier2"))
+    assert "Function-vector overlap has not been measured yet" in claim(record, of_tier(record, "tier2"))
+    assert not of_tier(record, "tier1").licensed
+    common = changed(record, "specific", named(record, "tier2"), status="not specific", rank=40)
+    dependent = changed(record, "cells", named(record, "tier2"), tags=["ablation_dependent"])
+    control = record.manifest.results | {"positive_control": None}
+    without = record.manifest.model_copy(update={"results": control})
+    bare = record._replace(manifest=without, findings=findings_of(without))
+    for other in (common, dependent, bare):
+        assert not of_tier(other, "tier2").licensed
+        assert "the two selected heads" in claim(other, of_tier(other, "tier2"))
+    assert not any(f.licensed for f in record.findings if f.primary is None)
+
+
+def test_zero_mean_and_resample_stand_side_by_side_with_intervals_and_the_primary_one_is_marked(claimed):
+    record = claimed.record
+    view = cell_views(record)[0]
+    assert view.primary == "resample"
+    assert [text.rpartition(" ")[2] for text in view.ablations] == ["Null", "Harm", "Null"]
+    assert all(" to " in text for text in view.ablations)
+    html = page(record, figures(record), claimed.folder)
+    assert "<strong>−0.6 (−1.1 to −0.3) Null</strong>" in html
+    assert "primary: resample" in html
+    text = readme(record, ())
+    assert "(primary)" in text
+    assert "NOT EVALUABLE" in text
+
+
+def test_chance_stands_beside_the_baseline(record):
+    assert "Baseline 98.4 % (chance 2.1 %)" in claim(record, record.findings[0])
+    assert cell_views(record)[0].baseline == "98.4 % (chance 2.1 %)"
+
+
+def test_the_positive_control_is_told_as_a_control_and_is_no_part_of_the_scenario(record):
+    assert "tier3" not in headline(record)
+    assert "Positive control on tier3: holds in abacus-llama" in " ".join(in_full(record))
+    assert record.manifest.results["scenario"] == "Harm"
+    gates = []
+    for gate in record.manifest.gates:
+        verdicts = dict(gate.evidence.get("verdicts", {}))
+        if verdicts:
+            verdicts[named(record, "tier2")] = dict(verdicts[named(record, "tier2")]) | {"verdict": "Null"}
+        gates.append(gate.model_copy(update={"evidence": dict(gate.evidence) | {"verdicts": verdicts}}))
+    found = findings(record.manifest.plan, gates)
+    assert found["scenario"] == "Null"
+    assert found["positive_control"]["holds"] == {"zoo:abacus-llama": True}
+
+
+def test_the_strip_shows_every_set_and_the_target_and_its_query_gives_the_same_effects(record):
+    rows = ranks.rows(record)
+    assert rows.filter(pl.col("series") == "set")["tier"].value_counts().sort("tier")["count"].to_list() == [91, 15]
+    found = select(ranks.QUERY, record.items).with_columns(
+        (100 * (pl.col("gained") - pl.col("lost")) / pl.col("n")).alias("points")
+    )
+    for tier in ("tier2", "tier3"):
+        here = found.filter(tier=tier)
+        asked = dict(here.select("arm", "points").iter_rows())
+        rank = of_tier(record, tier).rank
+        assert asked["target@resample"] == pytest.approx(100 * rank.target)
+        assert [asked[f"set{i}@resample"] for i in range(rank.sets)] == pytest.approx([100 * e for e in rank.effects])
+    drawn = next(figure for figure in figures(record) if figure.name == "specificity")
+    assert len(drawn.spec["vconcat"]) == 2
+
+
+def test_specificity_says_rank_sets_population_and_the_strongest_by_name(record):
+    said = ranks.sentence(record, of_tier(record, "tier2"))
+    assert "ranks 1 of 92 among 91 sets of random heads of the model" in said
+    assert said.count("L") >= 10
+    assert "NOT EVALUABLE (15 sets give no p below" in ranks.sentence(record, of_tier(record, "tier3"))
+    layer = changed(record, "specific", named(record, "tier2"), population="layer")
+    assert "random heads of its layer" in ranks.sentence(layer, of_tier(layer, "tier2"))
+    assert "not asked" in ranks.short(record, of_tier(record, "tier1"))
+
+
+def test_sets_and_heads_as_strong_as_the_target_are_open_questions_by_name(record):
+    name = named(record, "tier2")
+    effects = list(record.manifest.results["specific"][name]["effects"])
+    effects[7] = -0.4
+    strong = changed(
+        record, "specific", name, effects=effects, strongest=[7, 1, 2, 3, 4], rank=2, status="not specific"
+    )
+    sites = "+".join(record.manifest.results["sets"][name][7])
+    assert any(f"do as much as the target or more: {sites}" in text for text in caveats.open_questions(strong))
+    lone = record.items.with_columns(
+        pl.when((pl.col("arm") == "L0H3@0") & (pl.col("tier") == "tier2"))
+        .then(False)
+        .otherwise("correct")
+        .alias("correct")
+    )
+    assert any("L0H3 (" in text for text in caveats.open_questions(record._replace(items=lone)))
+    assert not any("L0H3 (" in text for text in caveats.open_questions(record))
+
+
+def test_the_terminal_keeps_to_eighty_columns(claimed):
+    console = Console(width=80, record=True, file=StringIO(), force_terminal=True)
+    print_run(console, claimed.folder, claimed.manifest)
+    text = console.export_text()
+    table = text.partition("Report: ")[0]
+    assert all(len(line) <= 80 for line in table.splitlines())
+    assert "resample *" in text
+    assert "The ablations disagree on tier1" in text
+    assert "specific, 1/92" in text
+    assert "Baseline (chance): tier1 98.4 % (2.1 %)" in text
+
+
+def test_every_number_of_the_paper_about_ablations_chance_and_ranks_leads_to_rows_or_fields(record):
+    manifest = record.manifest.model_copy(update={"status": "confirmatory"})
+    sources = {manifest.run: Source.of(record._replace(manifest=manifest), provisional=False)}
+    register, cast = Register(sources, pl.DataFrame(schema=COLUMNS)), Cast(sources, ("arithmetic",), {}, "")
+    found = {manifest.run: cells(register, manifest.run)}
+    drawn = {manifest.run: figures(record)}
+    parts = front.abstract(cast, register, found), methods(cast, register), results(cast, register, found, drawn)
+    text = markdown(Manuscript((Theirs("t"),), (Theirs("q"),), front.badge(cast), parts))
+    assert "the other ablations disagree: mean" in text
+    assert "specific: rank" in text
+    ranked = [each for each in register.claims if each.kind == "rank"]
+    assert [each.text for each in ranked] == ["1 of 92, p 0.011", "1 of 16, p 0.062"]
+    assert all(each.rows and each.height for each in ranked)
+    false = changed(record, "specific", named(record, "tier2"), rank=2)
+    with pytest.raises(Tampered, match="its rows give"):
+        cells(Register({manifest.run: Source.of(false, provisional=False)}, pl.DataFrame(schema=COLUMNS)), manifest.run)
+
+
+def test_the_pages_queries_ask_for_one_run_among_several(record):
+    two = pl.concat([record.items.with_columns(pl.lit(name).alias("run")) for name in ("one run", "other")])
+    for figure in figures(record):
+        asked = select(of_run(figure.query, "one run"), two)
+        assert_frame_equal(asked, select(figure.query, record.items))
+
+
+def test_a_continuous_outcome_is_told_in_nats_with_accuracy_beside_it(claimed, record):
+    study = record.manifest.study.model_copy(
+        update={"claims": record.manifest.study.claims.model_copy(update={"outcome": "answer_logprob"})}
+    )
+    nats = record._replace(manifest=record.manifest.model_copy(update={"study": study}))
+    assert unit_of(study).name == "nats"
+    assert "−0.104 nats" in headline(nats)
+    finding = of_tier(nats, "tier2")
+    assert "accuracy 93.7 % → " in answers_words(nats, finding)
+    assert "points" not in claim(nats, finding)
+    html = page(nats, figures(nats), claimed.folder)
+    assert "change in log-probability of the answer, nats" in html
+
+
+def test_one_set_of_examples_per_seed_makes_every_interval_conditional(record):
+    study = record.manifest.study
+    one = study.model_copy(update={"claims": study.claims.model_copy(update={"prefixes": 1})})
+    assert conditional(study, "tier1") == ""
+    assert conditional(one, "tier1") == ", conditional on three example sets"
+    assert conditional(one, "tier3") == ""
+    plain = record._replace(manifest=record.manifest.model_copy(update={"study": one}))
+    assert "conditional on three example sets" in claim(plain, plain.findings[0])
+
+
+def test_a_large_effect_does_not_hide_small_ones():
+    scale, _ = effects([-100.0, -0.5, 0.5], 3.0)
+    assert scale.to_dict()["type"] == "symlog"
+    assert compressed([-100.0], 3.0)
+    assert not compressed([-20.0], 3.0)
+    assert "type" not in effects([-20.0, 1.0], 3.0)[0].to_dict()
+
+
+def test_an_ablation_that_was_not_judged_says_why(record):
+    ablations = dict(record.manifest.results["ablations"])
+    name = named(record, "tier1")
+    spoiled = dict(ablations[name]["mean"]) | {"delta": None, "ci_low": None, "ci_high": None, "verdict": "Invalid",
+                                               "reason": "no item has a reference"}  # fmt: skip
+    results_ = record.manifest.results | {"ablations": ablations | {name: ablations[name] | {"mean": spoiled}}}
+    manifest = record.manifest.model_copy(update={"results": results_})
+    other = record._replace(manifest=manifest, findings=findings_of(manifest))
+    assert "not judged: no item has a reference" in cell_views(other)[0].ablations
+    assert "could not be judged (no item has a reference)" in claim(other, other.findings[0])
+
+
+def test_what_was_seen_elsewhere_is_the_registrants_own_sentence(record):
+    registration = SimpleNamespace(
+        number=1, time="2026-11-22", previous=None, seen_elsewhere="I ran the default study.", hash=lambda: 64 * "a"
+    )
+    for said in ("I ran the default study.", ""):
+        registration.seen_elsewhere = said
+        manifest = record.manifest.model_copy(update={"registration": registration})
+        assert any((said or "not asked") in value for _, value in page_facts(record._replace(manifest=manifest)))
+
+
+def page_facts(record: Record) -> list[tuple[str, str]]:
+    return provenance(record)
