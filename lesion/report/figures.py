@@ -35,23 +35,25 @@ class Figure(NamedTuple):
     spec: dict[str, Any]
     rows: pl.DataFrame
     query: str
-    """SQL over the run's item table, `items`."""
+    """SQL over the table `items` of all runs, as `lesion query` answers it; it names its run."""
 
 
 def figures(record: Record) -> tuple[Figure, ...]:
     """Every figure that the run has rows for, the one that shows the verdict first."""
     made = (make(record) for make in _MAKERS)
-    return tuple(_marked(figure, record.manifest.status) for figure in made if figure is not None)
+    run, status = record.manifest.run, record.manifest.status
+    return tuple(_marked(figure, run, status) for figure in made if figure is not None)
 
 
-def _marked(figure: Figure, status: Status) -> Figure:
-    """The figure with its run's status in the picture, unless it is confirmatory, and in every row.
+def _marked(figure: Figure, run: str, status: Status) -> Figure:
+    """The figure with its run's status in the picture, unless it is confirmatory, and in every row; its query names it.
 
     Pictures and tables travel without their page.
     """
     rows = figure.rows.with_columns(pl.lit(status).alias("status"))
     mark = MARKS[status].removesuffix(": ")
-    return figure._replace(rows=rows, spec={**figure.spec, "title": mark} if mark else figure.spec)
+    spec = {**figure.spec, "title": mark} if mark else figure.spec
+    return figure._replace(rows=rows, spec=spec, query=tables.of_run(figure.query, run))
 
 
 def themed(spec: dict[str, Any], ink: str = INK, faint: str = FAINT, paper: str = PAPER) -> dict[str, Any]:

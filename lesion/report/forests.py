@@ -75,8 +75,8 @@ def ablations(rows: pl.DataFrame, margin: float, title: str, step: int = 15) -> 
         decides.mark_point(filled=True, size=120, opacity=1).encode(x=x, shape=marks, color=colour, **places),
         others.mark_point(filled=False, size=60, opacity=1, color=CONTROL).encode(x=x, shape=rings, **places),
     ]
-    drawn = alt.layer(*layers, width=WIDTH, height=_step(step)).resolve_scale(shape="independent")
-    return finished(drawn, "single")
+    drawn: Any = alt.layer(*layers, width=WIDTH, height=_step(step))
+    return finished(drawn.resolve_scale(shape="independent"), "single")
 
 
 def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         unit=unit_of(manifest.study).name,
         outcome=outcome_words(manifest.study),
         margin=unit_of(manifest.study).plain(manifest.study.verdict.margin),
-        figures={figure.name: figure_view(figure, manifest.run) for figure in drawn},
+        figures={figure.name: figure_view(figure) for figure in drawn},
         lead=_lead(record, drawn),
         replication=replication_view(record),
         steps=timeline(manifest),

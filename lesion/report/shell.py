@@ -16,7 +16,6 @@ from markupsafe import Markup
 
 from lesion.report.exports import csv, svg
 from lesion.report.figures import VEGA_LITE, Figure
-from lesion.report.tables import of_run
 from lesion.report.timeline import Table
 from lesion.runs.manifest import Manifest
 
@@ -42,8 +41,8 @@ def shipped(environment: Environment, name: str) -> Markup:
     return Markup(environment.loader.get_source(environment, name)[0] if environment.loader else "")
 
 
-def figure_view(figure: Figure, run: str = "") -> dict[str, Any]:
-    """A figure as the templates need it; with a run its query asks for that run alone."""
+def figure_view(figure: Figure) -> dict[str, Any]:
+    """A figure as the templates need it."""
     rows = [tuple(map(_cell, row)) for row in figure.rows.head(SHOWN_ROWS).iter_rows()]
     left = figure.rows.height - len(rows)
     caption = f"Rows of this figure{f' (the first {len(rows)}; {left} more in the CSV)' if left else ''}"
@@ -52,7 +51,7 @@ def figure_view(figure: Figure, run: str = "") -> dict[str, Any]:
         "title": figure.title,
         "reading": figure.reading,
         "spec": figure.spec,
-        "query": of_run(figure.query, run) if run else figure.query,
+        "query": figure.query,
         "table": Table(caption, tuple(figure.rows.columns), rows),
         "picture": base64.b64encode(svg(figure)).decode(),
         "csv": base64.b64encode(csv(figure)).decode(),
@@ -64,7 +63,7 @@ def figure_page(figure: Figure, manifest: Manifest) -> str:
     """One figure as an HTML file of its own, with its rows, its query and its run."""
     environment = templates()
     return environment.get_template("figure.html").render(
-        figure=figure_view(figure, manifest.run),
+        figure=figure_view(figure),
         manifest=manifest,
         style=shipped(environment, "style.css"),
         charts_script=shipped(environment, "charts.js"),

@@ -49,7 +49,8 @@ def _reason(gate: Verdict) -> str:
     if gate.stage == "discovery":
         family: Any = gate.evidence.get("family", [])
         return f"{count(len(family))} cells go on to confirmation, on items that nothing has seen"
-    if gate.stage in ("specificity", "replicate_specificity"):
+    stage: str = gate.stage
+    if stage.endswith("specificity"):
         ranks: Any = gate.evidence.get("specific", {})
         kinds = Counter(rank["status"] for rank in ranks.values())
         return (

@@ -28,7 +28,7 @@ from lesion.report.paper.methods import methods
 from lesion.report.paper.results import results
 from lesion.report.readme import readme
 from lesion.report.record import Record, findings_of
-from lesion.report.tables import of_run, select
+from lesion.report.tables import select
 from lesion.report.terminal import print_run
 from lesion.report.words import conditional, unit_of
 from lesion.study.findings import findings
@@ -207,10 +207,10 @@ def test_every_number_of_the_paper_about_ablations_chance_and_ranks_leads_to_row
 
 
 def test_the_pages_queries_ask_for_one_run_among_several(record):
-    two = pl.concat([record.items.with_columns(pl.lit(name).alias("run")) for name in ("one run", "other")])
+    one, other = (record.items.with_columns(pl.lit(run).alias("run")) for run in (record.manifest.run, "another run"))
     for figure in figures(record):
-        asked = select(of_run(figure.query, "one run"), two)
-        assert_frame_equal(asked, select(figure.query, record.items))
+        assert_frame_equal(select(figure.query, pl.concat([one, other])), select(figure.query, one))
+        assert select(figure.query, other).filter(pl.nth(0).is_not_null()).height == 0
 
 
 def test_a_continuous_outcome_is_told_in_nats_with_accuracy_beside_it(claimed, record):

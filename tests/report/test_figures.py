@@ -144,7 +144,8 @@ def test_files_of_a_figure_come_from_one_source(tmp_path, drawn, record):
     written = write_figures(tmp_path, (drawn["verdicts"],))
     assert {path.suffix for path in written.values()} == {".json", ".svg", ".png", ".pdf", ".csv", ".parquet", ".sql"}
     assert (tmp_path / "figures" / "verdicts.png").read_bytes().startswith(b"\x89PNG")
-    again = pl.SQLContext(items=record.items, eager=True).execute(
+    items = record.items.with_columns(pl.lit(record.manifest.run).alias("run"))
+    again = pl.SQLContext(items=items, eager=True).execute(
         (tmp_path / "figures" / "verdicts.sql").read_text(encoding="utf-8")
     )
     assert again.height == 2 * len(record.findings)

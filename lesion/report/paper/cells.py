@@ -55,7 +55,7 @@ def _cell(register: Register, source: Source, number: int) -> Cell:
     about = about_of(chosen)
     edit = edit_claim(register, run, about, chosen, "plan", "family", place)
     if verdict.delta is None:
-        return Cell(run, finding, edit, *(None,) * 8)
+        return Cell(run, finding, edit, None, None, None, None, None, None, None, None)
     chosen_rows = paired(chosen.model, chosen.tier, f"target@{chosen.edit}")
 
     def recorded(*names: str) -> tuple[str, ...]:
