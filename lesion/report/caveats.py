@@ -187,14 +187,17 @@ def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]
     base = here.filter(arm="baseline").select("index", "seed", pl.col("correct").cast(pl.Int64).alias("before"))
     change = (pl.col("correct").cast(pl.Int64) - pl.col("before")).mean()
     effects = dict(here.join(base, on=["seed", "index"]).group_by("arm").agg(change).iter_rows())
-    edits = [edit for edit in (chosen.edit, "0") if f"target@{edit}" in effects and finding.primary is not None]
-    if not edits or not effects[f"target@{edits[0]}"]:
+
+    def alone(edit: str) -> list[tuple[str, float]]:
+        arms = re.compile(r"(L\d+H\d+)@" + re.escape(edit))
+        return [(found[1], delta) for name, delta in effects.items() if (found := arms.fullmatch(name))]
+
+    tried = [edit for edit in (chosen.edit, "0") if effects.get(f"target@{edit}") and alone(edit)]
+    if finding.primary is None or not tried:
         return []
-    target, own = effects[f"target@{edits[0]}"], set(record.manifest.plan.targets.get(chosen.model, ()))
+    target, own = effects[f"target@{tried[0]}"], set(record.manifest.plan.targets.get(chosen.model, ()))
     sign = -1 if target < 0 else 1
-    alone = [(name.partition("@")[0], delta) for name, delta in effects.items()
-             if re.fullmatch(r"L\d+H\d+@" + re.escape(edits[0]), name)]  # fmt: skip
-    found = [(site, delta) for site, delta in alone if site not in own and sign * delta >= sign * target]
+    found = [(site, d) for site, d in alone(tried[0]) if site not in own and sign * d >= sign * target]
     return sorted(found, key=lambda each: -abs(each[1]))
 
 
