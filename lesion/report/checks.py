@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from lesion.report.timeline import Table
 from lesion.report.words import MINUS, model_name
 from lesion.runs.manifest import Manifest
+from lesion.stats.agreement import ABLATIONS
 from lesion.study.plan import PlanNote
 
 MOST_TOLD = 3
@@ -74,8 +75,15 @@ def loud_sets(manifest: Manifest) -> list[LoudSet]:
 
 
 def factors(sets: list[LoudSet]) -> list[str]:
-    """The factors at which some set was loud, in ascending order."""
-    return sorted({alpha for each in sets for alpha in each.by_factor}, key=float)
+    """The factors at which some set was loud, in ascending order; then the ablations."""
+    found = {alpha for each in sets for alpha in each.by_factor}
+    ablations = [name for name in ABLATIONS if name in found]
+    return [*sorted(found - set(ablations), key=float), *ablations]
+
+
+def edit_name(edit: str) -> str:
+    """A factor or an ablation as the head of a column."""
+    return edit if edit in ABLATIONS else f"×{edit.replace('-', MINUS)}"
 
 
 def loud_table(manifest: Manifest) -> Table:
@@ -92,7 +100,7 @@ def loud_table(manifest: Manifest) -> Table:
         "Loud random sets: change in accuracy on discovery items, points, with its interval, where it is"
         f" {margin} points or more"
     )
-    return Table(caption, ("model", "tier", "set", *(f"×{alpha.replace('-', MINUS)}" for alpha in columns)), rows)
+    return Table(caption, ("model", "tier", "set", *map(edit_name, columns)), rows)
 
 
 def moved(said: str) -> str:

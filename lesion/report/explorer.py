@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lesion.report.record import Record
-from lesion.report.words import action, model_name
+from lesion.report.words import did, model_name
 from lesion.runs.explored import TABLE, Explored, Looked
 
 MOST_NUMBERS = 450_000
@@ -89,7 +89,7 @@ def _item(one: Looked, rows: pl.DataFrame, targets: tuple[str, ...], most: int) 
 def _did(arm: str) -> str:
     """`unedited`, `zeroing`, `amplifying (×1.25)`."""
     name, _, alpha = arm.partition("@")
-    return action(float(alpha)) if name == "target" and alpha else "unedited"
+    return did(alpha) if name == "target" and alpha else "unedited"
 
 
 def _patterns(

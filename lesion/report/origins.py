@@ -11,6 +11,7 @@ from lesion.report.timeline import Table
 from lesion.report.words import model_name, task_words
 from lesion.runs.manifest import Manifest
 from lesion.runs.sealed import ExecutorName
+from lesion.stats.agreement import ABLATIONS
 from lesion.study.plan import StageName
 
 
@@ -56,8 +57,10 @@ _ORDERS = {"staged": "by score", "random": "in a random order"}
 def named(arm: str) -> str:
     """An arm in words: `target ×0`, `random set ×0`, `each head alone ×0`, `heads by score, together ×0`."""
     name, at, alpha = arm.partition("@")
-    if alpha in ("mean", "resample"):
-        return f"{name}, {alpha}"
+    if re.fullmatch(r"set\d+", name):
+        return f"matched sets, {alpha}"
+    if alpha in ABLATIONS:
+        return f"{'random set' if name.startswith('control') else name}, {alpha}"
     if staged := re.fullmatch(r"(staged|random)\d+", name):
         return f"heads {_ORDERS[staged[1]]}, together ×{alpha}"
     if name.startswith("control"):

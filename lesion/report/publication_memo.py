@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from lesion.errors import InputError
+from lesion.report.checks import edit_name
 from lesion.report.memo import Criterion, decision_memo
-from lesion.report.words import model_name, points
+from lesion.report.words import Unit, model_name, points, unit_of
 from lesion.runs.certificate import read_certificate
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.published import is_published
@@ -234,9 +235,21 @@ def _scenarios(publication: Publication) -> str:
     for manifest in publication.manifests:
         for name, cell in cells_of(manifest).items():
             model, tier, arm = name.rsplit("|", 2)
-            where = f"{model_name(model)}, {tier}, ×{arm.partition('@')[2]}"
-            lines.append(f"  - {where}: {cell['verdict']}, {points(cell['delta'])} points")
+            unit, edit = unit_of(manifest.study), arm.partition("@")[2]
+            where = f"{model_name(model)}, {tier}, {edit_name(edit)}"
+            said = f"  - {where}: {cell['verdict']}, {unit.said(cell['delta'])} {unit.name}"
+            lines.append(said + _beside(manifest, name, edit, unit))
     return "## Scenario\n\nBy the preregistered rule; cells in the family's order.\n\n" + "\n".join(lines)
+
+
+def _beside(manifest: Manifest, name: str, edit: str, unit: Unit) -> str:
+    """The other ablations of a cell of format 2, and its rank."""
+    others: Any = manifest.results.get("ablations", {})
+    ranks: Any = manifest.results.get("specific", {})
+    told = [f"{kind} {unit.said(each['delta'])}" for kind, each in others.get(name, {}).items() if kind != edit]
+    rank = ranks.get(name) if manifest.study.claims is not None else None
+    told += [f"{rank['status']}, rank {rank['rank']} of {rank['sets'] + 1}"] if rank else []
+    return f" ({'; '.join(told)})" if told else ""
 
 
 def _record(phase: str, publication: Publication) -> Iterable[str]:

@@ -136,7 +136,7 @@ def _discovery(gate: Verdict) -> list[Table]:
         (
             model_name(c["model"]),
             c["tier"],
-            f"×{c['alpha']:g}",
+            c.get("ablation") or f"×{c['alpha']:g}",
             f"{c['items']:,}",
             percent(c["psi"]),
             points(c["delta"]),

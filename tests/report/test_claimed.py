@@ -13,9 +13,11 @@ from lesion.report import caveats, ranks
 from lesion.report.audit import COLUMNS
 from lesion.report.cells import answers_words, cell_views
 from lesion.report.charts import compressed, effects
+from lesion.report.checks import LoudSet, edit_name, factors
 from lesion.report.claims import claim
 from lesion.report.figures import figures
 from lesion.report.headline import MOST_WORDS, headline, in_full
+from lesion.report.origins import named as named_arm
 from lesion.report.origins import provenance
 from lesion.report.page import page
 from lesion.report.paper import front
@@ -26,6 +28,7 @@ from lesion.report.paper.manuscript import Manuscript, Theirs
 from lesion.report.paper.markdown import markdown
 from lesion.report.paper.methods import methods
 from lesion.report.paper.results import results
+from lesion.report.publication_memo import Publication, _scenarios  # pyright: ignore[reportPrivateUsage]
 from lesion.report.readme import readme
 from lesion.report.record import Record, findings_of
 from lesion.report.tables import select
@@ -269,3 +272,17 @@ def test_what_was_seen_elsewhere_is_the_registrants_own_sentence(record):
 
 def page_facts(record: Record) -> list[tuple[str, str]]:
     return provenance(record)
+
+
+def test_ablations_are_named_wherever_factors_are():
+    assert named_arm("set12@resample") == "matched sets, resample"
+    assert named_arm("control1@zero") == "random set, zero"
+    assert [edit_name(edit) for edit in ("0.5", "mean")] == ["×0.5", "mean"]
+    loud = [LoudSet("discovery", "m", "t", "control0", dict.fromkeys(("resample", "2", "0.5", "zero"), None))]
+    assert factors(loud) == ["0.5", "2", "zero", "resample"]
+
+
+def test_a_memo_lists_the_other_ablations_and_the_rank(claimed, tmp_path):
+    text = _scenarios(Publication(tmp_path, ((claimed.folder, claimed.manifest),), ()))
+    assert "tier1, resample: Null, −0.6 points (zero −0.6; mean −33.4)" in text
+    assert "specific, rank 1 of 92" in text

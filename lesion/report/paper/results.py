@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from lesion.report.checks import Failed, factors, loud_sets
+from lesion.report.checks import Failed, edit_name, factors, loud_sets
 from lesion.report.figures import Figure
 from lesion.report.palette import VERDICT_SIGNS
 from lesion.report.paper.cast import Cast
@@ -24,7 +24,7 @@ from lesion.report.paper.manuscript import (
 )
 from lesion.report.paper.ranges import unedited
 from lesion.report.paper.replicated import replicated
-from lesion.report.words import MINUS, model_name, unit_of
+from lesion.report.words import model_name, unit_of
 
 LEADING = ("verdicts", "specificity", "accuracy", "replication")
 """Figures that stand among the results; the others stand in the appendix."""
@@ -158,7 +158,7 @@ def _loud(register: Register, run: str, source: Source) -> Iterable[Block]:
         caption = words("Loud random sets: change in accuracy on discovery items where it is the margin or more, in"
                         " points, with its interval; by factor. Where a dash stands the set was not shown to be"
                         " loud.")  # fmt: skip
-        heads = ("where", "set", *(f"×{alpha.replace('-', MINUS)}" for alpha in columns))
+        heads = ("where", "set", *map(edit_name, columns))
         yield Grid(caption, heads, rows, (1.5, 0.9, *(1.0,) * len(columns)), small=True)
 
 
