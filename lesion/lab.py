@@ -34,6 +34,7 @@ from lesion.measures.effect import Change, Effect, effect
 from lesion.measures.heads import DETECTORS
 from lesion.measures.probe import StandardProbe
 from lesion.measures.screening import Screen, screen
+from lesion.models.foreign import Mark, mark, require_unchanged
 from lesion.models.model import Model, adopted_model, open_model
 from lesion.report.notebook import Picture, as_pandas, framed, picture_of_changes, picture_of_scores
 from lesion.stats.intervals import Interval
@@ -202,6 +203,7 @@ class Lab:
         self.proof: Proof = prove(self.model)
         self.engine: Engine = choose(self.model)
         self._standing: list[str] = []
+        self._mark: Mark = mark(self.module)
 
     def run(
         self,
@@ -251,6 +253,7 @@ class Lab:
             InterventionError: for an intervention that has no meaning here, or a site that the model lacks or that
                 failed its proof; after the body, when nothing ran or the intervention did not act as it must.
         """
+        require_unchanged(self.module, self._mark)
         wanted = self._wanted(do)
         source = None
         if isinstance(wanted, Steer):
@@ -282,6 +285,7 @@ class Lab:
             InputError: for a prompt that the tokenizer cannot write, or one that is too long.
             InterventionError: for an intervention that has no meaning while text is written, or did not act as it must.
         """
+        require_unchanged(self.module, self._mark)
         if do is not None:
             self._alone("generate(…, do=…)")
         asked = [prompts] if isinstance(prompts, str) else list(prompts)
@@ -358,7 +362,8 @@ class Lab:
         return wanted
 
     def _alone(self, what: str) -> None:
-        """Make sure that no intervention stands on the module: what is measured would not be the model."""
+        """Make sure that no intervention stands on the module, and nobody changed it, so that the model is measured."""
+        require_unchanged(self.module, self._mark)
         if self._standing:
             raise InterventionError(
                 f"lab.{what} measures the model as it is, and {' and '.join(self._standing)} stands on it: "

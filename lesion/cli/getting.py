@@ -52,6 +52,49 @@ def get(
     return 0
 
 
+@app.command("import")
+def import_(
+    source: Annotated[str, typer.Argument(help="A .gguf file, a folder with .bin weights, or with --adapter a model.")],
+    out: Annotated[Path, typer.Option(help="Folder to write; nothing is ever overwritten.")],
+    dtype: Annotated[
+        str,
+        typer.Option(help="float32 or bfloat16; by default float32, and for a folder its own.", show_default=False),
+    ] = "",
+    adapter: Annotated[
+        Path | None, typer.Option(help="Folder of a LoRA adapter, which is merged into the model SOURCE.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Convert a model to a Hugging Face folder with safetensors, tokenizer and a card that says what was done.
+
+    SOURCE is a GGUF file of a known family, which is dequantised; a folder with pickled weights, which are read
+    without running code; or any model with a LoRA adapter.
+    """
+    from lesion.models.converted import DTYPES, import_gguf
+    from lesion.models.resaved import import_adapted, import_pickled
+    from lesion.report.terminal import steps_bar
+
+    if dtype and dtype not in DTYPES:
+        raise InputError(f"--dtype {dtype}: {nearest(dtype, DTYPES)}")
+    path = Path(source)
+    with steps_bar(SCREEN, quiet=as_json) as progress:
+        if adapter is not None:
+            origin = import_adapted(source, adapter, out, dtype or None)
+        elif path.is_dir():
+            origin = import_pickled(path, out, dtype or None)
+        elif path.is_file():
+            origin = import_gguf(
+                path, out, dtype or "float32", None, lambda done, total: progress("convert", done, total)
+            )
+        else:
+            raise InputError(
+                f"{source}: there is no such file or folder; --adapter is needed to merge into a named model"
+            )
+    words = f"{out}: {origin.parameters:,} parameters, {origin.dtype}; {origin.embeddings}; its card is README.md"
+    say({"folder": str(out), **origin.model_dump(mode="json")}, as_json, words)
+    return 0
+
+
 def _models() -> list[dict[str, Any]]:
     from lesion.models.pretrained import PRETRAINED, is_there, place_of
 

@@ -106,6 +106,7 @@ def open_gguf(path: Path) -> GgufFile:
         values["vocab_size"] = int(embedding.shape[-1])  # rows of the matrix, which may be more than there are tokens
     config: Any = AutoConfig.for_model(told["model_type"], **values)
     config.architectures = [family.architecture]
+    _filled_in(config, family, reader.fields.get(f"{kind}.context_length"))
     family_of(config.to_dict())
     _nothing_left_out(path, reader, kind, config)
     return GgufFile(path, reader, family, config)
@@ -184,6 +185,17 @@ def _family(path: Path, kind: str, told: Mapping[str, Any]) -> Family:
         known = ", ".join(sorted(FAMILIES))
         raise InputError(f"{path}: architecture '{kind}' is not a family that is known here; known: {known}")
     return rows[0]
+
+
+def _filled_in(config: Any, family: Family, context: Any) -> None:
+    """What transformers' reader leaves at the default of the config class: the context (GPT-2), Gemma's query scale."""
+    for name in family.max_positions or ():
+        if context is not None and hasattr(config, name):
+            setattr(config, name, int(context.contents()))
+            break
+    if hasattr(config, "query_pre_attn_scalar"):  # not in the file; llama.cpp knows it by the number of blocks, too
+        largest = config.num_hidden_layers == {"gemma2": 46, "gemma3_text": 62}.get(family.name)
+        config.query_pre_attn_scalar = config.hidden_size // config.num_attention_heads if largest else config.head_dim
 
 
 def _nothing_left_out(path: Path, reader: Any, kind: str, config: Any) -> None:

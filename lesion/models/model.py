@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, Literal, cast
 
 import torch
@@ -23,6 +24,7 @@ from lesion.errors import InputError, InterventionError, nearest
 from lesion.interventions.site import Kind, Site
 from lesion.models.device import moved, on_processor, settle
 from lesion.models.families import Family, Residual, family_named, family_of, residual_rule
+from lesion.models.foreign import require_fit, require_native
 from lesion.models.hub import hub_folder
 from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_config, sizes_of
 from lesion.models.tiny import character_tokenizer, tiny_module
@@ -223,9 +225,11 @@ def adopted_model(module: nn.Module, tokenizer: Any, device: str | None = None) 
         raise InputError(f"{type(module).__name__} has no config of transformers: give a model of transformers")
     config: dict[str, Any] = {**told.to_dict(), "architectures": [type(module).__name__]}
     family = family_of(config)
+    require_native(module)
     backend, bos = _fast_tokenizer(tokenizer)
     sizes = _agreed(sizes_of(family, config), family, module)
     dtype = _usable(module, family)
+    require_fit(backend, bos, None, sizes)
     model = Model(
         name=f"memory:{type(module).__name__}",
         revision=None,
@@ -321,7 +325,9 @@ def _open_folder(name: str, source: Source, dtype: Dtype) -> Model:
     sizes = sizes_of(family, config)
     weights = weights_hash(folder)
     tokenizer = read_tokenizer(folder)
-    module = _load(folder, family, DTYPES[dtype])
+    module = load_module(folder, family, DTYPES[dtype])
+    bos = read_bos(folder, tokenizer)
+    require_fit(tokenizer, bos, config.get("bos_token_id"), sizes)
     return Model(
         name=name,
         revision=source.revision,
@@ -333,7 +339,7 @@ def _open_folder(name: str, source: Source, dtype: Dtype) -> Model:
         dtype=dtype,
         module=module.eval().requires_grad_(False),
         tokenizer=tokenizer,
-        bos=read_bos(folder, tokenizer),
+        bos=bos,
         folder=folder,
     )
 
@@ -345,8 +351,20 @@ def _folder(source: Source) -> Path:
     return hub_folder(source.where, source.revision, patterns)
 
 
-def _load(folder: Path, family: Family, dtype: torch.dtype) -> nn.Module:
-    """The Hugging Face module; every weight must come from the files, none may be made up."""
+def load_module(
+    folder: Path, family: Family, dtype: torch.dtype | Literal["auto"], *, pickled: bool = False
+) -> nn.Module:
+    """The Hugging Face module of a folder; every weight must come from the files, none may be made up.
+
+    Args:
+        folder: where config and weights are.
+        family: the model's.
+        dtype: the numbers to compute with; `auto`: those of the files.
+        pickled: read pytorch_model*.bin, by torch's restricted unpickler, instead of safetensors.
+
+    Raises:
+        InputError: when the weights cannot be read or do not fit the config.
+    """
     bars = hf_logging.is_progress_bar_enabled()
     hf_logging.disable_progress_bar()
     try:
@@ -354,13 +372,14 @@ def _load(folder: Path, family: Family, dtype: torch.dtype) -> nn.Module:
             folder,
             dtype=dtype,
             attn_implementation=family.attention,
-            use_safetensors=True,
+            use_safetensors=not pickled,
             trust_remote_code=False,
             local_files_only=True,
             output_loading_info=True,
         )
-    except (RuntimeError, OSError, ValueError, SafetensorError) as error:
-        raise InputError(f"{folder}: the weights cannot be loaded: {error}") from error
+    except (RuntimeError, OSError, ValueError, EOFError, SafetensorError, UnpicklingError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(f"{folder}: the weights cannot be loaded: {said}") from error
     finally:
         if bars:
             hf_logging.enable_progress_bar()

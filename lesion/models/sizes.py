@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 from lesion.errors import InputError, InterventionError, nearest
 from lesion.identity import Document
 from lesion.interventions.site import UNITS, Site
+from lesion.models.adapter import refuse_adapter
 from lesion.models.families import Family, Names, family_named, family_of
 from lesion.models.hub import hub_file
 from lesion.models.pretrained import pretrained_folder
@@ -109,7 +110,11 @@ def locate(name: str) -> Source:
     if match := _PINNED.fullmatch(name):
         return Source("hub", match[1], match[2])
     if name and Path(name).is_dir():
+        refuse_adapter(Path(name))
         return Source("folder", name, None)
+    if name.lower().endswith(".gguf"):
+        there = "is a GGUF file" if Path(name).is_file() else "would be a GGUF file, which is not there,"
+        raise InputError(f"{name} {there} and not a model folder: `lesion import {name} --out DIR` converts one")
     raise InputError(
         f"'{name[:100]}' is not a model: there is no such folder, and a hub model must be pinned to a commit, as in "
         "org/name@0123…4567 (40 hexadecimal digits, from the repository's history). Other kinds: zoo:NAME, "

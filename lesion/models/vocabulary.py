@@ -35,7 +35,7 @@ def open_vocabulary(name: str) -> Vocabulary:
 
 
 def _found(name: str) -> Vocabulary:
-    if Path(name).is_file():
+    if Path(name).is_file() and not name.lower().endswith(".gguf"):
         tokenizer = _parsed(Path(name))
         return Vocabulary(tokenizer, added_bos(tokenizer))
     source = locate(name)

@@ -31,10 +31,9 @@ def weight_files(folder: Path) -> list[Path]:
         found = [folder / name for name in _named(folder / INDEX)]
     else:
         pickled = sorted(p.name for p in folder.iterdir() if p.suffix in {".bin", ".pt", ".pth", ".ckpt", ".pkl"})
-        had = f"it holds {', '.join(pickled)}, and unpickling runs code" if pickled else "it holds none"
-        raise InputError(
-            f"{folder}: weights must be {ONE}, or files that {INDEX} names; {had}. lesion import converts them"
-        )
+        had = f"it holds {', '.join(pickled[:3])}, and unpickling may run code" if pickled else "it holds none"
+        fix = f": `lesion import {folder} --out DIR` converts them safely" if pickled else ""
+        raise InputError(f"{folder}: weights must be {ONE}, or files that {INDEX} names; {had}{fix}")
     for path in found:
         if not path.is_file():
             raise InputError(f"{path}: is named by {INDEX}, and is not there; fetch the whole model again")
