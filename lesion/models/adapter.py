@@ -100,7 +100,7 @@ def _add(
     folder: Path,
 ) -> None:
     weight = weights.get(f"{module}.weight")
-    if weight is None or pair.keys() != {"A", "B"}:
+    if weight is None or set(pair) != {"A", "B"}:
         missing = "the base has no such matrix" if weight is None else "one of its two matrices is missing"
         raise InputError(f"{folder}: adapter of {module}: {missing}; is it an adapter of this base?")
     down, up = pair["A"], pair["B"]

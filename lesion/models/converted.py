@@ -17,7 +17,7 @@ from transformers.integrations.gguf.gguf_tokenizer_mapping import GGUF_PRE_TOKEN
 
 from lesion.errors import InputError, nearest
 from lesion.identity import file_hash
-from lesion.models.gguf_file import GgufFile, Progress, open_gguf, read_weights
+from lesion.models.gguf_file import GgufFile, Progress, open_gguf, read_weights, silent
 from lesion.models.origin import Origin, versions, write_origin
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -40,7 +40,7 @@ class About(NamedTuple):
     """What was done before the conversion."""
 
 
-def import_gguf(path: Path, out: Path, dtype: str, about: About | None, progress: Progress = lambda *_: None) -> Origin:
+def import_gguf(path: Path, out: Path, dtype: str, about: About | None, progress: Progress = silent) -> Origin:
     """Convert a GGUF file to a Hugging Face folder.
 
     Args:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lesion.errors import InputError, nearest
+from lesion.models.lookalikes import refuse_lookalikes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig
@@ -361,9 +362,6 @@ REFUSED: Mapping[str, str] = {
 }
 """Config attributes that no family may switch on, and why."""
 
-EXPERTS = ("num_local_experts", "num_experts", "n_routed_experts", "moe_num_experts")
-"""Config attributes that count the experts of a mixture."""
-
 FAMILIES: Mapping[str, Family] = {row.name: row for row in _ROWS}
 
 
@@ -388,17 +386,7 @@ def family_of(config: Mapping[str, Any]) -> Family:
     rows = {row.architecture: row for row in _ROWS}
     named = [name for name in architectures if name in rows]
     asked = ", ".join(map(str, architectures)) or "nothing under `architectures`"
-    for attribute in EXPERTS:  # before the row is looked up: no architecture of experts has one
-        if config.get(attribute):
-            raise InputError(
-                f"{asked} is a mixture of experts ({attribute} = {config[attribute]!r:.20}), which is not supported: a "
-                "neuron would need the number of its expert; open a dense model"
-            )
-    if len(architectures) == 1 and (whole := _headless(str(architectures[0]), rows)):
-        raise InputError(
-            f"the config names {asked}, a network without its unembedding: write {whole} under `architectures`, if "
-            "the weights have an unembedding or tie_word_embeddings is true"
-        )
+    refuse_lookalikes(config, rows)
     if len(architectures) != 1 or not named:
         raise InputError(
             f"the config names {asked}, which has no row in lesion/models/families.py; "
@@ -416,22 +404,6 @@ def family_of(config: Mapping[str, Any]) -> Family:
                 f"Add a rule for it to the row '{family.name}' in lesion/models/families.py, and prove it"
             )
     return family
-
-
-def _headless(name: str, rows: Mapping[str, Family]) -> str:
-    """The class with an unembedding, for the name of the same network without one; empty for any other name.
-
-    >>> _headless("LlamaModel", {row.architecture: row for row in FAMILIES.values()})
-    'LlamaForCausalLM'
-    """
-    stems = {name.removesuffix("Model"), name.removesuffix("TextModel")} if name.endswith("Model") else set[str]()
-    found = [
-        row for row in rows if row not in (name,) and {row[: -len(end)] for end in _HEADS if row.endswith(end)} & stems
-    ]
-    return found[0] if found else ""
-
-
-_HEADS = ("ForCausalLM", "LMHeadModel")
 
 
 def residual_rule(family: Family, config: Mapping[str, Any]) -> Residual:

@@ -27,7 +27,7 @@ from transformers.modeling_gguf_pytorch_utils import (
     get_gguf_hf_weights_map,
     load_gguf_checkpoint,
 )
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # pyright: ignore[reportPrivateImportUsage]
 
 from lesion.errors import InputError
 from lesion.models.families import FAMILIES, Family, family_of
@@ -51,6 +51,10 @@ _IDLE = {"tensor_data_layout", "use_parallel_residual"}
 """Keys that change nothing here: the processor of each family knows its layout, and the residual rule is proved."""
 
 Progress = Callable[[int, int], None]
+
+
+def silent(_done: int, _total: int) -> None:
+    """Tell nobody of the progress."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +116,7 @@ def open_gguf(path: Path) -> GgufFile:
     return GgufFile(path, reader, family, config)
 
 
-def read_weights(file: GgufFile, dtype: torch.dtype, progress: Progress = lambda *_: None) -> Weights:
+def read_weights(file: GgufFile, dtype: torch.dtype, progress: Progress = silent) -> Weights:
     """Dequantise every tensor.
 
     Args:
