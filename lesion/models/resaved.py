@@ -64,7 +64,7 @@ def import_adapted(base: str, adapter: Path, out: Path, dtype: str | None) -> Or
     """
     if not (adapter / CONFIG).is_file():
         raise InputError(f"{adapter} has no {CONFIG}: it is no adapter")
-    with written_whole(out) as half, _without_adapter(base) as alone:
+    with written_whole(out) as half, _without_adapter(base, out.parent) as alone:
         if alone is None and locate(base).kind == "tiny":
             raise InputError(f"{base} has no folder that could be saved; name a folder, zoo:NAME or pretrained:NAME")
         model = open_here(base if alone is None else str(alone), dtype=cast("Dtype", dtype or "float32"))
@@ -76,19 +76,26 @@ def import_adapted(base: str, adapter: Path, out: Path, dtype: str | None) -> Or
 
 
 @contextmanager
-def _without_adapter(base: str) -> Generator[Path | None]:
-    """A view of a folder without the adapter that may lie in it; none for what is no folder."""
+def _without_adapter(base: str, beside: Path) -> Generator[Path | None]:
+    """A copy of a folder without the adapter that may lie in it, by hard links where the disk allows; else none."""
     folder = Path(base)
     if not folder.is_dir():
         yield None
         return
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory(dir=beside, prefix=".base") as place:
         view = Path(place) / folder.resolve().name
         view.mkdir()
         for path in folder.resolve().iterdir():
-            if not path.name.startswith("adapter_"):
-                (view / path.name).symlink_to(path)
+            if path.is_file() and not path.name.startswith("adapter_"):
+                _linked(path, view / path.name)
         yield view
+
+
+def _linked(path: Path, to: Path) -> None:
+    try:
+        to.hardlink_to(path)
+    except OSError:  # another disk, or one without hard links
+        shutil.copyfile(path, to)
 
 
 def _save(module: Any, folder: Path, half: Path, name: str, about: str, step: str) -> Origin:
