@@ -20,8 +20,9 @@ from torch import nn
 from transformers.utils import logging as hf_logging
 
 from lesion.device import wanted
-from lesion.errors import InputError, InterventionError, nearest
+from lesion.errors import InputError, InterventionError
 from lesion.interventions.site import Kind, Site
+from lesion.models.agreement import agreed, submodule_at
 from lesion.models.device import moved, on_processor, settle
 from lesion.models.families import Family, Residual, family_named, family_of, residual_rule
 from lesion.models.foreign import require_fit, require_native
@@ -90,7 +91,7 @@ class Model:
         Raises:
             InterventionError: when the loaded class has no such module.
         """
-        return _submodule(self.module, path, self.family)
+        return submodule_at(self.module, path, self.family)
 
     def place(self, site: Site) -> Place:
         """The module and the slice that hold a site.
@@ -227,7 +228,7 @@ def adopted_model(module: nn.Module, tokenizer: Any, device: str | None = None) 
     family = family_of(config)
     require_native(module)
     backend, bos = _fast_tokenizer(tokenizer)
-    sizes = _agreed(sizes_of(family, config), family, module)
+    sizes = agreed(sizes_of(family, config), family, module)
     dtype = _usable(module, family)
     require_fit(backend, bos, None, sizes)
     model = Model(
@@ -309,7 +310,7 @@ def _random(name: str, family: Family, config: Mapping[str, Any], module: nn.Mod
         tokenizer_hash=_text_hash(tokenizer.to_str()),
         family=family,
         residual=residual_rule(family, config),
-        sizes=_agreed(sizes_of(family, config), family, module),
+        sizes=agreed(sizes_of(family, config), family, module),
         dtype=dtype,
         module=module.requires_grad_(False),
         tokenizer=tokenizer,
@@ -335,7 +336,7 @@ def _open_folder(name: str, source: Source, dtype: Dtype) -> Model:
         tokenizer_hash=_text_hash(tokenizer.to_str()),
         family=family,
         residual=residual_rule(family, config),
-        sizes=_agreed(sizes, family, module),
+        sizes=agreed(sizes, family, module),
         dtype=dtype,
         module=module.eval().requires_grad_(False),
         tokenizer=tokenizer,
@@ -389,60 +390,6 @@ def load_module(
             listed = ", ".join(sorted(map(str, report[kind]))[:4])
             raise InputError(f"{folder}: the weights do not fit the config ({kind.replace('_', ' ')}: {listed})")
     return module
-
-
-def _agreed(sizes: Sizes, family: Family, module: nn.Module) -> Sizes:
-    """The sizes, once the module itself confirms them; what config.json says is not believed alone."""
-    devices = sorted({str(tensor.device) for tensor in module.parameters()})
-    if len(devices) > 1 or "meta" in devices or hasattr(module, "hf_device_map"):
-        raise InputError(
-            f"the weights lie on {', '.join(devices)}: a sharded model (device_map) is refused, because hooks "
-            "would meet tensors of several devices; load it whole on one device"
-        )
-    blocks = cast("nn.ModuleList", _submodule(module, family.blocks, family))
-    heads, neurons = (_submodule(blocks[0], path, family) for path in (family.attention_out, family.mlp_out))
-    vocabulary = _submodule(module, family.embedding, family)
-    told = (sizes.n_layers, sizes.n_heads * sizes.d_head, sizes.d_mlp, sizes.vocab_size)
-    real = (len(blocks), _inputs(heads), _inputs(neurons), cast("nn.Embedding", vocabulary).num_embeddings)
-    _agreed_projections(sizes, family, blocks[0])
-    if told != real:
-        raise InputError(
-            f"{family.architecture}: the config gives layers, heads x width, neurons and tokens as {told}, "
-            f"the weights as {real}; mend the config, or the row '{family.name}' of the table"
-        )
-    return sizes
-
-
-def _agreed_projections(sizes: Sizes, family: Family, block: nn.Module) -> None:
-    """Make sure that queries, keys and values are as wide as heads and groups say."""
-    slots = {"separate": sizes.n_groups, "stacked": sizes.n_heads + 2 * sizes.n_groups}
-    wide = slots.get(family.fused, sizes.n_heads + 2 * sizes.n_groups) * sizes.d_head
-    projection = _submodule(block, family.values, family)
-    real = getattr(projection, "out_features", None) or getattr(projection, "nf", None)
-    if real != wide:
-        raise InputError(
-            f"{family.architecture}: {sizes.n_groups} keys and values of width {sizes.d_head} need {wide} outputs of "
-            f"{family.values}, and it has {real}; mend the config, or the row '{family.name}' of the table"
-        )
-
-
-def _submodule(module: nn.Module, path: str, family: Family) -> nn.Module:
-    try:
-        return module.get_submodule(path)
-    except AttributeError as error:
-        there = nearest(path, (name for name, _ in module.named_modules() if name))
-        raise InterventionError(
-            f"{family.architecture} as transformers {transformers.__version__} builds it has no '{path}'; {there}"
-            f". Mend the row '{family.name}' in lesion/models/families.py"
-        ) from error
-
-
-def _inputs(projection: nn.Module) -> int:
-    """The width of a projection's input: `in_features`, or `nx` of transformers' Conv1D."""
-    width = getattr(projection, "in_features", None) or getattr(projection, "nx", None)
-    if not isinstance(width, int):
-        raise InputError(f"a projection of type {type(projection).__name__} is not known: it must be a linear map")
-    return width
 
 
 def _tensors_hash(module: nn.Module) -> str:
