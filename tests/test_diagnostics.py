@@ -57,10 +57,87 @@ def test_attribute_and_screen_give_one_document_and_readable_tables(call):
     assert document["capped"]
     assert document["status"] == "exploratory"
     assert "adds up" in call("attribute", *arguments)[1]
-    code, out, _ = call("screen", *arguments, "--top", "3", "--method", "integrated", "--json")
+    code, _, err = call("screen", *arguments, "--top", "3", "--method", "integrated")
+    assert code == 2
+    assert "so more steps do not help; use the method 'gradient'" in err
+    other = ["tiny:llama", *arguments[1:], "--method", "integrated", "--steps", "32"]
+    code, out, _ = call("screen", *other, "--top", "3", "--json")
     assert code == 0
     assert json.loads(out)["neurons"]["top"] == 3
-    assert "heads screened" in call("screen", *arguments, "--top", "3")[1]
+    words = call("screen", *arguments, "--top", "3")[1]
+    assert "The screen chose " in words, "all heads of a tiny model are measured"
+    assert "Estimated recall of the 3 neurons" in words
+    code, out, _ = call("attribute", *arguments, "--totals", "1", "--json")
+    measured = [part["site"] for part in json.loads(out)["heads"] if part["total"] is not None]
+    assert 1 <= len(measured) <= 11
+
+
+def test_doctor_says_its_verdict_first_in_ten_lines_and_everything_with_v(call):
+    code, words, _ = call("doctor", "tiny:llama")
+    lines = words.splitlines()
+    assert code == 0
+    assert lines[0].startswith("tiny:llama: sound. All ")
+    assert len(lines) <= 10
+    assert any(line.startswith("Engine: ") for line in lines)
+    assert "identity" not in words.split("-v")[1]
+    assert len(call("doctor", "tiny:llama", "-v")[1].splitlines()) > 25
+
+
+def test_quiet_keeps_the_answer_and_takes_the_remarks(call):
+    code, out, err = call("heads", "tiny:gpt2", "--detector", "induction", "--sequences", "2", "-q")
+    assert (code, err) == (0, "")
+    assert out.startswith("No induction head")
+
+
+def test_the_probe_can_be_chosen_and_stands_in_the_result(call):
+    options = ("--block", "9", "--copies", "3", "--sequences", "2", "--detector", "induction")
+    _, out, _ = call("heads", "tiny:gpt2", *options, "--json")
+    assert json.loads(out)["detectors"][0]["probe"] == {"block": 9, "copies": 3, "sequences": 2, "seed": 0}
+    code, _, err = call("heads", "tiny:gpt2", "--block", "40")
+    assert code == 2
+    assert "2 copies of a block can have at most 22 tokens each" in err
+
+
+def test_an_ablation_by_the_mean_is_measured(call):
+    words = (
+        "measure",
+        "tiny:gpt2",
+        "--task",
+        "arithmetic high=99 shots=0",
+        "--items",
+        "8",
+        "--do",
+        "mean L1H0",
+        "--json",
+    )
+    code, out, _ = call(*words)
+    assert code == 0
+    assert json.loads(out)["intervention"].startswith("mean")
+
+
+def test_arguments_are_checked_before_a_model_is_opened(call, monkeypatch: pytest.MonkeyPatch):
+    def opened(*_: object, **__: object) -> None:
+        raise AssertionError("the model was opened")
+
+    monkeypatch.setattr("lesion.models.model.open_model", opened)
+    for words in (
+        ("heads", "m", "--detector", "inducton"),
+        ("attribute", "m", "--task", "arithmetics"),
+        ("attribute", "m", "--target", "logit"),
+        ("screen", "m", "--method", "gradients"),
+        ("screen", "m", "--alpha", "1"),
+        ("patch", "m", "--task", "arithmetics"),
+        ("patch", "m", "--at", "lst"),
+        ("ablate", "m", "--order", "scores"),
+        ("ablate", "m", "--by", "inducton"),
+        ("measure", "m", "--do", "scael L1H0 0"),
+        ("measure", "m", "--do", "zero L1H0", "--task", "arithmetics"),
+        ("steer", "m", "--shown", "arithmetics", "--other", "arithmetic"),
+        ("eval", "m", "--lm-eval", "x", "--do", "scael L1H0 0"),
+    ):
+        code, out, err = call(*words)
+        assert (code, out) == (2, ""), words
+        assert err.startswith("lesion: ")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 WORKERS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
-SCREEN = Console(stderr=True, highlight=False)
+SCREEN = Console(stderr=True, highlight=False, emoji=False)
 """Progress and words for people; standard output belongs to results."""
 
 RESULT: ContextVar[dict[str, Any] | None] = ContextVar("result", default=None)
@@ -111,7 +111,7 @@ def verbose() -> bool:
 
 def out() -> Console:
     """Standard output, for a command's answer; --quiet does not silence it."""
-    return Console(highlight=False)
+    return Console(highlight=False, emoji=False)  # tiny:llama: is no animal
 
 
 def say(document: dict[str, Any], as_json: bool, words: str) -> None:

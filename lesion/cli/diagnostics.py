@@ -124,6 +124,11 @@ def heads(
     found = detections(opened, detector or tuple(DETECTORS), seed, probe, threshold)
     document: dict[str, Any] = {
         "model": model,
+        "weights_hash": opened.weights_hash,
+        "tokenizer_hash": opened.tokenizer_hash,
+        "layers": opened.sizes.n_layers,
+        "heads_per_layer": opened.sizes.n_heads,
+        "prefix": opened.bos,
         "detectors": [{**each.model_dump(mode="json"), "verdict": each.verdict} for each in found.detections],
         "in_context": {**found.in_context.model_dump(mode="json"), "score": found.in_context.score},
     }

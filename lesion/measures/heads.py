@@ -27,6 +27,8 @@ from lesion.models.model import Model
 Pattern = Float[Tensor, "layers batch heads query key"]
 Scores = Float[Tensor, "layers heads"]
 Stripe = Callable[[Pattern, Repeats], Scores]
+LOGITS = 2**26
+"""Most logits of one part, 256 MiB in float32."""
 TOKENS = 512
 """Tokens that go through the model together: enough for full speed, few enough that all layers' patterns fit."""
 
@@ -123,6 +125,8 @@ def attention_in_parts(module: nn.Module, ids: Int[Tensor, "batch length"], *, l
     network: Any = module
     body = network if logits else getattr(network, "base_model", network)
     rows = max(1, TOKENS // ids.shape[1])
+    if logits:
+        rows = max(1, min(rows, LOGITS // (ids.shape[1] * network.config.vocab_size)))
     for start in range(0, len(ids), rows):
         here = slice(start, min(start + rows, len(ids)))
         with _eager(network), torch.no_grad():

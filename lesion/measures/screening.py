@@ -244,13 +244,20 @@ def require_screen(method: str, alpha: float, steps: int) -> None:
         raise InputError("scaling by 1 changes nothing: there is no effect to screen for")
 
 
-def _require_complete(completeness: float | None, steps: int) -> None:
+def _require_complete(completeness: float | None, steps: int, model: Model) -> None:
     """Refuse integrated gradients whose sums are not the joint effects.
 
-    The midpoint rule's error falls with the square of the steps, which says how many to try.
+    The midpoint rule's error falls with the square of the steps, which says how many to try. A norm behind a layer
+    undoes a common factor, so there the whole effect lies at a factor of 0 and steps do not reach it.
     """
     if completeness is None or completeness <= COMPLETE:
         return
+    if model.family.post_attention_norm or model.family.post_mlp_norm:
+        raise InputError(
+            f"integrated gradients miss a layer's joint effect by {completeness:.0%} of the largest (allowed: "
+            f"{COMPLETE:.0%}): {model.name} normalises what a layer writes, which undoes a common factor, so more "
+            "steps do not help; use the method 'gradient'"
+        )
     more = min(MOST_STEPS, max(2 * steps, math.ceil(1.2 * steps * math.sqrt(completeness / COMPLETE))))
     raise InputError(
         f"integrated gradients with {steps} steps miss a layer's joint effect by {completeness:.0%} of the largest "
@@ -290,7 +297,7 @@ def screen(
     """
     require_screen(method, alpha, steps)
     found = estimate(engine.model, asked.batches, target, alpha, method, steps)
-    _require_complete(found.completeness, steps)
+    _require_complete(found.completeness, steps, engine.model)
     most = found.heads[0].size if every else sample
     return Screen(
         method=method,
