@@ -35,8 +35,8 @@ answer of one command, `lesion heads pretrained:NAME`, and can be made again fro
 - **Other lengths and gaps**: whether the score also reaches {threshold} with blocks of {blocks} tokens, without and
   with gaps of up to {widest} tokens between the copies; in brackets the smallest of these scores.
 
-A score says where a head looks, not what it does. The weights were quantised to four bits by their publisher and are
-used as they are; the same model in full precision may have other scores. Layers and heads count from 0.
+A score says where a head looks, not what it does. The weights were quantised by who published them and are used
+as they are; the same model in full precision may have other scores. Layers and heads count from 0.
 """
 
 
