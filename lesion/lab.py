@@ -25,7 +25,7 @@ from lesion.engine.recorder import Recorder
 from lesion.engine.sources import Library, reference_hash
 from lesion.errors import InputError, InterventionError
 from lesion.identity import canonical_json
-from lesion.interventions.intervention import Intervention, Mean, Receipt, Resample, Steer
+from lesion.interventions.intervention import Intervention, Receipt, Steer
 from lesion.interventions.spelling import parse_intervention, replacement, scale
 from lesion.measures.asked import ask
 from lesion.measures.attribution import Attribution, attribution
@@ -232,8 +232,7 @@ class Lab:
         self._alone("run")
         if isinstance(do, str) and (asks := replacement(do)) is not None:
             library = Library(self.model, ask(self.model, task, REFERENCE, seed, items).compiled)
-            made = {"sites": asks.sites, "positions": asks.positions, "reference": reference_hash(library.reference)}
-            do = Mean(**made) if asks.kind == "mean" else Resample(**made, seed=seed)
+            do = asks.made(reference_hash(library.reference), seed)
         wanted = self._wanted(do)
         measured = effect(self.engine, ask(self.model, task, items, seed), wanted, library, text=neutral)
         changes = [change.model_dump() for change in measured.effect.changes]

@@ -213,7 +213,8 @@ def measure(
     from lesion.report.diagnostic_tables import print_effect
 
     known_task(task)
-    replacement(do) or parse_intervention(do)
+    if replacement(do) is None:
+        parse_intervention(do)
     text = None if neutral is None else given_text(neutral)
     opened = open_model(model, dtype=dtype)
     found = Lab(opened).run(task, do, items, seed, neutral=text)

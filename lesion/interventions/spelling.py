@@ -7,10 +7,10 @@ in a notebook.
 
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 from lesion.errors import InputError, nearest
-from lesion.interventions.intervention import Scale
+from lesion.interventions.intervention import Mean, Resample, Scale
 from lesion.interventions.listing import Named, parse_sites, sites_of
 from lesion.interventions.site import Site
 
@@ -28,6 +28,17 @@ class Replacement(NamedTuple):
     """Where."""
     positions: str
     """At which positions."""
+
+    def made(self, reference: str, seed: int) -> Mean | Resample:
+        """The intervention, once the items are known.
+
+        Args:
+            reference: the hash of the other items.
+            seed: draws the item whose values are resampled.
+        """
+        if self.kind == "mean":
+            return Mean(sites=self.sites, positions=self.positions, reference=reference)
+        return Resample(sites=self.sites, positions=self.positions, reference=reference, seed=seed)
 
 
 def scale(sites: Named | Sequence[Named], alpha: float, positions: str = "all") -> Scale:
@@ -84,8 +95,7 @@ def replacement(text: str) -> Replacement | None:
     verb, words, positions = _parts(text)
     if verb not in REPLACING:
         return None
-    kind = cast("Literal['mean', 'resample']", verb)
-    return Replacement(kind, tuple(parse_sites(" ".join(words))), positions)
+    return Replacement(verb, tuple(parse_sites(" ".join(words))), positions)
 
 
 def _parts(text: str) -> tuple[str, list[str], str]:

@@ -297,8 +297,8 @@ def _measured(model: Model, direct: Tensor, totals: Sequence[Site] | None) -> li
     if totals is None:
         return heads_of(model)
     largest = direct.mean(0).abs().flatten().topk(min(DIRECT, direct[0].numel())).indices.tolist() if totals else []
-    chosen = {*totals, *(head(*divmod(place, model.sizes.n_heads)) for place in largest)}
-    return [site for site in heads_of(model) if site in chosen]
+    chosen = {str(site) for site in [*totals, *(head(*divmod(place, model.sizes.n_heads)) for place in largest)]}
+    return [site for site in heads_of(model) if str(site) in chosen]
 
 
 def heads_of(model: Model) -> list[Site]:

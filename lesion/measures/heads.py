@@ -100,7 +100,7 @@ def detect_each(
 
 def rounded(scores: Scores) -> tuple[tuple[float, ...], ...]:
     """Scores by layer and head, to six places."""
-    return tuple(tuple(round(float(score), 6) for score in layer) for layer in scores.double().tolist())
+    return tuple(tuple(round(float(score), 6) for score in layer) for layer in scores.double().numpy(force=True))
 
 
 class Part(NamedTuple):

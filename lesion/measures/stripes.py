@@ -66,7 +66,7 @@ def permuted_scores(
     counted, length = pairs(detector, group), mean.shape[-1]
     if detector in BLOCKWISE:
         order = torch.as_tensor(rng.permuted(np.tile(np.arange(group.block), (draws, 1)), axis=1))
-        keys = counted.key.unflatten(0, (-1, group.block))[:, order].movedim(1, 0).flatten(1)
+        keys = counted.key.reshape(-1, group.block)[:, order].transpose(0, 1).flatten(1)
     else:
         query = counted.query.numpy(force=True)
         keys = torch.as_tensor(rng.integers(0, query + 1, (draws, len(query))))
