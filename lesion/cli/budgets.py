@@ -13,9 +13,11 @@ def plan(study: StudyFile, home: Home = Path(), workers: Workers = WORKERS, as_j
     from lesion.report.accounts import print_outlook
     from lesion.runs.costs import outlook
     from lesion.runs.prepare import prepare_plan
+    from lesion.study.feasibility import foreseen
     from lesion.study.load import runnable_study
 
-    document = outlook(prepare_plan(runnable_study(study), "any"), home, workers)
+    prepared = prepare_plan(runnable_study(study), "any")
+    document = {**outlook(prepared, home, workers), "foreseen": foreseen(prepared)}
     if as_json:
         say(document, as_json, "")
     else:

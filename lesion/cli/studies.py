@@ -32,8 +32,10 @@ def run(
     from lesion.report.write import write_report
     from lesion.runs.closing import Order
     from lesion.runs.explore import exploring
+    from lesion.runs.prepare import prepare_plan
     from lesion.runs.registry import standing
     from lesion.runs.run import start
+    from lesion.study.feasibility import foreseen
     from lesion.study.load import runnable_study
     from lesion.study.rehearsal import rehearse
 
@@ -45,6 +47,9 @@ def run(
         counts = standing(home, given)
         order = Order(given, text, counts.status, "run", counts.key, counts.registration, counts.deviations)
         order = order._replace(parameters=parameters)
+        if not as_json:
+            for line in foreseen(prepare_plan(given, order.key or "any")):
+                SCREEN.print(line, markup=False, soft_wrap=not SCREEN.is_terminal)
     with progress_bar(SCREEN, quiet=as_json) as progress:
         most = None if memory is None else int(memory * 2**30)
         ran = start(order, home, workers, progress, exploring(write_report), most, cluster)
@@ -74,15 +79,16 @@ def register(
     from lesion.runs.prepare import prepare_plan
     from lesion.runs.registry import register as freeze
     from lesion.runs.timestamp import write_witness
+    from lesion.study.feasibility import foreseen
     from lesion.study.load import runnable_study
 
     given = runnable_study(study)
-    prepare_plan(given, "any")
+    told = foreseen(prepare_plan(given, "any"))
     text = study.read_text(encoding="utf-8")
     registration, path = freeze(home, given, text, reason, seen=seen, ledgers=ledger or ())
     document: dict[str, Any] = {"registration": registration.hash(), "file": str(path), "clean": registration.clean}
-    document |= {"earlier": list(registration.earlier), "ledgers": registration.ledgers}
-    words = f"{path}\nregistered as {registration.hash()}"
+    document |= {"earlier": list(registration.earlier), "ledgers": registration.ledgers, "foreseen": told}
+    words = "\n".join([str(path), f"registered as {registration.hash()}", *told])
     words += f"\n{len(registration.earlier)} earlier run(s) on these models in {registration.ledgers} ledger(s)"
     if witness:
         document["witness"] = str(write_witness(registration, path))

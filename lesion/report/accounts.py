@@ -30,6 +30,8 @@ def print_outlook(console: Console, document: Mapping[str, Any]) -> None:
         enough = "enough" if pool["enough"] else "NOT ENOUGH"
         held = f"{pool['holds']:,}" if pool["holds"] < 10**9 else "over 10^9"
         console.print(f"{tier}: {pool['needs']:,} items per seed for all looks, a seed holds {held}: {enough}")
+    for text in document["foreseen"]:
+        console.print(text, markup=False, soft_wrap=not console.is_terminal)
     for name, line in document["budget"].items():
         fits = "fits" if line["fits"] else "DOES NOT FIT"
         console.print(f"{name}: {line['expected']:.3f} expected of {line['limit']:g}: {fits}")

@@ -15,6 +15,7 @@ from lesion.runs.store import Result, RunFolder, Unit
 from lesion.study.contingency import amend, stop
 from lesion.study.gates import Facts, judge
 from lesion.study.plan import Cell, Plan, Stage, Verdict
+from lesion.study.specificity import RANKED
 from lesion.study.stages import next_stage
 from lesion.study.study import Budget
 
@@ -121,7 +122,8 @@ def conduct(
         while stage := next_stage(plan):
             LOGGER.info("stage %s, attempt %d: %d cells", stage.name, stage.attempt, len(stage.cells))
             answers = _do(stage, plan, folder, work, execute, progress, meter)
-            verdict = judge(plan, Facts(folder.items(), folder.prompts(), answers))
+            changed = folder.changed(stage.name) if stage.name in RANKED else {}
+            verdict = judge(plan, Facts(folder.items(), folder.prompts(), answers, changed))
             LOGGER.info("gate %s: %s: %s", verdict.stage, verdict.outcome, verdict.reason)
             gates.append(verdict)
             judged(plan, verdict)

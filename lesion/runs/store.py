@@ -5,6 +5,7 @@ units in flight, and the same command, resumed, computes only what is missing.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -185,12 +186,26 @@ class RunFolder:
     def prompts(self) -> pl.DataFrame:
         """Every question once, in canonical order."""
         paths = sorted((self.path / "prompts").glob("*.parquet"))
-        return pl.concat([empty(PROMPTS), *(read_table(path, PROMPTS) for path in paths)]).sort(ITEM_KEY)
+        return self._once(paths)
 
     def prompts_of(self, units: Iterable[Unit]) -> pl.DataFrame:
         """The questions of some units, each once, in canonical order."""
-        paths = sorted({self._prompts_path(unit.cell) for unit in units if unit.file_hash})
-        return pl.concat([empty(PROMPTS), *(read_table(path, PROMPTS) for path in paths)]).sort(ITEM_KEY)
+        return self._once(sorted({self._prompts_path(unit.cell) for unit in units if unit.file_hash}))
+
+    def _once(self, paths: Iterable[Path]) -> pl.DataFrame:
+        """Every question of some tables once: matched sets are measured on the first items of a block."""
+        tables = (read_table(path, PROMPTS) for path in paths)
+        return pl.concat([empty(PROMPTS), *tables]).unique(maintain_order=True).sort(ITEM_KEY)
+
+    def changed(self, stage: str) -> dict[tuple[str, str, str], float]:
+        """How much every arm of a stage changed, by its receipts: (model, tier, arm) -> norm over all units."""
+        squares: dict[tuple[str, str, str], float] = {}
+        for unit in self.units():
+            if unit.cell.stage == stage:
+                for each in unit.receipts:
+                    key = unit.cell.model, unit.cell.tier, each.arm
+                    squares[key] = squares.get(key, 0.0) + each.receipt.l2_change**2
+        return {key: sqrt(square) for key, square in squares.items()}
 
     def files(self, leave_out: frozenset[str] = frozenset({"manifest.json"})) -> Mapping[str, str]:
         """Path within the folder -> SHA-256 of every file but those left out and hidden ones."""

@@ -14,8 +14,12 @@ from lesion.stats.power import UNREACHABLE
 from lesion.stats.rounding import rounding_floor
 from lesion.study.claims import Ablation
 from lesion.study.controls import control_sets
+from lesion.study.matched_sets import sets_of
 from lesion.study.plan import Chosen, Ending, Plan, PlanNote, StageName, Verdict
+from lesion.study.reach import reaches, words
 from lesion.study.replication import configurations
+from lesion.study.set_items import SEEN
+from lesion.study.specificity import asking
 from lesion.study.study import GivenSites, Study
 
 TOOLING_RETRIES = 1
@@ -204,7 +208,18 @@ def _unmapped(picked: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: dict[str, list[str]]) -> Plan:
-    """Fix the target and draw its matched random sets; none of them holds a head that passed the detector."""
+    """Fix the target and draw the matched sets that discovery measures.
+
+    Where specificity is asked for, these are the first of the sets that the target will be ranked among; else none of
+    them holds a head that passed the detector.
+    """
+    plan = plan.model_copy(update={"targets": targets})
+    if plan.study.claims is not None and plan.study.claims.sets:
+        controls = {model: sets_of(plan, model).sets[:SEEN] for model in targets}
+        for reach in reaches(plan):
+            if not reach.cells:
+                plan = noted(plan, "specificity", words(reach))
+        return _open(plan.model_copy(update={"controls": controls}), "discovery")
     controls = {
         model: control_sets(plan, model, tuple(map(parse_site, sites)), frozenset(barred.get(model, ())))
         for model, sites in targets.items()
@@ -213,7 +228,7 @@ def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: dict[str,
         if len(sets) < plan.study.sweep.controls:
             text = f"{model}: no layer-matched control set exists, so no effect can be called specific."
             plan = noted(plan, "no-controls", text)
-    return _open(plan.model_copy(update={"targets": targets, "controls": controls}), "discovery")
+    return _open(plan.model_copy(update={"controls": controls}), "discovery")
 
 
 def _after_discovery(plan: Plan, verdict: Verdict) -> Plan:
@@ -235,9 +250,48 @@ def _after_confirm(plan: Plan, verdict: Verdict) -> Plan:
     if plan.study.replication is not None:
         better = tuple(name for name, cell in verdicts.items() if cell["verdict"] == "Improvement")
         plan = plan.model_copy(update={"improved": plan.improved + better})
+    plan = _detected(plan, verdicts)
     if not ambiguous:
-        return _to_other_models(plan.model_copy(update={"pending": ()}))
+        return _ask_specificity(plan, "specificity", _to_other_models)
     return _looked_again(plan, ambiguous)
+
+
+def _detected(plan: Plan, verdicts: Mapping[str, Any]) -> Plan:
+    """The plan, with the effects that a look detected; in format 1 nobody asks for them."""
+    if plan.study.lesion == 1:
+        return plan
+    found = {name: cell["verdict"] for name, cell in verdicts.items() if cell["verdict"] in ("Improvement", "Harm")}
+    full = tuple(name for name, cell in verdicts.items() if "ceiling" in cell.get("tags", ()))
+    return plan.model_copy(update={"detected": {**plan.detected, **found}, "full": plan.full + full})
+
+
+def _ask_specificity(plan: Plan, stage: StageName, then: Callable[[Plan], Plan]) -> Plan:
+    """On to the matched sets where a cell with an effect asks for them, else past them."""
+    opened = _open(plan.model_copy(update={"pending": ()}), stage)
+    return opened if asking(opened) else then(plan.model_copy(update={"pending": ()}))
+
+
+def _after_specificity(plan: Plan, verdict: Verdict) -> Plan:
+    found: Any = verdict.evidence["specific"]
+    specific = tuple(name for name, each in found.items() if each["status"] == "specific")
+    return _to_other_models(_left_out(plan, verdict).model_copy(update={"specific": specific}))
+
+
+def _after_replicate_specificity(plan: Plan, verdict: Verdict) -> Plan:
+    found: Any = verdict.evidence["specific"]
+    specific = tuple(name for name, each in found.items() if each["status"] == "specific")
+    return _replicated(_left_out(plan, verdict).model_copy(update={"specific": plan.specific + specific}))
+
+
+def _left_out(plan: Plan, verdict: Verdict) -> Plan:
+    """With a note on cells whose sets cannot be trusted, and on sets in which nothing changed."""
+    spoiled: Any = verdict.evidence.get("spoiled", {})
+    for name, reason in spoiled.items():
+        plan = noted(plan, "specificity", f"{name} is not evaluable: {reason}.")
+    inert: Any = verdict.evidence.get("inert", {})
+    for name, numbers in inert.items():
+        plan = noted(plan, "specificity", f"{name}: in {len(numbers)} matched sets nothing changed; they are left out.")
+    return plan
 
 
 def _looked_again(plan: Plan, ambiguous: tuple[str, ...]) -> Plan:
@@ -280,8 +334,11 @@ def _after_transfer(plan: Plan, verdict: Verdict) -> Plan:
 def _after_replicate(plan: Plan, verdict: Verdict) -> Plan:
     verdicts: Any = verdict.evidence["verdicts"]
     ambiguous = tuple(name for name, cell in verdicts.items() if cell["verdict"] == "Ambiguous")
-    if ambiguous:
-        return _looked_again(plan, ambiguous)
+    plan = _detected(plan, verdicts)
+    return _looked_again(plan, ambiguous) if ambiguous else _ask_specificity(plan, "replicate_specificity", _replicated)
+
+
+def _replicated(plan: Plan) -> Plan:
     return _ended(plan, "every member of the family and of the replication is decided")
 
 
@@ -291,6 +348,8 @@ _AMENDMENTS: dict[StageName, Callable[[Plan, Verdict], Plan]] = {
     "detect": _after_detect,
     "discovery": _after_discovery,
     "confirm": _after_confirm,
+    "specificity": _after_specificity,
     "transfer": _after_transfer,
     "replicate": _after_replicate,
+    "replicate_specificity": _after_replicate_specificity,
 }

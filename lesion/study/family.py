@@ -16,6 +16,7 @@ from lesion.study.discovered import DISCOVERIES, needed, seen, with_margin
 from lesion.study.edits import primary_of
 from lesion.study.margins import margin_of
 from lesion.study.plan import Chosen, Plan
+from lesion.study.set_items import set_items
 from lesion.study.study import Study
 from lesion.tasks.task import RUN
 
@@ -135,9 +136,11 @@ def _sized(
     family: list[Chosen] = []
     dropped: list[str] = []
     for model, tier, alpha in wanted:
-        chosen, need = (_first_rule if study.lesion == 1 else _member)(plan, found, model, tier, alpha, size)
+        chosen, need, reach = (_first_rule if study.lesion == 1 else _member)(plan, found, model, tier, alpha, size)
         need = max(block, -(-need // block) * block)
         chosen = chosen.model_copy(update={"items": need})
+        margin = margin_of(plan, found.items, found.prompts, model, tier)
+        chosen = chosen.model_copy(update={"set_items": set_items(plan, found.items, chosen, margin, reach)})
         if need * study.verdict.looks > plan.capacity[tier]:
             dropped.append(
                 f"{chosen.id} needs {need} items per seed and look, and a seed of {tier} holds"
@@ -148,8 +151,8 @@ def _sized(
     return tuple(family), dropped
 
 
-def _member(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int) -> tuple[Chosen, int]:
-    """A member under its own edit, and the items per seed that it needs."""
+def _member(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int) -> tuple[Chosen, int, float]:
+    """A member under its own edit, the items per seed that it needs, and the share of items that have the edit."""
     study, kind = plan.study, primary_of(plan, model, tier, alpha)
     edit = seen(study, found.items, found.prompts, model, tier, f"target@{kind or f'{alpha:g}'}")
     rule = with_margin(rule_of(study), margin_of(plan, found.items, found.prompts, model, tier))
@@ -158,15 +161,17 @@ def _member(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, s
         model=model, tier=tier, alpha=alpha, items=0, psi=psi, delta=delta, ablation=kind, sd=sd, between=between
     )
     every_prefix = RUN * study.prefixes if edit.clusters else 0
-    return chosen, max(every_prefix, needed(edit, rule, size, study.baseline.seeds))
+    return chosen, max(every_prefix, needed(edit, rule, size, study.baseline.seeds)), edit.reach
 
 
-def _first_rule(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int) -> tuple[Chosen, int]:
+def _first_rule(
+    plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int
+) -> tuple[Chosen, int, float]:
     """The same in a study of format 1."""
     row = _row(found.table, model, tier, f"target@{alpha:g}")
     told = Discovered.from_counts(row["gained"], row["lost"], row["n"])
     need = needed_n(told.psi, told.delta, rule_of(plan.study), size, plan.study.baseline.seeds)
-    return Chosen(model=model, tier=tier, alpha=alpha, items=0, psi=told.psi, delta=told.delta), need
+    return Chosen(model=model, tier=tier, alpha=alpha, items=0, psi=told.psi, delta=told.delta), need, 1.0
 
 
 def _row(table: pl.DataFrame, model: str, tier: str, arm: str) -> dict[str, Any]:

@@ -10,10 +10,15 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
+from lesion.interventions.site import parse_site
 from lesion.stats.power import needed_n
 from lesion.study.arm import Arm, companions
+from lesion.study.claims import ABLATIONS
 from lesion.study.family import family_size, rule_of
 from lesion.study.plan import Plan, StageName, all_heads, swept
+from lesion.study.reach import exist
+from lesion.study.set_items import SEEN
+from lesion.study.specificity import ARMS
 from lesion.study.study import DetectedHeads, GivenSites
 
 PSI = 0.2
@@ -110,10 +115,10 @@ def forecast(plan: Plan, basis: Basis) -> list[Costed]:
     if not isinstance(plan.study.sweep.target, GivenSites):
         stages.append(_detect(plan, basis))
     looks = [_confirm(plan, basis)]
-    stages += [_discovery(plan, basis), *looks]
+    stages += [_discovery(plan, basis), *looks, *_specificity("specificity", plan, basis)]
     if plan.study.replication is not None:
         looks.append(_replicate(plan, basis))
-        stages += [_transfer(plan, basis), looks[-1]]
+        stages += [_transfer(plan, basis), looks[-1], *_specificity("replicate_specificity", plan, basis)]
     if plan.study.verdict.looks == 2:
         stages.append(total(looks)._replace(stage="second look, of every cell"))
     order = list(get_args(StageName))
@@ -179,11 +184,23 @@ def _arms(stage: StageName, plan: Plan, model: str) -> int:
         return PROOF_ROWS
     if stage == "discovery":
         singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
-        return 1 + len(swept(study)) * (1 + study.sweep.controls) + singles + 2 * study.sweep.staged
+        controls = min(study.sweep.controls, _seen(plan, model))
+        ablated = len(ABLATIONS) + _seen(plan, model) if study.claims is not None and 0.0 in swept(study) else 0
+        return 1 + len(swept(study)) * (1 + controls) + ablated + singles + 2 * study.sweep.staged
+    if stage == "confirm" and study.claims is not None:
+        return 1 + len(study.sweep.always) + study.sweep.best + (len(ABLATIONS) - 1) * (0.0 in study.sweep.always)
     if stage == "confirm":
         cells = (len(study.sweep.always) + study.sweep.best) * (1 + (study.sweep.controls > 0))
         return 1 + cells + sum(len(companions(alpha, study)) for alpha in study.sweep.always)
     return 1
+
+
+def _seen(plan: Plan, model: str) -> int:
+    """Sets that discovery measures under the primary ablation."""
+    claims = plan.study.claims
+    if claims is None or not claims.sets:
+        return plan.study.sweep.controls
+    return min(SEEN, claims.sets, exist(plan, model, claims.population)[1])
 
 
 def _instrument(plan: Plan, basis: Basis) -> Costed:
@@ -246,7 +263,7 @@ def _others(plan: Plan) -> list[tuple[str, str, int]]:
 
 def _transfer(plan: Plan, basis: Basis) -> Costed:
     study = plan.study
-    arms = 1 + study.sweep.controls
+    arms = 1 + study.sweep.controls + (len(ABLATIONS) + SEEN if study.claims is not None else 0)
     cells, items = -(-study.sweep.items // study.block), study.sweep.items
     rows = {(m, t): (cells, items, float(1 + many * arms)) for m, t, many in _others(plan)}
     return _stage("transfer", plan, basis, rows)
@@ -256,12 +273,48 @@ def _replicate(plan: Plan, basis: Basis) -> Costed:
     """One look at the assumed psi, each zeroing with its companions."""
     study, each = plan.study, _look_items(plan)
     items, arms = study.baseline.seeds * each, 1 + (study.sweep.controls > 0) + len(study.sweep.ablations)
+    if study.claims is not None:
+        arms = len(ABLATIONS)
     rows = {
         (m, t): (items // study.block, items, float(1 + many * arms))
         for m, t, many in _others(plan)
         if each * study.verdict.looks <= plan.capacity[t]
     }
     return _stage("replicate", plan, basis, rows)
+
+
+def _specificity(stage: StageName, plan: Plan, basis: Basis) -> list[Costed]:
+    """The matched sets of every cell, as if all had an effect: an upper bound. Nothing where none are wanted."""
+    study, claims = plan.study, plan.study.claims
+    if claims is None or not claims.sets:
+        return []
+    members = {pair: len(study.sweep.always) + study.sweep.best for pair in plan.own_pairs()}
+    if stage == "replicate_specificity":
+        members = {(model, tier): many for model, tier, many in _others(plan)}
+    cost = Costed(stage, 0, 0, 0, 0, 0.0)
+    for (model, tier), many in members.items():
+        lengths, anatomy = basis.lengths[model][tier], basis.anatomy[model]
+        arms = many * (1 + min(claims.sets, exist(plan, model, claims.population)[1]))
+        portions = -(-arms // ARMS)
+        passes = claims.set_items * (arms * _height(plan, model, anatomy) + 2 * portions)
+        cost = Costed(
+            stage,
+            cost.cells + study.baseline.seeds * portions,
+            cost.items + claims.set_items,
+            cost.rows + claims.set_items * arms,
+            cost.tokens + round(claims.set_items * arms * lengths.tokens),
+            cost.flop + passes * anatomy.row(lengths.tokens, lengths.answer),
+        )
+    return [cost]
+
+
+def _height(plan: Plan, model: str, anatomy: Anatomy) -> float:
+    """Share of a pass that a set needs: the layers from the target's lowest on, all of them where it is not known."""
+    target, claims = plan.study.sweep.target, plan.study.claims
+    known = plan.targets.get(model) or (target.sites if isinstance(target, GivenSites) else ())
+    if not known or (claims is not None and claims.population == "model"):
+        return 1.0
+    return (anatomy.layers - min(parse_site(site).layer for site in known)) / anatomy.layers
 
 
 def minutes(flop: float, rate: float, workers: int = 1) -> float:

@@ -6,6 +6,7 @@ docs/gates.md explains each check: its quantity, unit, threshold, and why.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import polars as pl
@@ -26,6 +27,7 @@ from lesion.study.plan import Chosen, Outcome, Plan, StageName, Verdict
 from lesion.study.reading import readings, spoiled_reading
 from lesion.study.replication import Stand, mapped
 from lesion.study.rows import ITEM_KEY
+from lesion.study.specificity import Receipts, ranked
 from lesion.study.study import DetectedHeads, RankedNeurons
 
 
@@ -36,6 +38,8 @@ class Facts(NamedTuple):
     prompts: pl.DataFrame
     answers: Mapping[str, Mapping[str, Any]]
     """Model -> what its instrument or detector cell returned, for the stage being judged."""
+    receipts: Receipts = MappingProxyType({})
+    """(model, tier, arm) -> how much the arm changed, for the stages of specificity."""
 
 
 def judge(plan: Plan, facts: Facts) -> Verdict:
@@ -304,12 +308,31 @@ def _first_rule(plan: Plan, facts: Facts) -> Judged:
     return _looked(verdicts, evidence)
 
 
+def _specificity(plan: Plan, facts: Facts) -> Judged:
+    """The rank of every target with a detected effect among its matched sets."""
+    found = ranked(plan, facts.items, facts.receipts)
+    evidence: dict[str, object] = {
+        "specific": {name: asdict(each) for name, each in found.specific.items()},
+        "sets": found.sets,
+        **({"inert": found.inert} if found.inert else {}),
+        **({"spoiled": found.spoiled} if found.spoiled else {}),
+    }
+    said = [
+        f"{name}: {each.status} (rank {each.rank} of {1 + each.sets}, p {each.p:.3g})"
+        for name, each in found.specific.items()
+    ]
+    said += [f"{name}: not evaluable ({reason})" for name, reason in found.spoiled.items()]
+    return "Pass", ", ".join(said), evidence
+
+
 GATES: dict[StageName, Callable[[Plan, Facts], Judged]] = {
     "instrument": _instrument,
     "baseline": _baseline,
     "detect": _detect,
     "discovery": _discovery,
     "confirm": _confirm,
+    "specificity": _specificity,
     "transfer": _transfer,
     "replicate": _confirm,
+    "replicate_specificity": _specificity,
 }

@@ -67,6 +67,14 @@ def matched_sets(plan: Plan, model: str, target: Sequence[str], wanted: int, pop
     return Matched(tuple(tuple(map(spelled, one)) for one in sets), exist)
 
 
+def sets_of(plan: Plan, model: str) -> Matched:
+    """The matched sets of a model's target."""
+    claims = plan.study.claims
+    if claims is None or not claims.sets or model not in plan.targets:
+        return Matched((), 0)
+    return matched_sets(plan, model, plan.targets[model], claims.sets, claims.population)
+
+
 def alike(plan: Plan, model: str, target: Sequence[Site], population: Population) -> list[Group]:
     """The groups of places that sets are made of."""
     kind, shape = target[0].kind, plan.shapes[model]

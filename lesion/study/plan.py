@@ -17,8 +17,12 @@ from lesion.study.claims import Ablation
 from lesion.study.study import GivenSites, RankedNeurons, Study
 from lesion.tasks.task import Split
 
-StageName = Literal["instrument", "baseline", "detect", "discovery", "confirm", "transfer", "replicate"]
-"""In their order; the last two are the replication's discovery and confirmation, on other models."""
+StageName = Literal[
+    "instrument", "baseline", "detect", "discovery", "confirm", "specificity",
+    "transfer", "replicate", "replicate_specificity",
+]  # fmt: skip
+"""In their order. `specificity` measures matched sets for the cells with a detected effect (format 2); the last three
+are the replication's discovery, confirmation and specificity, on other models."""
 Outcome = Literal["Pass", "Fail", "Ambiguous"]
 
 
@@ -94,6 +98,10 @@ class Chosen(Document):
     between: float = Field(default=0.0, exclude_if=lambda value: value == 0)
     """Standard deviation over clusters of their mean differences on discovery items (share or nats)."""
 
+    set_items: int | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Items on which each matched set is measured if the cell has an effect, all seeds together; nothing where no sets
+    are wanted, and in format 1."""
+
     @property
     def discovered(self) -> Discovered:
         """What discovery showed of the cell, as the statistics take it."""
@@ -110,12 +118,16 @@ class Chosen(Document):
         return f"{self.model}|{self.tier}|target@{self.edit}"
 
 
+Why = Literal["positive control", "improvement", "largest change in discovery", "room for an improvement"]
+"""Why a cell is replicated."""
+
+
 class Configuration(Document):
     """A cell of the first model that is tried on other models."""
 
     tier: str
     alpha: float
-    why: Literal["positive control", "improvement", "largest change in discovery"]
+    why: Why
 
 
 class PlanNote(Document):
@@ -171,6 +183,12 @@ class Plan(Document):
     """Model -> its heads in the detector's order, as many as `sweep.staged` asks for."""
     improved: tuple[str, ...] = ()
     """Ids of the family's cells that are Improvements; only where there is a replication."""
+    detected: dict[str, Literal["Improvement", "Harm"]] = Field(default={}, exclude_if=lambda value: not value)
+    """Ids of members with a detected effect -> which; only they ask whether it is the target's own (format 2)."""
+    specific: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Ids of members whose effect is specific; the replication asks only where the source's is."""
+    full: tuple[str, ...] = Field(default=(), exclude_if=lambda value: not value)
+    """Ids of members whose baseline is at the ceiling, so that nothing can improve there (format 2)."""
     configurations: tuple[Configuration, ...] = ()
     """What is replicated, fixed when the family is decided."""
     replicas: tuple[Chosen, ...] = ()

@@ -7,11 +7,13 @@ their index; each configuration is then confirmed on the other models like any c
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from typing import Any, Literal, NamedTuple
 
 from lesion.interventions.site import parse_site
-from lesion.stats.heterogeneity import Estimate, pooled, variance
-from lesion.study.plan import Configuration, Plan, Shape
+from lesion.stats.distributions import z
+from lesion.stats.heterogeneity import Estimate, pooled, predicted, variance
+from lesion.study.plan import Chosen, Configuration, Plan, Shape, Why
 
 REACH = 2
 """Candidates are the first so many times the source's number of heads, in the detector's order."""
@@ -67,9 +69,10 @@ def mapped(source: Sequence[str], ranked: Sequence[str], own: Shape, other: Shap
 def configurations(plan: Plan) -> tuple[Configuration, ...]:
     """What is replicated: the positive control, and the source's best cells.
 
-    Those are its Improvements, by change in discovery; where it has none, the cells of its family with the largest
-    |change| in discovery. Only confirmed cells have a number to compare with, so the family is what there is to choose
-    from; the positive control's tier is not, since its effect is known beforehand.
+    Those are its Improvements, by change in discovery. Where it has none, cells with the largest |change| in discovery
+    and, in turn with them, factors that might improve: those of tiers whose baseline is below the ceiling, the best
+    change first (format 1: the largest |change| alone). Only confirmed cells have a number to compare with, so the
+    family is what there is to choose from; the positive control's tier is not, since its effect is known beforehand.
     """
     study, found = plan.study, list[Configuration]()
     if study.replication is None:
@@ -78,13 +81,29 @@ def configurations(plan: Plan) -> tuple[Configuration, ...]:
     if any((chosen.tier, chosen.alpha) == (study.positive_control, 0.0) for chosen in own):
         found.append(Configuration(tier=str(study.positive_control), alpha=0.0, why="positive control"))
     others = [chosen for chosen in own if chosen.tier != study.positive_control]
-    improved = [chosen for chosen in others if chosen.id in plan.improved]
-    ranked = sorted(improved or others, key=lambda chosen: -(chosen.delta if improved else abs(chosen.delta)))
-    why = "improvement" if improved else "largest change in discovery"
+    improved = sorted((each for each in others if each.id in plan.improved), key=lambda each: -each.delta)
+    why: Why = "improvement"
+    picked = [(each, why) for each in improved] or _untold(plan, others)
     return (
         *found,
-        *(Configuration(tier=c.tier, alpha=c.alpha, why=why) for c in ranked[: study.replication.best]),
+        *(Configuration(tier=c.tier, alpha=c.alpha, why=why) for c, why in picked[: study.replication.best]),
     )
+
+
+def _untold(plan: Plan, others: Sequence[Chosen]) -> list[tuple[Chosen, Why]]:
+    """Where nothing improved: the largest changes and, in turn with them, factors with room for an improvement."""
+    changed = sorted(others, key=lambda each: -abs(each.delta))
+    if plan.study.lesion == 1:
+        return [(each, "largest change in discovery") for each in changed]
+    hopeful = [each for each in others if each.alpha != 0 and each.id not in plan.full]
+    hopeful.sort(key=lambda each: -each.delta)
+    picked: dict[str, tuple[Chosen, Why]] = {}
+    for large, hope in zip_longest(changed, hopeful):
+        if large is not None:
+            picked.setdefault(large.id, (large, "largest change in discovery"))
+        if hope is not None:
+            picked.setdefault(hope.id, (hope, "room for an improvement"))
+    return list(picked.values())
 
 
 def outcome(plan: Plan, cells: Mapping[str, Any], replicas: Mapping[str, Any]) -> dict[str, Any]:
@@ -105,27 +124,42 @@ def outcome(plan: Plan, cells: Mapping[str, Any], replicas: Mapping[str, Any]) -
                 **each.model_dump(),
                 "source": first,
                 "replicas": others,
-                "answer": _answer(cells[first], [replicas[name] for name in others]) if others else None,
-                "pooled": _pooled([cells[first], *(replicas[name] for name in others)]),
+                "answer": _answer(plan, {first: cells[first]}, {name: replicas[name] for name in others}),
+                "pooled": _pooled(plan, [cells[first], *(replicas[name] for name in others)]),
             }
         )
     return {"source": source, "configurations": told, "unmapped": dict(plan.unmapped), "cells": dict(replicas)}
 
 
-def _answer(source: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> Answer:
-    """Replicated: every other model has the source's verdict. Contradicted: one has the opposite of it."""
-    opposite = {"Improvement": "Harm", "Harm": "Improvement"}.get(source["verdict"])
-    same = [other["verdict"] == source["verdict"] for other in others]
-    if opposite is not None and any(other["verdict"] == opposite for other in others):
+def _answer(plan: Plan, source: Mapping[str, Any], others: Mapping[str, Any]) -> Answer | None:
+    """Replicated: every other model has the source's verdict, and is specific where the source is.
+
+    Contradicted: one has the opposite verdict. Nothing where no other model was tried.
+    """
+    if not others:
+        return None
+    ((first, cell),) = source.items()
+    opposite = {"Improvement": "Harm", "Harm": "Improvement"}.get(cell["verdict"])
+    if opposite is not None and any(other["verdict"] == opposite for other in others.values()):
         return "contradicted"
+    same = [
+        other["verdict"] == cell["verdict"] and (first not in plan.specific or name in plan.specific)
+        for name, other in others.items()
+    ]
     return "replicated" if all(same) else "partly replicated" if any(same) else "not replicated"
 
 
-def _pooled(cells: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Random effects over the models whose cells have numbers; nothing for fewer than two."""
-    estimates = [
-        Estimate(cell["delta"], variance(cell["gained"], cell["lost"], cell["n"]))
-        for cell in cells
-        if cell["delta"] is not None and cell["verdict"] != "Invalid"
-    ]
-    return asdict(pooled(estimates)) if len(estimates) >= 2 else None
+def _pooled(plan: Plan, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Mean and prediction interval over five models or more (format 1: a mean over two or more); else nothing."""
+    told = [cell for cell in cells if cell["delta"] is not None and cell["verdict"] != "Invalid"]
+    if plan.study.lesion == 1:
+        estimates = [Estimate(cell["delta"], variance(cell["gained"], cell["lost"], cell["n"])) for cell in told]
+        return asdict(pooled(estimates)) if len(estimates) >= 2 else None
+    found = predicted([Estimate(cell["delta"], _variance(cell)) for cell in told])
+    return asdict(found) if found is not None else None
+
+
+def _variance(cell: Mapping[str, Any]) -> float:
+    """Of a cell's difference, from the width of its interval: it knows of clusters, and holds for nats as well."""
+    half = (cell["ci_high"] - cell["ci_low"]) / 2
+    return (half / z((1 + cell["confidence"]) / 2)) ** 2

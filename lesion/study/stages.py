@@ -7,6 +7,7 @@ from lesion.study.arm import BASELINE, Arm, ablated, arm, companions
 from lesion.study.claims import ABLATIONS, Ablation
 from lesion.study.edits import DISCOVERY, ablation_arm, edited, others_of, primary_of
 from lesion.study.plan import Cell, Chosen, Plan, Stage, StageName, all_heads, look_items, swept
+from lesion.study.specificity import specificity_cells
 from lesion.study.study import DetectedHeads
 
 
@@ -58,8 +59,9 @@ def _discovery_arms(plan: Plan, model: str, tier: str) -> tuple[Arm, ...]:
 
 
 def _sets(plan: Plan, model: str, alpha: float) -> list[Arm]:
-    """The target and all its controls at a factor."""
-    controls = (arm(f"control{i}", c, alpha, plan.study) for i, c in enumerate(plan.controls[model]))
+    """The target and the controls that every factor has."""
+    sets = plan.controls[model][: plan.study.sweep.controls]
+    controls = (arm(f"control{i}", each, alpha, plan.study) for i, each in enumerate(sets))
     return [arm("target", plan.targets[model], alpha, plan.study), *controls]
 
 
@@ -171,6 +173,8 @@ _CELLS: dict[StageName, Callable[[Plan], tuple[Cell, ...]]] = {
     "detect": _detect,
     "discovery": _discovery,
     "confirm": _confirm,
+    "specificity": specificity_cells,
     "transfer": _transfer,
     "replicate": _confirm,
+    "replicate_specificity": specificity_cells,
 }

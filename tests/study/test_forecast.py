@@ -7,7 +7,7 @@ from lesion.interventions.site import parse_site
 from lesion.study.arm import Arm
 from lesion.study.forecast import Anatomy, Basis, Lengths, arm_weight, expected, forecast, minutes, needs, total
 from lesion.study.overrun import afford, as_before, defer
-from lesion.study.plan import Plan, Shape, new_plan
+from lesion.study.plan import Chosen, Plan, Shape, new_plan
 from lesion.study.stages import next_stage
 from lesion.study.study import Study
 
@@ -35,8 +35,11 @@ def make_plan(cpu_hours: float = 1.0, **changes: object) -> Plan:
 
 
 def at_discovery(plan: Plan) -> Plan:
-    update = {"targets": dict.fromkeys(MODELS, ("L0H1",)), "controls": dict.fromkeys(MODELS, (("L0H2",),))}
-    return plan.model_copy(update={"stage": "discovery", **update})
+    sets = (("L0H0",), ("L0H2",), ("L0H3",))
+    primary = dict.fromkeys(MODELS, dict.fromkeys(plan.study.tasks, "zero"))
+    references = dict.fromkeys(MODELS, dict.fromkeys(plan.study.tasks, ("a" * 64, "b" * 64, "c" * 64, "d" * 64)))
+    update = {"targets": dict.fromkeys(MODELS, ("L0H1",)), "controls": dict.fromkeys(MODELS, sets), "primary": primary}
+    return plan.model_copy(update={"stage": "discovery", "references": references, **update})
 
 
 def test_cells_items_and_rows_are_those_that_the_plan_makes() -> None:
@@ -69,7 +72,7 @@ def test_an_edit_costs_only_the_layers_above_it() -> None:
 
 def test_stages_that_are_over_are_not_forecast_again() -> None:
     stages = [cost.stage for cost in forecast(at_discovery(make_plan()), BASIS)]
-    assert stages == ["discovery", "confirm", "second look, of every cell"]
+    assert stages == ["discovery", "confirm", "specificity", "second look, of every cell"]
     detected = make_plan(sweep={"items": 64}).model_copy(update={"stage": "baseline"})
     assert [cost.stage for cost in forecast(detected, BASIS)][1] == "detect"
 
@@ -82,6 +85,24 @@ def test_pools_are_held_against_both_looks() -> None:
     assert not needs(small)["tier1"]["enough"]
     whole, without = (next(c for c in forecast(p, BASIS) if c.stage == "confirm") for p in (make_plan(), small))
     assert without.items == whole.items / 2
+
+
+def test_the_forecast_of_matched_sets_is_what_the_plan_does_when_every_cell_has_an_effect() -> None:
+    plan = at_discovery(make_plan(claims={"sets": 3, "set_items": 96, "primary": "zero", "why_zero": "a test"}))
+    cost = next(each for each in forecast(plan, BASIS) if each.stage == "specificity")
+    family = tuple(
+        Chosen(
+            model=model, tier=tier, alpha=alpha, items=128, psi=0.1, delta=0.0, set_items=96,
+            ablation="zero" if alpha == 0 else None,
+        )
+        for model in MODELS for tier in plan.study.tasks for alpha in (0.0, 0.5)
+    )  # fmt: skip
+    known = {"stage": "specificity", "family": family, "detected": {each.id: "Harm" for each in family}}
+    done = next_stage(plan.model_copy(update=known))
+    assert done is not None
+    rows = sum((cell.stop - cell.start) * sum(arm.name != "baseline" for arm in cell.arms) for cell in done.cells)
+    assert cost.rows == rows == 8 * 4 * 96
+    assert cost.flop > rows * ANATOMY.row(22.0, 3.0)
 
 
 def test_minutes_share_the_work_among_workers() -> None:

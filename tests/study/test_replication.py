@@ -64,10 +64,49 @@ def said(plan: Plan, stage: Any, **kinds: str) -> Verdict:
     return Verdict(stage=stage, attempt=0, outcome="Pass", reason="", evidence={"verdicts": cells})
 
 
-def test_where_nothing_improved_the_largest_changes_are_replicated_and_the_positive_control_besides():
+def test_where_nothing_improved_large_changes_and_factors_that_might_improve_are_replicated_in_turn():
     chosen = configurations(decided(CHANGES))
+    assert [(c.tier, c.alpha) for c in chosen] == [("tier3", 0.0), ("tier2", 0.0), ("tier2", 2.0)]
+    assert [c.why for c in chosen] == ["positive control", "largest change in discovery", "room for an improvement"]
+
+
+def test_a_factor_whose_tier_is_at_the_ceiling_has_no_room_for_an_improvement():
+    chosen = configurations(decided(CHANGES).model_copy(update={"full": (f"{FIRST}|tier2|target@2",)}))
+    assert [(c.tier, c.alpha) for c in chosen[1:]] == [("tier2", 0.0), ("tier1", 2.0)]
+
+
+def test_a_study_of_format_1_replicates_the_largest_changes_alone():
+    plan = decided(CHANGES)
+    first = plan.study.model_copy(update={"lesion": 1, "claims": None})
+    chosen = configurations(plan.model_copy(update={"study": first}))
     assert [(c.tier, c.alpha) for c in chosen] == [("tier3", 0.0), ("tier2", 0.0), ("tier1", 0.0)]
-    assert [c.why for c in chosen] == ["positive control", *["largest change in discovery"] * 2]
+
+
+def test_a_specific_source_is_replicated_only_by_what_is_specific_too():
+    plan = decided(CHANGES)
+    replicas = tuple(Chosen(model=m, tier="tier3", alpha=0.0, items=512, psi=0.1, delta=0.0) for m in (SECOND, THIRD))
+    source = f"{FIRST}|tier3|target@0"
+    plan = plan.model_copy(update={"configurations": configurations(plan)[:1], "replicas": replicas})
+    harmed = {c.id: cell("Harm", -0.5) for c in replicas}
+    for specific, answer in (
+        ((), "replicated"), ((source,), "not replicated"), ((source, replicas[0].id), "partly replicated"),
+        ((source, replicas[0].id, replicas[1].id), "replicated"),
+    ):  # fmt: skip
+        told = outcome(plan.model_copy(update={"specific": specific}), {source: cell("Harm", -0.9)}, harmed)
+        assert told["configurations"][0]["answer"] == answer
+
+
+def test_five_models_have_a_mean_with_a_prediction_interval_from_the_widths_of_their_intervals():
+    plan = decided(CHANGES)
+    models = [f"tiny:{name}" for name in ("a", "b", "c", "d")]
+    replicas = tuple(Chosen(model=m, tier="tier3", alpha=0.0, items=512, psi=0.1, delta=0.0) for m in models)
+    plan = plan.model_copy(update={"configurations": configurations(plan)[:1], "replicas": replicas})
+    changes = {c.id: cell("Harm", delta) for c, delta in zip(replicas, (-0.5, -0.3, -0.4, -0.6), strict=True)}
+    told = outcome(plan, {f"{FIRST}|tier3|target@0": cell("Harm", -0.7)}, changes)
+    found = told["configurations"][0]["pooled"]
+    assert found["models"] == 5
+    assert found["delta"] == pytest.approx(-0.5, abs=1e-6)
+    assert found["predicted_low"] < found["low"] < -0.5 < found["high"] < found["predicted_high"]
 
 
 def test_improvements_come_before_larger_losses():
@@ -82,8 +121,8 @@ def test_when_the_family_is_decided_the_plan_goes_to_the_other_models_and_only_t
     assert stage is not None
     assert (stage.name, {cell.model for cell in stage.cells}) == ("transfer", {SECOND, THIRD})
     arms = {cell.tier: [arm.name for arm in cell.arms] for cell in stage.cells if cell.model == SECOND}
-    assert arms["tier2"] == ["baseline", "target@0", "control0@0"]
-    assert set(arms) == {"tier1", "tier2", "tier3"}
+    assert arms["tier2"] == ["baseline", "target@0", "control0@0", "target@2", "control0@2"]
+    assert set(arms) == {"tier2", "tier3"}
     rows = [
         Chosen(model=SECOND, tier=c.tier, alpha=c.alpha, items=512, psi=0.1, delta=0.0).model_dump()
         for c in after.configurations
@@ -169,7 +208,8 @@ def test_depth_is_relative_and_decides_among_the_candidates():
 def cell(verdict: str, delta: float | None) -> dict[str, Any]:
     n = 1000
     gained, lost = (0, 0) if delta is None else (max(0, round(n * delta)), max(0, round(-n * delta)))
-    return {"verdict": verdict, "delta": delta, "gained": gained, "lost": lost, "n": n}
+    ends = {"ci_low": None, "ci_high": None} if delta is None else {"ci_low": delta - 0.02, "ci_high": delta + 0.02}
+    return {"verdict": verdict, "delta": delta, "gained": gained, "lost": lost, "n": n, "confidence": 0.95, **ends}
 
 
 @pytest.mark.parametrize(
@@ -187,7 +227,7 @@ def test_the_answer_compares_verdicts_and_an_opposite_one_contradicts(others, an
     cells = {f"{FIRST}|tier3|target@0": cell("Harm", -0.9)}
     told = outcome(plan, cells, {c.id: cell(kind, -0.5) for c, kind in zip(replicas, others, strict=True)})
     assert told["configurations"][0]["answer"] == answer
-    assert told["configurations"][0]["pooled"]["models"] == 3
+    assert told["configurations"][0]["pooled"] is None, "three models are a table, not a mean"
 
 
 def test_an_invalid_cell_is_not_pooled():

@@ -1,0 +1,190 @@
+"""Is an effect the target's own? The cells that measure matched sets, and the target's rank among them from their rows.
+
+Only cells with a detected effect ask. Every set and the target get the same edit on the same items: the first ones of
+each confirmation lane, as many of every seed. Each model, tier and edit is measured once. What an edit of a set changed
+stands in its receipt; a set in which nothing changed (a head that writes nothing there) is left out, which can only
+raise p.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import ceil, isfinite
+from typing import NamedTuple
+
+import polars as pl
+
+from lesion.stats.rank_specificity import RankSpecificity, SetEffects, evaluable, rank_specificity
+from lesion.study.arm import BASELINE, Arm
+from lesion.study.discovered import column
+from lesion.study.edits import edited
+from lesion.study.evidence import DRIFT, STAGES
+from lesion.study.family import rule_of
+from lesion.study.matched_sets import sets_of
+from lesion.study.plan import Cell, Chosen, Plan, StageName
+from lesion.study.rows import ITEM_KEY
+
+RANKED: tuple[StageName, ...] = ("specificity", "replicate_specificity")
+"""Stages that measure matched sets."""
+ARMS = 40
+"""Arms of one work unit, at most: enough that the clean run is a small part of it, few enough that little is lost."""
+
+
+def asking(plan: Plan) -> list[Chosen]:
+    """The members whose specificity the present stage measures: a detected effect, and a set to compare it with.
+
+    On other models those are members whose source was specific.
+    """
+    members = plan.replicas if plan.stage == "replicate_specificity" else plan.family
+    found = [c for c in members if c.id in plan.detected and c.set_items and sets_of(plan, c.model).sets]
+    if plan.stage != "replicate_specificity":
+        return found
+    sources = {(each.tier, each.alpha) for each in plan.family if each.id in plan.specific}
+    return [each for each in found if (each.tier, each.alpha) in sources]
+
+
+def seed_items(plan: Plan, chosen: Chosen) -> int:
+    """Items of each seed on which a member's sets are measured."""
+    return ceil((chosen.set_items or 0) / plan.study.baseline.seeds)
+
+
+def specificity_cells(plan: Plan) -> tuple[Cell, ...]:
+    """The work units: by model, tier, seed, edit and block, the sets in portions."""
+    members = asking(plan)
+    return tuple(
+        Cell(
+            stage=plan.stage, model=chosen.model, tier=chosen.tier, split="confirm", seed=seed, start=start,
+            stop=min(start + plan.study.block, seed_items(plan, chosen)), arms=arms,
+        )
+        for pair in plan.pairs()
+        for seed in range(plan.study.baseline.seeds)
+        for chosen in _widest_first(plan, [each for each in members if (each.model, each.tier) == pair])
+        for start in range(0, seed_items(plan, chosen), plan.study.block)
+        for arms in _portions(plan, chosen, seed, members)
+    )  # fmt: skip
+
+
+def _widest_first(plan: Plan, members: Sequence[Chosen]) -> list[Chosen]:
+    """Members of a tier, the one with the most items first: its units run the baseline for all of them."""
+    return sorted(members, key=lambda each: -seed_items(plan, each))
+
+
+def _portions(plan: Plan, chosen: Chosen, seed: int, members: Sequence[Chosen]) -> Iterator[tuple[Arm, ...]]:
+    """The arms of a member by work unit; the baseline stands in those of its tier's first member."""
+    tier = [each for each in members if (each.model, each.tier) == (chosen.model, chosen.tier)]
+    base = [BASELINE] if chosen is _widest_first(plan, tier)[0] else []
+    named = {"target": plan.targets[chosen.model]}
+    named |= {f"set{i}": sites for i, sites in enumerate(sets_of(plan, chosen.model).sets)}
+    arms = [edited(name, sites, chosen, plan, seed) for name, sites in named.items()]
+    every = (*base, *arms)
+    return (every[first : first + ARMS] for first in range(0, len(every), ARMS))
+
+
+Receipts = Mapping[tuple[str, str, str], float]
+"""(model, tier, arm) -> how much the arm changed in all units of a stage: the norm of the change."""
+
+
+class Ranked(NamedTuple):
+    """What a stage found."""
+
+    specific: dict[str, RankSpecificity]
+    sets: dict[str, list[list[str]]]
+    """Cell -> its sets, in the order of their effects."""
+    inert: dict[str, list[int]]
+    """Cell -> numbers of the sets that were left out, for their receipts show that nothing changed."""
+    spoiled: dict[str, str]
+    """Cell -> why its rows cannot be trusted; it is not evaluable."""
+
+
+def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
+    """The rank of every cell that asks.
+
+    Cells with too few sets for any claim are ranked, too, and do not count among those that Holm corrects for: that
+    they can show nothing is known before the data.
+
+    Args:
+        plan: at a stage of specificity.
+        items: rows of all stages.
+        receipts: of this stage.
+    """
+    rule = rule_of(plan.study)
+    found, sets, inert, spoiled = dict[str, SetEffects](), dict[str, list[list[str]]](), dict[str, list[int]](), {}
+    for chosen in asking(plan):
+        matched = sets_of(plan, chosen.model)
+        unmoved = [i for i in range(len(matched.sets)) if receipts.get(_key(chosen, f"set{i}")) == 0]
+        numbers = [i for i in range(len(matched.sets)) if i not in unmoved]
+        told = _effects(plan, items, receipts, chosen, numbers)
+        if isinstance(told, str):
+            spoiled[chosen.id] = told
+            continue
+        found[chosen.id] = told
+        sets[chosen.id] = [list(matched.sets[i]) for i in numbers]
+        if unmoved:
+            inert[chosen.id] = unmoved
+    able = {name: each for name, each in found.items() if evaluable(len(each.effects), rule)}
+    rest = {name: each for name, each in found.items() if name not in able}
+    specific = rank_specificity(able, rule, asking=len(able)) | rank_specificity(rest, rule, asking=len(rest))
+    return Ranked({name: specific[name] for name in found}, sets, inert, spoiled)
+
+
+def _key(chosen: Chosen, arm: str) -> tuple[str, str, str]:
+    return chosen.model, chosen.tier, f"{arm}@{chosen.edit}"
+
+
+def _effects(
+    plan: Plan, items: pl.DataFrame, receipts: Receipts, chosen: Chosen, numbers: Sequence[int]
+) -> SetEffects | str:
+    """The mean change under the target and every set, or what is wrong with the rows."""
+    names = [f"target@{chosen.edit}", *(f"set{i}@{chosen.edit}" for i in numbers)]
+    if lost := [name for name in names if (chosen.model, chosen.tier, name) not in receipts]:
+        return f"{len(lost)} arms have no receipt, the first of them {lost[0]}"
+    here = (pl.col("stage") == plan.stage) & (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
+    rows = items.filter(here & (pl.col("index") < seed_items(plan, chosen)))
+    for arm in ("baseline", names[0]):
+        if reason := _differs(plan, rows, _decided(plan, items, chosen, arm), arm):
+            return reason
+    number = pl.col(column(plan.study)).cast(pl.Float64)
+    asked = _decided(plan, items, chosen, names[0]).select(*ITEM_KEY, "item_id")
+    base = rows.filter(pl.col("arm") == "baseline").join(asked, on=ITEM_KEY, how="semi")
+    both = rows.filter(pl.col("arm").is_in(names)).join(
+        base.select(*ITEM_KEY, "item_id", number.alias("before")), on=[*ITEM_KEY, "item_id"], how="inner"
+    )
+    found = both.group_by("arm").agg(
+        (number - pl.col("before")).mean().alias("effect"), pl.len().alias("n"),
+        pl.struct("seed", "index").n_unique().alias("different"),
+    )  # fmt: skip
+    measured = {row["arm"]: row for row in found.to_dicts()}
+    for name in names:
+        row = measured.get(name)
+        if row is None or not row["n"] == row["different"] == asked.height:
+            return f"{name} was not measured on the same {asked.height} items as the target"
+        if not isfinite(row["effect"]):
+            return f"{name}: an outcome is not finite"
+    effects = [float(measured[name]["effect"]) for name in names]
+    claims = plan.study.claims
+    return SetEffects(
+        verdict=plan.detected[chosen.id], target=effects[0], effects=tuple(effects[1:]), items=asked.height,
+        exist=sets_of(plan, chosen.model).exist, population=claims.population if claims is not None else "layer",
+    )  # fmt: skip
+
+
+def _decided(plan: Plan, items: pl.DataFrame, chosen: Chosen, arm: str) -> pl.DataFrame:
+    """The rows by which the cell was decided, of the items that the sets are measured on."""
+    stage = STAGES[chosen.model not in plan.study.models]
+    here = (pl.col("stage") == stage) & (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
+    return items.filter(here & (pl.col("arm") == arm) & (pl.col("index") < seed_items(plan, chosen)))
+
+
+def _differs(plan: Plan, rows: pl.DataFrame, decided: pl.DataFrame, arm: str) -> str:
+    """How an arm's rows differ from those by which the cell was decided; empty where they do not."""
+    told = rows.filter(pl.col("arm") == arm).select(
+        *ITEM_KEY, "item_id", pl.col("correct").alias("again"), pl.col("answer_logprob").alias("told")
+    )
+    both = decided.join(told, on=[*ITEM_KEY, "item_id"], how="inner")
+    if both.height != decided.height or not decided.height:
+        return f"{arm} has {both.height} of the {decided.height} items by which the cell was decided"
+    if flips := int((both["correct"] != both["again"]).sum()):
+        return f"{flips} answers of {arm} differ from those by which the cell was decided"
+    gap = (both["answer_logprob"] - both["told"]).abs().max()
+    limit = DRIFT[plan.study.dtype]
+    if not (isinstance(gap, float) and gap <= limit):
+        return f"log-probabilities of {arm} differ by {gap} nats from those by which the cell was decided"
+    return ""
