@@ -9,23 +9,24 @@ with them z[q] = sum_k A[q, k] v[k] must hold head by head for the attention pat
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.func import functional_call
 
-from lesion.engine.evidence import Check, Evidence, each_alone, forward, gather, read_paths
-from lesion.engine.hooks import applied, hook_count, recorded
+from lesion.engine.evidence import Check, Evidence, each_alone, forward, gather, held, plain
+from lesion.engine.hooks import applied, hook_count
 from lesion.engine.kernels import is_conv1d, weight_and_bias
 from lesion.engine.place_checks import PLACE_CHECKS
 from lesion.engine.site_checks import SITE_CHECKS
 from lesion.errors import InterventionError
 from lesion.identity import Document, generator
-from lesion.interventions.intervention import Intervention, Scale
+from lesion.interventions.intervention import Intervention, Patch, Scale
 from lesion.interventions.site import KINDS, UNITS, Kind, Site
 from lesion.models.model import Model
+from lesion.progress import Stage, stage
 
 About = Literal["model"] | Kind
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "bfloat16": 5e-2}
@@ -95,12 +96,14 @@ def prove(model: Model) -> Proof:
 def examine(model: Model) -> tuple[Identity, ...]:
     """Every identity on the loaded weights, those that fail among them; refuses nothing."""
     heads = model.sizes.n_heads
-    return tuple(identity for tokens in (heads, heads + 3) for identity in _identities(model, tokens))
+    with stage("proof", 2 * len(CHECKS)) as advance:
+        return tuple(one for tokens in (heads, heads + 3) for one in _identities(model, tokens, advance))
 
 
-def _identities(model: Model, tokens: int) -> Iterator[Identity]:
+def _identities(model: Model, tokens: int, advance: Stage) -> Iterator[Identity]:
     evidence = gather(model, tokens)
     for name, (about, exact, check) in CHECKS.items():
+        advance()
         by_position = name in PLACE_CHECKS or name in SITE_CHECKS
         too_short = by_position and tokens < SHORTEST
         if too_short or (about != "model" and model.has(about)):
@@ -130,8 +133,7 @@ def _difference(left: Tensor, right: Tensor) -> float:
 def _idle(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
     """Hooks that only look: the logits are Hugging Face's, bit for bit, and no hook stays behind."""
     before = hook_count(model.module)
-    with recorded(model, read_paths(model)):
-        watched = forward(model, evidence.ids)
+    watched = plain(model, evidence).logits
     if hook_count(model.module) != before:
         raise InterventionError("a hook stayed on the model")
     return watched, forward(model, evidence.ids)
@@ -189,16 +191,28 @@ def _residual(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
 
 
 def _mlp_reads(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """With all heads of the last layer zeroed, its neurons change if and only if the rule says sequential."""
-    layer = model.sizes.n_layers - 1
-    path = f"{model.block_path(layer)}.{model.family.mlp_out}"
-    zeroed = Scale(sites=tuple(Site(kind="head", layer=layer, index=i) for i in range(model.sizes.n_heads)), alpha=0)
-    with recorded(model, [path]) as edited_run:
-        _edited_logits(model, evidence, zeroed)
-    with recorded(model, [path]) as plain_run:
-        forward(model, evidence.ids)
-    changed = not torch.equal(edited_run[path].input, plain_run[path].input)
-    return torch.tensor(float(changed)), torch.tensor(float(model.residual == "sequential"))
+    """With another attention output, neurons change if and only if the rule says sequential.
+
+    What is put in the attention output's place is as large as the stream. An MLP whose neurons are the same on all
+    tokens reads nothing, so no rule can be told from it.
+    """
+    before, rng = plain(model, evidence), generator("proof", "attention output")
+    sites = tuple(Site(kind="attn_out", layer=layer) for layer in range(model.sizes.n_layers))
+    streams = [before.seen[model.block_path(site.layer)].input for site in sites]
+    source = {
+        site: torch.as_tensor(rng.standard_normal((*evidence.ids.shape, stream.shape[-1])))
+        * (float(stream.double().square().mean().sqrt()) or 1.0)
+        for site, stream in zip(sites, streams, strict=True)
+    }
+    after = held(model, before, Patch(sites=sites), source=source, patterns=False).seen
+    changed, expected = [0.0], [0.0]
+    for site in sites:
+        path = f"{model.block_path(site.layer)}.{model.family.mlp_out}"
+        neurons = before.seen[path].input.reshape(evidence.ids.numel(), -1)
+        if not torch.equal(neurons, neurons[:1].expand_as(neurons)):
+            changed.append(float(not torch.equal(neurons, after[path].input.reshape(neurons.shape))))
+            expected.append(float(model.residual == "sequential"))
+    return torch.tensor(changed), torch.tensor(expected)
 
 
 def _edited_logits(model: Model, evidence: Evidence, intervention: Intervention) -> Tensor:
@@ -221,30 +235,58 @@ def _placebo(kind: Kind) -> Check:
     """Scale 1 = no hook, bit for bit."""
 
     def check(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
-        placebo = Scale(sites=_one_per_layer(model, kind), alpha=1)
-        return _edited_logits(model, evidence, placebo), forward(model, evidence.ids)
+        expected = plain(model, evidence).logits
+        found = evidence.once("placebo", lambda: _joint_placebo(model, evidence))
+        if found is None or not torch.equal(found, expected):
+            found = _edited_logits(model, evidence, Scale(sites=_one_per_layer(model, kind), alpha=1))
+        return found, expected
 
     return check
 
 
-def _zeroed(kind: Kind) -> Check:
+def _joint_placebo(model: Model, evidence: Evidence) -> Tensor | None:
+    """The logits with sites of all kinds scaled by 1; none where one of them cannot be edited."""
+    kinds = [kind for kind in KINDS if kind != "pattern" and not model.has(kind)]
+    sites = [site for kind in kinds for site in _one_per_layer(model, kind)]
+    try:
+        return _edited_logits(model, evidence, Scale(sites=tuple(sites), alpha=1))
+    except (InterventionError, RuntimeError, IndexError):  # which kind it is, each shows by itself
+        return None
+
+
+def _zeroed(kind: Literal["head", "neuron"]) -> Check:
     """Zeroing a head or neuron of each layer = zeroing its rows of the projection that reads it."""
 
     def check(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
-        sites = _one_per_layer(model, kind)
-        weights: dict[str, Tensor] = {}
-        for site in sites:
-            place = model.place(site)
-            weight, _ = weight_and_bias(place.module)
-            width = weight.shape[0] // place.units
-            keep = torch.ones(weight.shape[0], 1, dtype=weight.dtype)
-            keep[place.index * width : (place.index + 1) * width] = 0
-            weights[f"{place.path}.weight"] = weight * keep if is_conv1d(place.module) else (weight * keep).T
-        with torch.inference_mode():
-            expected = functional_call(model.module, weights, (evidence.ids,), {"use_cache": False}).logits
-        return _edited_logits(model, evidence, Scale(sites=sites, alpha=0)), expected
+        joint = evidence.once("zeroed", lambda: _joint_zeroed(model, evidence))
+        return _without(model, evidence, (kind,)) if joint is None else joint
 
     return check
+
+
+def _joint_zeroed(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor] | None:
+    """Heads and neurons together; none where they do not agree, so that each must show by itself."""
+    try:
+        found, expected = _without(model, evidence, ("head", "neuron"))
+        return (found, expected) if _difference(found, expected) <= TOLERANCES[model.dtype] else None
+    except (InterventionError, RuntimeError, IndexError):  # which kind it is, each shows by itself
+        return None
+
+
+def _without(model: Model, evidence: Evidence, kinds: Sequence[Kind]) -> tuple[Tensor, Tensor]:
+    """The logits with one site of each kind zeroed in every layer, and with the rows that read it zeroed."""
+    sites = tuple(site for kind in kinds for site in _one_per_layer(model, kind))
+    weights: dict[str, Tensor] = {}
+    for site in sites:
+        place = model.place(site)
+        weight, _ = weight_and_bias(place.module)
+        width = weight.shape[0] // place.units
+        keep = torch.ones(weight.shape[0], 1, dtype=weight.dtype)
+        keep[place.index * width : (place.index + 1) * width] = 0
+        weights[f"{place.path}.weight"] = weight * keep if is_conv1d(place.module) else (weight * keep).T
+    with torch.inference_mode():
+        expected = functional_call(model.module, weights, (evidence.ids,), {"use_cache": False}).logits
+    return _edited_logits(model, evidence, Scale(sites=sites, alpha=0)), expected
 
 
 CHECKS: dict[str, tuple[About, bool, Check]] = {

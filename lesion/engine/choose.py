@@ -1,8 +1,8 @@
-"""Which engine a model runs on: the quick way where it proves to give the reference's numbers, else the reference.
+"""Which engine a model runs on: the batched one where its rounding is the reference's own, else the reference.
 
-The comparison is made on the loaded weights, on random tokens, for every kind of site at all and at late positions,
-with and without a shared prefix. Its error stands in the manifest; a model that fails it is run the plain way, and says
-so.
+Both are held against the same model in float64 (`truth`), on the loaded weights and on random tokens, for every kind of
+site, at all and at late positions, with and without a shared prefix. The batched engine is taken where its error is at
+most `ALLOWED` times the reference's and no answer changes that float64 decides. Its errors are recorded with the choice.
 """
 
 
@@ -18,33 +18,52 @@ from lesion.engine import reference
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch, batches
 from lesion.engine.fast import Fast, not_taken
-from lesion.engine.kernels import Kernel
+from lesion.engine.kernels import Kernel, kernels
 from lesion.engine.memory import Halving
 from lesion.engine.reference import Outcome
+from lesion.engine.truth import Truth, Variant
 from lesion.errors import InterventionError
 from lesion.identity import Document, generator
 from lesion.interventions.intervention import Intervention, Scale
 from lesion.interventions.site import Kind, Site
 from lesion.models.model import Model
+from lesion.progress import stage, track
 from lesion.tasks.tokenization import Compiled
 
+ALLOWED = 4.0
+"""How many times the reference's own error against float64 the batched engine's may be."""
+LEAST = {"float64": 1e-8, "float32": 1e-5, "bfloat16": 1e-2}
+"""Error against float64 that is always accepted, nats."""
+USABLE = {"float64": 1e-4, "float32": 2e-2, "bfloat16": 2.0}
+"""Error of the reference itself, nats, beyond which the comparison says nothing and the reference is used."""
 AGREEMENT = {"float64": 1e-8, "float32": 1e-4, "bfloat16": 0.1}
-"""Largest absolute difference of log-probabilities that is accepted, in nats."""
+"""Difference between the engines that is always accepted in a cell of a run, nats; its prompts are longer than the rows
+here, and rounding grows with them."""
 
 
 class Choice(Document):
     """Which engine was chosen for a model, and why."""
 
     engine: Literal["fast", "reference"]
-    """`fast` only where the comparison held."""
+    """`fast` (the batched engine) only where the comparison held."""
     kernel: Kernel
-    """Matrix kernel of the quick way, by rule; the reference always takes torch's default."""
+    """Matrix kernel of the batched engine; the reference always takes torch's default."""
     error: float | None
-    """Largest absolute difference of log-probabilities from the reference, nats; null where none was measured."""
+    """Largest difference of log-probabilities between batched engine and reference, nats; null where none was measured."""
+    batched_error: float | None = None
+    """Largest difference of log-probabilities between batched engine and float64, nats."""
+    reference_error: float | None = None
+    """Largest difference of log-probabilities between reference and float64, nats."""
+    limit: float | None = None
+    """Largest `batched_error` that was accepted, nats."""
+    floor: float | None = None
+    """The chosen engine's error against float64, nats: rounding alone makes effects of this size."""
     tolerance: float
-    """What was accepted."""
+    """Largest difference between the engines that a sample of a run's cell may show, nats."""
     note: str
-    """Why the quick way was not taken; empty where it was."""
+    """Why the batched engine was not taken; empty where it was."""
+    cached: bool = False
+    """Whether the comparison was made in an earlier opening on this machine and read from the cache."""
 
 
 class Engine(NamedTuple):
@@ -88,50 +107,188 @@ class Engine(NamedTuple):
                 yield index, reference.run(self.model, batch, one, baseline, given.get(one))
 
 
-def choose(model: Model, engine: Literal["fast", "reference"] = "fast", *, memory: int | None = None) -> Engine:
-    """The engine for a model; `reference` asks for the plain way without a comparison.
+def choose(
+    model: Model,
+    engine: Literal["fast", "reference"] = "fast",
+    *,
+    memory: int | None = None,
+) -> Engine:
+    """The engine for a model; `reference` asks for the reference without a comparison.
 
     Args:
         model: the model.
         engine: which to try.
-        memory: bytes that a pass of the quick way may take beside weights and clean run; None: shapes decide.
+        memory: bytes that a pass of the batched engine may take beside weights and clean run; None: shapes decide.
     """
-    tolerance = AGREEMENT[model.dtype]
     if engine == "reference":
-        note = "asked for"
-        return Engine(model, _plain(None, tolerance, note), None)
-    try:
-        fast = Fast(model, memory)
-        error = disagreement(fast)
-    except (InterventionError, RuntimeError, TypeError) as refused:  # a block that does not fit says so in its own way
-        return Engine(model, _plain(None, tolerance, str(refused)[:500]), None)
-    if not error <= tolerance:
-        return Engine(model, _plain(error, tolerance, "the quick way's numbers are not the reference's"), None)
-    choice = Choice(engine="fast", kernel=fast.twin.kernel, error=error, tolerance=tolerance, note="")
-    return Engine(model, choice, fast)
+        return Engine(model, _refused(model, Errors(), "asked for"), None)
+    truths = Truths(model)
+    errors, note = Errors(), ""
+    for kernel in kernels(model.module):
+        try:
+            fast = Fast(model, memory, kernel)
+            errors = measured(fast, truths)
+        except (InterventionError, RuntimeError, TypeError) as refused:  # a block that does not fit says so in its own way
+            note = str(refused)[:500]
+            continue
+        note = _why_not(model, errors)
+        if not note:
+            return Engine(model, _accepted(model, kernel, errors), fast)
+    return Engine(model, _refused(model, errors, note), None)
 
 
-def disagreement(fast: Fast) -> float:
-    """Largest absolute difference of log-probabilities from the reference, nats, over random tokens and all kinds."""
-    worst = 0.0
-    shapes = (7, 2, 4, 0), (5, 1, 0, 0), (11, 1, 5, 0), (7, 2, 4, 1)  # the last: the first's shape, other tokens
-    for prompt, answer, shared, draw in shapes:
-        (batch,) = batches(_items(fast.model, prompt, answer, shared, draw), 2)
-        wanted = [_intervention(fast.model, kind, where) for kind in _KINDS for where in ("all", "last")]
-        pairs = [(fast.clean(batch), reference.run(fast.model, batch).logits)]
-        for index, outcome in fast.run(batch, wanted):
-            pairs.append((outcome.logits, reference.run(fast.model, batch, wanted[index]).logits))
-        for quick, plain in pairs:
-            difference = quick.double().log_softmax(-1) - plain.double().log_softmax(-1)
-            worst = max(worst, float(difference.abs().max()))
-    return worst
+class Errors(NamedTuple):
+    """What the comparison with float64 found, nats; null where it was not made."""
+
+    difference: float | None = None
+    """Batched engine and reference."""
+    batched: float | None = None
+    """Batched engine and float64."""
+    reference: float | None = None
+    """Reference and float64."""
+    decided: float = 0.0
+    """Largest margin of float64 between the two best tokens where the batched engine names another one."""
 
 
+def limit(model: Model, errors: Errors) -> float:
+    """Largest error of the batched engine that is accepted, nats."""
+    return max(LEAST[model.dtype], ALLOWED * (errors.reference or 0.0))
+
+
+def _why_not(model: Model, errors: Errors) -> str:
+    """Why the batched engine is not taken; empty where it is."""
+    batched, plain = errors.batched, errors.reference
+    if batched is None or plain is None or not plain <= USABLE[model.dtype]:
+        return (
+            f"the reference engine itself differs from float64 by {plain} nats (usable up to {USABLE[model.dtype]:g}), so "
+            "the batched engine cannot be checked"
+        )
+    most = limit(model, errors)
+    if not batched <= most:
+        return (
+            f"the batched engine differs from float64 by {batched:.1e} nats (limit {most:.1e}, the reference differs by "
+            f"{plain:.1e}), so the slower reference engine is used"
+        )
+    if errors.decided > most:
+        return (
+            f"the batched engine names another most likely token where float64 decides by {errors.decided:.1e} nats "
+            f"(limit {most:.1e}), so the slower reference engine is used"
+        )
+    return ""
+
+
+def _accepted(model: Model, kernel: Kernel, errors: Errors) -> Choice:
+    most = limit(model, errors)
+    return Choice(
+        engine="fast",
+        kernel=kernel,
+        error=errors.difference,
+        batched_error=errors.batched,
+        reference_error=errors.reference,
+        limit=most,
+        floor=errors.batched,
+        tolerance=max(AGREEMENT[model.dtype], most + (errors.reference or 0.0)),
+        note="",
+    )
+
+
+def _refused(model: Model, errors: Errors, note: str) -> Choice:
+    return Choice(
+        engine="reference",
+        kernel="default",
+        error=errors.difference,
+        batched_error=errors.batched,
+        reference_error=errors.reference,
+        limit=None if errors.reference is None else limit(model, errors),
+        floor=errors.reference,
+        tolerance=AGREEMENT[model.dtype],
+        note=note,
+    )
+
+
+class Trial(NamedTuple):
+    """A batch of random tokens and the edits that are tried on it."""
+
+    batch: Batch
+    edits: tuple[Scale, ...]
+
+
+SHAPES = ((7, 2, 4, 0), (5, 1, 0, 0), (11, 1, 5, 0), (7, 2, 4, 1))
+"""Prompt, answer and shared tokens, and which draw; the last has the first one's shape and other tokens."""
 _KINDS: tuple[tuple[Kind, ...], ...] = (("head",), ("neuron",), ("resid_pre",), ("head", "neuron"))
 
 
-def _plain(error: float | None, tolerance: float, note: str) -> Choice:
-    return Choice(engine="reference", kernel="default", error=error, tolerance=tolerance, note=note)
+def trials(model: Model) -> list[Trial]:
+    """Every kind of edit at all and at late positions, from the first, the middle and the last layer on."""
+    last = model.sizes.n_layers - 1
+    layers = ((0, last), (last // 2,), (last,), (0, last))
+    made: list[Trial] = []
+    for number, (shape, where) in enumerate(zip(SHAPES, layers, strict=True)):
+        (batch,) = batches(_items(model, *shape), 2)
+        places = [("all", "last")[(number + kind) % 2] for kind in range(len(_KINDS))]
+        edits = [_intervention(model, kinds, set(where), at) for kinds, at in zip(_KINDS, places, strict=True)]
+        made.append(Trial(batch, tuple(edits)))
+    return made
+
+
+class Truths:
+    """The trials with what float64 and the reference give for each; made at the first asking."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+        self.trials = trials(model)
+        self._found: list[list[tuple[Tensor, Tensor]]] | None = None
+
+    def pairs(self) -> list[list[tuple[Tensor, Tensor]]]:
+        """Per trial, for the unedited model and each edit: log-probabilities in float64, and of the reference."""
+        if self._found is None:
+            with stage("float64", len(self.trials) + 1) as advance:
+                exact = iter(Truth(self.model).logits([one for trial in self.trials for one in _variants(trial)]))
+                advance()
+                self._found = []
+                for trial in self.trials:
+                    plain = [reference.run(self.model, trial.batch, edit).logits for edit in (None, *trial.edits)]
+                    self._found.append([(next(exact).log_softmax(-1), _logs(logits)) for logits in plain])
+                    advance()
+        return self._found
+
+
+def _variants(trial: Trial) -> list[Variant]:
+    ids, first, mask = trial.batch.inputs, trial.batch.first, trial.batch.mask
+    plain = Variant(ids, first, None, mask("all"))
+    return [plain, *(Variant(ids, first, edit, mask(edit.positions)) for edit in trial.edits)]
+
+
+def measured(fast: Fast, truths: Truths) -> Errors:
+    """How far the batched engine and the reference are from float64, and from one another."""
+    batched = plain = difference = decided = 0.0
+    compared = list(zip(truths.trials, truths.pairs(), strict=True))
+    for trial, pairs in track(compared, "batched engine"):
+        outcomes = {index: outcome.logits for index, outcome in fast.run(trial.batch, trial.edits)}
+        found = [fast.clean(trial.batch), *(outcomes[index] for index in range(len(trial.edits)))]
+        for quick, (exact, beside) in zip(map(_logs, found), pairs, strict=True):
+            batched = _larger(batched, quick - exact)
+            plain = _larger(plain, beside - exact)
+            difference = _larger(difference, quick - beside)
+            decided = max(decided, _decided(quick, exact))
+    return Errors(difference, batched, plain, decided)
+
+
+def _logs(logits: Tensor) -> Tensor:
+    return logits.double().log_softmax(-1)
+
+
+def _larger(worst: float, difference: Tensor) -> float:
+    """The largest absolute value; what is no number is larger than all others."""
+    found = float(difference.abs().max())
+    return max(worst, found) if found == found else float("inf")
+
+
+def _decided(quick: Tensor, exact: Tensor) -> float:
+    """Largest margin of the best token in float64 where the other engine names another one."""
+    best = exact.topk(2, -1).values
+    flipped = quick.argmax(-1) != exact.argmax(-1)
+    return float((best[..., 0] - best[..., 1])[flipped].max()) if bool(flipped.any()) else 0.0
 
 
 def _items(model: Model, prompt: int, answer: int, shared: int, draw: int) -> list[Compiled]:
@@ -143,9 +300,8 @@ def _items(model: Model, prompt: int, answer: int, shared: int, draw: int) -> li
     return [Compiled(ids, {}, ids[prompt:], ids[prompt:], prompt, None) for ids in made]
 
 
-def _intervention(model: Model, kinds: Sequence[Kind], positions: str) -> Scale:
-    """Half of one site of each kind, in the first and in the last layer."""
+def _intervention(model: Model, kinds: Sequence[Kind], layers: set[int], positions: str) -> Scale:
+    """Half of one site of each kind in some layers."""
     units: dict[Kind, int | None] = {"head": model.sizes.n_heads - 1, "neuron": model.sizes.d_mlp - 1}
-    layers = sorted({0, model.sizes.n_layers - 1})
-    sites = tuple(Site(kind=kind, layer=layer, index=units.get(kind)) for kind in kinds for layer in layers)
+    sites = tuple(Site(kind=kind, layer=layer, index=units.get(kind)) for kind in kinds for layer in sorted(layers))
     return Scale(sites=sites, alpha=0.5, positions=positions)

@@ -25,6 +25,7 @@ from lesion.engine.clean import Clean, What, run_clean
 from lesion.engine.climb import Beginning, Job, Pass
 from lesion.engine.ending import Ending
 from lesion.engine.hooks import Recorder
+from lesion.engine.kernels import Kernel
 from lesion.engine.layout import Layout
 from lesion.engine.memory import Halving, is_out_of_memory, pass_bytes
 from lesion.engine.reference import Outcome, largest_change
@@ -63,18 +64,19 @@ def _edits(mask: Tensor, *, varies: bool) -> Tensor:
 class Fast:
     """A model, ready for the quick way."""
 
-    def __init__(self, model: Model, memory: int | None = None) -> None:
+    def __init__(self, model: Model, memory: int | None = None, kernel: Kernel | None = None) -> None:
         """Make the twin.
 
         Args:
             model: the model.
             memory: bytes that a pass may take beside weights and clean run; passes are cut to fit. None: shapes decide.
+            kernel: matrix kernel; None: by rule.
         """
         self.model = model
         self.memory = memory
         self.halvings: list[Halving] = []
         """Passes that were cut because memory did not suffice."""
-        self.twin = Twin(model)
+        self.twin = Twin(model, kernel)
         self.quick = replace(model, module=self.twin.module)
         self.last = model.sizes.n_layers - 1
         self.tokens = TOKENS_PER_PASS.get(model.module.device.type, TOKENS_PER_PASS["cpu"])

@@ -26,7 +26,7 @@ Edit = Callable[[Tensor], Tensor]
 
 
 class _Reached(Exception):
-    """Leaves a forward pass with the stream that entered block 0; nothing went wrong."""
+    """Leaves a forward pass with the stream that entered a block; nothing went wrong."""
 
     def __init__(self, stream: Tensor) -> None:
         super().__init__("stream")
@@ -208,11 +208,19 @@ def block_arguments(model: Model, ids: Int[Tensor, "batch pos"]) -> list[dict[st
 
 def entering_stream(model: Model, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
     """The stream that enters block 0; nothing above it is run."""
+    return _stream_before(model, 0, ids)
 
+
+def leaving_stream(model: Model, ids: Int[Tensor, "batch pos"]) -> Float[Tensor, "batch pos d_model"]:
+    """The stream that leaves the last block; neither the final norm nor the unembedding is run."""
+    return _stream_before(model, model.sizes.n_layers, ids)
+
+
+def _stream_before(model: Model, layer: int, ids: Tensor) -> Tensor:
     def stop(_: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         raise _Reached(_first(args, kwargs))
 
-    handle = model.block(0).register_forward_pre_hook(stop, with_kwargs=True)
+    handle = model.block(layer).register_forward_pre_hook(stop, with_kwargs=True)
     try:
         with torch.inference_mode():
             model.module(ids, use_cache=False)
@@ -220,7 +228,7 @@ def entering_stream(model: Model, ids: Int[Tensor, "batch pos"]) -> Float[Tensor
         return reached.stream
     finally:
         handle.remove()
-    raise InterventionError(f"{model.family.architecture} never ran its first block")
+    raise InterventionError(f"{model.family.architecture} never ran '{model.block_path(layer)}'")
 
 
 def hook_count(module: nn.Module) -> int:

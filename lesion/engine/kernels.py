@@ -101,9 +101,13 @@ class TanhGelu(nn.Module):
         return functional.gelu(x, approximate="tanh")
 
 
-def quicken(module: nn.Module) -> Kernel:
-    """Put the rule's code into a module tree that nobody else uses; says which kernel it chose."""
-    kernel = kernel_rule(module)
+def kernels(module: nn.Module) -> tuple[Kernel, ...]:
+    """The kernels to try, in this order: the rule's, then torch's own, which rounds less."""
+    return tuple(dict.fromkeys((kernel_rule(module), "default")))
+
+
+def quicken(module: nn.Module, kernel: Kernel) -> None:
+    """Put a kernel's code into a module tree that nobody else uses."""
     if kernel == "onednn":
         _fuse_activations(module)
     for parent in list(module.modules()):
@@ -112,7 +116,6 @@ def quicken(module: nn.Module) -> Kernel:
                 setattr(parent, name, TanhGelu())
             elif kernel == "onednn" and is_map(child):
                 setattr(parent, name, PackedLinear(child))
-    return kernel
 
 
 def _fuse_activations(module: nn.Module) -> None:

@@ -4,7 +4,7 @@ The other identities find a head where `Model.place` says it is, so a place that
 would pass them. These count slices from the config's sizes, layers from the family's row, and positions by hand.
 
 - A zeroed head or neuron is zero in its own slice of its own layer; its neighbours, and all layers below, keep every
-  bit.
+  bit. Layers are given their recorded streams, so all are tried in one pass, or in two or three.
 - No logit depends on a later token.
 - The words for positions (`all`, `last`, `prompt`, …) mean the tokens that they say.
 - What a batch gives for an answer is what its row alone gives, at the answer's own places.
@@ -19,8 +19,7 @@ from torch import Tensor
 
 from lesion.engine import reference
 from lesion.engine.batch import Batch, batches
-from lesion.engine.evidence import Check, Evidence, forward
-from lesion.engine.hooks import applied, recorded
+from lesion.engine.evidence import Check, Evidence, forward, held, plain
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site
 from lesion.models.model import Model
@@ -28,44 +27,51 @@ from lesion.tasks.tokenization import Compiled
 
 
 def _lands(kind: Literal["head", "neuron"]) -> Check:
-    """An edit of one unit changes this unit's slice in its layer and no bit beside or below it."""
+    """An edit of one unit changes this unit's slice in its layer and no bit beside it or in another layer."""
 
     def check(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
+        out = model.family.attention_out if kind == "head" else model.family.mlp_out
+        paths = [f"{model.block_path(layer)}.{out}" for layer in range(model.sizes.n_layers)]
+        before = plain(model, evidence)
         found, expected = list[Tensor](), list[Tensor]()
-        for layer in range(model.sizes.n_layers):
-            units = model.sizes.n_heads if kind == "head" else model.sizes.d_mlp
-            index = (layer + 1) % units
-            seen, wanted = _inputs(model, evidence, kind, layer, index, units)
-            found += seen
-            expected += wanted
+        for chosen in _codes(model.sizes.n_layers, model.sizes.n_heads if kind == "head" else model.sizes.d_mlp):
+            sites = tuple(Site(kind=kind, layer=layer, index=index) for layer, index in chosen.items())
+            seen = held(model, before, Scale(sites=sites, alpha=0), patterns=False).seen
+            found += [seen[path].input for path in paths]
+            expected += [_silent(before.seen[path].input, kind, model, chosen.get(n)) for n, path in enumerate(paths)]
         return torch.cat([tensor.flatten() for tensor in found]), torch.cat([tensor.flatten() for tensor in expected])
 
     return check
 
 
-def _inputs(
-    model: Model, evidence: Evidence, kind: Literal["head", "neuron"], layer: int, index: int, units: int
-) -> tuple[list[Tensor], list[Tensor]]:
-    """What the projections up to this layer are given when one unit is zeroed, and what they must be given."""
-    out = model.family.attention_out if kind == "head" else model.family.mlp_out
-    paths = [f"{model.block_path(below)}.{out}" for below in range(layer + 1)]
-    zeroed = Scale(sites=(Site(kind=kind, layer=layer, index=index),), alpha=0)
-    mask = torch.ones(evidence.ids.shape, dtype=torch.bool)
-    with recorded(model, paths) as plain:
-        forward(model, evidence.ids)
-    with applied(model, zeroed, mask), recorded(model, paths) as edited:
-        forward(model, evidence.ids)
-    expected = [plain[path].input.clone() for path in paths]
-    width = expected[-1].shape[-1] // units
-    expected[-1][..., index * width : (index + 1) * width] = 0
-    return [edited[path].input for path in paths], expected
+def _codes(layers: int, units: int) -> list[dict[int, int]]:
+    """Per pass, the unit that is zeroed in a layer; over all passes no two layers have the same units.
+
+    So one pass, or two or three, tell every layer from every other: layer L is written as the number L + 1 to the base
+    units + 1, and digit d of it zeroes unit d - 1 in the pass of that digit; 0 zeroes nothing.
+    """
+    passes: list[dict[int, int]] = []
+    numbers = list(range(1, layers + 1))
+    while any(numbers):
+        passes.append({layer: number % (units + 1) - 1 for layer, number in enumerate(numbers) if number % (units + 1)})
+        numbers = [number // (units + 1) for number in numbers]
+    return passes
+
+
+def _silent(given: Tensor, kind: Literal["head", "neuron"], model: Model, index: int | None) -> Tensor:
+    """What a projection must be given when one unit is zeroed."""
+    expected = given.clone()
+    if index is not None:
+        width = expected.shape[-1] // (model.sizes.n_heads if kind == "head" else model.sizes.d_mlp)
+        expected[..., index * width : (index + 1) * width] = 0
+    return expected
 
 
 def _no_later_token(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
     """With another last token, the logits before it are the same."""
     other = evidence.ids.clone()
     other[:, -1] = (other[:, -1] + 1) % model.sizes.vocab_size
-    return forward(model, other)[:, :-1], forward(model, evidence.ids)[:, :-1]
+    return forward(model, other)[:, :-1], plain(model, evidence).logits[:, :-1]
 
 
 PROMPT = 3

@@ -15,7 +15,7 @@ caps may be what they are.
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import torch
@@ -24,28 +24,36 @@ from torch import Tensor
 from lesion.engine.evidence import Check, Evidence, each_alone, held
 from lesion.engine.hooks import Seen
 from lesion.errors import InterventionError
-from lesion.interventions.intervention import Intervention, KnockOut, Patch, Scale
+from lesion.identity import generator
+from lesion.interventions.intervention import KnockOut, Patch, Scale
 from lesion.interventions.site import Kind, Site
-from lesion.models.model import Model
+from lesion.models.model import Model, Place
 
 
 def _at(model: Model, seen: Mapping[str, Seen], kind: Kind, layer: int) -> Tensor:
     """All units of a kind in a layer, (batch, pos, units, width); those of a fused projection are picked out."""
-    count = {
-        "k": model.sizes.n_groups,
-        "v": model.sizes.n_groups,
-        "q": model.sizes.n_heads,
-        "head": model.sizes.n_heads,
-    }
-    count |= {"gate": model.sizes.d_mlp, "act": model.sizes.d_mlp, "up": model.sizes.d_mlp, "neuron": model.sizes.d_mlp}
-    units = count.get(kind)
-    sites = [Site(kind=kind, layer=layer, index=i) for i in range(units)] if units else [Site(kind=kind, layer=layer)]
-    places = [model.place(site) for site in sites]
+    places = _places(model, kind, layer)
     recorded = seen[places[0].path]
     tensor = recorded.input if places[0].side == "input" else recorded.output
     stream = seen[model.block_path(layer)].input
     whole = tensor.reshape(*stream.shape[:2], places[0].units, -1)
+    if kind in _MLP:  # thousands, side by side: the first and the last say where all are
+        first, last = (place.index for place in places)
+        if last - first != model.sizes.d_mlp - 1:
+            raise InterventionError(f"{kind} sites do not lie side by side")
+        return whole[:, :, first : last + 1]
     return whole[:, :, [place.index for place in places]]
+
+
+_MLP: tuple[Kind, ...] = ("gate", "act", "up", "neuron")
+
+
+def _places(model: Model, kind: Kind, layer: int) -> list[Place]:
+    """Where the units of a kind are in a layer; of the many of an MLP, the first and the last."""
+    sizes = model.sizes
+    count = {"k": sizes.n_groups, "v": sizes.n_groups, "q": sizes.n_heads, "head": sizes.n_heads}
+    indices = (0, sizes.d_mlp - 1) if kind in _MLP else range(count[kind]) if kind in count else (None,)
+    return [model.place(Site(kind=kind, layer=layer, index=index)) for index in indices]
 
 
 def _layers(model: Model) -> range:
@@ -59,18 +67,34 @@ def _all_patterns(model: Model, evidence: Evidence) -> Tensor:
     return found
 
 
-def _changed(before: Tensor, after: Tensor) -> None:
-    if torch.equal(before, after):
-        raise InterventionError("the edit changed nothing where it must")
+def _edited_patterns(
+    model: Model, evidence: Evidence, sites: tuple[Site, ...], where: int, heads: Sequence[int]
+) -> Tensor:
+    """The patterns with queries or keys zeroed at one position, and that such an edit reaches them.
+
+    A head may look where it looks without a word from the zeroed vector. Then an edit as large as the vectors of other
+    tokens must reach it, unless its pattern does not depend on the text.
+
+    Raises:
+        InterventionError: when no edit reaches the patterns of heads that read the text.
+    """
+    before = _all_patterns(model, evidence)
+    found = _all_patterns(model, held(model, evidence, Scale(sites=sites, alpha=0), [where]))
+    if torch.equal(found[:, :, heads], before[:, :, heads]) and not torch.equal(before[:, 0, heads], before[:, 1, heads]):
+        rng, width = generator("proof", "queries and keys"), model.sizes.d_head
+        source = {site: 10 * torch.as_tensor(rng.standard_normal((1, 1, width))) for site in sites}
+        other = held(model, evidence, Patch(sites=sites), [where], source=source)
+        if torch.equal(_all_patterns(model, other)[:, :, heads], before[:, :, heads]):
+            raise InterventionError("the edit changed nothing where it must")
+    return found
 
 
 def _queries(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
     """Row p of the edited head's pattern is the other text's; everything else is as it was."""
     head, where = 1 % model.sizes.n_heads, evidence.ids.shape[1] - 2
     sites = tuple(Site(kind="q", layer=layer, index=head) for layer in _layers(model))
-    found = _all_patterns(model, held(model, evidence, Scale(sites=sites, alpha=0), [where]))
+    found = _edited_patterns(model, evidence, sites, where, [head])
     expected = _all_patterns(model, evidence)
-    _changed(expected[:, :, head, where], found[:, :, head, where])
     expected[:, :, head, where] = found[:, :, head, where].flip(1)
     return found, expected
 
@@ -79,10 +103,9 @@ def _keys(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
     """Behind p, the other keys' shares stay in proportion, in the heads of the edited group alone."""
     group, where = model.sizes.n_groups - 1, 1
     sites = tuple(Site(kind="k", layer=layer, index=group) for layer in _layers(model))
-    found = _all_patterns(model, held(model, evidence, Scale(sites=sites, alpha=0), [where]))
+    found = _edited_patterns(model, evidence, sites, where, list(model.sizes.heads_of(group)))
     expected = _all_patterns(model, evidence)
     for head in model.sizes.heads_of(group):
-        _changed(expected[:, :, head, where + 1], found[:, :, head, where + 1])
         share = found[:, :, head, where:, where].clone()
         before = expected[:, :, head, where:, where].clone()
         # Multiplied crosswise: a head that looks at this key alone leaves the others next to nothing to divide by.
@@ -126,15 +149,20 @@ def _replaced_pattern(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]
 
 
 def _cut_edges(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
-    """A head whose last query may not see one key: that share is 0, the others grow in proportion, z follows."""
+    """A head whose last query may not see one key: that share is 0, the others grow in proportion, z follows.
+
+    In proportion is multiplied crosswise: a head that looks at this key alone leaves nothing to divide by.
+    """
     head, last, key = model.sizes.n_heads - 1, evidence.ids.shape[1] - 1, evidence.ids.shape[1] - 2
-    patterns = _all_patterns(model, evidence)
-    patterns[:, :, head, last, key] = 0
-    patterns[:, :, head, last] /= patterns[:, :, head, last].sum(-1, keepdim=True)
     sites = tuple(Site(kind="head", layer=layer, index=head) for layer in _layers(model))
     seen = held(model, evidence, KnockOut(sites=sites, keys="all"), [last], keys=[key])
-    found = torch.cat([_all_patterns(model, seen).flatten(), _all_z(model, seen).double().flatten()])
-    return found, torch.cat([patterns.flatten(), _attended(model, evidence, patterns).flatten()])
+    patterns = _all_patterns(model, seen)
+    grown, expected = patterns.clone(), _all_patterns(model, evidence)
+    expected[:, :, head, last, key] = 0
+    grown[:, :, head, last] *= expected[:, :, head, last].sum(-1, keepdim=True)
+    found = torch.cat([patterns[:, :, head, last, key].flatten(), grown.flatten(), _all_z(model, seen).double().flatten()])
+    silent = torch.zeros_like(patterns[:, :, head, last, key]).flatten()
+    return found, torch.cat([silent, expected.flatten(), _attended(model, evidence, patterns).flatten()])
 
 
 def _gated(about: Literal["gate", "act", "up"]) -> Check:
@@ -171,15 +199,10 @@ def _silenced(kind: Literal["up", "act"]) -> Check:
     return check
 
 
-def _leaving(model: Model, evidence: Evidence, intervention: Intervention, patched: bool = False) -> Tensor:
-    """What leaves each block under an intervention; blocks are given their recorded streams."""
-    source = {site: _middle(model, evidence, site.layer).flip(0) for site in intervention.sites} if patched else None
-    last: list[Tensor] = []
-    seen = held(model, evidence, intervention, source=source).seen
-    for layer in _layers(model):
-        output = seen[model.block_path(layer)].output
-        last.append(output[0] if isinstance(output, tuple) else output)
-    return torch.stack(last)
+def _leaving(model: Model, seen: Mapping[str, Seen]) -> Tensor:
+    """What leaves each block in a pass."""
+    outputs = [seen[model.block_path(layer)].output for layer in _layers(model)]
+    return torch.stack([output[0] if isinstance(output, tuple) else output for output in outputs])
 
 
 def _middle(model: Model, evidence: Evidence, layer: int) -> Tensor:
@@ -191,14 +214,12 @@ def _added(kind: Literal["attn_out", "mlp_out"]) -> Check:
 
     def check(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
         other: Kind = "mlp_out" if kind == "attn_out" else "attn_out"
-        both = tuple(Site(kind=one, layer=layer) for one in (kind, other) for layer in _layers(model))
-        nothing = _leaving(model, evidence, Scale(sites=both, alpha=0))
+        both = tuple(Site(kind=one, layer=layer) for one in ("attn_out", "mlp_out") for layer in _layers(model))
+        nothing = evidence.once("nothing added", lambda: held(model, evidence, Scale(sites=both, alpha=0)).seen)
         streams = torch.stack([evidence.seen[model.block_path(layer)].input for layer in _layers(model)])
         only = held(model, evidence, Scale(sites=tuple(site for site in both if site.kind == other), alpha=0)).seen
         left = torch.stack([_at(model, only, kind, layer)[:, :, 0] for layer in _layers(model)])
-        outputs = [only[model.block_path(layer)].output for layer in _layers(model)]
-        leaving = torch.stack([output[0] if isinstance(output, tuple) else output for output in outputs])
-        return torch.stack([nothing, leaving]), torch.stack([streams, streams + left])
+        return torch.stack([_leaving(model, nothing), _leaving(model, only)]), torch.stack([streams, streams + left])
 
     return check
 
@@ -206,9 +227,9 @@ def _added(kind: Literal["attn_out", "mlp_out"]) -> Check:
 def _middle_decides(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
     """With the other text's middle stream, the other text's stream leaves the block."""
     sites = tuple(Site(kind="resid_mid", layer=layer) for layer in _layers(model))
-    outputs = [evidence.seen[model.block_path(layer)].output for layer in _layers(model)]
-    leaving = torch.stack([output[0] if isinstance(output, tuple) else output for output in outputs])
-    return _leaving(model, evidence, Patch(sites=sites), patched=True), leaving.flip(1)
+    source = {site: _middle(model, evidence, site.layer).flip(0) for site in sites}
+    found = _leaving(model, held(model, evidence, Patch(sites=sites), source=source).seen)
+    return found, _leaving(model, evidence.seen).flip(1)
 
 
 SITE_CHECKS: dict[str, tuple[Kind, bool, Check]] = {

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from lesion.engine.batch import Batch
 from lesion.engine.ending import ending
 from lesion.engine.hooks import Recorder, block_arguments
-from lesion.engine.kernels import Kernel, quicken
+from lesion.engine.kernels import Kernel, kernel_rule, quicken
 from lesion.engine.readers import Group, Of, Read, Reader, find, form_of
 from lesion.engine.tree import INTERFACE, by_method
 from lesion.errors import InterventionError
@@ -128,11 +128,12 @@ def shares_prefixes(model: Model) -> bool:
 class Twin:
     """The copied tree of a model."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, kernel: Kernel | None = None) -> None:
         original = model.module
         shared = {id(tensor): tensor for tensor in [*original.parameters(), *original.buffers()]}
         self.module: Any = copy.deepcopy(original, shared)
-        self.kernel: Kernel = quicken(self.module)
+        self.kernel: Kernel = kernel_rule(original) if kernel is None else kernel
+        quicken(self.module, self.kernel)
         self.shares = shares_prefixes(model)
         self.blocks: list[nn.Module] = [
             self.module.get_submodule(model.block_path(layer)) for layer in range(model.sizes.n_layers)
