@@ -1,6 +1,11 @@
-"""Which device this process was asked to compute on. `lesion.models.device` settles on it; asking needs no torch."""
+"""This machine without torch: the device that was asked for, the processor's name, the user's cache folder.
+
+`lesion.models.device` settles on the device.
+"""
 
 import os
+import platform
+from pathlib import Path
 
 from lesion.errors import InputError
 
@@ -37,3 +42,21 @@ def refused(asked: str) -> str:
         f"{asked}: this version computes on the processor, or on one CUDA device (lesion --device cuda); MPS, several "
         "devices and a model spread over them (device_map) were never tested and are refused: leave it out"
     )
+
+
+def processor() -> str:
+    """Model name of the processor, as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def cache_folder() -> Path:
+    """`$LESION_CACHE`, or `lesion` below the user's cache folder."""
+    named = os.environ.get("LESION_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lesion"

@@ -17,10 +17,11 @@ import polars as pl
 from torch import nn
 
 from lesion.engine.batch import batches
-from lesion.engine.check import Proof, prove
-from lesion.engine.choose import Engine, choose
+from lesion.engine.check import Proof
+from lesion.engine.choose import Engine
 from lesion.engine.generate import generate
 from lesion.engine.hooks import held
+from lesion.engine.proofs import engine_for, proved
 from lesion.engine.recorder import Recorder
 from lesion.engine.sources import Library, reference_hash
 from lesion.errors import InputError, InterventionError
@@ -200,8 +201,8 @@ class Lab:
         elif tokenizer is not None:
             raise InputError("a tokenizer is given with a module in memory only; a named model brings its own")
         self.model: Model = open_model(model, device=device) if isinstance(model, str) else model
-        self.proof: Proof = prove(self.model)
-        self.engine: Engine = choose(self.model)
+        self.proof: Proof = proved(self.model)
+        self.engine: Engine = engine_for(self.model)
         self._standing: list[str] = []
         self._mark: Mark = mark(self.module)
 

@@ -1,5 +1,6 @@
 """What all tests share: no network, a fixed hypothesis profile, the places of the repository and of outside data."""
 
+import itertools
 import os
 import socket
 from collections.abc import Callable
@@ -24,6 +25,9 @@ settings.register_profile(
 settings.load_profile("lesion")
 
 
+_NUMBERS = itertools.count()
+
+
 @pytest.fixture(scope="session")
 def _records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("records")
@@ -31,9 +35,12 @@ def _records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def _records_elsewhere(_records: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands that are given no --home leave their records in a folder of the tests, not in the working tree."""
+    """Commands that are given no --home leave their records in a folder of the tests, not in the working tree.
+
+    Each test has an empty cache of its own: it must not believe a proof that another test's patched code made.
+    """
     monkeypatch.setenv("LESION_HOME", str(_records))
-    monkeypatch.setenv("LESION_CACHE", str(_records / "cache"))
+    monkeypatch.setenv("LESION_CACHE", str(_records / f"cache{next(_NUMBERS)}"))
 
 
 @pytest.fixture(scope="session")

@@ -72,11 +72,11 @@ def tokens(
 
 
 def _stressed(model: str) -> dict[str, Any]:
-    from lesion.engine.choose import choose
+    from lesion.engine.proofs import engine_for
     from lesion.measures.stress import stress
     from lesion.models.model import open_model
 
-    found = stress(choose(open_model(model)))
+    found = stress(engine_for(open_model(model)))
     return {**found.model_dump(mode="json"), "verdict": found.verdict}
 
 
@@ -161,7 +161,7 @@ def attribute(
     as_json: Json = False,
 ) -> int:
     """Split a logit exactly into heads, neurons and layers; direct beside total effects of heads."""
-    from lesion.engine.choose import choose
+    from lesion.engine.proofs import engine_for
     from lesion.measures.asked import ask, known_task
     from lesion.measures.attribution import attribution, require_target
     from lesion.measures.screening import estimate as estimate_all
@@ -176,7 +176,7 @@ def attribute(
     measured = None
     if not every and totals < opened.sizes.n_layers * opened.sizes.n_heads:
         measured = largest_estimates(estimate_all(opened, asked.batches, target), totals) if totals else []
-    found = attribution(choose(opened), asked, target, neurons, measured)
+    found = attribution(engine_for(opened), asked, target, neurons, measured)
     document: dict[str, Any] = {
         "model": model,
         "task": task,
@@ -246,7 +246,7 @@ def screen(
     as_json: Json = False,
 ) -> int:
     """Estimate every head and neuron by gradients, and confirm the best exactly."""
-    from lesion.engine.choose import choose
+    from lesion.engine.proofs import engine_for
     from lesion.measures.asked import ask, known_task
     from lesion.measures.screening import require_screen
     from lesion.measures.screening import screen as estimate
@@ -257,7 +257,7 @@ def screen(
     require_screen(method, alpha, steps)
     opened = open_model(model)
     asked = ask(opened, task, items, seed)
-    found = estimate(choose(opened), asked, "logit_diff", alpha, method, top, steps, seed, sample, every)
+    found = estimate(engine_for(opened), asked, "logit_diff", alpha, method, top, steps, seed, sample, every)
     document: dict[str, Any] = {"model": model, "task": task, **found.model_dump(mode="json")}
     unregistered(document, as_json, print_screen)
     return 0
@@ -282,7 +282,7 @@ def doctor(
     from lesion.report.diagnostic_tables import print_doctor
 
     opened = open_model(model, dtype=dtype)
-    identities = examine(opened)
+    identities, chosen = examine(opened), choose(opened)  # never from the cache
     checks = [at_most(f"reference fixture on {wanted()}, nats", fixture_error(), TOLERANCE)]
     checks += [*model_checks(opened), *_hand_checks()] if full else []
     document: dict[str, Any] = {
@@ -291,7 +291,7 @@ def doctor(
         "weights_hash": opened.weights_hash,
         "identities": [identity.model_dump(mode="json") for identity in identities],
         "noise_floor": noise_floor(opened),
-        "engine": choose(opened).choice.model_dump(mode="json"),
+        "engine": chosen.choice.model_dump(mode="json"),
         "checks": [check.model_dump(mode="json") for check in checks],
         "healthy": all(one.holds for one in (*identities, *checks)),
     }

@@ -39,7 +39,7 @@ def patch(
     as_json: Json = False,
 ) -> int:
     """Put the counterfactual twin's activation at every site and place, each alone, or along one path."""
-    from lesion.engine.choose import choose
+    from lesion.engine.proofs import engine_for
     from lesion.engine.sources import Library
     from lesion.interventions.site import parse_site
     from lesion.measures.asked import ask, known_task
@@ -61,7 +61,7 @@ def patch(
         receiver = None if to is None else parse_site(to)
         found = path_grid(opened, asked, _senders(chosen, receiver), receiver, where, target)
     else:
-        found = patch_grid(choose(opened), asked, Library(opened), chosen, where, target)
+        found = patch_grid(engine_for(opened), asked, Library(opened), chosen, where, target)
     document = _document(model, task, asked, {"path": path, "to": to, **found.model_dump(mode="json")})
     unregistered(document, as_json, print_grid)
     return 0
@@ -93,7 +93,7 @@ def ablate(
     as_json: Json = False,
 ) -> int:
     """Ablate sites one after another, those before stay so, and measure after each: a curve, beside random ones."""
-    from lesion.engine.choose import choose
+    from lesion.engine.proofs import engine_for
     from lesion.measures.asked import ask, known_task
     from lesion.measures.selection import select
     from lesion.measures.staged import require_order, staged
@@ -104,7 +104,7 @@ def ablate(
     require_order(order)
     _check_ablation(by, by_what, alpha)
     opened = open_model(model)
-    engine, asked, chosen = choose(opened), ask(opened, task, items, seed), select(opened.sizes, sites)
+    engine, asked, chosen = engine_for(opened), ask(opened, task, items, seed), select(opened.sizes, sites)
     scores = _scores(engine, task, items, seed, by, alpha) if order == "score" else None
     how = _ablation(engine, task, items, seed, by_what, alpha)
     curve = staged(engine, asked, chosen, order, scores, how, seed)
@@ -179,7 +179,7 @@ def steer(
     as_json: Json = False,
 ) -> int:
     """Make a vector from contrasting prompts, add it with rising strength to other items, and say what changes."""
-    from lesion.engine.choose import choose
+    from lesion.engine.proofs import engine_for
     from lesion.interventions.site import parse_site, stream
     from lesion.measures.asked import ask, known_task
     from lesion.measures.attribution import require_target
@@ -201,7 +201,7 @@ def steer(
     vector = contrast(opened, place, *pair)
     asked = ask(opened, task, items, seed)
     tried, seen = without(asked, pair)
-    found = dose_response(choose(opened), tried, place, vector, strengths, where[0], target, seed)
+    found = dose_response(engine_for(opened), tried, place, vector, strengths, where[0], target, seed)
     extra = {"shown": shown, "other": other, "seen": seen}
     document = _document(model, task, asked, {**extra, **found.model_dump(mode="json")})
     unregistered(document, as_json, print_response)

@@ -63,6 +63,8 @@ class Proof(Document):
     """All of them."""
     disabled: tuple[Kind, ...]
     """Kinds of site that failed, and are refused."""
+    cached: bool = False
+    """Whether it was shown at an earlier opening on this machine and read from the cache."""
 
     def require(self, intervention: Intervention) -> None:
         """Make sure that an intervention uses only what was proved.

@@ -2,12 +2,13 @@
 
 Both are held against the same model in float64 (`truth`), on the loaded weights and on random tokens, for every kind of
 site, at all and at late positions, with and without a shared prefix. The batched engine is taken where its error is at
-most `ALLOWED` times the reference's and no answer changes that float64 decides. Its errors are recorded with the choice.
+most `ALLOWED` times the reference's and no answer changes that float64 decides. The errors are recorded.
 """
 
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -49,7 +50,7 @@ class Choice(Document):
     kernel: Kernel
     """Matrix kernel of the batched engine; the reference always takes torch's default."""
     error: float | None
-    """Largest difference of log-probabilities between batched engine and reference, nats; null where none was measured."""
+    """Largest difference of log-probabilities between batched engine and reference, nats; null: not measured."""
     batched_error: float | None = None
     """Largest difference of log-probabilities between batched engine and float64, nats."""
     reference_error: float | None = None
@@ -128,7 +129,11 @@ def choose(
         try:
             fast = Fast(model, memory, kernel)
             errors = measured(fast, truths)
-        except (InterventionError, RuntimeError, TypeError) as refused:  # a block that does not fit says so in its own way
+        except (
+            InterventionError,
+            RuntimeError,
+            TypeError,
+        ) as refused:  # a block that does not fit says so in its own way
             note = str(refused)[:500]
             continue
         note = _why_not(model, errors)
@@ -160,14 +165,14 @@ def _why_not(model: Model, errors: Errors) -> str:
     batched, plain = errors.batched, errors.reference
     if batched is None or plain is None or not plain <= USABLE[model.dtype]:
         return (
-            f"the reference engine itself differs from float64 by {plain} nats (usable up to {USABLE[model.dtype]:g}), so "
-            "the batched engine cannot be checked"
+            f"the reference engine itself differs from float64 by {plain} nats (usable up to "
+            f"{USABLE[model.dtype]:g}), so the batched engine cannot be checked"
         )
     most = limit(model, errors)
     if not batched <= most:
         return (
-            f"the batched engine differs from float64 by {batched:.1e} nats (limit {most:.1e}, the reference differs by "
-            f"{plain:.1e}), so the slower reference engine is used"
+            f"the batched engine differs from float64 by {batched:.1e} nats (limit {most:.1e}, the reference differs "
+            f"by {plain:.1e}), so the slower reference engine is used"
         )
     if errors.decided > most:
         return (
@@ -281,7 +286,7 @@ def _logs(logits: Tensor) -> Tensor:
 def _larger(worst: float, difference: Tensor) -> float:
     """The largest absolute value; what is no number is larger than all others."""
     found = float(difference.abs().max())
-    return max(worst, found) if found == found else float("inf")
+    return float("inf") if math.isnan(found) else max(worst, found)
 
 
 def _decided(quick: Tensor, exact: Tensor) -> float:

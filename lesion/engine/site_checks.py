@@ -80,7 +80,9 @@ def _edited_patterns(
     """
     before = _all_patterns(model, evidence)
     found = _all_patterns(model, held(model, evidence, Scale(sites=sites, alpha=0), [where]))
-    if torch.equal(found[:, :, heads], before[:, :, heads]) and not torch.equal(before[:, 0, heads], before[:, 1, heads]):
+    if torch.equal(found[:, :, heads], before[:, :, heads]) and not torch.equal(
+        before[:, 0, heads], before[:, 1, heads]
+    ):
         rng, width = generator("proof", "queries and keys"), model.sizes.d_head
         source = {site: 10 * torch.as_tensor(rng.standard_normal((1, 1, width))) for site in sites}
         other = held(model, evidence, Patch(sites=sites), [where], source=source)
@@ -160,7 +162,9 @@ def _cut_edges(model: Model, evidence: Evidence) -> tuple[Tensor, Tensor]:
     grown, expected = patterns.clone(), _all_patterns(model, evidence)
     expected[:, :, head, last, key] = 0
     grown[:, :, head, last] *= expected[:, :, head, last].sum(-1, keepdim=True)
-    found = torch.cat([patterns[:, :, head, last, key].flatten(), grown.flatten(), _all_z(model, seen).double().flatten()])
+    found = torch.cat(
+        [patterns[:, :, head, last, key].flatten(), grown.flatten(), _all_z(model, seen).double().flatten()]
+    )
     silent = torch.zeros_like(patterns[:, :, head, last, key]).flatten()
     return found, torch.cat([silent, expected.flatten(), _attended(model, evidence, patterns).flatten()])
 

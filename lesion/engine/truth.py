@@ -142,9 +142,7 @@ class _Rows(_Doubled):
 def _outside(module: nn.Module, blocks: set[str]) -> list[str]:
     """Modules with numbers of their own that lie in no block, the unembedding among them."""
     own = [
-        path
-        for path, part in module.named_modules()
-        if [*part.parameters(recurse=False), *part.buffers(recurse=False)]
+        path for path, part in module.named_modules() if [*part.parameters(recurse=False), *part.buffers(recurse=False)]
     ]
     return [path for path in own if path and not any(f"{path}.".startswith(f"{block}.") for block in blocks)]
 
@@ -158,9 +156,7 @@ def _filled(ids: Tensor, length: int) -> Tensor:
     return torch.cat([ids, ids[:, -1:].expand(-1, length - ids.shape[1])], 1)
 
 
-def _edits(
-    model: Model, variants: Sequence[Variant], length: int
-) -> list[tuple[Place, Callable[[Tensor], Tensor]]]:
+def _edits(model: Model, variants: Sequence[Variant], length: int) -> list[tuple[Place, Callable[[Tensor], Tensor]]]:
     """One function per module and site: it scales the site in the rows of its variant, where the mask holds."""
     made: list[tuple[Place, Callable[[Tensor], Tensor]]] = []
     total, start = sum(len(variant.ids) for variant in variants), 0

@@ -19,8 +19,8 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from lesion.engine.check import prove
 from lesion.engine.hooks import held
+from lesion.engine.proofs import proved
 from lesion.errors import InputError, nearest
 from lesion.identity import Document, content_hash
 from lesion.interventions.intervention import Intervention, Receipt
@@ -80,7 +80,7 @@ def harness(
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     manager = _manager(tasks, folder)
     if intervention is not None:
-        prove(model).require(intervention)
+        proved(model).require(intervention)
     wrapped = _wrapped(model)
     with nullcontext() if intervention is None else held(model, intervention) as recorder:
         raw: Any = evaluate(

@@ -13,8 +13,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from lesion.engine.check import prove
 from lesion.engine.generate import generate
+from lesion.engine.proofs import proved
 from lesion.errors import InputError
 from lesion.interventions.intervention import Intervention
 from lesion.interventions.spelling import parse_intervention
@@ -100,7 +100,7 @@ def register() -> Any:
             self.opened = open_model(model_name)
             self.wanted = None if do is None else parse_intervention(do)
             if self.wanted is not None:
-                prove(self.opened).require(self.wanted)
+                proved(self.opened).require(self.wanted)
                 for site in self.wanted.sites:
                     self.opened.place(site)
 

@@ -9,6 +9,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 import lesion
+from lesion.device import processor
 from lesion.runs.scrub import without_secrets
 from lesion.runs.sealed import Code, Environment, ExecutorName
 
@@ -48,16 +49,6 @@ def read_code() -> Code:
         diff=without_secrets(diff),
         source_hash=source_hash(),
     )
-
-
-def processor() -> str:
-    """Model name of the processor, as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def read_environment(

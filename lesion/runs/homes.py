@@ -4,22 +4,14 @@ The list is a text file in the user's cache folder, one path per line. It never 
 names runs, not folders of this machine.
 """
 
-import os
 from contextlib import suppress
 from pathlib import Path
 
+from lesion.device import cache_folder
 from lesion.runs.durable import DiskError, write_text
 
 NAME = "homes.txt"
 MOST_BYTES = 1_000_000
-
-
-def cache_folder() -> Path:
-    """`$LESION_CACHE`, or `lesion` below the user's cache folder."""
-    named = os.environ.get("LESION_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lesion"
 
 
 def known_homes() -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from lesion.engine.batch import batches
-from lesion.engine.check import prove
+from lesion.engine.proofs import proved
 from lesion.engine.reference import run
 from lesion.engine.sources import Library, reference_hash
 from lesion.interventions.intervention import Mean, Scale
@@ -41,7 +41,7 @@ OWN = 4
 
 def proof(model: Model, plan: Plan) -> dict[str, Any]:
     """Identities on the loaded weights, then placebo, repeat and contract on a sample of every tier."""
-    proved = prove(model)
+    shown = proved(model)
     tiers = {tier: _tier_proof(model, tier, plan) for tier in plan.study.tasks}
     return {
         "weights_hash": model.weights_hash,
@@ -50,7 +50,8 @@ def proof(model: Model, plan: Plan) -> dict[str, Any]:
         "family": model.family.name,
         "dtype": model.dtype,
         "engine": chosen(model.name, dtype=plan.study.dtype).choice.model_dump(mode="json"),
-        "identities": [identity.model_dump(mode="json") for identity in proved.identities],
+        "identities": [identity.model_dump(mode="json") for identity in shown.identities],
+        "proof_cached": shown.cached,
         "placebo_bit_equal": all(tier["placebo_bit_equal"] for tier in tiers.values()),
         "repeat_flips": sum(tier["repeat_flips"] for tier in tiers.values()),
         "noise_floor": max(tier["noise_floor"] for tier in tiers.values()),

@@ -7,6 +7,7 @@ import torch
 from lesion.device import wanted
 from lesion.engine.choose import Engine, choose
 from lesion.engine.fixture import require_fixture
+from lesion.engine.proofs import engine_for
 from lesion.models.device import settle
 from lesion.models.model import Dtype, Model, open_model
 
@@ -22,8 +23,8 @@ def opened(name: str, dtype: Dtype = "float32") -> Model:
 
 @lru_cache(maxsize=4)
 def chosen(name: str, memory: int | None = None, dtype: Dtype = "float32") -> Engine:
-    """The engine of a model, proved against the reference once per worker; `memory` limits its passes, bytes."""
-    return choose(opened(name, dtype), memory=memory)
+    """The engine of a model, checked against float64 once per machine; `memory` limits its passes, bytes."""
+    return engine_for(opened(name, dtype), memory=memory)
 
 
 @lru_cache(maxsize=4)
