@@ -230,8 +230,9 @@ def trials(model: Model) -> list[Trial]:
     made: list[Trial] = []
     for number, (shape, where) in enumerate(zip(SHAPES, layers, strict=True)):
         (batch,) = batches(_items(model, *shape), 2)
-        places = [("all", "last")[(number + kind) % 2] for kind in range(len(_KINDS))]
-        edits = [_intervention(model, kinds, set(where), at) for kinds, at in zip(_KINDS, places, strict=True)]
+        tried = _KINDS if number in (0, 3) else _KINDS[number - 1 :: 2]
+        places = [("all", "last")[(number + _KINDS.index(kinds)) % 2] for kinds in tried]
+        edits = [_intervention(model, kinds, set(where), at) for kinds, at in zip(tried, places, strict=True)]
         made.append(Trial(batch, tuple(edits)))
     return made
 

@@ -55,27 +55,27 @@ def proved(model: Model) -> Proof:
     if entry.proof is not None:
         return entry.proof.model_copy(update={"cached": True})
     proof = prove(model)
-    keep(model, proof=proof)
+    _keep(entry, proof=proof)
     return proof
 
 
 def engine_for(model: Model, *, memory: int | None = None) -> Engine:
     """The engine of a model; the comparison with float64 is read from the cache or made; see `choose`."""
-    choice = _entry(model).choice
-    if choice is not None:
+    entry = _entry(model)
+    if (choice := entry.choice) is not None:
         told = choice.model_copy(update={"cached": True})
         if choice.engine == "reference":
             return Engine(model, told, None)
         with suppress(InterventionError, RuntimeError, TypeError):  # then it is chosen anew
             return Engine(model, told, Fast(model, memory, choice.kernel))
     engine = choose(model, memory=memory)
-    keep(model, choice=engine.choice)
+    _keep(entry, choice=engine.choice)
     return engine
 
 
-def keep(model: Model, *, proof: Proof | None = None, choice: Choice | None = None) -> None:
-    """Add a proof or a choice to a model's entry; a cache that cannot be written changes nothing else."""
-    entry = _entry(model)
+def _keep(entry: Entry, *, proof: Proof | None = None, choice: Choice | None = None) -> None:
+    """Add a proof or a choice to an entry; a cache that cannot be written changes nothing else."""
+    entry = _read(entry)
     entry = entry.model_copy(update={"proof": proof or entry.proof, "choice": choice or entry.choice})
     path = _path(entry.key)
     with suppress(OSError):
@@ -87,7 +87,12 @@ def keep(model: Model, *, proof: Proof | None = None, choice: Choice | None = No
 
 def _entry(model: Model) -> Entry:
     """What the cache holds of a model, or an empty entry."""
-    empty = Entry(key=_key(model), logits=_logits_hash(model))
+    return _read(Entry(key=_key(model), logits=_logits_hash(model)))
+
+
+def _read(empty: Entry) -> Entry:
+    """What the cache holds under an entry's key, where the logits are the same; else an empty entry."""
+    empty = Entry(key=empty.key, logits=empty.logits)
     try:
         found = Entry.model_validate_json(_path(empty.key).read_text(encoding="utf-8"))
     except (OSError, ValueError):  # none, or damaged: proved again
