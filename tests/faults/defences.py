@@ -15,6 +15,7 @@ import torch
 from lesion.cli import app
 from lesion.cli.app import SCREEN
 from lesion.cli.recorded import replay_call
+from lesion.device import cache_folder
 from lesion.engine.batch import batches
 from lesion.engine.check import examine
 from lesion.engine.choose import choose
@@ -68,7 +69,8 @@ def quiet(*_: object) -> None:
 
 
 def forget() -> None:
-    """What a process keeps: opened models and engines, and that gates and tests were tried."""
+    """What a process and its cache keep: opened models, proofs, engines, and that gates and tests were tried."""
+    shutil.rmtree(cache_folder() / "proofs", ignore_errors=True)
     for kept in (worker.opened, worker.chosen, worker.plain, trial):
         kept.cache_clear()
 
