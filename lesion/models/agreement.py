@@ -56,7 +56,7 @@ def submodule_at(module: nn.Module, path: str, family: Family) -> nn.Module:
         InterventionError: when the loaded class has no such module.
     """
     try:
-        return module.getsubmodule_at(path)
+        return module.get_submodule(path)
     except AttributeError as error:
         there = nearest(path, (name for name, _ in module.named_modules() if name))
         raise InterventionError(
