@@ -236,7 +236,7 @@ def _ranks_by_hand(study: Study, verdicts: dict[str, Any]) -> tuple[dict[str, An
         effects = [-many / 258 for many in lost]
         found[name] = SetEffects("Harm", effects[0], tuple(effects[1:]), 258, len(pairs), "model")
         sets[name] = pairs
-    ranked = rank_specificity(found, rule_of(study.verdict), asking=len(found)) if found else {}
+    ranked = rank_specificity(found, rule_of(study), asking=len(found)) if found else {}
     rows = pl.concat(frames).unique(["tier", "model", "seed", "index", "arm"], maintain_order=True)
     return {name: asdict(each) for name, each in ranked.items()}, sets, rows
 
