@@ -5,6 +5,8 @@ to the token *after* the same token of an earlier one. With more than two copies
 its attention to all earlier copies counts; with two copies that is the stripe itself.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
 from typing import NamedTuple
 
 import numpy as np
