@@ -21,6 +21,7 @@ from lesion.stats.paired import mcnemar_exact
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Discovered, Rule, Verdict
 from lesion.study.rows import rows_hash
+from lesion.study.trial_ablations import ABLATION_CASES
 from lesion.study.trial_companions import COMPANION_CASES
 from lesion.study.trial_gates import GATE_CASES
 from lesion.study.trial_rows import known_rows, same_seeds
@@ -116,5 +117,6 @@ def _hashes() -> Iterator[str]:
 
 
 CASES: tuple[Callable[[], Iterator[str]], ...] = (
-    _tests, _verdicts, _seeds, _lanes, _hashes, *GATE_CASES, *COMPANION_CASES, *SET_CASES,
+    _tests, _verdicts, _seeds, _lanes, _hashes, *GATE_CASES, *COMPANION_CASES, *ABLATION_CASES,
+    *SET_CASES,
 )  # fmt: skip

@@ -7,7 +7,7 @@ import numpy as np
 from lesion.stats import baseline, comparison, decide, evidence, rank_specificity
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Rule
-from lesion.study import checks, companions, gates, matched_sets, trial, trial_companions, trial_gates
+from lesion.study import ablations, checks, companions, gates, matched_sets, trial, trial_companions, trial_gates
 from lesion.study import evidence as rows_evidence
 from tests.faults.fault import Fault
 
@@ -117,6 +117,19 @@ def companions_unread(patch):
     patch.setattr(gates, "spoiled_companion", lambda *_: None)
 
 
+def ablations_always_agree(patch):
+    plain = ablations.agreement
+    patch.setattr(
+        ablations,
+        "agreement",
+        lambda *a, **n: dataclasses.replace(plain(*a, **n), agrees=True, differing=(), reasons={}),
+    )
+
+
+def ablations_unread(patch):
+    patch.setattr(gates, "spoiled_ablations", lambda *_: None)
+
+
 def own_mean_not_read(patch):
     plain = checks.instrument
 
@@ -189,6 +202,8 @@ RULE_FAULTS = [
     Fault("the placebo is not read", "study.checks.instrument", "run", placebo_not_read),
     Fault("no row spoils a cell", "study.gates.spoiled", "run", nothing_spoils),
     Fault("companions always agree", "stats.companion.companion", "run", companions_always_agree, cheap=True),
+    Fault("ablations always agree", "stats.agreement.agreement", "run", ablations_always_agree, cheap=True),
+    Fault("no row spoils an ablation", "study.gates.spoiled_ablations", "run", ablations_unread),
     Fault("no row spoils a companion", "study.gates.spoiled_companion", "run", companions_unread),
     Fault("the row's own mean is not read", "study.checks.instrument", "run", own_mean_not_read),
     Fault("one set of sequences suffices for a detector", "study.checks.detector", "run", one_set_detects),
