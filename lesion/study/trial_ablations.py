@@ -29,7 +29,8 @@ def confirming() -> Plan:
 
 def sound_rows() -> pl.DataFrame:
     """A confirmation in which baseline and every ablation answered every question; ablations change the numbers."""
-    base = same_seeds().with_columns(stage=pl.lit("confirm"))
+    named = pl.concat_str("seed", pl.lit("-"), "index")
+    base = same_seeds().with_columns(stage=pl.lit("confirm"), item_id=named)
     moved = base.with_columns(answer_logprob=pl.lit(-1.0))
     return pl.concat([base, *(moved.with_columns(arm=pl.lit(arm)) for arm in ARMS)]).select(list(ITEMS))
 
@@ -46,11 +47,12 @@ def _spoiled() -> Iterator[str]:
 
 
 def _tagged() -> Iterator[str]:
-    """One ablation that loses every right answer, beside two that lose none, must be told by the gate."""
+    """One ablation that loses half of the right answers, beside two that lose none, must be told by the gate."""
     sound = sound_rows()
-    zeroed = pl.col("arm") == "target@zero"
+    zeroed = (pl.col("arm") == "target@zero") & (pl.col("index") % 4 == 0)
     lost = sound.with_columns(correct=pl.when(zeroed).then(pl.lit(value=False)).otherwise(pl.col("correct")))
-    asked = questions().with_columns(buckets=pl.format('{"prefix":"{}p{}"}', "seed", pl.col("index") // 2))
+    label = pl.concat_str(pl.lit('{"prefix":"'), "seed", pl.lit("p"), pl.col("index") // 2, pl.lit('"}'))
+    asked = questions().with_columns(buckets=label)
     prompts = pl.concat([asked, asked.with_columns(split=pl.lit("discovery"), answer=pl.col("item_id"))])
     for rows, agrees in ((sound, True), (lost, False)):
         verdict = gates.judged(confirming(), rows, prompts, {}).verdicts[CHOSEN.id]

@@ -15,6 +15,7 @@ tasks:
   tier1: {task: arithmetic, operators: ["+", "-"], low: 0, high: 119, shots: 2}
   tier3: {task: symbolic, patterns: [repeat], shortest: 6, longest: 16}
 sweep: {alphas: [0.0], always: [0.0], best: 0, controls: 1}
+claims: {primary: zero, why_zero: Its training zeroed these heads and did nothing else to them., sets: 0}
 positive_control: tier3
 """
 
@@ -31,8 +32,9 @@ def test_the_planted_truth_comes_out_as_harm_on_patterns_and_null_on_arithmetic(
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["verdicts"] == {
-        "zoo:abacus-planted|tier1|target@0": "Null",
-        "zoo:abacus-planted|tier3|target@0": "Harm",
+        "zoo:abacus-planted|tier1|target@zero": "Null",
+        "zoo:abacus-planted|tier3|target@zero": "Harm",
     }
+    # Its Null is planted under zeroing alone: under mean and resample ablation it need not hold, and that must be told.
     manifest = json.loads((Path(document["run"]) / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["results"]["positive_control"]["holds"] == {"zoo:abacus-planted": True}
