@@ -24,6 +24,8 @@ from lesion.models.model import Model
 from lesion.tasks.tokenization import Compiled
 
 Prompt = tuple[int, ...]
+Made = tuple[str, int, int, Site]
+"""Ablation, seed and draw of a resampling, site."""
 MOST_BYTES = 256 * 2**20
 """Activations that are kept between batches, bytes; the groups that were used longest ago go first."""
 
@@ -77,22 +79,22 @@ class Donors:
         rows = self._rows(batch)
         seen = self._read([row.group for row in rows], distinct(site for one in asked for site in one.sites))
         chosen: dict[tuple[int, int], list[int]] = {}
-        made: dict[tuple[str, int, int, Site], Tensor] = {}
+        made: dict[Made, Tensor] = {}
         found: dict[Intervention, Source] = {}
         for one in asked:
             drawn = (one.seed, one.draw) if isinstance(one, Resample) else (0, 0)
             if isinstance(one, Resample) and drawn not in chosen:
                 chosen[drawn] = [_donor(one, row) for row in rows]
             for site in one.sites:
-                key = (one.kind, *drawn, site)
+                key: Made = (one.kind, drawn[0], drawn[1], site)
                 if key not in made:
                     picked = [[donor] for donor in chosen[drawn]] if isinstance(one, Resample) else None
                     made[key] = _given(rows, [seen[row.group][site] for row in rows], picked)
-            found[one] = {site: made[one.kind, *drawn, site] for site in one.sites}
+            found[one] = {site: made[one.kind, drawn[0], drawn[1], site] for site in one.sites}
         return found
 
     def _rows(self, batch: Batch) -> list[Row]:
-        prompts = [tuple(ids[: batch.prompt_length]) for ids in batch.ids.tolist()]
+        prompts = [tuple(map(int, ids[: batch.prompt_length])) for ids in batch.ids]
         rows = [
             Row(prompt, group, group.others(prompt))
             for prompt in prompts

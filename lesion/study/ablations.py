@@ -55,8 +55,8 @@ def judged(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Mapp
     found: dict[str, dict[Ablation, CellVerdict]] = {}
     for chosen in members:
         if chosen.ablation is not None and chosen.id not in invalid:
-            every = {kind: own if kind == chosen.ablation else beside[kind] for kind in ABLATIONS}
-            found[chosen.id] = {kind: of[chosen.id] for kind, of in every.items() if chosen.id in of}
+            every: dict[Ablation, Verdicts] = {**beside, chosen.ablation: own}
+            found[chosen.id] = {kind: every[kind][chosen.id] for kind in ABLATIONS if chosen.id in every[kind]}
     kinds = {chosen.id: chosen.ablation for chosen in members}
     verdicts = {
         name: _agreed(verdict, found[name], str(kinds[name])) if name in found else verdict
@@ -134,7 +134,7 @@ def spoiled_ablations(plan: Plan, items: pl.DataFrame, chosen: Chosen) -> str | 
         return None
     base = arm_rows(items, plan, chosen, "baseline")
     asked = base.select(*ITEM_KEY, pl.col("item_id").alias("asked"), pl.col("answer_logprob").alias("before"))
-    tables = {kind: arm_rows(items, plan, chosen, f"target@{kind}") for kind in ABLATIONS}
+    tables: dict[Ablation, pl.DataFrame] = {k: arm_rows(items, plan, chosen, f"target@{k}") for k in ABLATIONS}
     for kind, rows in tables.items():
         if reason := _fault(kind, rows, asked):
             return reason

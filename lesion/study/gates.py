@@ -141,10 +141,7 @@ def _numbers(plan: Plan, facts: Facts, lanes: Lanes) -> BaselineGate:
     return baseline_numbers_gate(
         {name: [lane[column(plan.study)].to_numpy() for lane in heads] for name, heads in joined.items()},
         spread=plan.study.baseline.spread,
-        clusters={
-            n: None if any(e is None for e in each) else [e for e in each if e is not None]
-            for n, each in labels.items()
-        },
+        clusters={name: each if len(each) == len(joined[name]) else None for name, each in labels.items()},
         fingerprints=_prints(lanes),
     )
 

@@ -288,7 +288,8 @@ class Study(Document):
     @model_validator(mode="after")
     def _in_the_outcomes_unit(self) -> Self:
         """Shares where accuracy is judged; nats that the study itself gives where a continuous outcome is."""
-        parts = {"verdict.margin": self.verdict, "verdict.effect": self.verdict, "verdict.spread": self.verdict}
+        verdict: Document = self.verdict
+        parts = {"verdict.margin": verdict, "verdict.effect": verdict, "verdict.spread": verdict}
         parts["baseline.spread"] = self.baseline
         for name, part in parts.items():
             key = name.rpartition(".")[2]

@@ -32,7 +32,11 @@ def behind(
     Raises:
         InputError: at once, when the pool holds too few examples.
     """
-    kept = lru_cache(maxsize=KEPT)(lambda prefix: examples(draw, prefix))
+
+    @lru_cache(maxsize=KEPT)
+    def kept(prefix: int) -> Examples:
+        return examples(draw, prefix)
+
     kept(draw.prefix or 0)
 
     def made(place: Place) -> Item:
