@@ -51,7 +51,9 @@ def judged(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Mapp
     margins = {"|".join(at): margin_of(plan, items, prompts, *at) for at in places}
     look = _Look(plan, items, prompts, chance, margins)
     own = look.verdicts(members, None, invalid)
-    beside = {kind: look.verdicts([c for c in members if kind in others_of(c)], kind, invalid) for kind in ABLATIONS}
+    beside: dict[Ablation, Verdicts] = {
+        kind: look.verdicts([c for c in members if kind in others_of(c)], kind, invalid) for kind in ABLATIONS
+    }
     found: dict[str, dict[Ablation, CellVerdict]] = {}
     for chosen in members:
         if chosen.ablation is not None and chosen.id not in invalid:

@@ -288,8 +288,7 @@ class Study(Document):
     @model_validator(mode="after")
     def _in_the_outcomes_unit(self) -> Self:
         """Shares where accuracy is judged; nats that the study itself gives where a continuous outcome is."""
-        verdict: Document = self.verdict
-        parts = {"verdict.margin": verdict, "verdict.effect": verdict, "verdict.spread": verdict}
+        parts: dict[str, Document] = {f"verdict.{key}": self.verdict for key in ("margin", "effect", "spread")}
         parts["baseline.spread"] = self.baseline
         for name, part in parts.items():
             key = name.rpartition(".")[2]
