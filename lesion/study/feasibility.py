@@ -20,6 +20,7 @@ from lesion.study.reach import reaches
 from lesion.study.reach import words as reach_words
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
+from lesion.tasks.config import TaskConfig
 from lesion.tasks.task import Draw
 
 ALPHA = 0.05
@@ -143,7 +144,9 @@ def _larger(study: Study, tier: str, wanted: int) -> str:
 def _held(given: Any, study: Study, key: str, high: int) -> int:
     """Items of a seed, in whole blocks, if a tier's range ended there; 0 where it may not."""
     try:
-        task = make_task(type(given).model_validate({**given.model_dump(), key: high}))
+        kind: Any = type(given)
+        wider: TaskConfig = kind.model_validate({**given.model_dump(), key: high})
+        task = make_task(wider)
     except (ValidationError, InputError):
         return 0
     seeds = range(study.baseline.seeds)

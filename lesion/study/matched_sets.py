@@ -135,15 +135,20 @@ def _near(groups: Sequence[Group], wanted: int) -> list[Group]:
 def _every(groups: Sequence[Group], rng: np.random.Generator) -> Iterator[tuple[Place, ...]]:
     """Every set, once, in a random order; none where a group has too few places."""
     parts = list(product(*(combinations(sorted(group.pool), group.size) for group in groups)))
-    return (tuple(sorted(chain.from_iterable(parts[i]))) for i in rng.permutation(len(parts)))
+    return (tuple(sorted(chain.from_iterable(parts[i]))) for i in map(int, rng.permutation(len(parts)).tolist()))
 
 
 def _drawn(groups: Sequence[Group], wanted: int, rng: np.random.Generator) -> Iterator[tuple[Place, ...]]:
     """So many different sets, every one as likely as any other; the groups allow more of them."""
     known: set[tuple[Place, ...]] = set()
     while len(known) < wanted:
-        chosen = (group.pool[i] for group in groups for i in rng.choice(len(group.pool), group.size, replace=False))
-        one = tuple(sorted(chosen))
+        one = tuple(sorted(place for group in groups for place in _some(group, rng)))
         if one not in known:
             known.add(one)
             yield one
+
+
+def _some(group: Group, rng: np.random.Generator) -> Iterator[Place]:
+    """A random choice of a group's places."""
+    numbers = rng.choice(len(group.pool), group.size, replace=False).tolist()
+    return (group.pool[int(i)] for i in numbers)

@@ -83,7 +83,7 @@ def configurations(plan: Plan) -> tuple[Configuration, ...]:
     others = [chosen for chosen in own if chosen.tier != study.positive_control]
     improved = sorted((each for each in others if each.id in plan.improved), key=lambda each: -each.delta)
     why: Why = "improvement"
-    picked = [(each, why) for each in improved] or _untold(plan, others)
+    picked: list[tuple[Chosen, Why]] = [(each, why) for each in improved] or _untold(plan, others)
     return (
         *found,
         *(Configuration(tier=c.tier, alpha=c.alpha, why=why) for c, why in picked[: study.replication.best]),
