@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from math import ceil, sqrt
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from lesion.errors import InputError
 from lesion.stats.distributions import range_quantile
@@ -27,6 +27,7 @@ ALPHA = 0.05
 """Chance that sampling noise alone fails the baseline's gate, over all its cells."""
 RANGES = tuple(lead * 10**power - 1 for power in range(1, 7) for lead in (1, 2, 5))
 """Largest operands that are proposed: 9, 19, 49, 99, 199, …"""
+_CONFIG: TypeAdapter[TaskConfig] = TypeAdapter(TaskConfig)
 NATS = 0.25
 """Spread of a continuous baseline that a proposal counts with."""
 
@@ -144,9 +145,7 @@ def _larger(study: Study, tier: str, wanted: int) -> str:
 def _held(given: Any, study: Study, key: str, high: int) -> int:
     """Items of a seed, in whole blocks, if a tier's range ended there; 0 where it may not."""
     try:
-        kind: Any = type(given)
-        wider: TaskConfig = kind.model_validate({**given.model_dump(), key: high})
-        task = make_task(wider)
+        task = make_task(_CONFIG.validate_python({**given.model_dump(), key: high}))
     except (ValidationError, InputError):
         return 0
     seeds = range(study.baseline.seeds)
