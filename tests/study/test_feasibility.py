@@ -1,0 +1,62 @@
+"""What is said before a run: which accuracies a pool can carry, what would help, whether any p can be small enough."""
+
+import pytest
+
+from lesion.study.feasibility import baseline_items, carried, foreseen
+from lesion.study.plan import Plan, Shape, new_plan
+from lesion.study.reach import exist, reaches, words
+from lesion.study.study import Study
+
+MODEL = "tiny:llama"
+
+
+def plan_of(held: int = 10**6, tasks: int = 1, **parts: object) -> Plan:
+    fields: dict[str, object] = {
+        "name": "before", "question": "?", "models": (MODEL,), "block": 128,
+        "tasks": {f"t{i}": {"task": "arithmetic", "operators": ("+",), "high": 89} for i in range(tasks)},
+        "sweep": {"target": {"kind": "sites", "sites": ["L1H0", "L1H1"]}, "best": 0, "alphas": (0.0,)},
+    }  # fmt: skip
+    study = Study.model_validate({**fields, **parts})
+    return new_plan(study, "any", {MODEL: Shape(layers=3, heads=8, neurons=64)}, dict.fromkeys(study.tasks, held))
+
+
+def test_a_pool_of_two_digit_sums_carries_no_accuracy_near_one_half_and_the_plan_names_ways_out() -> None:
+    plan = plan_of(held=2193)
+    found = carried(plan)["t0"]
+    assert (found.holds, found.wants, found.enough) == (2176, 3052, False)
+    assert baseline_items(found.limit * (1 - found.limit), plan.study, 1) == pytest.approx(found.holds, abs=1)
+    (sums, *_) = foreseen(plan)
+    for part in ("a seed holds 2,176 items", "needs 3,052", "outcome: answer_logprob", "high: 199"):
+        assert part in sums
+    assert carried(plan_of(held=3200))["t0"].enough
+    assert "at any accuracy" in foreseen(plan_of(held=3200))[0]
+
+
+def test_several_tiers_share_the_error_rate_and_fewer_are_proposed() -> None:
+    found = carried(plan_of(held=3200, tasks=4))["t0"]
+    assert found.wants > 3200
+    assert any(way.startswith("fewer tiers") for way in found.proposals)
+
+
+def test_fifteen_sets_can_show_nothing_and_the_wider_population_is_named() -> None:
+    plan = plan_of()
+    (reach,) = reaches(plan)
+    assert (reach.least, reach.sets, reach.cells, reach.elsewhere) == (15, 15, 0, 231)
+    assert "NOT EVALUABLE (claims: {population: model} has 231 or more)" in words(reach)
+    (wide,) = reaches(plan_of(claims={"population": "model"}))
+    assert (wide.sets, wide.cells, wide.asking) == (199, 1, 1)
+    assert words(wide).endswith("enough for all 1 cells.")
+
+
+def test_more_cells_than_the_sets_allow_are_told_how_many_sets_would_do() -> None:
+    (reach,) = reaches(plan_of(tasks=8, claims={"population": "model"}))
+    assert (reach.asking, reach.cells, reach.wanted) == (8, 5, 319)
+    assert "more than 5 of the 8 cells" in words(reach)
+    assert "claims: {sets: 319}" in words(reach)
+
+
+def test_before_the_detector_the_sets_are_a_range_and_none_wanted_is_said() -> None:
+    plan = plan_of(sweep={"target": {"kind": "detected", "most": 2}, "best": 0, "alphas": (0.0,)})
+    assert exist(plan, MODEL, "layer") == (7, 49)  # one head of eight; two in different layers
+    assert exist(plan, MODEL, "model") == (23, 231)
+    assert any("claims.sets is 0" in line for line in foreseen(plan_of(claims={"sets": 0})))
