@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lesion.errors import InputError
-from lesion.stats.baseline import baseline_gate
+from lesion.stats.baseline import baseline_gate, baseline_numbers_gate
 
 N = 6_000
 
@@ -79,3 +79,36 @@ def test_sampling_noise_alone_fails_fifteen_cells_together_in_five_percent_at_mo
 def test_counts_that_cannot_be_are_refused(correct, n, says):
     with pytest.raises(InputError, match=says):
         baseline_gate(correct, n)
+
+
+def noisy(shifts, n=800, sd=0.5):
+    draw = np.random.default_rng(11)
+    return {"tier1": [-1 + shift + sd * draw.normal(0, 1, n) for shift in shifts]}
+
+
+def test_the_gate_of_numbers_is_the_range_of_means_with_its_own_noise_rule():
+    assert baseline_numbers_gate(noisy((0, 0, 0)), spread=0.1).outcome == "Pass"
+    assert baseline_numbers_gate(noisy((0, 0, 0.2)), spread=0.1).outcome == "Fail"
+    few = baseline_numbers_gate(noisy((0, 0, 0), n=100), spread=0.1)
+    assert few.outcome == "NotEvaluable"
+    assert few.needed_n == pytest.approx((3.3145 * 0.5 / 0.1) ** 2, rel=0.3)
+    more = baseline_numbers_gate(noisy((0, 0, 0)), spread=0.1, cells=15)
+    assert more.needed_n > baseline_numbers_gate(noisy((0, 0, 0)), spread=0.1).needed_n
+    same = {"tier1": ("a", "a", "b")}
+    assert baseline_numbers_gate(noisy((0, 0, 0)), spread=0.1, fingerprints=same).outcome == "Degenerate"
+
+
+def test_noise_alone_fails_the_gate_of_numbers_in_five_percent():
+    draw, failed = np.random.default_rng(12), 0
+    for _ in range(600):
+        gate = baseline_numbers_gate({"a": list(draw.standard_t(5, (3, 500)))}, spread=0.2)
+        failed += gate.cells["a"].spread >= 0.2
+    assert failed / 600 < 0.08
+
+
+@pytest.mark.parametrize(
+    "values", [{}, {"a": [np.zeros(5)] * 2}, {"a": [np.zeros(1)] * 3}, {"a": [np.full(3, np.nan)] * 3}]
+)
+def test_numbers_that_cannot_be_judged_are_refused(values):
+    with pytest.raises(InputError):
+        baseline_numbers_gate(values, spread=0.1)
