@@ -64,8 +64,8 @@ def _costs(found: dict[str, Any]) -> list[str]:
     lines = [
         "Verdicts by true difference: one cell, ψ = .2, the rule's own number of items.",
         "",
-        f"| points | {' | '.join(f'{100 * point["delta"]:g}' for point in points)} |",
-        f"|---|{'---|' * len(points)}",
+        "| points | " + " | ".join(f"{100 * point['delta']:g}" for point in points) + " |",
+        "|---" * (1 + len(points)) + "|",
     ]
     for name in ("improvement", "null", "second_look"):
         shares = " | ".join(f"{point[name]:.3f}" for point in points)
@@ -91,10 +91,11 @@ def _costs(found: dict[str, Any]) -> list[str]:
     lines += [f"| {each['apart']:g} | {each['sets']} | {each['specific']:.3f} |" for each in found["rank_power"]]
     lines += [
         "",
-        "Items for the same power (80 %, one look) with accuracy and with numbers, on a model of answers whose lead over",
-        "the best rival is normal (sd 2 nats). One pass gives all three, so the ratio is also power per processor hour.",
+        "Items for the same power (80 %, one look) with accuracy and with numbers, on a model of answers whose lead",
+        "over the best rival is normal (sd 2 nats). One pass gives all three, so the gain, accuracy's items over",
+        "log-probability's, is also that of power per processor hour.",
         "",
-        "| baseline | logit lost, nats | accuracy lost, points | items: accuracy | log-probability | logit difference | gain |",
+        "| baseline | logit lost, nats | points lost | items: accuracy | log-probability | logit difference | gain |",
         "|---|---|---|---|---|---|---|",
     ]
     lines += [
