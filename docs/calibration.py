@@ -36,8 +36,8 @@ one of its matched sets (15, 39, 199; true effects 0 to 40 points apart, uniform
 (xiv) **controls of the simulation itself**: a leak that is put in must be seen; (xv) three ablations, one of which does
 something else; (xvi) baselines that guess; (xvii) log-probabilities: normal, heavy-tailed, skewed, mostly 0.
 
-Where effects of sets go either way, (xiii) is .05 by counting, .025 in each direction; there the Monte Carlo error is
-granted beside the limit. Clusters are the same at both looks, as prefixes are.
+Where effects of sets go either way, (xiii) is .05 by counting, .025 in each direction; there four standard errors of
+the simulation are granted beside the limit. Clusters are the same at both looks, as prefixes are.
 
 ## What honesty costs
 

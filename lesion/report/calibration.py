@@ -20,8 +20,8 @@ def calibration_chart(document: Mapping[str, Any]) -> alt.VConcatChart:
 
 def _promises(document: Mapping[str, Any]) -> Any:
     """Promises of the kind "at most", by the share of the limit that they use."""
-    named = [each for each in document.values() if isinstance(each, Mapping) and "promise" in each]
-    rates = [*named, *document["others"]]
+    parts: list[Any] = [*document.values(), *document["others"]]
+    rates: list[dict[str, Any]] = [each for each in parts if isinstance(each, dict) and "promise" in each]
     rows = pl.DataFrame(
         [
             {"promise": rate["promise"], "found": rate["rate"] / rate["limit"], "bound": rate["bound"] / rate["limit"]}

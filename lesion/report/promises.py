@@ -45,7 +45,7 @@ def promises_of(study: Study) -> Promises:
     differs = [
         f"{_NAMES[name]} {own[name]:g} instead of {asked[name]:g}" for name in _NAMES if own[name] != asked[name]
     ]
-    if own["edition"] != asked.get("edition", 1):
+    if own["edition"] != asked["edition"]:
         differs.append("the first rule instead of the second")
     if study.baseline.seeds != SEEDS:
         differs.append(f"{study.baseline.seeds} seeds instead of {SEEDS}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from pydantic_core import from_json, to_json
 
-from lesion.errors import Tampered
+from lesion.errors import InputError, Tampered
 from lesion.identity import canonical_json
 from lesion.runs.conduct import conduct
 from lesion.runs.durable import write_text

@@ -35,8 +35,8 @@ class Look(NamedTuple):
     """Both one-sided tests against the margin hold."""
     detected: Bools
     """The paired difference is significant."""
-    difference: Ints
-    """b - c."""
+    difference: Ints | Floats
+    """b - c, or the mean difference."""
     gate: Ints
     """Seed gate, index into GATE_OUTCOMES."""
     one_side: Bools

@@ -1,8 +1,11 @@
 """The picture of a calibration comes from its JSON alone."""
 
 import json
+import runpy
+from pathlib import Path
 
 from lesion.report.calibration import calibration_chart
+from lesion.report.promises import calibrated
 
 
 def rate(promise: str, side: str = "at most") -> dict[str, object]:
@@ -21,3 +24,9 @@ def test_every_promised_rate_and_the_power_curve_are_drawn() -> None:
     assert all(f'"({name})"' in drawn for name in ("i", "ii", "iii"))
     assert '"(vi)"' not in drawn, "a rate that must be high is no error rate"
     assert "10,000 simulated studies" in drawn
+
+
+def test_the_page_is_what_the_shipped_calibration_says() -> None:
+    page = Path(__file__).parents[2] / "docs" / "calibration.py"
+    written = runpy.run_path(str(page))
+    assert written["PAGE"].read_text(encoding="utf-8") == written["page"](calibrated())

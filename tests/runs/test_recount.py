@@ -12,7 +12,7 @@ from scipy import stats as oracle
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
 from lesion.runs.manifest import read_manifest
-from lesion.runs.recount import recount
+from lesion.runs.recount import decided_rows, recount
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
 
@@ -124,3 +124,11 @@ def test_a_run_that_was_stopped_is_counted_as_far_as_it_came(
     assert found.document["agrees"]
     assert read_manifest(ran.folder).outcome == "stopped"
     assert found.document["analysis"]["members"] == {}
+
+
+def test_the_rows_behind_every_verdict_can_be_taken_from_a_run(counted) -> None:
+    folder, found = counted
+    rows = decided_rows(folder)
+    members = found.document["analysis"]["members"]
+    assert {name: each.n for name, each in rows.items()} == {name: each["n"] for name, each in members.items()}
+    assert all(each.difference.sum() == members[name]["gained"] - members[name]["lost"] for name, each in rows.items())

@@ -94,7 +94,7 @@ def _by_cluster(rule: Rule, rows: PairedRows, runs: int, generator: np.random.Ge
     sign = generator.choice(np.array([-1, 1]), (runs, 1, sums.size))
     up: Ints = np.where(sign > 0, gained, gained - sums).sum(-1)[..., None]
     down = up - (sign * sums).sum(-1)[..., None]
-    units = Units(sign * sums, sizes, None, up, down)
+    units = Units(sign * sums, sizes.astype(np.int64), None, up, down)
     return np.asarray(np.isin(judge_units(units, rule, 1, 1).codes[:, 0], CLAIMS))
 
 

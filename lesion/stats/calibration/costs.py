@@ -9,7 +9,7 @@ from lesion.stats.calibration.prefixes import Clustered, conduct_clusters
 from lesion.stats.calibration.ranks import Sets, conduct_sets
 from lesion.stats.distributions import z
 from lesion.stats.power import connor_n, gate_n, needed_numbers_n
-from lesion.stats.rule import Discovered, Rule
+from lesion.stats.rule import Discovered, Rule, Verdict
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,8 @@ def prefix_power(rule: Rule, studies: int, generator: np.random.Generator) -> tu
         items = ceil(needed_numbers_n(known, rule, 1, clusters=12) / 12)
         needed = gate_n(known.variance, rule.spread, between=sd, clusters=12)
         shares: list[float] = []
-        for delta, verdict in ((0.05, "Improvement"), (0.0, "Null")):
+        asked: tuple[tuple[float, Verdict], ...] = ((0.05, "Improvement"), (0.0, "Null"))
+        for delta, verdict in asked:
             scene = Clustered(delta, items=items, sd=sd)
             endings, _ = conduct_clusters(scene, rule, studies, generator, needed=needed)
             shares.append(float(endings.any_of(verdict).mean()))

@@ -115,7 +115,7 @@ def _own(scene: Clustered, studies: int, generator: np.random.Generator) -> Floa
         noise = generator.normal(0, 1, shape) * np.where(np.asarray(range(scene.clusters)) % 4 == 0, 1.9, 0.36)
     else:
         noise = generator.normal(0, 1, shape)
-    return scene.delta + scene.sd * noise
+    return np.asarray(scene.delta + scene.sd * noise, dtype=np.float64)
 
 
 def _items(scene: Clustered, own: Floats, sizes: Ints, generator: np.random.Generator) -> Units:
