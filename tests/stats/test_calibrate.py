@@ -100,6 +100,11 @@ def test_heads_chosen_for_luck_are_not_confirmed():
     assert "+2.7 points" in confirmed.worst
 
 
+def test_a_rule_in_nats_is_refused_in_a_sentence():
+    with pytest.raises(InputError, match="asks about accuracy"):
+        calibrate(np.random.default_rng(0), Rule(outcome="logit_diff"))
+
+
 def test_honesty_has_a_price_and_it_is_told(found):
     assert [point.items for point in found.prefix_power] == sorted(point.items for point in found.prefix_power)
     assert all(point.null > 0.95 and point.improvement > 0.98 for point in found.prefix_power)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from lesion.errors import InputError
 from lesion.stats.calibration.ablations import ablation_rate, floor_rates
 from lesion.stats.calibration.cases import example_rows, permutation, selection
 from lesion.stats.calibration.costs import (
@@ -114,7 +115,15 @@ def calibrate(
         studies: another number of simulated studies per setting.
         rows: the cells of a real run, whose labels are permuted; rows with a true harm by default.
         progress: told what is asked next.
+
+    Raises:
+        InputError: for a rule that does not rest on accuracy.
     """
+    if rule is not None and rule.outcome != "accuracy":
+        raise InputError(
+            f"the simulation asks about accuracy, and this rule rests on {rule.outcome}; leave --study out:"
+            " numbers are simulated beside accuracy, and their rates depend on no unit"
+        )
     rule, studies = rule or Rule(), studies or (10_000 if quick else 20_000)
     rates = list[Rate]()
     for promise in promises(rule, quick=quick):
