@@ -108,7 +108,7 @@ def _own(scene: Clustered, studies: int, generator: np.random.Generator) -> Floa
     shape = (studies, 1, scene.clusters)
     if scene.shape == "one in twelve":
         far = 12 * scene.delta if scene.delta else 0.36
-        return scene.delta - far / 12 + far * (generator.random(shape) < 1 / 12)
+        return np.asarray(scene.delta - far / 12 + far * (generator.random(shape) < 1 / 12), dtype=np.float64)
     if scene.shape == "heavy tails":
         noise = generator.standard_t(3, shape) / np.sqrt(3)
     elif scene.shape == "uneven spread":
