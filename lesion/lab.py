@@ -19,7 +19,7 @@ from torch import nn
 from lesion.engine.batch import batches
 from lesion.engine.check import Proof
 from lesion.engine.choose import Engine
-from lesion.engine.generate import generate
+from lesion.engine.generate import as_prompt, generate
 from lesion.engine.hooks import held
 from lesion.engine.proofs import engine_for, proved
 from lesion.engine.recorder import Recorder
@@ -35,12 +35,13 @@ from lesion.measures.effect import Change, Effect, effect
 from lesion.measures.heads import DETECTORS
 from lesion.measures.probe import StandardProbe
 from lesion.measures.screening import Screen, screen
+from lesion.models.conventions import ends_of
 from lesion.models.foreign import Mark, mark, require_unchanged
 from lesion.models.model import Model, adopted_model, open_model
 from lesion.report.notebook import Picture, as_pandas, framed, picture_of_changes, picture_of_scores
 from lesion.stats.intervals import Interval
 from lesion.tasks.config import TaskConfig
-from lesion.tasks.tokenization import Compiled, Refused, encode
+from lesion.tasks.tokenization import Compiled
 
 REFERENCE = 512
 """Other items whose mean or values `mean` and `resample` put in place."""
@@ -279,7 +280,7 @@ class Lab:
             prompts: one or several; BOS is put in front where the model has one.
             do: what is changed, at `all`, `prompt`, `generated`, `last` or `index:N`.
             most: tokens at most.
-            stop: token ids that end a text; by default the module's own end tokens.
+            stop: token ids that end a text; by default those of `lesion.models.conventions`.
 
         Raises:
             InputError: for a prompt that the tokenizer cannot write, or one that is too long.
@@ -289,9 +290,9 @@ class Lab:
         if do is not None:
             self._alone("generate(…, do=…)")
         asked = [prompts] if isinstance(prompts, str) else list(prompts)
-        stops = self._ends() if stop is None else frozenset(stop)
+        stops = ends_of(self.model) if stop is None else frozenset(stop)
         wanted = None if do is None else self._wanted(do)
-        found = generate(self.model, [self._compiled(prompt) for prompt in asked], most, stops, wanted)
+        found = generate(self.model, [as_prompt(self.model, prompt) for prompt in asked], most, stops, wanted)
         rows = [
             {
                 "prompt": prompt,
@@ -369,18 +370,6 @@ class Lab:
                 f"lab.{what} measures the model as it is, and {' and '.join(self._standing)} stands on it: "
                 "leave the `with lab.intervene(…)` block first"
             )
-
-    def _ends(self) -> frozenset[int]:
-        """The token ids with which the module itself would end a text."""
-        end = getattr(getattr(self.module, "generation_config", None), "eos_token_id", None)
-        return frozenset([] if end is None else [end] if isinstance(end, int) else end)
-
-    def _compiled(self, prompt: str) -> Compiled:
-        encoding = encode(self.model.tokenizer, prompt, self.model.bos)
-        if isinstance(encoding, Refused):
-            raise InputError(f"the prompt {prompt[:60]!r} cannot be read: {encoding.detail}")
-        ids = (*(() if self.model.bos is None else (self.model.bos,)), *encoding.ids)
-        return Compiled(ids, {}, (), (), len(ids), None)
 
     def __repr__(self) -> str:
         return f"Lab({canonical_json(self.model.name).decode()}, engine {self.engine.choice.engine})"

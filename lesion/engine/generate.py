@@ -27,7 +27,7 @@ from lesion.engine.hooks import applied
 from lesion.errors import InputError, InterventionError, nearest
 from lesion.interventions.intervention import Intervention, KnockOut, Receipt, replaces
 from lesion.models.model import Model
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenization import Compiled, Refused, encode
 
 
 class Text(NamedTuple):
@@ -93,6 +93,19 @@ class Padded:
                 where = span(positions, prompt.prompt_length)
                 mask[row, pad + where.start : None if where.stop is None else pad + where.stop] = True
         return mask
+
+
+def as_prompt(model: Model, text: str) -> Compiled:
+    """A text as a prompt without roles and answer, behind the model's own BOS where it has one.
+
+    Raises:
+        InputError: for a text that the model's tokenizer cannot write.
+    """
+    found = encode(model.tokenizer, text, model.bos)
+    if isinstance(found, Refused):
+        raise InputError(f"the prompt {text[:60]!r} cannot be asked of {model.name}: {found.detail}")
+    ids = (*(() if model.bos is None else (model.bos,)), *found.ids)
+    return Compiled(ids=ids, roles={}, answer_ids=(), wrong_ids=(), prompt_length=len(ids), twin_ids=None)
 
 
 def padded(prompts: Sequence[Compiled]) -> Padded:

@@ -24,6 +24,7 @@ from lesion.engine.proofs import proved
 from lesion.errors import InputError, nearest
 from lesion.identity import Document, content_hash
 from lesion.interventions.intervention import Intervention, Receipt
+from lesion.models.conventions import Conventions, conventions, ends_of, greedily
 from lesion.models.model import Model
 
 KEPT = ("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
@@ -39,6 +40,8 @@ class Harness(Document):
     """What was changed, for people; none: nothing."""
     receipt: Receipt | None
     """All forward passes of all tasks together."""
+    conventions: Conventions
+    """How texts begin and end, and what of the model's generation config is set aside."""
     version: str
     """Of lm-eval."""
     batch_size: int = 1
@@ -82,7 +85,8 @@ def harness(
     if intervention is not None:
         proved(model).require(intervention)
     wrapped = _wrapped(model)
-    with nullcontext() if intervention is None else held(model, intervention) as recorder:
+    holding = nullcontext() if intervention is None else held(model, intervention)
+    with greedily(model), holding as recorder:
         raw: Any = evaluate(
             wrapped, tasks=list(tasks), num_fewshot=shots, limit=limit, task_manager=manager, log_samples=True
         )
@@ -90,6 +94,7 @@ def harness(
         model=model.name,
         intervention=None if intervention is None else str(intervention),
         receipt=None if recorder is None else recorder.receipt(),
+        conventions=conventions(model),
         version=version("lm-eval"),
         limit=limit,
         asked={task: content_hash([_question(one) for one in kept]) for task, kept in raw["samples"].items()},
@@ -127,10 +132,12 @@ def _wrapped(model: Model) -> Any:
     if model.folder is None:
         raise InputError(f"{model.name} has no folder with a tokenizer, which lm-eval needs; take zoo:NAME or a folder")
     tokenizer: Any = AutoTokenizer.from_pretrained(model.folder, local_files_only=True, trust_remote_code=False)
-    end = getattr(model.module.config, "eos_token_id", None)
-    if tokenizer.eos_token_id is None and isinstance(end, int):
-        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
-    return _part("lm_eval.models.huggingface").HFLM(pretrained=model.module, tokenizer=tokenizer, batch_size=1)
+    ends = sorted(ends_of(model))
+    if tokenizer.eos_token_id is None and ends:
+        tokenizer.eos_token = tokenizer.convert_ids_to_tokens(ends[0])
+    begins = model.bos is not None
+    made = _part("lm_eval.models.huggingface").HFLM
+    return made(pretrained=model.module, tokenizer=tokenizer, batch_size=1, add_bos_token=begins)
 
 
 def _question(sample: Mapping[str, Any]) -> list[Any]:

@@ -13,29 +13,16 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from lesion.engine.generate import generate
+from lesion.engine.generate import as_prompt, generate
 from lesion.engine.proofs import proved
 from lesion.errors import InputError
 from lesion.interventions.intervention import Intervention
 from lesion.interventions.spelling import parse_intervention
+from lesion.models.conventions import conventions, ends_of
 from lesion.models.model import Model, open_model
-from lesion.tasks.tokenization import Compiled, Refused, encode
 
 MOST = 256
 """Tokens of an answer, where an evaluation says nothing else."""
-
-
-def compiled(model: Model, text: str) -> Compiled:
-    """A text as a prompt without roles and answer, behind the model's own BOS where it has one.
-
-    Raises:
-        InputError: for a text that the model's tokenizer cannot say.
-    """
-    found = encode(model.tokenizer, text, model.bos)
-    if isinstance(found, Refused):
-        raise InputError(f"'{text[:60]}' cannot be asked of {model.name}: {found.reason}, {found.detail}")
-    ids = (*(() if model.bos is None else (model.bos,)), *found.ids)
-    return Compiled(ids=ids, roles={}, answer_ids=(), wrong_ids=(), prompt_length=len(ids), twin_ids=None)
 
 
 def asked(messages: Any, tools: Any, config: Any) -> str:
@@ -67,11 +54,10 @@ def answered(model: Model, text: str, wanted: Intervention | None, most: int, st
         most: tokens at most; fewer where the model's positions end before.
         stops: texts that end an answer and are not part of it.
     """
-    prompt = compiled(model, text)
+    prompt = as_prompt(model, text)
     limit = model.sizes.max_positions
     left = most if limit is None else limit - prompt.prompt_length + 1
-    end = getattr(model.module.config, "eos_token_id", None)
-    made = generate(model, [prompt], min(most, left), (end,) if isinstance(end, int) else (), wanted)
+    made = generate(model, [prompt], min(most, left), ends_of(model), wanted)
     (found,) = made.texts
     words: str = model.tokenizer.decode(list(found.tokens[:-1] if found.stopped else found.tokens))
     cuts = [words.index(stop) for stop in stops if stop in words]
@@ -116,6 +102,7 @@ def register() -> Any:
                 "intervention": None if self.wanted is None else str(self.wanted),
                 "receipt": found["receipt"],
                 "weights_hash": self.opened.weights_hash,
+                "conventions": conventions(self.opened).model_dump(mode="json"),
             }
             return output
 

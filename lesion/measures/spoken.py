@@ -13,6 +13,7 @@ from lesion.engine.batch import Batch
 from lesion.engine.generate import generate, meaningless
 from lesion.interventions.intervention import Intervention
 from lesion.measures.asked import Asked
+from lesion.models.conventions import ends_of
 from lesion.models.model import Model
 from lesion.progress import track
 from lesion.tasks.answers import Unparsed, extract
@@ -29,7 +30,8 @@ def spoken(
 
     Args:
         model: the model.
-        asked: the items; a text ends with the last token of any of their answers, or `ROOM` beyond the longest. A last
+        asked: the items; a text ends with the last token of any of their answers, with a token that ends the model's
+            texts, or `ROOM` beyond the longest answer. A last
             token that also stands inside an answer (the line breaks of a worked solution) ends no text.
         do: what is changed, if anything.
         sources: what it adds or puts in place in a batch.
@@ -37,7 +39,7 @@ def spoken(
     Raises:
         InterventionError: when the intervention did not act as it must.
     """
-    stops = {compiled.answer_ids[-1] for compiled in asked.compiled if len(compiled.answer_ids) > 1}
+    stops = {compiled.answer_ids[-1] for compiled in asked.compiled if len(compiled.answer_ids) > 1} | ends_of(model)
     stops -= {token for compiled in asked.compiled for token in compiled.answer_ids[:-1]}
     longest = max(len(compiled.answer_ids) for compiled in asked.compiled)
     texts: list[str | None] = [None] * len(asked.compiled)

@@ -77,6 +77,12 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     return _parsed(path)
 
 
+def saved_with(folder: Path) -> tuple[str, ...]:
+    """Which of `truncation` and `padding` a folder's tokenizer.json was saved with; `read_tokenizer` takes them off."""
+    said = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    return tuple(name for name in ("truncation", "padding") if said.get(name) is not None)
+
+
 def tokenizer_hash(folder: Path) -> str:
     """SHA-256 of a folder's tokenizer as the library writes it, 64 hexadecimal digits.
 

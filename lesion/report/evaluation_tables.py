@@ -23,6 +23,8 @@ def print_harness(console: Console, document: Mapping[str, Any]) -> None:
     for task, metric, value, error in numbers(document["found"]["results"]):
         shown.add_row(task, metric, f"{value:.4f}", "" if error is None else f"{error:.4f}")
     console.print(shown, markup=False)
+    for line in document["conventions"]["words"]:
+        said(console, line)
     receipt = document["receipt"]
     if receipt is None:
         said(console, f"lm-eval {document['version']}, {document['model']} as it is")

@@ -140,8 +140,12 @@ def task_words(task: TaskConfig) -> str:
         return "repeated symbol patterns" if plain else f"symbol patterns ({listed(task.patterns)})"
     if not isinstance(task, ArithmeticConfig):
         return task.task.replace("_", " ")
-    what = listed([_OPERATIONS[operator] for operator in task.operators])
-    return f"{what} up to {task.high}" if task.beyond is None else f"{what} beyond {task.high}"
+    sums = [_OPERATIONS[operator] for operator in task.operators if operator != "*"]
+    reach = "up to" if task.beyond is None else "beyond"
+    said = [f"{listed(sums)} {reach} {task.high}"] if sums else []
+    if "*" in task.operators:
+        said.append(f"{_OPERATIONS['*']} {reach} {task.factor_high} × {task.factor_high}")
+    return listed(said)
 
 
 def action(alpha: float) -> str:

@@ -1,8 +1,9 @@
 r"""Reading answers: exact match, and numbers in free text.
 
-A declared answer wins: what follows the last `####`, else what stands in the last `\boxed{}`; else the last number of
-the text counts, as graders of GSM8K do. A next `Question:` or `Q:` that a model goes on to write ends the text. What
-cannot be read is `Unparsed`, a value of its own: it counts as wrong, and it is counted apart.
+A declared answer wins: what follows the last `####`, else what stands in the last `\boxed{}`, else the number right
+after the last `answer is`; else the last number of the text counts, as graders of GSM8K do. A next `Question:` or `Q:`
+that a model goes on to write ends the text. What cannot be read, or read in two ways as `1,23`, is `Unparsed`, a value
+of its own: it counts as wrong, and it is counted apart.
 """
 
 import re
@@ -14,7 +15,7 @@ from typing import Literal, NamedTuple
 class Unparsed(NamedTuple):
     """No number could be read, and why."""
 
-    why: Literal["no_number", "no_number_declared"]
+    why: Literal["no_number", "no_number_declared", "ambiguous_number"]
 
 
 Mark = Literal["right", "wrong", "unparsed"]
@@ -22,12 +23,21 @@ Mark = Literal["right", "wrong", "unparsed"]
 _NUMBER = re.compile(
     r"""
     (?P<sign> (?<![\w.)\]}]) - [$€£]? | [$€£] - )?    # -5, -$5, $-5; but 10-5 holds no -5
-    (?P<digits> \d{1,3} (?:,\d{3})+ (?![\d]) (?:\.\d+)? | \d+ (?:\.\d+)? | \.\d+ )    # 1,234.5 or 1234.5 or .5
+    (?: (?P<digits> \d{1,3} (?:,\d{3})+ (?![\d]|,\d|\.\d+\.\d) (?:\.\d+)?    # 1,234.5
+                  | \d{1,3} (?:\.\d{3}){2,} (?![\d]|[.,]\d)                   # 1.234.567
+                  | \d{1,3} (?:[ ]\d{3}){2,} (?![\d]|[.,]\d)                   # 1 234 567
+                  | \d{1,3} (?:[ ]\d{3})*[ ]000 (?![\d]|[.,]\d) )              # 70 000
+      | (?P<list> \d{1,2} (?:,\d{1,2}){2,} (?![\d]|[.,]\d) )                  # 1,2,3: several numbers
+      | (?P<doubtful> \d+ (?:,\d+)+ (?:\.\d+)* | \d+ (?:\.\d+){2,} )          # 1,23 and 1.2.3: read in two ways
+      | (?P<plain> \d+ (?:\.\d+)? | \.\d+ ) )                                # 1234.5 or .5
     """,
     re.VERBOSE,
 )
 _FRACTION = re.compile(r"(?P<sign>-?)\s*(?:\\[dt]?frac\s*\{(\d+)\}\s*\{(\d+)\}|(?<![\d,.])(\d+)\s*/\s*(\d+)(?![\d,.]))")
-_SPELLINGS = (("−", "-"), ("{,}", ","), ("\\!", ""), ("\\$", "$"), ("\\,", ","), ("**", ""))
+_SPELLINGS = (*((dash, "-") for dash in "−–‒‑﹣－"), ("{,}", ","), ("\\!", ""), ("\\$", "$"), ("\\,", ","), ("**", ""))
+_ANSWER = re.compile(r"\banswer\b\s*(?:is|=|:)\s*(?=[^\w\n]*\d)", re.IGNORECASE)
+"""Where a text declares its answer in words, with the number right behind."""
+_SENTENCE = re.compile(r"[.;!?](?=\s|$)|\n")
 _NEXT = re.compile(r"\n\s*(?:Question|Q)\s*:")
 _THIN_SPACE = re.compile(r"(?<=\d)[\u00a0\u2009\u202f](?=\d{3}(?!\d))")
 
@@ -51,16 +61,16 @@ def extract(text: str) -> Fraction | Unparsed:
     text = _own(_THIN_SPACE.sub("", text))
     declared = _declared(text)
     if declared is None:
-        found = numbers(text)
-        return found[-1] if found else Unparsed("no_number")
+        found = _found(text)
+        return _read(found[-1]) if found else Unparsed("no_number")
     declared = declared.rpartition("=")[2]
     if grouped := _SPACED.fullmatch(declared):
         declared = grouped[1] + re.sub(r" (?=\d)", "", grouped[2])
     fraction = _FRACTION.search(declared)
     if fraction and int(fraction[3] or fraction[5]):
         return Fraction(int(fraction[2] or fraction[4]), int(fraction[3] or fraction[5])) * (-1 if fraction[1] else 1)
-    found = numbers(declared)
-    return found[0] if found else Unparsed("no_number_declared")
+    found = _found(declared)
+    return _read(found[0]) if found else Unparsed("no_number_declared")
 
 
 def plain(text: str, written: str) -> str:
@@ -75,10 +85,33 @@ def plain(text: str, written: str) -> str:
 
 
 def numbers(text: str) -> list[Fraction]:
-    """All numbers of a text in order."""
-    return [
-        Fraction(match["digits"].replace(",", "")) * (-1 if match["sign"] else 1) for match in _NUMBER.finditer(text)
-    ]
+    """All numbers of a text in order, without those that can be read in two ways."""
+    return [number for number in _found(text) if number is not None]
+
+
+def _found(text: str) -> list[Fraction | None]:
+    """All numbers of a text in order; none for one that can be read in two ways."""
+    found: list[Fraction | None] = []
+    for match in _NUMBER.finditer(text):
+        sign = -1 if match["sign"] else 1
+        if match["list"]:
+            first, *rest = match["list"].split(",")
+            found += [sign * Fraction(first), *map(Fraction, rest)]
+        else:
+            found.append(None if match["doubtful"] else sign * _value(match["digits"], match["plain"]))
+    return found
+
+
+def _read(number: Fraction | None) -> Fraction | Unparsed:
+    return Unparsed("ambiguous_number") if number is None else number
+
+
+def _value(grouped: str | None, plain: str | None) -> Fraction:
+    """A number's value, from digits in groups of three or without groups."""
+    if grouped is None:
+        return Fraction(plain or "")
+    whole = re.sub("[ ,]", "", grouped)
+    return Fraction(whole.replace(".", "") if whole.count(".") > 1 else whole)
 
 
 def grade(text: str, reference: str) -> Mark:
@@ -102,12 +135,15 @@ def _own(text: str) -> str:
 
 
 def _declared(text: str) -> str | None:
-    """What stands after the last `####` on its line, or in the last box."""
+    """What stands after the last `####` on its line, in the last box, or after the last `answer is`."""
     _, mark, rest = text.rpartition("####")
     if mark:
         return rest.strip().partition("\n")[0]
     _, mark, rest = text.rpartition("\\boxed{")
-    return _balanced(rest) if mark else None
+    if mark:
+        return _balanced(rest)
+    *_, last = (None, *_ANSWER.finditer(text))
+    return None if last is None else _SENTENCE.split(text[last.end() :], maxsplit=1)[0]
 
 
 def _balanced(text: str) -> str:

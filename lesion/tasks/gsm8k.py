@@ -62,7 +62,7 @@ def read_rows(path: Path, sha256: str | None = None) -> tuple[Row, ...]:
     """All problems of a GSM8K file: Parquet if its name ends so, else JSONL.
 
     Raises:
-        InputError: when the file is missing or a line is not a problem.
+        InputError: when the file is missing, a line is not a problem, or a problem stands on two lines.
         Tampered: when the file's hash is not `sha256`.
     """
     if not path.is_file():
@@ -70,10 +70,25 @@ def read_rows(path: Path, sha256: str | None = None) -> tuple[Row, ...]:
     if sha256 is not None and file_hash(path) != sha256:
         raise Tampered(f"{path} has the hash {file_hash(path)}, the configuration asks for {sha256}")
     records = _parquet(path) if path.suffix == ".parquet" else _lines(path)
-    rows = tuple(_row(record, where) for record, where in records)
-    if not rows:
+    found = [(_row(record, where), where) for record, where in records]
+    if not found:
         raise InputError(f"{path} holds no problem")
-    return rows
+    _unrepeated(path, found)
+    return tuple(row for row, _ in found)
+
+
+def _unrepeated(path: Path, found: list[tuple[Row, str]]) -> None:
+    """Refuse a file that holds a problem twice: it could be an example of its own question, or in two seeds."""
+    places: dict[str, list[str]] = {}
+    for row, where in found:
+        places.setdefault(" ".join(row.question.casefold().split()), []).append(where.removeprefix(f"{path}, "))
+    again = [", ".join(same) for same in places.values() if len(same) > 1]
+    if again:
+        more = f", and {len(again) - 3} more" if len(again) > 3 else ""
+        raise InputError(
+            f"{path} holds {len(again)} of its {len(places)} problems more than once ({'; '.join(again[:3])}{more}): "
+            "a repeated problem could stand among its own examples; keep one line of each"
+        )
 
 
 def _lines(path: Path) -> Iterator[tuple[object, str]]:

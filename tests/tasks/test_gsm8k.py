@@ -161,3 +161,12 @@ def test_parquet_holds_the_same_problems(small: Path):
     table.drop("answer").write_parquet(small.with_suffix(".parquet"))
     with pytest.raises(InputError, match="row 1: found no JSON object with question and answer"):
         read_rows(small.with_suffix(".parquet"))
+
+
+def test_a_file_that_holds_a_problem_twice_is_refused_with_its_lines(tmp_path: Path):
+    path = tmp_path / "repeats.jsonl"
+    rows = [{"question": f"How many are {i} + 1?", "answer": f"#### {i + 1}"} for i in range(20)]
+    again = [*rows, {**rows[3], "question": "how many are  3 + 1? "}, rows[0], rows[3]]
+    path.write_text("".join(json.dumps(row) + "\n" for row in again))
+    with pytest.raises(InputError, match=r"2 of its 20 problems more than once \(line 1, line 22; line 4, line 21, li"):
+        read_rows(path)

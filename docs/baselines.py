@@ -1,0 +1,196 @@
+"""Writes docs/baselines.md: what the three pretrained models answer right, by operator, digits, format and examples.
+
+    python docs/baselines.py measure smollm2-135m-instruct [--minutes 5]    # adds rows to docs/baselines.jsonl
+    python docs/baselines.py write                                          # makes the page from the rows
+
+Each row is one cell of the table. A row that exists is not measured again, so the first command can be stopped and
+repeated. The examples of a cell are read once: all its prompts share them, and their keys and values are kept.
+"""
+
+import argparse
+import copy
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from lesion.engine.generate import cache_name
+from lesion.models.chat import open_frame
+from lesion.models.model import Model, open_model
+from lesion.stats.intervals import wilson
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.chat import Chat, framed, is_chat
+from lesion.tasks.config import ArithmeticConfig
+from lesion.tasks.task import Draw, Item
+from lesion.tasks.tokenization import Compiled, Refused, compile_item
+
+HERE = Path(__file__).parent
+ROWS, PAGE = HERE / "baselines.jsonl", HERE / "baselines.md"
+MODELS = ("smollm2-135m-instruct", "gemma-3-270m", "qwen2.5-coder-0.5b-instruct")
+ITEMS, MOST = 100, 160
+"""Items that are asked in a cell, and how many are drawn at most to find so many that keep the prompt contract."""
+DIGITS = {1: (0, 9), 2: (10, 99), 3: (100, 999)}
+"""Digits of both operands -> smallest and largest operand; a factor is at least 1."""
+SIGNS = {"+": "a + b", "-": "a − b", "*": "a × b"}
+
+
+class Cell(NamedTuple):
+    """One number of the table."""
+
+    operator: str
+    digits: int
+    format: str
+    shots: int
+
+    def config(self) -> ArithmeticConfig:
+        """The task."""
+        low, high = DIGITS[self.digits]
+        said = {"low": low, "high": high, "factor_low": max(low, 1), "factor_high": high}
+        return ArithmeticConfig.model_validate(
+            {"operators": [self.operator], "format": self.format, "shots": self.shots, **said}
+        )
+
+
+def cells(*, chats: bool) -> Iterator[Cell]:
+    """What is asked, the most wanted first: equations with four examples, then other formats, then fewer examples."""
+    others = ["compact", "question", *(["chat"] if chats else [])]
+    yield from (Cell(sign, digits, "equation", 4) for digits in DIGITS for sign in SIGNS)
+    yield from (Cell(sign, digits, written, 4) for digits in (1, 2) for written in others for sign in SIGNS)
+    yield from (Cell(sign, digits, "equation", shots) for shots in (0, 2) for digits in DIGITS for sign in SIGNS)
+    yield from (Cell(sign, 1, "words", 4) for sign in SIGNS)
+
+
+def drawn(cell: Cell) -> Iterator[Item]:
+    """Items of a cell: of the discovery part, or where that holds too few of the confirmation part, each once."""
+    task = make_task(cell.config())
+    draws = [Draw(split, "baselines", 0, 1) for split in ("discovery", "confirm")]
+    draw = next((one for one in draws if task.capacity(one) >= MOST), draws[-1])
+    return task.items(draw, 0, min(MOST, task.capacity(draw)))
+
+
+def measured(model: Model, cell: Cell) -> dict[str, Any]:
+    """The row of a cell."""
+    started = time.process_time()
+    frame = open_frame(model.name, Chat()) if is_chat(cell.config()) else None
+    kept: list[tuple[Item, Compiled]] = []
+    refused: Counter[str] = Counter()
+    for item in drawn(cell):
+        asked, bos = item, model.bos
+        if frame is not None:
+            asked, bos = framed(item, frame, turns=True), frame.bos_id(model.tokenizer)
+        made = compile_item(asked, model.tokenizer, bos)
+        if isinstance(made, Refused):
+            refused[made.reason] += 1
+        else:
+            kept.append((item, made))
+        if len(kept) == ITEMS:
+            break
+    right = answered(model, [made for _, made in kept])
+    below = [good for (item, _), good in zip(kept, right, strict=True) if item.answer.strip().startswith(("-", "minus"))]
+    return {
+        "model": Path(model.name).name.removeprefix("pretrained:"),
+        **cell._asdict(),
+        "drawn": len(kept) + sum(refused.values()),
+        "items": len(kept),
+        "right": sum(right),
+        "negative": len(below),
+        "negative_right": sum(below),
+        "refused": dict(refused),
+        "system": "" if frame is None else frame.system,
+        "bos": model.bos,
+        "weights": model.weights_hash,
+        "seconds": round(time.process_time() - started, 1),
+    }
+
+
+@torch.inference_mode()
+def answered(model: Model, rows: Sequence[Compiled]) -> list[bool]:
+    """Which items greedy decoding answers exactly, read under teacher forcing on the keys and values of the examples."""
+    if not rows:
+        return []
+    shared = min(row.prompt_length for row in rows) - 1
+    first = rows[0].ids
+    shared = next((i for i in range(shared) if any(row.ids[i] != first[i] for row in rows)), shared)
+    name = cache_name(model.module)
+    kept: Any = None
+    if shared:
+        out = model.module(torch.tensor([first[:shared]]), use_cache=True, logits_to_keep=1)
+        kept = getattr(out, name)
+    right = [False] * len(rows)
+    groups: dict[tuple[int, int], list[int]] = {}
+    for place, row in enumerate(rows):
+        groups.setdefault((row.prompt_length, len(row.answer_ids)), []).append(place)
+    for (_, length), places in sorted(groups.items()):
+        ids = torch.tensor([rows[place].ids[shared:] for place in places])
+        given: dict[str, Any] = {}
+        if kept is not None:
+            cache = copy.deepcopy(kept)
+            cache.batch_repeat_interleave(len(places))
+            given = {name: cache}
+        logits = model.module(ids[:, :-1], use_cache=kept is not None, logits_to_keep=length, **given).logits
+        good = (logits.argmax(-1) == ids[:, -length:]).all(-1).tolist()
+        for place, one in zip(places, good, strict=True):
+            right[place] = one
+    return right
+
+
+def measure(name: str, minutes: float) -> None:
+    """Add the rows of a model that are not there, until the processor time is spent."""
+    short = Path(name).name.removeprefix("pretrained:")
+    done = {Cell(*(row[part] for part in Cell._fields)) for row in rows() if row["model"] == short}
+    model = open_model(name)
+    chats = model.folder is not None and (model.folder / "chat_template.jinja").is_file()
+    started = time.process_time()
+    for cell in cells(chats=chats):
+        if cell in done:
+            continue
+        if time.process_time() - started > 60 * minutes:
+            print(f"{minutes} processor minutes are spent: repeat the command for the rest", file=sys.stderr)
+            return
+        row = measured(model, cell)
+        with ROWS.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        print(f"{short} {cell}: {row['right']} of {row['items']}, {row['seconds']} s", file=sys.stderr, flush=True)
+
+
+def rows() -> list[dict[str, Any]]:
+    """All rows that were measured."""
+    return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()] if ROWS.is_file() else []
+
+
+def said(row: Mapping[str, Any]) -> str:
+    """A cell's number with Wilson's interval, and whether it is a floor or a ceiling."""
+    if not row["items"]:
+        return "none asked"
+    low, high = (100 * float(end) for end in wilson(row["right"], row["items"]))
+    mark = " floor" if high < 10 else " ceiling" if low > 90 else ""
+    return f"{100 * row['right'] / row['items']:.0f} ({low:.0f}–{high:.0f}){mark}"
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Measure baselines, or write their page.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("measure", help="Add the rows of one model that are missing.")
+    one.add_argument("model", help="pretrained:NAME or the folder of one of the three models.")
+    one.add_argument("--minutes", type=float, default=10, help="Processor minutes at most; default 10.")
+    commands.add_parser("write", help="Write docs/baselines.md from the rows.")
+    given = parser.parse_args()
+    if given.command == "measure":
+        measure(given.model, given.minutes)
+    else:
+        PAGE.write_text(page(rows()), encoding="utf-8")
+
+
+def page(found: Sequence[Mapping[str, Any]]) -> str:
+    """The page."""
+    raise NotImplementedError
+
+
+if __name__ == "__main__":
+    main()
