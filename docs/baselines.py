@@ -91,7 +91,9 @@ def measured(model: Model, cell: Cell) -> dict[str, Any]:
         if len(kept) == ITEMS:
             break
     right = answered(model, [made for _, made in kept])
-    below = [good for (item, _), good in zip(kept, right, strict=True) if item.answer.strip().startswith(("-", "minus"))]
+    below = [
+        good for (item, _), good in zip(kept, right, strict=True) if item.answer.strip().startswith(("-", "minus"))
+    ]
     return {
         "model": Path(model.name).name.removeprefix("pretrained:"),
         **cell._asdict(),
@@ -110,7 +112,7 @@ def measured(model: Model, cell: Cell) -> dict[str, Any]:
 
 @torch.inference_mode()
 def answered(model: Model, rows: Sequence[Compiled]) -> list[bool]:
-    """Which items greedy decoding answers exactly, read under teacher forcing on the keys and values of the examples."""
+    """Which items greedy decoding answers exactly: under teacher forcing, on the keys and values of the examples."""
     if not rows:
         return []
     shared = min(row.prompt_length for row in rows) - 1
@@ -187,9 +189,67 @@ def main() -> None:
         PAGE.write_text(page(rows()), encoding="utf-8")
 
 
+HEAD = """<!-- made by docs/baselines.py from docs/baselines.jsonl: python docs/baselines.py write -->
+
+# Baseline accuracy of three pretrained models
+
+Which sums can a model do before anything is ablated? A study needs a tier that is neither floor nor ceiling. The format
+often matters more than the model's size. Use this page to choose a tier; your study's discovery then measures it again.
+
+Each number is the share of items (%) whose answer greedy decoding gives exactly, end mark included, with Wilson's 95 %
+interval. *Floor*: the interval's upper end is below 10 %. *Ceiling*: its lower end is above 90 %. At a floor the model
+cannot do the task in this format, and no ablation can show harm. Both operands have the digits of the column (one: 0–9,
+two: 10–99, three: 100–999). Differences may be negative.
+
+A cell has 100 items. One-digit cells have fewer, the whole confirmation part of their pool. All cells use one seed, so
+one set of examples: the interval says nothing about other examples. Cells that are not listed were not measured.
+Formats: [tasks.md](tasks.md).
+"""
+
+
 def page(found: Sequence[Mapping[str, Any]]) -> str:
-    """The page."""
-    raise NotImplementedError
+    """The page: a table by digits and operator for each model, and the contract."""
+    parts = [HEAD]
+    for model in MODELS:
+        here = [row for row in found if row["model"] == model]
+        if here:
+            parts += [f"## {model}\n", *_tables(here), _told(here)]
+    return "\n".join(parts)
+
+
+def _tables(here: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    columns = [f"{sign} {digits}" for digits in DIGITS for sign in SIGNS]
+    heads = [f"{SIGNS[sign]}, {digits} digit{'s' if digits > 1 else ''}" for digits in DIGITS for sign in SIGNS]
+    by_row: dict[tuple[str, int], dict[str, str]] = {}
+    for row in here:
+        place = by_row.setdefault((row["format"], row["shots"]), {})
+        place[f"{row['operator']} {row['digits']}"] = said(row)
+    for digits in DIGITS:
+        own = [place for place, column in enumerate(columns) if column.endswith(str(digits))]
+        lines = [[by_row[key].get(columns[place], "") for place in own] for key in by_row]
+        rows_here = [(key, line) for key, line in zip(by_row, lines, strict=True) if any(line)]
+        if rows_here:
+            yield "| format | examples | " + " | ".join(heads[place] for place in own) + " |"
+            yield "|---|--:|" + "--:|" * len(own)
+            yield from (f"| {key[0]} | {key[1]} | " + " | ".join(line) + " |" for key, line in rows_here)
+            yield ""
+
+
+def _told(here: Sequence[Mapping[str, Any]]) -> str:
+    drawn, items = sum(row["drawn"] for row in here), sum(row["items"] for row in here)
+    reasons = sum((Counter(row["refused"]) for row in here), Counter[str]())
+    why = f" ({', '.join(f'{reason} {count}' for reason, count in reasons.items())})" if reasons else ""
+    below, right = sum(row["negative"] for row in here), sum(row["negative_right"] for row in here)
+    system = next((row["system"] for row in here if row["system"]), "")
+    bos = {row["bos"] for row in here if row["format"] != "chat"}
+    begun = ", ".join("none" if one is None else str(one) for one in bos)
+    added = f" The format chat has the template's own system prompt, `{system}`." if system else ""
+    minutes = sum(row["seconds"] for row in here) / 60
+    return (
+        f"{items:,} of {drawn:,} items kept the prompt contract{why}. {below:,} of them have a negative answer, and "
+        f"{right:,} of these were right. BOS: {begun}.{added} Weights SHA-256 `{here[0]['weights'][:16]}…`, "
+        f"{minutes:.1f} processor minutes.\n"
+    )
 
 
 if __name__ == "__main__":

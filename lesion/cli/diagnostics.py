@@ -55,16 +55,24 @@ def tokens(
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Say how numbers split into tokens, and which tasks' prompts keep the contract."""
-    from lesion.models.vocabulary import open_vocabulary
+    """Say how numbers split into tokens, which tasks' prompts keep the contract, and which format to take."""
+    from lesion.models.conventions import read_conventions
+    from lesion.models.vocabulary import open_vocabulary, vocabulary_folder
     from lesion.report.diagnostic_tables import print_tokens
+    from lesion.tasks.formats import suited
     from lesion.tasks.spelling import parse_task
+    from lesion.tasks.tokenization import has_space
     from lesion.tasks.vocabulary_report import token_report
 
-    named = task or ["arithmetic", "arithmetic format=spaced", "symbolic"]
     vocabulary = open_vocabulary(model)
-    report = token_report(model, *vocabulary, to, {text: parse_task(text) for text in named})
-    document: dict[str, Any] = report.model_dump(mode="json")
+    spaces = has_space(vocabulary.tokenizer)
+    named = {text: suited(parse_task(text), spaces=spaces) for text in task or ["arithmetic", "symbolic"]}
+    report = token_report(model, *vocabulary, to, named)
+    settled = read_conventions(model, None if Path(model).is_file() else vocabulary_folder(model), vocabulary)
+    document: dict[str, Any] = {
+        **report.model_dump(mode="json"),
+        "conventions": {**settled.model_dump(mode="json"), "words": settled.words},
+    }
     if stress:
         document["stress"] = _stressed(model)
     tell(document, as_json, print_tokens)

@@ -40,6 +40,10 @@ def print_tokens(console: Console, report: Mapping[str, Any]) -> None:
     said(console, f"Grouping of digits, by length: {grouped}")
     if report["tasks"]:
         _print_contracts(console, report["tasks"])
+    if report.get("formats"):
+        _print_formats(console, report["formats"], report["recommended"])
+    for line in report.get("conventions", {}).get("words", []):
+        said(console, line)
     if report.get("stress"):
         print_stress(console, report["stress"])
 
@@ -53,6 +57,17 @@ def _print_contracts(console: Console, tasks: Mapping[str, Any]) -> None:
         broken = ", ".join(f"{reason} {count}" for reason, count in task["refused"].items()) or "none"
         shown.add_row(name, f"{task['items']:,}", f"{task['compiled']:,}", *shares, broken)
     console.print(shown)
+
+
+def _print_formats(console: Console, formats: Mapping[str, Any], recommended: str) -> None:
+    shown = table("format", ">kept", ">negative", ">own roles", ">operand tokens", ">answer tokens", ">answer 1 token")
+    for name, found in formats.items():
+        shares = (f"{found[key]:.0%}" for key in ("kept", "negatives", "separate"))
+        lengths = ("-" if found[key] is None else f"{found[key]:.1f}" for key in ("operand_tokens", "answer_tokens"))
+        one = "-" if found["one_answer_token"] is None else f"{found['one_answer_token']:.0%}"
+        shown.add_row(name, *shares, *lengths, one)
+    console.print(shown, markup=False)
+    said(console, f"Take format={recommended}.", "bold")
 
 
 def print_stress(console: Console, found: Mapping[str, Any]) -> None:

@@ -10,12 +10,19 @@ from tokenizers import Tokenizer
 from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.tasks.catalogue import make_task
-from lesion.tasks.config import TaskConfig
+from lesion.tasks.config import ArithmeticConfig, Format, TaskConfig
 from lesion.tasks.task import Draw
+from lesion.tasks.tokenization import Compiled, compile_item, spelled
 from lesion.tasks.tokenizer_report import CONTEXTS, Alignment, Splits, alignment, contract_report, splits
 
 LARGEST = 10**7
 """The highest number that a report goes up to."""
+
+
+TRIED: tuple[Format, ...] = ("equation", "question", "compact", "words")
+"""Formats that are tried; `chat` needs the model's template and has the tokens of `question`."""
+PREFERRED: tuple[Format, ...] = ("equation", "question", "compact")
+"""In the order in which they are recommended, where they keep equally many items."""
 
 
 class ContextReport(Document):
@@ -54,6 +61,25 @@ class TaskReport(Document):
     """Compiled items by tokens of the answer, end mark included."""
 
 
+class FormatReport(Document):
+    """How sums, differences and products of a format fare under the prompt contract."""
+
+    example: str
+    """One example with its answer."""
+    kept: float
+    """Share of items that keep the contract."""
+    negatives: float
+    """Share of items with a negative answer that keep the contract."""
+    separate: float
+    """Share of kept items in which every role has tokens of its own, the equals sign among them."""
+    operand_tokens: float | None
+    """Tokens of an operand, on average; null when none is kept."""
+    answer_tokens: float | None
+    """Tokens of an answer that hold a digit or letter, on average; null when none is kept."""
+    one_answer_token: float | None
+    """Share of kept items whose answer is one such token; null when none is kept."""
+
+
 class TokenReport(Document):
     """How a tokenizer splits numbers."""
 
@@ -72,6 +98,11 @@ class TokenReport(Document):
     """How the digits of bare numbers are grouped, by digits."""
     tasks: dict[str, TaskReport]
     """By task."""
+    formats: dict[str, FormatReport] = {}
+    """By format of arithmetic."""
+    recommended: str = ""
+    """The format to take: of those that keep most items with roles of their own, the first of `equation`, `question`,
+    `compact`."""
 
 
 def token_report(
@@ -105,7 +136,45 @@ def token_report(
         },
         alignments={digits: alignment(tokenizer, digits, 2000) for digits in range(1, len(str(upto)) + 1)},
         tasks={title: _task(config, tokenizer, bos, items) for title, config in tasks.items()},
+        formats=(formats := {written: _format(written, tokenizer, bos, items) for written in TRIED}),
+        recommended=_recommended(formats),
     )
+
+
+def _recommended(formats: Mapping[str, FormatReport]) -> str:
+    """The format with the largest share of items that keep the contract and every role; the first where several do."""
+    return max(PREFERRED, key=lambda written: round(formats[written].kept * formats[written].separate, 2))
+
+
+def _format(written: Format, tokenizer: Tokenizer, bos: int | None, items: int) -> FormatReport:
+    config = ArithmeticConfig(operators=("+", "-", "*"), format=written)
+    task, draw = make_task(config), Draw("discovery", "tokens", 0, 1)
+    drawn = task.items(draw, 0, min(items, task.capacity(draw)))
+    pairs = [(item, compile_item(item, tokenizer, bos)) for item in drawn]
+    below = [made for item, made in pairs if item.answer.strip().startswith(("-", "minus"))]
+    kept = [(item, made) for item, made in pairs if isinstance(made, Compiled)]
+    roles = {"operand_1", "operator", "operand_2", "equals"}
+    spans = [made.roles[role][-1] for _, made in kept for role in ("operand_1", "operand_2")]
+    values = [sum(map(_says, _pieces(tokenizer, made.answer_ids))) for _, made in kept]
+    first = pairs[0][0]
+    return FormatReport(
+        example="".join(part.text for part in first.segments if part.role != "shot") + first.answer,
+        kept=len(kept) / len(pairs),
+        negatives=sum(isinstance(made, Compiled) for made in below) / len(below),
+        separate=sum(roles <= made.roles.keys() for _, made in kept) / len(kept) if kept else 0.0,
+        operand_tokens=sum(stop - start for start, stop in spans) / len(spans) if spans else None,
+        answer_tokens=sum(values) / len(kept) if kept else None,
+        one_answer_token=values.count(1) / len(kept) if kept else None,
+    )
+
+
+def _pieces(tokenizer: Tokenizer, ids: tuple[int, ...]) -> list[str]:
+    return [spelled(tokenizer, (token,)) for token in ids]
+
+
+def _says(piece: str) -> bool:
+    """Whether a token is more than a sign, a space or the end mark."""
+    return any(map(str.isalnum, piece))
 
 
 def _readable(tokenizer: Tokenizer, text: str) -> bool:

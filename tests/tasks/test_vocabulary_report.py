@@ -24,6 +24,19 @@ def test_gpt2_in_every_context(gpt2: Tokenizer):
     assert broken.refused.keys() == broken.examples.keys() == {"wrong_length_differs"}
 
 
+def test_the_format_whose_items_keep_the_contract_with_every_role_is_recommended(
+    gpt2: Tokenizer, characters: Tokenizer
+):
+    found = token_report("gpt2", gpt2, None, 9, {}, items=200)
+    assert found.recommended == "equation"
+    assert found.formats["compact"].negatives == 1
+    assert found.formats["compact"].separate < found.formats["equation"].separate == 1
+    assert found.formats["words"].kept < 1
+    mine = token_report("characters", characters, None, 9, {}, items=100)
+    assert (mine.recommended, mine.formats["equation"].kept, mine.formats["compact"].kept) == ("compact", 0, 1)
+    assert mine.formats["equation"].one_answer_token is None
+
+
 def test_answers_of_one_token_are_counted_without_their_end_mark(gpt2: Tokenizer, characters: Tokenizer):
     spaced = {"s": ArithmeticConfig(format="equation", high=9, operators=("+",))}
     assert token_report("gpt2", gpt2, None, 9, spaced, items=50).tasks["s"].single_answers == 1
