@@ -156,6 +156,10 @@ def generate(
         raise InputError(f"{batch.length} prompt tokens and {most} to generate: this model has {limit} positions")
     if intervention is not None and (why := meaningless(intervention, prompts, source)):
         raise InterventionError(f"{intervention}: {why}")
+    if (switch := rope_switch(model)) is not None and batch.length + most - 1 > switch:
+        if len(prompts) > 1:
+            return _one_by_one(model, prompts, most, stop, intervention, source, cache)
+        cache = cache and batch.length > switch  # keys from before the switch were turned by other angles
     run = _Run(model, batch, intervention, source, cache and not isinstance(intervention, KnockOut))
     ids, open_rows = batch.ids, torch.ones(len(prompts), dtype=torch.bool)
     stops = torch.tensor(sorted(stop), dtype=torch.long)
@@ -175,6 +179,48 @@ def generate(
     ended = (~open_rows).tolist()
     texts = tuple(Text(tuple(t), end, float(m)) for t, end, m in zip(tokens, ended, margins, strict=True))
     return Generation(texts, run.receipt())
+
+
+def rope_switch(model: Model) -> int | None:
+    """The longest text that rotary embeddings of the first kind read, where longer texts have other angles.
+
+    `longrope` (Phi-3) has two sets of factors, by the length of the longest row of a pass. `dynamic` changes beyond the
+    model's positions only, where no text is read. None for all others.
+    """
+    config = model.module.config
+    said: Any = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if said.get("rope_type", said.get("type")) != "longrope":
+        return None
+    length = said.get("original_max_position_embeddings")
+    return getattr(config, "original_max_position_embeddings", None) if length is None else int(length)
+
+
+def _one_by_one(
+    model: Model,
+    prompts: Sequence[Compiled],
+    most: int,
+    stop: Collection[int],
+    intervention: Intervention | None,
+    source: Source | None,
+    cache: bool,
+) -> Generation:
+    """Each prompt alone, so that no row's angles depend on a longer neighbour."""
+    made: list[Generation] = []
+    for row, prompt in enumerate(prompts):
+        own = None if source is None else {site: t if len(t) == 1 else t[row : row + 1] for site, t in source.items()}
+        made.append(generate(model, [prompt], most, stop, intervention, own, cache=cache))
+    receipts = [one.receipt for one in made if one.receipt is not None]
+    return Generation(tuple(one.texts[0] for one in made), _together(receipts) if receipts else None)
+
+
+def _together(receipts: Sequence[Receipt]) -> Receipt:
+    return Receipt(
+        forwards=sum(one.forwards for one in receipts),
+        firings=sum(one.firings for one in receipts),
+        modules=max(one.modules for one in receipts),
+        elements=sum(one.elements for one in receipts),
+        l2_change=math.sqrt(sum(one.l2_change**2 for one in receipts)),
+    )
 
 
 def meaningless(intervention: Intervention, prompts: Sequence[Compiled], source: Source | None) -> str:
@@ -268,10 +314,4 @@ class _Run:
             return None
         if not sum(one.elements for one in self.receipts):
             raise InterventionError(f"{self.intervention}: no token was read at '{self.intervention.positions}'")
-        return Receipt(
-            forwards=sum(one.forwards for one in self.receipts),
-            firings=sum(one.firings for one in self.receipts),
-            modules=max(one.modules for one in self.receipts),
-            elements=sum(one.elements for one in self.receipts),
-            l2_change=math.sqrt(sum(one.l2_change**2 for one in self.receipts)),
-        )
+        return _together(self.receipts)
