@@ -152,3 +152,14 @@ def test_the_command_says_numbers_and_receipt_and_its_record_can_be_repeated(fol
     assert json.loads((kept / "result.json").read_text())["receipt"]["firings"] > 0
     code, text = said("replay", kept, "--home", tmp_path)
     assert (code, "bit-equal" in text) == (0, True)
+
+
+def test_a_penalty_of_the_generation_config_is_set_aside_and_several_ends_are_known(planted, folder, monkeypatch):
+    before = harness(planted, ["toy_repeat"], folder=folder)
+    monkeypatch.setattr(planted.module.generation_config, "repetition_penalty", 5.0)
+    monkeypatch.setattr(planted.module.config, "eos_token_id", [9, 0])
+    after = harness(planted, ["toy_repeat"], folder=folder)
+    assert after.found["results"] == before.found["results"]
+    assert after.found["results"]["toy_repeat"]["exact_match,none"] == 1
+    assert (before.conventions.set_aside, before.conventions.ends) == ({}, (9,))
+    assert (after.conventions.set_aside, after.conventions.ends) == ({"repetition_penalty": 5.0}, (0, 9))
