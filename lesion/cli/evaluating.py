@@ -36,7 +36,6 @@ def evaluate(
     wanted = None if do is None else parse_intervention(do)
     opened = open_model(model, dtype=dtype)
     found = harness(opened, lm_eval.split(","), wanted, limit, include_path, shots=shots, samples=samples)
-    document = {"dtype": dtype, **found.model_dump(mode="json")}
-    document["conventions"]["words"] = found.conventions.words
-    unregistered(document, as_json, print_harness)
+    said = {**found.conventions.model_dump(mode="json"), "words": found.conventions.words}
+    unregistered({"dtype": dtype, **found.model_dump(mode="json"), "conventions": said}, as_json, print_harness)
     return 0

@@ -142,8 +142,8 @@ def _declared(text: str) -> str | None:
     _, mark, rest = text.rpartition("\\boxed{")
     if mark:
         return _balanced(rest)
-    *_, last = (None, *_ANSWER.finditer(text))
-    return None if last is None else _SENTENCE.split(text[last.end() :], maxsplit=1)[0]
+    said = list(_ANSWER.finditer(text))
+    return _SENTENCE.split(text[said[-1].end() :], maxsplit=1)[0] if said else None
 
 
 def _balanced(text: str) -> str:
