@@ -11,6 +11,7 @@ from rich.table import Table
 
 from lesion.cli import completion
 from lesion.cli.app import SCREEN, Json, app, say, tell
+from lesion.errors import InputError, nearest
 
 
 @app.command()

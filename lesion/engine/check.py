@@ -248,7 +248,7 @@ def _placebo(kind: Kind) -> Check:
 
 def _joint_placebo(model: Model, evidence: Evidence) -> Tensor | None:
     """The logits with sites of all kinds scaled by 1; none where one of them cannot be edited."""
-    kinds = [kind for kind in KINDS if kind != "pattern" and not model.has(kind)]
+    kinds: list[Kind] = [kind for kind in KINDS if kind != "pattern" and not model.has(kind)]
     sites = [site for kind in kinds for site in _one_per_layer(model, kind)]
     try:
         return _edited_logits(model, evidence, Scale(sites=tuple(sites), alpha=1))

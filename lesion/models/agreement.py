@@ -58,7 +58,8 @@ def submodule_at(module: nn.Module, path: str, family: Family) -> nn.Module:
     try:
         return module.get_submodule(path)
     except AttributeError as error:
-        there = nearest(path, (name for name, _ in module.named_modules() if name))
+        names: list[str] = [name for name, _ in module.named_modules() if name]  # pyright: ignore
+        there = nearest(path, names)
         raise InterventionError(
             f"{family.architecture} as transformers {transformers.__version__} builds it has no '{path}'; {there}"
             f". Mend the row '{family.name}' in lesion/models/families.py"

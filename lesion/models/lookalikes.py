@@ -21,7 +21,8 @@ def refuse_lookalikes(config: Mapping[str, Any], architectures: Collection[str])
     Raises:
         InputError: saying what the model is.
     """
-    named = [str(name) for name in config.get("architectures") or []]
+    given: list[Any] = config.get("architectures") or []
+    named = [str(name) for name in given]
     asked = ", ".join(named) or "the config"
     for attribute in EXPERTS:
         if config.get(attribute):
