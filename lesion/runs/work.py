@@ -3,7 +3,7 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,7 +18,7 @@ from lesion.engine.reference import run
 from lesion.engine.sources import Library
 from lesion.identity import canonical_json, seed_from
 from lesion.interventions.intervention import Intervention, Receipt, replaces
-from lesion.measures.metrics import METRICS, measure
+from lesion.measures.metrics import METRICS, Numbers, measure
 from lesion.measures.neurons import highest, write_scores
 from lesion.measures.probe import SHORTEST, fitted, ordinary_tokens
 from lesion.measures.standard import standard_scores
@@ -103,19 +103,19 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
     if not error <= engine.choice.tolerance:  # this cell goes the plain way, and its unit says so
         engine = plain(cell.model, plan.study.dtype)
     receipts: dict[str, list[Receipt]] = {}
-    tables: list[pl.DataFrame] = []
+    rows = _Rows(cell, {item.index: item.id[:16] for item, _ in block.asked})
     for part in parts:
         batch, base = part.batch, engine.clean(part.batch)
         if part.library is None and BASELINE in cell.arms:
-            tables.append(_rows(cell, BASELINE.name, batch, base, part.asked))
+            rows.add(BASELINE.name, batch, base, part.asked)
         edits = [(arm.name, arm.intervention) for arm in part.arms if arm.intervention is not None]
         changes = [edit for _, edit in edits]
         for index, outcome in engine.run(batch, changes, base, part.sources(changes)):
             name = edits[index][0]
             if outcome.receipt is not None:
                 receipts.setdefault(name, []).append(outcome.receipt)
-            tables.append(_rows(cell, name, batch, outcome.logits, part.asked))
-    table = pl.concat(tables) if tables else pl.DataFrame(schema=ITEMS)
+            rows.add(name, batch, outcome.logits, part.asked)
+    table = rows.table()
     if cell.decoded:
         table = with_texts(table, model, cell, plan, block)
     merged = tuple(
@@ -154,23 +154,40 @@ def _sample_error(engine: Engine, parts: Sequence[Part], cell: Cell) -> float:
     return float((quick.double().log_softmax(-1) - plain_logits.double().log_softmax(-1)).abs().max())
 
 
-def _rows(cell: Cell, arm: str, batch: Batch, logits: Tensor, asked: Sequence[tuple[Item, Compiled]]) -> pl.DataFrame:
-    numbers = measure(logits, batch, list(METRICS))
-    here = [asked[row][0] for row in batch.rows]
-    columns: dict[str, Any] = {
-        "stage": cell.stage,
-        "model": cell.model,
-        "tier": cell.tier,
-        "split": cell.split,
-        "seed": cell.seed,
-        "index": [item.index for item in here],
-        "arm": arm,
-        "item_id": [item.id[:16] for item in here],
-        "correct": numbers["correct"] == 1,
-        "ties": np.nan_to_num(numbers["ties"], nan=-1).astype(np.int64),
-        **{name: numbers[name] for name in ("margin", "answer_logprob", "entropy", "logit_diff")},
-    }
-    return pl.DataFrame(columns, schema=ITEMS)
+class _Rows:
+    """The rows of a cell while they come in, put into one table at the end: a frame for each arm and batch is dear."""
+
+    def __init__(self, cell: Cell, names: Mapping[int, str]) -> None:
+        self.cell = cell
+        self.names = names
+        """Index of an item -> the beginning of its content hash."""
+        self.arms: list[str] = []
+        self.indices: list[int] = []
+        self.numbers: dict[str, list[Numbers]] = {name: [] for name in METRICS}
+
+    def add(self, arm: str, batch: Batch, logits: Tensor, asked: Sequence[tuple[Item, Compiled]]) -> None:
+        """Measure a batch under an arm."""
+        for name, values in measure(logits, batch, list(METRICS)).items():
+            self.numbers[name].append(values)
+        self.indices += [asked[row][0].index for row in batch.rows]
+        self.arms += [arm] * len(batch.rows)
+
+    def table(self) -> pl.DataFrame:
+        """One row per item and arm."""
+        if not self.arms:
+            return pl.DataFrame(schema=ITEMS)
+        numbers = {name: np.concatenate(values) for name, values in self.numbers.items()}
+        cell, many = self.cell, len(self.arms)
+        columns: dict[str, Any] = {
+            **{name: [getattr(cell, name)] * many for name in ("stage", "model", "tier", "split", "seed")},
+            "index": self.indices,
+            "arm": self.arms,
+            "item_id": [self.names[index] for index in self.indices],
+            "correct": numbers["correct"] == 1,
+            "ties": np.nan_to_num(numbers["ties"], nan=-1).astype(np.int64),
+            **{name: numbers[name] for name in ("margin", "answer_logprob", "entropy", "logit_diff")},
+        }
+        return pl.DataFrame(columns, schema=ITEMS)
 
 
 def _merged(receipts: Sequence[Receipt]) -> Receipt:
