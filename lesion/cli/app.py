@@ -31,6 +31,9 @@ WORKERS = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") e
 SCREEN = Console(stderr=True, highlight=False, emoji=False)
 """Progress and words for people; standard output belongs to results."""
 
+REPEATED: ContextVar[bool] = ContextVar("repeated", default=False)
+"""Whether a recorded command is being repeated: then only the comparison is printed."""
+
 RESULT: ContextVar[dict[str, Any] | None] = ContextVar("result", default=None)
 """What the command said last: the result that is recorded."""
 
@@ -110,8 +113,8 @@ def verbose() -> bool:
 
 
 def out() -> Console:
-    """Standard output, for a command's answer; --quiet does not silence it."""
-    return Console(highlight=False, emoji=False)  # tiny:llama: is no animal
+    """Standard output, for a command's answer; --quiet does not silence it, a command that is repeated does."""
+    return Console(highlight=False, emoji=False, quiet=REPEATED.get())  # tiny:llama: is no animal
 
 
 def say(document: dict[str, Any], as_json: bool, words: str) -> None:
@@ -119,7 +122,7 @@ def say(document: dict[str, Any], as_json: bool, words: str) -> None:
     RESULT.set(document)
     if as_json:
         print(json.dumps(document, ensure_ascii=False))
-    elif not SCREEN.quiet:
+    elif not (SCREEN.quiet or REPEATED.get()):
         print(words)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
-from lesion.cli.app import RESULT, SCREEN, Home, app, say
+from lesion.cli.app import REPEATED, RESULT, SCREEN, Home, app, say
 from lesion.cli.progress import display_on
 from lesion.errors import InputError, NotReproduced, Tampered, nearest
 from lesion.progress import shown_by
@@ -117,13 +117,14 @@ def replay_call(path: Path, home: Path, as_json: bool) -> int:
     with tempfile.TemporaryDirectory(prefix="lesion-replay-") as place:
         command = _command(repeat.call.command)
         arguments = _arguments(command, _placed(repeat, Path(place)))
-        quiet, token = SCREEN.quiet, _REPEAT.set(repeat)
+        quiet, token, silent = SCREEN.quiet, _REPEAT.set(repeat), REPEATED.set(True)
         SCREEN.quiet = True
         try:
             command.main([f"--home={home.resolve()}", *arguments], standalone_mode=False)
         finally:
             SCREEN.quiet = quiet
             _REPEAT.reset(token)
+            REPEATED.reset(silent)
     made = _LAST.get()
     if made is None or made.sealed is None or made.folder is None:
         raise InputError(f"{repeat.call.run}: lesion {repeat.call.command} leaves no record")

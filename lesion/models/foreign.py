@@ -22,6 +22,8 @@ from lesion.models.sizes import Sizes
 _KINDS = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
 _GLOBAL = ("_global_forward_hooks", "_global_forward_pre_hooks", "_global_backward_hooks", "_global_backward_pre_hooks")
 _PACKED = ("torch.ao.", "torch.nn.quantized", "torch.nn.qat", "bitsandbytes.", "torchao.", "auto_gptq.", "awq.")
+_KNOWN = ("lesion.", "transformers.utils.output_capturing")
+"""Modules whose hooks are no strangers: transformers leaves its own on a model that once gave its patterns."""
 SAMPLES = 64
 """Numbers of each tensor that a mark holds, evenly spaced."""
 UNUSED = frozenset({"<image_soft_token>"})
@@ -132,7 +134,7 @@ def _tensors(module: nn.Module) -> Generator[tuple[str, torch.Tensor]]:
 
 
 def _hooks(module: nn.Module) -> Generator[str]:
-    """Hooks on a module that are not lesion's, and methods that were replaced, in words."""
+    """Hooks of strangers (neither lesion's nor transformers' own) and replaced methods, in words."""
     for kind in _GLOBAL:
         for hook in getattr(torch_modules, kind, {}).values():
             yield f"{_word(kind)} {_name(hook)} on every module of this process"
@@ -148,7 +150,7 @@ def _hooks(module: nn.Module) -> Generator[str]:
 
 def _own(hook: Any) -> bool:
     function = hook.func if isinstance(hook, partial) else hook
-    return str(getattr(function, "__module__", "")).startswith("lesion.")
+    return str(getattr(function, "__module__", "")).startswith(_KNOWN)
 
 
 def _name(hook: Any) -> str:

@@ -80,5 +80,6 @@ def test_both_engines_answer_the_same_call(tiny, compiled, engine):
 
 def test_bfloat16_is_compared_with_its_own_tolerance():
     choice = choose(open_model("tiny:llama", dtype="bfloat16")).choice
-    assert (choice.tolerance, choice.kernel) == (AGREEMENT["bfloat16"], "default")
+    assert choice.tolerance >= AGREEMENT["bfloat16"]
+    assert choice.kernel == "default"
     assert (choice.engine == "fast") == (choice.error <= choice.tolerance), choice.note

@@ -149,3 +149,11 @@ def test_a_mixture_of_experts_is_refused_as_one(config: Any):
 def test_a_network_without_its_unembedding_is_told_its_class(name: str, whole: str):
     with pytest.raises(InputError, match=f"write {whole} under"):
         family_of({"architectures": [name]})
+
+
+def test_the_hooks_by_which_transformers_collects_patterns_are_no_strangers():
+    model = open_model("tiny:llama")
+    before = mark(model.module)
+    with torch.inference_mode():
+        model.module.model(torch.tensor([[1, 2, 3]]), output_attentions=True)
+    require_unchanged(model.module, before)

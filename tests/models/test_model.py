@@ -9,6 +9,7 @@ from lesion.errors import InputError, InterventionError
 from lesion.identity import file_hash
 from lesion.interventions.site import parse_site
 from lesion.measures.asked import ask
+from lesion.models.agreement import agreed
 from lesion.models.families import FAMILIES
 from lesion.models.model import open_model
 from lesion.models.vocabulary import open_vocabulary
@@ -60,7 +61,7 @@ def test_one_changed_weight_changes_the_hash(folder):
 def test_pickled_weights_are_refused_by_name(folder):
     (folder / "model.safetensors").unlink()
     torch.save({}, folder / "pytorch_model.bin")
-    with pytest.raises(InputError, match=r"pytorch_model\.bin, and unpickling runs code"):
+    with pytest.raises(InputError, match=r"pytorch_model\.bin, and unpickling may run code"):
         open_model(str(folder))
 
 
@@ -164,8 +165,6 @@ def test_an_unknown_dtype_is_refused():
 
 
 def test_a_module_on_another_device_is_refused_with_the_fix():
-    from lesion.models import model as opened
-
     model = open_model("tiny:gpt2")
     with pytest.raises(InputError, match=r"the module is on meta: move it with \.to\('cpu'\) first"):
         opened._usable(model.module.to("meta"), model.family)
@@ -187,22 +186,18 @@ def test_head_99_of_4_is_refused():
 
 
 def test_a_sharded_model_is_refused_by_name():
-    from lesion.models import model as opened
-
     module = open_model("tiny:llama").module
     module.hf_device_map = {"model": 0}
     with pytest.raises(InputError, match="sharded model"):
-        opened._agreed(open_model("tiny:llama").sizes, open_model("tiny:llama").family, module)
+        agreed(open_model("tiny:llama").sizes, open_model("tiny:llama").family, module)
 
 
 def test_a_config_that_miscounts_keys_and_values_is_refused():
-    from lesion.models import model as opened
-
     model = open_model("tiny:llama")
     with pytest.raises(
         InputError, match=r"4 keys and values of width 8 need 32 outputs of self_attn\.v_proj, and it has 16"
     ):
-        opened._agreed(model.sizes.model_copy(update={"n_groups": 4}), model.family, model.module)
+        agreed(model.sizes.model_copy(update={"n_groups": 4}), model.family, model.module)
 
 
 @pytest.mark.parametrize(("site", "said"), [("L0N1.up", "no second projection"), ("L0N1.act", "no second projection")])

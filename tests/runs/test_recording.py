@@ -265,8 +265,8 @@ def test_two_commands_are_compared(measured: Path, said, tmp_path: Path):
 
 def test_every_command_that_computes_is_recorded():
     readers = {
-        "budget", "diff", "export", "ledger", "names", "new", "note", "notes", "plan", "publish", "query", "register",
-        "replay", "run", "runs", "schema", "show", "tag", "tasks", "trace", "verify",
+        "budget", "diff", "export", "get", "import", "ledger", "names", "new", "note", "notes", "plan", "publish",
+        "query", "register", "replay", "run", "runs", "schema", "show", "tag", "tasks", "trace", "verify",
     }  # fmt: skip
     names = {command.name or command.callback.__name__ for command in app.registered_commands}
     assert names - readers == set(OUTPUTS) - {"tasks export"}
