@@ -165,6 +165,8 @@ def test_an_unknown_dtype_is_refused():
 
 
 def test_a_module_on_another_device_is_refused_with_the_fix():
+    from lesion.models import model as opened
+
     model = open_model("tiny:gpt2")
     with pytest.raises(InputError, match=r"the module is on meta: move it with \.to\('cpu'\) first"):
         opened._usable(model.module.to("meta"), model.family)
