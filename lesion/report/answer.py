@@ -41,11 +41,12 @@ def control_sentence(record: Record) -> str:
         return ""
     unit = unit_of(record.manifest.study)
     said: list[str] = []
-    for model, holds in control.holds.items():
+    words = {None: "was not measured", "Harm": "holds"}
+    for model, verdict in control.verdicts.items():
         cell = next((f for f in record.findings if (f.chosen.model, f.chosen.tier) == (model, control.tier)
                      and f.chosen.alpha == 0), None)  # fmt: skip
         size = f" ({doing(cell.chosen)}: {unit.said(cell.verdict.delta)} {unit.name})" if cell else ""
-        said.append(f"{'holds' if holds else 'fails'} in {model_name(model)}{size}")
+        said.append(f"{words.get(verdict, 'fails')} in {model_name(model)}{size}")
     return f"Positive control on {control.tier}: {listed(said)}."
 
 

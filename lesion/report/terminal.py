@@ -114,7 +114,8 @@ def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
         console.print(f"On other models, {what}", markup=False, soft_wrap=True)
     control: Any = manifest.results["positive_control"]
     if control is not None:
-        held = ", ".join(f"{model} {'holds' if ok else 'does not hold'}" for model, ok in control["holds"].items())
+        words = {None: "was not measured", "Harm": "holds"}
+        held = ", ".join(f"{model} {words.get(said, 'does not hold')}" for model, said in control["verdicts"].items())
         console.print(f"Positive control on {control['tier']}: {held}", markup=False, soft_wrap=not console.is_terminal)
     console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
