@@ -17,7 +17,7 @@ from lesion.tasks.task import Draw
 from lesion.tasks.tokenization import Compiled
 from tests.faults.fault import Fault
 
-DRAW, COMPILE, MEASURED, ROWS = block.draw_of, block.compile_item, work._measured, work._rows
+DRAW, COMPILE, MEASURED = block.draw_of, block.compile_item, work._measured
 ENGINE = choose_module.Engine
 
 
