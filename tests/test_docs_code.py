@@ -35,6 +35,7 @@ ELSEWHERE = {
 PARSED_ONLY = {
     "calibrate": "simulates twenty thousand studies a setting: some minutes; tests/stats runs it on a small grid",
     "heads --over-training": "trains two models; tests/training runs it on shorter recipes",
+    "measure pretrained:": "asks a model that is downloaded; tests marked `pretrained` do",
     "run planted.yaml": "takes as long as the default study; with --dry-run it runs, see below",
     "tasks show gsm8k": "the file that it names is not in the repository; tests/tasks/test_gsm8k.py reads one",
 }

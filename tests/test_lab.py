@@ -123,9 +123,8 @@ def test_interventions_are_read_in_either_order():
     [
         ("scalle L5H1 0.5", "did you mean 'scale'"),
         ("", "is not an intervention"),
-        ("scale L5H1", "write 'scale SITE FACTOR'"),
-        ("scale 0.5", "write 'scale SITE FACTOR'"),
-        ("zero L5H1 0.5", "write 'scale SITE FACTOR'"),
+        ("scale L5H1", "write 'scale SITES FACTOR'"),
+        ("scale 0.5", "write 'scale SITES FACTOR'"),
         ("scale L5Q1 0.5", "is not a site"),
         ("scale L5H1+L5H1 0.5", "named twice"),
         ("scale L5H1 0.5 @nowhere", "String should match"),
