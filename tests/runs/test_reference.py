@@ -43,7 +43,8 @@ def problem(item) -> tuple[str, ...]:
 
 def test_references_are_discovery_problems_behind_the_items_own_examples(model, plan):
     task, library = make_task(plan.study.tasks["sums"]), library_of(model, plan, "sums", 1)
-    known = {item.answer + "".join(problem(item)) for item in task.items(discovery(plan.study), 0, 200)}
+    lane = discovery(plan.study)
+    known = {item.answer + "".join(problem(item)) for item in task.items(lane, 0, task.capacity(lane))}
     mine = {item.answer + "".join(problem(item)) for item in task.items(confirmation(plan, 1), 0, 192)}
     covered = covered_by(library, asked(model, plan, "sums"))
     assert covered
