@@ -32,12 +32,12 @@ MIDDLE = """
 Numbers in brackets: (i)–(ix) independent items and templates; (x) 36 prefixes whose true differences vary by 0 to 3
 points, 1, 10 or 30 cells that drift together, the seed gate left out; (xi) one template in twelve carries the whole
 difference; (xii) skewed, heavy-tailed, heteroscedastic and uneven clusters, few discordant items; (xiii) the target is
-one of its matched sets (15, 39, 199; true effects 0 to 40 points apart, uniform, or those of the first publication);
+one of its matched sets (15, 40, 199; true effects 0 to 40 points apart, uniform, or those of the first publication);
 (xiv) **controls of the simulation itself**: a leak that is put in must be seen; (xv) three ablations, one of which does
 something else; (xvi) baselines that guess; (xvii) log-probabilities: normal, heavy-tailed, skewed, mostly 0.
 
-Where effects of sets go either way, (xiii) is .05 by counting, .025 in each direction; there four standard errors of
-the simulation are granted beside the limit. Clusters are the same at both looks, as prefixes are.
+Where effects of sets go either way, (xiii) is .04 by counting with 199 sets, .02 in each direction.
+Clusters are the same at both looks, as prefixes are.
 
 ## What honesty costs
 

@@ -12,12 +12,13 @@ def plan(study: StudyFile, home: Home = Path(), workers: Workers = WORKERS, as_j
     """What a study will take: items, rows, arithmetic, disk and minutes by stage, held against pools and budget."""
     from lesion.report.accounts import print_outlook
     from lesion.runs.costs import outlook
+    from lesion.runs.coverage import references_ahead
     from lesion.runs.prepare import prepare_plan
     from lesion.study.feasibility import foreseen
     from lesion.study.load import runnable_study
 
     prepared = prepare_plan(runnable_study(study), "any")
-    document = {**outlook(prepared, home, workers), "foreseen": foreseen(prepared)}
+    document = {**outlook(prepared, home, workers), "foreseen": foreseen(prepared) + references_ahead(prepared.study)}
     if as_json:
         say(document, as_json, "")
     else:

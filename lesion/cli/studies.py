@@ -76,6 +76,7 @@ def register(
     as_json: Json = False,
 ) -> int:
     """Freeze a study before its data; its hash draws the confirmation's items."""
+    from lesion.runs.coverage import references_ahead
     from lesion.runs.prepare import prepare_plan
     from lesion.runs.registry import register as freeze
     from lesion.runs.timestamp import write_witness
@@ -83,7 +84,7 @@ def register(
     from lesion.study.load import runnable_study
 
     given = runnable_study(study)
-    told = foreseen(prepare_plan(given, "any"))
+    told = foreseen(prepare_plan(given, "any")) + references_ahead(given)
     text = study.read_text(encoding="utf-8")
     registration, path = freeze(home, given, text, reason, seen=seen, ledgers=ledger or ())
     document: dict[str, Any] = {"registration": registration.hash(), "file": str(path), "clean": registration.clean}

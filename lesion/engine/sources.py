@@ -28,10 +28,11 @@ from lesion.interventions.edit import vector_hash
 from lesion.interventions.intervention import Intervention, Mean, Patch, Resample, Steer
 from lesion.interventions.site import Site
 from lesion.models.model import Model
+from lesion.tasks.layouts import Layout as Bucket
+from lesion.tasks.layouts import layout_of
 from lesion.tasks.tokenization import Compiled
 
 By = Literal["position", "role", "layout", "all"]
-Bucket = tuple[str | int, ...]
 ROWS = 16
 """Reference items in one forward pass."""
 
@@ -39,12 +40,6 @@ ROWS = 16
 def reference_hash(items: Iterable[Compiled]) -> str:
     """The name of a reference set: content hash of its items' tokens in their order, 64 hexadecimal digits."""
     return content_hash([item.ids for item in items])
-
-
-def layout_of(roles: Mapping[str, Sequence[tuple[int, int]]], prompt_length: int, answer_length: int) -> Bucket:
-    """What items must share so that every position of one plays the same part in the other."""
-    spans = [number for name in sorted(roles) for span in roles[name] for number in (name, *span)]
-    return (prompt_length, answer_length, *spans)
 
 
 def observe(model: Model, batch: Batch, sites: Sequence[Site]) -> dict[Site, Tensor]:

@@ -6,6 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+PROGRAMS = 0.7
+"""What a worker with a tiny model holds: Python, torch and transformers (GiB; the peak of a finished run's workers)."""
+
 
 def print_outlook(console: Console, document: Mapping[str, Any]) -> None:
     """Stages, pools, budget and assumptions of a forecast."""
@@ -32,11 +35,22 @@ def print_outlook(console: Console, document: Mapping[str, Any]) -> None:
         console.print(f"{tier}: {pool['needs']:,} items per seed for all looks, a seed holds {held}: {enough}")
     for text in document["foreseen"]:
         console.print(text, markup=False, soft_wrap=not console.is_terminal)
+    for name, model in document["models"].items():
+        console.print(_memory(name, model["weight_bytes"]), markup=False, soft_wrap=not console.is_terminal)
     for name, line in document["budget"].items():
         fits = "fits" if line["fits"] else "DOES NOT FIT"
         console.print(f"{name}: {line['expected']:.3f} expected of {line['limit']:g}: {fits}")
     for text in document["assumptions"]:
         console.print(f"- {text}", markup=False, soft_wrap=not console.is_terminal)
+
+
+def _memory(model: str, weight_bytes: int) -> str:
+    """What a worker holds before its first pass."""
+    held = weight_bytes / 2**30
+    return (
+        f"{model}: each worker holds about {PROGRAMS + held:.1f} GiB ({held:.2f} of weights in float32), and the"
+        " activations of a pass."
+    )
 
 
 def print_sums(console: Console, found: Mapping[str, Mapping[str, float]]) -> None:

@@ -54,12 +54,22 @@ def sentence(record: Record, finding: Finding) -> str:
         f" {p_value(rank.p_holm)}"
     )
     named = [f"{name} {unit.said(effect)}" for name, effect in strongest(finding)]
-    sets = f" The strongest sets: {listed(named)}." if named else ""
+    sets = f" The strongest sets: {listed(named)}.{_near(finding)}" if named else ""
     if rank.status == "not evaluable":
         return f"Specificity is NOT EVALUABLE ({rank.reason}); {place}.{sets}"
     if rank.status == "specific":
         return f"Specific: it does more than {among(record, rank)}; {place}.{sets}"
     return f"Not specific: it is not shown to do more than {among(record, rank)}; {place}.{sets}"
+
+
+def _near(finding: Finding) -> str:
+    """The rank among sets of the target's own layers, as a sentence with a space before it; else empty."""
+    if (near := finding.within) is None:
+        return ""
+    return (
+        f" Among {len(near.sets)} of {near.exist:,} sets of its own layers it ranks {near.rank} of"
+        f" {len(near.sets) + 1}, p {p_value(near.p)} (shown beside the claim, not part of it)."
+    )
 
 
 def strongest(finding: Finding) -> list[tuple[str, float]]:

@@ -14,6 +14,7 @@ from lesion.stats.specific import Specificity
 from lesion.stats.verdict import CellVerdict
 from lesion.study.plan import Chosen
 from lesion.study.reading import Reading
+from lesion.study.specificity import Within
 from lesion.study.study import DetectedHeads
 
 _CELLS = TypeAdapter(dict[str, CellVerdict])
@@ -23,6 +24,7 @@ _READ = TypeAdapter(dict[str, dict[str, Reading]])
 _ABLATIONS = TypeAdapter(dict[str, dict[str, CellVerdict]])
 _RANKS = TypeAdapter(dict[str, RankSpecificity])
 _SETS = TypeAdapter(dict[str, tuple[tuple[str, ...], ...]])
+_WITHIN = TypeAdapter(dict[str, Within])
 _CHANCE = TypeAdapter(dict[str, float])
 
 
@@ -44,6 +46,8 @@ class Finding(NamedTuple):
     """Zero, mean and resample -> verdict by the same rule; empty where a factor scales the target, and in format 1."""
     rank: RankSpecificity | None = None
     """The target among matched sets; nothing where the cell did not ask, and in format 1."""
+    within: Within | None = None
+    """The target among sets of its own layers, where its rank is one in the whole model."""
     sets: tuple[tuple[str, ...], ...] = ()
     """The matched sets, in the order of the rank's effects."""
     chance: float | None = None
@@ -119,6 +123,7 @@ def _claimed(
     """The verdicts of a study of format 2, each with its ablations, its rank and chance."""
     ablations = _ABLATIONS.validate_python(manifest.results.get("ablations", {}))
     ranks = _RANKS.validate_python(manifest.results.get("specific", {}))
+    near = _WITHIN.validate_python(manifest.results.get("within", {}))
     sets = _SETS.validate_python(manifest.results.get("sets", {}))
     chance = _CHANCE.validate_python(manifest.results.get("chance", {}))
     control = positive_control(manifest)
@@ -129,7 +134,7 @@ def _claimed(
             holds = control is not None and control.holds.get(chosen.model, False)
             finding = Finding(
                 chosen, cell, None, False, {}, readings.get(name, {}), ablations.get(name, {}), rank,
-                sets.get(name, ()), chance.get(f"{chosen.model}|{chosen.tier}"),
+                near.get(name), sets.get(name, ()), chance.get(f"{chosen.model}|{chosen.tier}"),
             )  # fmt: skip
             agree = chosen.ablation is not None and not finding.dependent
             specific = rank is not None and rank.status == "specific"

@@ -81,7 +81,7 @@ def _lengths(study: Study, tier: str, name: str) -> Lengths:
     if isinstance(config, OwnConfig) and not is_trusted(config.sha256):
         return ASSUMED  # code that nobody trusts is not run for a forecast
     items = list(make_task(study.tasks[tier]).items(Draw("discovery", "lengths", 0, 1), 0, SAMPLE))
-    tokenizer = _tokenizer(name)
+    tokenizer = tokenizer_of(name)
 
     def tokens(text: str) -> list[int] | list[str]:
         return list(text) if tokenizer is None else tokenizer.encode(text, add_special_tokens=False).ids
@@ -98,7 +98,8 @@ def _shared(prompts: Sequence[Sequence[int | str]]) -> int:
 
 
 @lru_cache(maxsize=16)
-def _tokenizer(name: str) -> Tokenizer | None:
+def tokenizer_of(name: str) -> Tokenizer | None:
+    """A model's tokenizer, read from its folder; a tiny model has none of its own."""
     source = locate(name)
     if source.kind == "tiny":
         return None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from lesion.engine.donors import Donors, Group, prompt_of
-from lesion.engine.sources import Bucket, Library, layout_of, reference_hash
+from lesion.engine.sources import Library, reference_hash
 from lesion.identity import content_hash
 from lesion.models.model import Model
 from lesion.runs.block import block_of, compiled_block, confirmation, discovery
@@ -20,6 +20,7 @@ from lesion.study.arm import ALIKE
 from lesion.study.plan import Cell, Plan, reference_items
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
+from lesion.tasks.layouts import Layout, layout_of, problem_layout
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenization import Compiled
 
@@ -35,22 +36,11 @@ _KEPT: dict[tuple[str, str], "Library | Lane"] = {}
 _FOUND: dict[tuple[str, str, str], "Candidates"] = {}
 
 
-def problem_layout(item: Compiled) -> Bucket:
-    """What the question and answer of two items must share, whatever examples stand before them."""
-    start = max((stop for _, stop in item.roles.get("shot", ())), default=0)
-    roles = {
-        name: [(first - start, stop - start) for first, stop in spans]
-        for name, spans in item.roles.items()
-        if name not in ("shot", "bos")
-    }
-    return layout_of(roles, item.prompt_length - start, len(item.answer_ids))
-
-
 class Candidates:
     """The reference problems of a tier, by layout: indices in the discovery lane."""
 
     def __init__(self, model: Model, study: Study, tier: str) -> None:
-        self.by_layout: dict[Bucket, list[int]] = {}
+        self.by_layout: dict[Layout, list[int]] = {}
         draw, prints = discovery(study)._replace(prefix=0), list[tuple[int, ...]]()
         task = make_task(study.tasks[tier])
         held = min(DEPTH, task.capacity(draw))
@@ -100,7 +90,7 @@ class Lane:
     """The lane whose examples they are put behind."""
     found: Candidates
     donors: Donors
-    _groups: dict[tuple[int, Bucket], Group] = field(default_factory=dict[tuple[int, Bucket], Group], repr=False)
+    _groups: dict[tuple[int, Layout], Group] = field(default_factory=dict[tuple[int, Layout], Group], repr=False)
 
     def covering(self, asked: Sequence[tuple[Item, Compiled]]) -> list[tuple[Item, Compiled]]:
         """The items that have a reference; their groups are known to `donors` from then on."""

@@ -43,7 +43,8 @@ def _claimed(
         return {"specific": specific, "companions": companions}
     ranked = "specificity" if stage == "confirm" else "replicate_specificity"
     looked = _parts(gates, stage, ("ablations", "chance"))
-    return {**looked, **_parts(gates, ranked, ("specific", "sets"))}
+    beside = _parts(gates, ranked, ("specific", "sets", "within"))
+    return {**looked, **{name: part for name, part in beside.items() if part or name != "within"}}
 
 
 def _parts(gates: Iterable[Verdict], stage: str, parts: tuple[str, ...]) -> dict[str, dict[str, Any]]:

@@ -15,6 +15,7 @@ from lesion.stats.power import needed_n
 from lesion.study.arm import Arm, companions
 from lesion.study.claims import ABLATIONS
 from lesion.study.family import family_size, rule_of
+from lesion.study.matched_sets import WITHIN
 from lesion.study.plan import Plan, StageName, all_heads, swept
 from lesion.study.reach import exist
 from lesion.study.set_items import SEEN
@@ -295,6 +296,8 @@ def _specificity(stage: StageName, plan: Plan, basis: Basis) -> list[Costed]:
     for (model, tier), many in members.items():
         lengths, anatomy = basis.lengths[model][tier], basis.anatomy[model]
         arms = many * (1 + min(claims.sets, exist(plan, model, claims.population)[1]))
+        if claims.population == "model":
+            arms += many * min(WITHIN, claims.sets, exist(plan, model, "layer")[1])
         portions = -(-arms // ARMS)
         passes = claims.set_items * (arms * _height(plan, model, anatomy) + 2 * portions)
         cost = Costed(

@@ -311,6 +311,7 @@ def _specificity(plan: Plan, facts: Facts) -> Judged:
     evidence: dict[str, object] = {
         "specific": {name: asdict(each) for name, each in found.specific.items()},
         "sets": found.sets,
+        **({"within": {name: each._asdict() for name, each in found.within.items()}} if found.within else {}),
         **({"inert": found.inert} if found.inert else {}),
         **({"spoiled": found.spoiled} if found.spoiled else {}),
     }

@@ -20,6 +20,8 @@ from lesion.interventions.site import Site, parse_site
 from lesion.study.plan import Plan
 
 Population = Literal["layer", "model"]
+WITHIN = 40
+"""Sets of the target's own layers, at most, that are shown beside a rank among sets of the whole model."""
 Place = tuple[int, int]
 """Layer and index of a site; pools of thousands of neurons are handled as pairs of numbers."""
 
@@ -73,6 +75,14 @@ def sets_of(plan: Plan, model: str) -> Matched:
     if claims is None or not claims.sets or model not in plan.targets:
         return Matched((), 0)
     return matched_sets(plan, model, plan.targets[model], claims.sets, claims.population)
+
+
+def sets_within(plan: Plan, model: str) -> Matched:
+    """Sets of the target's own layers, shown beside a rank among those of the whole model; else none."""
+    claims = plan.study.claims
+    if claims is None or not claims.sets or claims.population == "layer" or model not in plan.targets:
+        return Matched((), 0)
+    return matched_sets(plan, model, plan.targets[model], min(WITHIN, claims.sets), "layer")
 
 
 def alike(plan: Plan, model: str, target: Sequence[Site], population: Population) -> list[Group]:

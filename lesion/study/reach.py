@@ -9,7 +9,7 @@ from math import comb
 from typing import NamedTuple
 
 from lesion.interventions.site import parse_site
-from lesion.stats.rank_specificity import evaluable, fewest_sets
+from lesion.stats.rank_specificity import evaluable, fewest_sets, most_cells
 from lesion.study.family import family_size, rule_of
 from lesion.study.matched_sets import Population, alike, count
 from lesion.study.plan import Plan, Shape
@@ -35,7 +35,9 @@ class Reach(NamedTuple):
     elsewhere: int
     """Fewest sets that exist in the population of the whole model."""
     alpha: float
-    """What p, corrected, must not exceed."""
+    """What p, corrected, must be below."""
+    fewest: int
+    """Sets without which no cell can be shown specific."""
 
     @property
     def smallest(self) -> float:
@@ -56,7 +58,7 @@ def _reach(plan: Plan, model: str, wanted: int, population: Population) -> Reach
     least, most = exist(plan, model, population)
     sets = min(wanted, least)
     asking = len(plan.family) or family_size(plan.study)
-    able = int((1 + sets) * rule.alpha_look + 1e-9)
+    able = most_cells(sets, rule)
     return Reach(
         model=model,
         least=least,
@@ -67,6 +69,7 @@ def _reach(plan: Plan, model: str, wanted: int, population: Population) -> Reach
         wanted=fewest_sets(rule, asking=asking),
         elsewhere=exist(plan, model, "model")[0],
         alpha=rule.alpha_look,
+        fewest=fewest_sets(rule),
     )
 
 
@@ -123,20 +126,19 @@ def _of_neurons(shape: Shape, most: int, population: Population) -> tuple[int, i
 def words(reach: Reach) -> str:
     """The sentences that a plan, a registration and a run print."""
     wider = ""
-    if reach.elsewhere > reach.least and 1 / (1 + reach.elsewhere) <= reach.alpha:
+    if reach.elsewhere > reach.least and reach.elsewhere >= reach.fewest:
         wider = f" (claims: {{population: model}} has {_short(reach.elsewhere)} or more)"
     if reach.least != reach.most:
         said = (
             f"{reach.model}: {_short(reach.least)} to {_short(reach.most)} matched sets exist, by which sites are found"
         )
         if not reach.cells:
-            fewest = round(1 / reach.alpha) - 1
-            return f"{said}. With fewer than {fewest} sets specificity is NOT EVALUABLE{wider}."
+            return f"{said}. With fewer than {reach.fewest} sets specificity is NOT EVALUABLE{wider}."
     else:
         said = f"{reach.model}: {_short(reach.least)} matched sets exist, {reach.sets} are measured"
     said += f". No p lies below 1/{1 + reach.sets} = {reach.smallest:.3g}"
     if not reach.cells:
-        return f"{said}, and {reach.alpha:g} is needed: specificity is NOT EVALUABLE{wider}."
+        return f"{said}, and a p below {reach.alpha:g} is needed: specificity is NOT EVALUABLE{wider}."
     if reach.cells < reach.asking:
         return (
             f"{said}. If more than {reach.cells} of the {reach.asking} cells have a detected effect, none can be called"

@@ -4,6 +4,9 @@ Only cells with a detected effect ask. Every set and the target get the same edi
 each confirmation lane, as many of every seed. Each model, tier and edit is measured once. What an edit of a set changed
 stands in its receipt; a set in which nothing changed (a head that writes nothing there) is left out, which can only
 raise p.
+
+Where the rank is among sets of the whole model, sets of the target's own layers are measured as well; their rank is
+shown beside it and decides nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +21,7 @@ from lesion.study.discovered import column
 from lesion.study.edits import edited
 from lesion.study.evidence import DRIFT, STAGES
 from lesion.study.family import rule_of
-from lesion.study.matched_sets import sets_of
+from lesion.study.matched_sets import Matched, sets_of, sets_within
 from lesion.study.plan import Cell, Chosen, Plan, StageName
 from lesion.study.rows import ITEM_KEY
 
@@ -73,6 +76,7 @@ def _portions(plan: Plan, chosen: Chosen, seed: int, members: Sequence[Chosen]) 
     base = [BASELINE] if chosen is _widest_first(plan, tier)[0] else []
     named = {"target": plan.targets[chosen.model]}
     named |= {f"set{i}": sites for i, sites in enumerate(sets_of(plan, chosen.model).sets)}
+    named |= {f"within{i}": sites for i, sites in enumerate(sets_within(plan, chosen.model).sets)}
     arms = [edited(name, sites, chosen, plan, seed) for name, sites in named.items()]
     every = (*base, *arms)
     return (every[first : first + ARMS] for first in range(0, len(every), ARMS))
@@ -80,6 +84,20 @@ def _portions(plan: Plan, chosen: Chosen, seed: int, members: Sequence[Chosen]) 
 
 Receipts = Mapping[tuple[str, str, str], float]
 """(model, tier, arm) -> how much the arm changed in all units of a stage: the norm of the change."""
+
+
+class Within(NamedTuple):
+    """The target among sets of its own layers: shown beside a rank in the whole model, and no claim."""
+
+    sets: tuple[tuple[str, ...], ...]
+    effects: tuple[float, ...]
+    """Of every set (share or nats)."""
+    exist: int
+    """How many such sets there are."""
+    rank: int
+    """1: the target is the most extreme, in the direction of its effect."""
+    p: float
+    """(1 + sets at least as extreme) / (1 + sets); not corrected."""
 
 
 class Ranked(NamedTuple):
@@ -92,6 +110,8 @@ class Ranked(NamedTuple):
     """Cell -> numbers of the sets that were left out, for their receipts show that nothing changed."""
     spoiled: dict[str, str]
     """Cell -> why its rows cannot be trusted; it is not evaluable."""
+    within: dict[str, Within]
+    """Cell -> the target among sets of its own layers, where its rank is one in the whole model."""
 
 
 def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
@@ -107,33 +127,48 @@ def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
     """
     rule = rule_of(plan.study)
     found, sets, inert, spoiled = dict[str, SetEffects](), dict[str, list[list[str]]](), dict[str, list[int]](), {}
+    within = dict[str, Within]()
     for chosen in asking(plan):
         matched = sets_of(plan, chosen.model)
         unmoved = [i for i in range(len(matched.sets)) if receipts.get(_key(chosen, f"set{i}")) == 0]
         numbers = [i for i in range(len(matched.sets)) if i not in unmoved]
-        told = _effects(plan, items, receipts, chosen, numbers)
-        if isinstance(told, str):
-            spoiled[chosen.id] = told
+        told = _effects(plan, items, receipts, chosen, matched, [f"set{i}" for i in numbers])
+        near = _within(plan, items, receipts, chosen)
+        if isinstance(told, str) or isinstance(near, str):
+            spoiled[chosen.id] = told if isinstance(told, str) else str(near)
             continue
         found[chosen.id] = told
         sets[chosen.id] = [list(matched.sets[i]) for i in numbers]
         if unmoved:
             inert[chosen.id] = unmoved
+        if near:
+            within[chosen.id] = near
     able = {name: each for name, each in found.items() if evaluable(len(each.effects), rule)}
     rest = {name: each for name, each in found.items() if name not in able}
     specific = rank_specificity(able, rule, asking=len(able)) | rank_specificity(rest, rule, asking=len(rest))
-    return Ranked({name: specific[name] for name in found}, sets, inert, spoiled)
+    return Ranked({name: specific[name] for name in found}, sets, inert, spoiled, within)
 
 
 def _key(chosen: Chosen, arm: str) -> tuple[str, str, str]:
     return chosen.model, chosen.tier, f"{arm}@{chosen.edit}"
 
 
+def _within(plan: Plan, items: pl.DataFrame, receipts: Receipts, chosen: Chosen) -> Within | str | None:
+    """The rank among sets of the target's own layers; nothing where there are none; or what is wrong with the rows."""
+    near = sets_within(plan, chosen.model)
+    moved = [i for i in range(len(near.sets)) if receipts.get(_key(chosen, f"within{i}")) != 0]
+    told = _effects(plan, items, receipts, chosen, near, [f"within{i}" for i in moved])
+    if not moved or isinstance(told, str):
+        return told if moved else None
+    rank = rank_specificity({chosen.id: told}, rule_of(plan.study), asking=1)[chosen.id]
+    return Within(tuple(near.sets[i] for i in moved), rank.effects, near.exist, rank.rank, rank.p)
+
+
 def _effects(
-    plan: Plan, items: pl.DataFrame, receipts: Receipts, chosen: Chosen, numbers: Sequence[int]
+    plan: Plan, items: pl.DataFrame, receipts: Receipts, chosen: Chosen, matched: Matched, counted: Sequence[str]
 ) -> SetEffects | str:
     """The mean change under the target and every set, or what is wrong with the rows."""
-    names = [f"target@{chosen.edit}", *(f"set{i}@{chosen.edit}" for i in numbers)]
+    names = [f"target@{chosen.edit}", *(f"{name}@{chosen.edit}" for name in counted)]
     if lost := [name for name in names if (chosen.model, chosen.tier, name) not in receipts]:
         return f"{len(lost)} arms have no receipt, the first of them {lost[0]}"
     here = (pl.col("stage") == plan.stage) & (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
@@ -162,7 +197,7 @@ def _effects(
     claims = plan.study.claims
     return SetEffects(
         verdict=plan.detected[chosen.id], target=effects[0], effects=tuple(effects[1:]), items=asked.height,
-        exist=sets_of(plan, chosen.model).exist, population=claims.population if claims is not None else "layer",
+        exist=matched.exist, population=claims.population if claims is not None else "layer",
     )  # fmt: skip
 
 

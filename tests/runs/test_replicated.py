@@ -26,7 +26,7 @@ models: [zoo:abacus-llama]
 tasks:
   tier1: {task: arithmetic, low: 0, high: 119}
   tier3: {task: symbolic, patterns: [repeat]}
-sweep: {target: {kind: detected}, alphas: [0.0, 2.0], best: 1, controls: 1, staged: 3, ablations: []}
+sweep: {target: {kind: detected}, alphas: [0.0, 2.0], best: 1, controls: 1, staged: 3}
 replication: {models: [zoo:abacus-neox], best: 1}
 positive_control: tier3
 """

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.stats.rank_specificity import SetEffects, evaluable, fewest_sets, rank_specificity
+from lesion.stats.rank_specificity import SetEffects, evaluable, fewest_sets, most_cells, rank_specificity
 from lesion.stats.rule import Rule
 
 RULE = Rule()
@@ -25,17 +25,17 @@ def test_five_of_fifteen_pairs_as_bad_give_three_eighths():
     found = ranked(-0.3, [-0.5, -0.4, -0.35, -0.31, -0.3, *np.linspace(-0.29, 0.02, 10)])
     assert (found.p, found.rank) == (6 / 16, 6)
     assert found.status == "not evaluable"
-    assert "15 sets give no p below 0.0625; 1 cells that ask need 39 sets or more" in found.reason
+    assert "15 sets give no p below 0.0625; 1 cells that ask need 40 sets or more" in found.reason
     assert found.strongest == (0, 1, 2, 3, 4)
 
 
-def test_no_fifteen_sets_can_show_anything_but_thirty_nine_can():
+def test_no_fifteen_sets_can_show_anything_but_forty_can():
     assert ranked(-9.0, [0.0] * 15).status == "not evaluable"
-    assert ranked(-9.0, [0.0] * 38).status == "not evaluable"
-    found = ranked(-9.0, [0.0] * 39)
-    assert (found.status, found.p, found.rank) == ("specific", 1 / 40, 1)
-    assert ranked(-9.0, [-9.0, *[0.0] * 38]).status == "not specific"
-    assert (fewest_sets(RULE), fewest_sets(RULE, asking=6)) == (39, 239)
+    assert ranked(-9.0, [0.0] * 39).status == "not evaluable"
+    found = ranked(-9.0, [0.0] * 40)
+    assert (found.status, found.p, found.rank) == ("specific", 1 / 41, 1)
+    assert ranked(-9.0, [-9.0, *[0.0] * 39]).status == "not specific"
+    assert (fewest_sets(RULE), fewest_sets(RULE, asking=6)) == (40, 240)
 
 
 def test_direction_is_that_of_the_verdict():
@@ -52,18 +52,19 @@ def test_a_cell_without_a_detected_effect_does_not_ask(verdict):
 
 
 def test_holm_runs_over_the_cells_that_ask_and_no_others():
-    cells = {name: cell(-1.0, np.linspace(-0.9, 0.9, 199)) for name in "abcde"}
+    cells = {name: cell(-1.0, np.linspace(-0.9, 0.9, 200)) for name in "abcde"}
     quiet = cell(0.0, [0.0] * 199, "Null")
     found = rank_specificity({**cells, "quiet": quiet}, RULE, asking=5)
-    assert [found[name].p_holm for name in "abcde"] == [pytest.approx(0.025)] * 5
+    assert [found[name].p_holm for name in "abcde"] == [pytest.approx(5 / 201)] * 5
     assert {found[name].status for name in "abcde"} == {"specific"}
     crowded = rank_specificity(cells, RULE, asking=6)
     assert {each.status for each in crowded.values()} == {"not evaluable"}
-    assert (evaluable(199, RULE, asking=5), evaluable(199, RULE, asking=6)) == (5, 0)
+    assert (evaluable(199, RULE, asking=4), evaluable(199, RULE, asking=5)) == (4, 0)
+    assert (most_cells(39, RULE), most_cells(40, RULE), most_cells(199, RULE)) == (0, 1, 4)
 
 
 def test_a_step_down_can_carry_a_cell_with_fewer_sets():
-    cells = {"many": cell(-1.0, [0.0] * 999), **{name: cell(-1.0, [0.0] * 199) for name in "abcde"}}
+    cells = {"many": cell(-1.0, [0.0] * 999), **{name: cell(-1.0, [0.0] * 200) for name in "abcde"}}
     found = rank_specificity(cells, RULE, asking=6)
     assert {each.status for each in found.values()} == {"specific"}
 

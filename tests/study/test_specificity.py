@@ -58,9 +58,8 @@ def test_only_cells_with_an_effect_ask_and_each_set_is_measured_once_on_the_same
             assert place not in measured.setdefault(arm.name, set()), "an arm is measured twice on an item"
             measured[arm.name].add(place)
     assert set(map(frozenset, measured.values())) == {frozenset({(seed, 0, 32) for seed in range(3)})}
-    names = {"baseline"} | {
-        f"{who}@{edit}" for who in ("target", *(f"set{i}" for i in range(60))) for edit in ("zero", "2")
-    }
+    sets = (*(f"set{i}" for i in range(60)), *(f"within{i}" for i in range(15)))
+    names = {"baseline"} | {f"{who}@{edit}" for who in ("target", *sets) for edit in ("zero", "2")}
     assert set(measured) == names
     sites = {
         arm.name: tuple(map(str, arm.intervention.sites)) for c in stage.cells for arm in c.arms if arm.intervention
@@ -123,6 +122,18 @@ def test_a_target_beyond_all_its_sets_is_specific_and_the_plan_goes_on_with_that
     assert found["effects"][40] == pytest.approx(-round(32 * 40 / 128) / 32)
     assert verdict.evidence["sets"][member().id] == [list(one) for one in sets_of(plan, MODEL).sets]  # pyright: ignore
     assert amend(plan, verdict).specific == (member().id,)
+
+
+def test_the_rank_within_its_own_layers_stands_beside_one_in_the_model_and_decides_nothing() -> None:
+    plan = plan_of((member(),))
+    own = {f"within{i}@zero": 1.0 for i in range(5)}
+    verdict = said(plan, made(plan, {**WEAK, **own, "target@zero": 0.75}))
+    assert verdict.evidence["specific"][member().id]["status"] == "specific"  # pyright: ignore
+    near = verdict.evidence["within"][member().id]  # pyright: ignore
+    assert (near["rank"], near["exist"], len(near["sets"])) == (6, 15, 15)
+    assert near["p"] == pytest.approx(6 / 16)
+    assert all(site.startswith("L1") for one in near["sets"] for site in one)
+    assert not any(set(one) & set(TARGET) for one in near["sets"])
 
 
 def test_a_target_that_many_sets_exceed_is_not_specific() -> None:

@@ -63,7 +63,7 @@ def rank_power(rule: Rule, studies: int, generator: np.random.Generator) -> tupl
     return tuple(
         RankPower(apart, sets, float(conduct_sets(Sets(sets=sets, apart=apart), rule, studies, generator).mean()))
         for apart in (1.0, 2.0, 3.0, 4.0)
-        for sets in (39, 199)
+        for sets in (40, 199)
     )
 
 

@@ -25,17 +25,15 @@ class Rate:
     """Simulated studies at that setting; 0 where the rate is computed exactly and is its own bound."""
     worst: str
     """That setting."""
-    allowance: float = 0.0
-    """Monte Carlo error that is granted where the true rate may be the limit itself, by counting."""
 
     @property
     def holds(self) -> bool:
         """Is the bound on the right side of the limit?"""
-        return self.bound <= self.limit + self.allowance if self.side == "at most" else self.bound >= self.limit
+        return self.bound <= self.limit if self.side == "at most" else self.bound >= self.limit
 
     def slack(self) -> float:
         """Distance of the bound from the limit; negative where the promise is broken."""
-        return self.limit + self.allowance - self.bound if self.side == "at most" else self.bound - self.limit
+        return self.limit - self.bound if self.side == "at most" else self.bound - self.limit
 
 
 def counted(promise: str, shown: NDArray[np.bool_], limit: float, side: Side, where: str) -> Rate:
