@@ -31,7 +31,7 @@ def test_a_factor_is_called_by_what_it_does():
     ("task", "said"),
     [
         (ArithmeticConfig(high=20), "sums and differences up to 20"),
-        (ArithmeticConfig(operators=("*",), beyond=150), "products beyond 99"),
+        (ArithmeticConfig(operators=("*",), beyond=150), "products beyond 99 × 99"),
         (SymbolicConfig(), "repeated symbol patterns"),
         (SymbolicConfig(patterns=("abab", "aab")), "symbol patterns (abab and aab)"),
         (Gsm8kConfig(path="problems.jsonl"), "gsm8k"),

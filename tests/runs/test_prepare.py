@@ -48,7 +48,7 @@ def test_a_model_that_reads_spaces_is_asked_for_the_format(small_text: str, read
 
 
 def test_the_format_chat_needs_the_template(small_text: str, reader: str) -> None:
-    with pytest.raises(InputError, match="needs the chat template: add `chat"):
+    with pytest.raises(InputError, match="needs the model's chat template: add `chat"):
         prepare_plan(_study(small_text, reader, "chat"), "k")
 
 

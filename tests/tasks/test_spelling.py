@@ -9,6 +9,7 @@ from lesion.identity import file_hash
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import ArithmeticConfig, OwnConfig, SymbolicConfig
 from lesion.tasks.spelling import parse_task
+from lesion.tasks.trust import VARIABLE, trust
 
 
 def test_a_spelling_gives_the_configuration():
@@ -20,13 +21,17 @@ def test_a_spelling_gives_the_configuration():
     assert parse_task("multistep forms=a+b*c").forms == ("a+b*c",)
 
 
-def test_an_own_task_takes_the_files_hash_as_found_and_hands_other_settings_to_its_maker(tmp_path: Path):
+def test_an_own_task_takes_the_files_hash_as_found_and_hands_other_settings_to_its_maker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv(VARIABLE, "")
     path = tmp_path / "task.py"
     path.write_text("def make(longest): return None\n")
     config = parse_task(f"own file={path} longest=30")
     assert config == OwnConfig(file=str(path), sha256=file_hash(path), parameters={"longest": 30})
     with pytest.raises(InputError, match="there is no file"):
         parse_task("own file=nowhere.py")
+    trust(config.sha256)
     with pytest.raises(InputError, match="unexpected keyword argument 'widest'"):
         make_task(parse_task(f"own file={path} longest=3 widest=30"))
 

@@ -1,6 +1,7 @@
 """How real tokenizers split numbers, against an independent count."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from transformers.convert_slow_tokenizer import generate_merges
 
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import ArithmeticConfig
-from lesion.tasks.task import Draw
+from lesion.tasks.task import Draw, Segment
 from lesion.tasks.tokenization import compile_item
 from lesion.tasks.tokenizer_report import alignment, contract_report, pieces, splits, token_buckets
 
@@ -130,11 +131,12 @@ def test_buckets_tell_single_from_multi_token_items(gpt2: Tokenizer):
 
 def test_a_contract_report_counts_every_item_once(gpt2: Tokenizer):
     items = list(make_task(ArithmeticConfig()).items(LANE, 0, 200))
-    report = contract_report(items, gpt2, None)
-    assert report.items == 200 == report.compiled + sum(report.refused.values()) == 200
-    assert report.refused.keys() == {"answer_merges_with_prompt"}
+    joined = [replace(items[0], segments=(Segment("1 2", ""),), answer=digit, wrong="9") for digit in "34"]
+    report = contract_report([*items, *joined], gpt2, None)
+    assert (report.items, report.compiled) == (202, 200)
+    assert report.refused == {"answer_merges_with_prompt": 2}
     assert sum(report.answer_tokens.values()) == report.compiled
-    assert "other tokens when an answer follows" in report.examples["answer_merges_with_prompt"]
+    assert "share a token" in report.examples["answer_merges_with_prompt"]
     assert 0.9 < report.single_operands <= 1
     empty = contract_report([], gpt2, None)
     assert empty.single_operands != empty.single_operands  # no data is NaN, never 0
