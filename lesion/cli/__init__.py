@@ -30,6 +30,7 @@ from lesion.cli import (
     tasks,
 )
 from lesion.cli.app import app, fail
+from lesion.cli.interrupts import second_interrupt_ends
 from lesion.device import DEVICES, WORDS, refused
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
 from lesion.tasks.trust import trust
@@ -71,7 +72,8 @@ def main(arguments: list[str] | None = None) -> None:
     as_json = "--json" in wanted
     try:
         _trust_typed(wanted)
-        code = app(_common_first(wanted), standalone_mode=False, prog_name="lesion")
+        with second_interrupt_ends():
+            code = app(_common_first(wanted), standalone_mode=False, prog_name="lesion")
         if code == INTERRUPTED_EXIT_CODE:  # what typer makes of Ctrl-C, without a word
             raise KeyboardInterrupt
     except LesionError as error:

@@ -2,14 +2,19 @@
 
 The rows are the same whichever it is: a cell's batches are part of the plan, and every worker has the same number of
 threads. Results are yielded as they finish. A worker that dies costs what it had in hand, which is computed again.
+Workers end with the process that started them, however that one ends.
 """
 
 import multiprocessing
+import os
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from functools import partial
+from multiprocessing.process import BaseProcess
+from threading import Thread
 
 from lesion.errors import LesionError
 from lesion.runs.logs import LOGGER
@@ -42,8 +47,15 @@ class Processes:
     def __enter__(self) -> "Processes":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None:  # results in flight would be thrown away, so nobody waits for them
+            self._kill()
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _kill(self) -> None:
+        started: dict[int, BaseProcess] | None = self._pool._processes  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        for process in list((started or {}).values()):
+            process.kill()
 
     def __call__(self, work: Work, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Result]]:
         """Results in the order in which they finish.
@@ -66,7 +78,8 @@ class Processes:
                 self._pool = self._start()
 
     def _round(self, work: Work, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Result]]:
-        futures = {self._pool.submit(work, cell): cell for cell in cells}
+        with _without_interrupts():  # workers start here
+            futures = {self._pool.submit(work, cell): cell for cell in cells}
         try:
             for future in as_completed(futures):
                 yield futures[future], future.result()
@@ -83,7 +96,23 @@ def too_many(losses: int) -> str:
     )
 
 
+@contextmanager
+def _without_interrupts() -> Generator[None]:
+    """Keep Ctrl-C waiting, also in the processes that are started meanwhile: Ctrl-C belongs to the driver alone."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _start_worker(prepare: Callable[[], None]) -> None:
-    """Ctrl-C belongs to the driver, which closes the pool; a worker ignores it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
     prepare()
+
+
+def _end_with_parent() -> None:
+    """End this worker when the process that started it is gone, also by kill -9, which can tell nobody."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
