@@ -85,10 +85,10 @@ ORDER BY e.model, e.tier, e.stage, e.arm"""
 
 
 def of_run(query: str, run: str) -> str:
-    """The same query over one run's rows among those of several: `lesion query` puts all finished runs into `items`.
+    r"""The same query over one run's rows among those of several: `lesion query` puts all finished runs into `items`.
 
     >>> of_run("SELECT COUNT(*) FROM items AS e JOIN items AS b", "r")
-    "WITH one AS (SELECT * FROM items WHERE run = 'r')\\nSELECT COUNT(*) FROM one AS e JOIN one AS b"
+    "WITH one AS (SELECT * FROM items WHERE run = 'r')\nSELECT COUNT(*) FROM one AS e JOIN one AS b"
     """
     quoted = run.replace("'", "''")
     return f"WITH one AS (SELECT * FROM items WHERE run = '{quoted}')\n" + re.sub(r"\bitems\b", "one", query)

@@ -53,7 +53,7 @@ class Processes:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _kill(self) -> None:
-        started: dict[int, BaseProcess] | None = self._pool._processes  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
+        started: dict[int, BaseProcess] | None = self._pool._processes  # pyright: ignore[reportPrivateUsage]
         for process in list((started or {}).values()):
             process.kill()
 
