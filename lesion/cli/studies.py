@@ -169,10 +169,10 @@ def _replay_fresh(path: Path, repository: Path | None, home: Path, workers: int,
 
 def keep(ran: "Ran", home: Path, as_json: bool) -> None:
     """Enter a finished run into the ledger, and print it for programs."""
-    from lesion.runs.ledger import enter
+    from lesion.runs.ledger import finish
 
     manifest = ran.manifest
-    enter(home, manifest)
+    finish(home, manifest)
     if as_json:
         document = {
             "run": str(ran.folder),

@@ -160,6 +160,23 @@ def enter(home: Path, manifest: Entered) -> None:
     remember_home(home)
 
 
+def finish(home: Path, manifest: Manifest) -> None:
+    """Enter a run that was closed just now; where that fails, the run counts as unfinished again.
+
+    So the same command finishes it when there is room, and no second run of the same study begins.
+
+    Raises:
+        DiskError: when the ledger cannot be written.
+    """
+    try:
+        enter(home, manifest)
+    except DiskError as error:
+        (home / "runs" / manifest.run / "manifest.json").unlink(missing_ok=True)
+        raise DiskError(
+            f"{error}. All units of {manifest.run} are kept: make room, and the same command finishes it"
+        ) from error
+
+
 def known(home: Path) -> list[Entry]:
     """Every run of this home; an index that is missing is made anew first, so deleting it hides nothing."""
     if not (home / "ledger.sqlite").exists():

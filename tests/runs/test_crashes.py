@@ -15,6 +15,7 @@ from threading import Barrier
 import pytest
 
 import lesion.runs.run as module
+from lesion.cli.studies import keep
 from lesion.errors import InputError
 from lesion.identity import generator
 from lesion.runs import closing
@@ -22,7 +23,7 @@ from lesion.runs.closing import Order
 from lesion.runs.durable import DiskError
 from lesion.runs.logs import LOGGER, run_log
 from lesion.runs.manifest import read_manifest
-from lesion.runs.run import start
+from lesion.runs.run import Ran, start
 from lesion.runs.store import RunFolder, read_begun
 from lesion.runs.verify import verify
 from lesion.study.load import parse_document
@@ -32,7 +33,7 @@ RUN = """
 import sys
 from pathlib import Path
 from lesion.runs.closing import Order
-from lesion.runs.run import start
+from lesion.runs.run import Ran, start
 from lesion.study.load import parse_document
 from lesion.study.study import Study
 text = Path(sys.argv[1]).read_text()
@@ -192,6 +193,22 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_the_run_goes_on_when_there
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, kept)
     resumed_is_whole(small_run, small_text, tmp_path, quiet, no_report)
+
+
+def test_a_run_whose_manifest_fits_on_the_disk_and_whose_ledger_does_not_is_finished_by_the_same_command(
+    small_run, small_text, quiet, no_report, copied_run
+) -> None:
+    old = resource.getrlimit(resource.RLIMIT_FSIZE)
+    kept = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, old[1]))
+        with pytest.raises(DiskError, match="the same command finishes it"):
+            keep(Ran(copied_run.folder, copied_run.manifest, budget_spent=False), copied_run.home, as_json=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, old)
+        signal.signal(signal.SIGXFSZ, kept)
+    (copied_run.home / "ledger.sqlite").unlink(missing_ok=True)  # half written; docs/record.md says to take it away
+    resumed_is_whole(small_run, small_text, copied_run.home, quiet, no_report)
 
 
 def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path) -> None:
