@@ -12,7 +12,7 @@ import copy
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -130,6 +130,12 @@ class _Doubled(nn.Module):
 
 class _Rows(_Doubled):
     """A token embedding of which only the rows that a call asks for are converted."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__(inner)
+        padding: Any = getattr(inner, "padding_idx", None)
+        if padding is not None:  # it decides gradients alone, and may lie beyond the rows that are converted
+            cast("Any", inner).padding_idx = None
 
     def forward(self, ids: Tensor) -> Tensor:
         """The rows of the tokens."""

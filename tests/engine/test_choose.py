@@ -2,12 +2,15 @@ import dataclasses
 
 import pytest
 import torch
+from torch.nn import functional
 
 from lesion.engine import reference
 from lesion.engine.batch import batches
 from lesion.engine.choose import AGREEMENT, choose
 from lesion.engine.fast import Fast
+from lesion.engine.kernels import PackedLinear, kernel_rule
 from lesion.errors import InputError
+from lesion.identity import generator
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import parse_site
 from lesion.models.families import family_named
@@ -34,6 +37,29 @@ def test_a_family_whose_attention_is_not_where_its_row_says_is_not_believed(tiny
     engine = choose(dataclasses.replace(model, family=dataclasses.replace(model.family, attends=attends)))
     assert engine.choice.engine == "reference"
     assert engine.choice.note
+
+
+def test_a_padding_token_beyond_the_rows_that_are_asked_for_does_not_matter_to_float64():
+    family = family_named("qwen2")
+    choice = choose(random_model(family, {**family.tiny, "pad_token_id": 65}, 66)).choice
+    assert choice.engine == "fast", choice.note
+
+
+@pytest.mark.skipif(kernel_rule(torch.nn.Linear(1, 1)) != "onednn", reason="this torch has no packed oneDNN")
+def test_a_long_product_is_added_up_from_pieces_and_rounds_less_than_in_one():
+    rng = generator("pieces")
+    linear = torch.nn.Linear(2048, 24).requires_grad_(False)
+    linear.weight.copy_(torch.from_numpy(rng.normal(size=(24, 2048)) / 45))
+    rows = torch.from_numpy(rng.normal(size=(64, 2048))).float()
+    exact = functional.linear(rows.double(), linear.weight.double(), linear.bias.double())
+    pieces = PackedLinear(linear)
+    whole = torch.ops.mkldnn._reorder_linear_weight(linear.weight)
+    in_one = torch.ops.mkldnn._linear_pointwise(rows, whole, linear.bias, "none", [], "")
+    assert len(pieces.pieces) == 4
+    assert float((pieces(rows) - exact).square().mean()) < 0.7 * float((in_one - exact).square().mean())
+    assert torch.allclose(pieces.linear(rows) + linear.bias, pieces(rows), atol=1e-5)
+    bent = PackedLinear(linear, ("gelu", "tanh"))
+    assert torch.allclose(bent(rows), functional.gelu(pieces(rows), approximate="tanh"), atol=1e-6)
 
 
 def test_every_family_but_bloom_runs_a_shared_prefix_once(model, compiled):
