@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from importlib.metadata import distributions
 from pathlib import Path
@@ -51,6 +52,13 @@ def read_code() -> Code:
     )
 
 
+@cache
+def _packages() -> tuple[tuple[str, str], ...]:
+    """Name and version of every installed package; read once in a process, for there are hundreds of files."""
+    told = [each.metadata for each in distributions()]
+    return tuple(sorted({each["Name"].lower(): each["Version"] for each in told if each["Name"]}.items()))
+
+
 def read_environment(
     workers: int,
     threads: int,
@@ -59,11 +67,10 @@ def read_environment(
     device: str = "cpu",
 ) -> Environment:
     """The interpreter, every installed package, and the hardware."""
-    packages = {d.metadata["Name"].lower(): d.version for d in distributions() if d.metadata["Name"]}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if hasattr(os, "sysconf") else 0
     return Environment(
         python=platform.python_version(),
-        packages=dict(sorted(packages.items())),
+        packages=dict(_packages()),
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
         processor=processor(),
         cores=os.cpu_count() or 1,

@@ -42,7 +42,7 @@ def test_a_figure_made_again_is_the_one_that_was_sealed(said, run, tmp_path, for
     code, text = said("figure", run, "baseline", "--format", form, "--out", tmp_path, "--home", tmp_path, "--json")
     assert code == 0
     assert (tmp_path / f"baseline.{form}").read_bytes() == (run / "figures" / f"baseline.{form}").read_bytes()
-    assert json.loads(text)["query"].startswith("SELECT")
+    assert json.loads(text)["query"].startswith("WITH one AS (SELECT * FROM items WHERE run = ")
 
 
 def test_the_record_of_a_figure_is_replayed_byte_by_byte(said, run, tmp_path):

@@ -18,7 +18,7 @@ name: small
 question: Does anything happen to a model that cannot calculate?
 models: [tiny:llama]
 tasks:
-  tier1: {task: arithmetic, low: 0, high: 99, shots: 1}
+  tier1: {task: arithmetic, low: 10, high: 99, shots: 0}
 block: 32
 baseline: {items: 64, spread: 0.9}
 sweep: {target: {kind: sites, sites: [L0H1]}, items: 64, alphas: [0.0, 1.5], best: 1, controls: 1}

@@ -108,7 +108,7 @@ def test_rows_are_those_of_the_untouched_hugging_face_model(small_run) -> None:
     model = opened("tiny:llama")
     items = RunFolder(small_run.folder).items().filter(pl.col("stage") == "confirm")
     asked = RunFolder(small_run.folder).prompts()
-    sample = items.filter((pl.col("arm") == "target@0") & (pl.col("index") < 5)).join(asked, on=ITEM_KEY)
+    sample = items.filter((pl.col("arm") == "target@zero") & (pl.col("index") < 5)).join(asked, on=ITEM_KEY)
     projection = model.module.model.layers[0].self_attn.o_proj
     d = model.sizes.d_head
     kept = projection.weight.data.clone()
@@ -132,13 +132,12 @@ def test_a_baseline_that_no_pool_can_make_stable_stops_with_a_note(
 ) -> None:
     """With half of the answers right at random, a spread of a tenth of a point is not to be had."""
     text = changed(small_text, baseline={"items": 64, "spread": 0.001})
-    honest = module._rows
+    honest = module._Rows.table
 
-    def coin(cell, arm, batch, logits, asked):
-        right = pl.Series("correct", (batch.ids.sum(1).numpy() % 2) == 1)
-        return honest(cell, arm, batch, logits, asked).with_columns(right)
+    def coin(self):
+        return honest(self).with_columns(correct=pl.col("item_id").str.slice(-1).is_in(list("13579bdf")))
 
-    monkeypatch.setattr(module, "_rows", coin)
+    monkeypatch.setattr(module._Rows, "table", coin)
     ran = start(order_of(text), tmp_path, 1, quiet, no_report)
     assert ran.manifest.outcome == "stopped"
     assert "stable baseline" in ran.manifest.ending.reason

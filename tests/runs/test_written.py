@@ -40,6 +40,7 @@ tasks:
   tier1: {task: arithmetic, low: 0, high: 119, shots: 2}
 decoded: [tier1]
 block: 32
+claims: {prefixes: 1, sets: 0} # one set of examples a seed keeps the run short
 baseline: {items: 64, spread: 0.9}
 sweep:
   target: {kind: sites, sites: [L0H0, L0H1, L0H2, L0H3, L0H4, L0H5, L0H6, L0H7]}
