@@ -149,7 +149,10 @@ def test_a_spent_budget_ends_the_command_with_6(small_text, tmp_path, capsys) ->
 def test_an_overrun_is_seen_before_interventions_recorded_and_replayed(
     small_text, quiet, no_report, tmp_path, monkeypatch
 ) -> None:
-    tasks = {"tier1": {"task": "arithmetic", "low": 10, "high": 99, "shots": 0}, "tier3": {"task": "symbolic", "shortest": 6, "longest": 6}}
+    tasks = {
+        "tier1": {"task": "arithmetic", "low": 10, "high": 99, "shots": 0},
+        "tier3": {"task": "symbolic", "shortest": 6, "longest": 6},
+    }
     order = order_of(small_text, tasks=tasks)
     monkeypatch.setattr(costs, "expected", lambda plan, basis: 1e30 if len(plan.pairs()) > 1 else 0.0)
     ran = start(order, tmp_path, 1, quiet, no_report)
