@@ -29,6 +29,10 @@ from lesion.interventions.intervention import Intervention, Scale
 from lesion.models.model import Model
 
 
+LENGTHS = 64
+"""Lengths of rows of which it is remembered what the model hands to its blocks."""
+
+
 @dataclass(frozen=True)
 class RowEdit:
     """An edit that one pass still has to make: in row `row` of the pass, at the tokens where `mask` holds."""
@@ -142,7 +146,7 @@ class Twin:
             self._attend_over_tries(model)
         self.groups = self._groups(model)
         self.ending = ending(model, self.blocks[-1], self.kernel) if self.shares else None
-        self._given: tuple[int, list[dict[str, Any]]] | None = None
+        self._given: dict[int, list[dict[str, Any]]] = {}
         family = model.family
         self.heads = [self._wrap(block, family.attention_out, Slot) for block in self.blocks]
         self.neurons = [self._wrap(block, family.mlp_out, Slot) for block in self.blocks]
@@ -229,11 +233,13 @@ class Twin:
         return kept
 
     def arguments(self, model: Model, batch: Batch) -> list[dict[str, Any]]:
-        """What the model hands to each block for one row; that depends on the length alone, so the last one is kept."""
+        """What the model hands to each block for one row; that depends on the length alone, so the newest are kept."""
         length = batch.inputs.shape[1]
-        if self._given is None or self._given[0] != length:
-            self._given = length, block_arguments(model, batch.inputs[:1])
-        return self._given[1]
+        if length not in self._given:
+            if len(self._given) >= LENGTHS:
+                self._given.pop(next(iter(self._given)))
+            self._given[length] = block_arguments(model, batch.inputs[:1])
+        return self._given[length]
 
     def enter(self, layer: int, stream: Tensor, given: dict[str, Any], known: Tensor | None = None) -> Tensor:
         """Block `layer` on a stream, with attention's output known or computed; edits are set on the slots before."""

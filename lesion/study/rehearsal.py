@@ -4,16 +4,18 @@ A pure Study -> Study: thresholds become so wide that few items suffice, and hub
 ones, so that nothing outside is contacted. Everything else (tasks, targets, factors, rule) stays, so it is exercised.
 """
 
+from lesion.study.claims import Claims
 from lesion.study.study import Replication, Study
 
-BLOCK = 32
-ITEMS = 64
+BLOCK = ITEMS = 64
 WIDE = 0.9
 """Spread and margin of a rehearsal (share)."""
 NATS = 9.0
 """Spread of a rehearsal that judges nats."""
 SETS = 3
 """Matched sets of a rehearsal, at most."""
+PREFIXES = 3
+"""Sets of examples of a rehearsal, at most: nine clusters in three seeds, the fewest with which tests can decide."""
 STAND_IN, OTHER = "tiny:llama", "tiny:gpt2"
 """What stands in for a hub model: the study's own, and those of its replication."""
 
@@ -28,10 +30,15 @@ def rehearse(study: Study) -> Study:
             "baseline": study.baseline.model_copy(update={"items": ITEMS, "spread": _wide(study)["spread"]}),
             "sweep": study.sweep.model_copy(update={"items": ITEMS}),
             "verdict": study.verdict.model_copy(update=_wide(study)),
-            "claims": study.claims
-            and study.claims.model_copy(update={"sets": min(SETS, study.claims.sets), "set_items": ITEMS}),
+            "claims": study.claims and _claims(study.claims),
         }
     )
+
+
+def _claims(claims: Claims) -> Claims:
+    """Few matched sets and few sets of examples."""
+    prefixes = claims.prefixes if claims.prefixes == "per_item" else min(PREFIXES, claims.prefixes)
+    return claims.model_copy(update={"sets": min(SETS, claims.sets), "set_items": ITEMS, "prefixes": prefixes})
 
 
 def _wide(study: Study) -> dict[str, float]:

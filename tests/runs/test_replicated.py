@@ -24,8 +24,8 @@ name: two-families
 question: Does what zeroing the induction heads does to repeats hold in another family?
 models: [zoo:abacus-llama]
 tasks:
-  tier1: {task: arithmetic, low: 0, high: 119}
-  tier3: {task: symbolic, patterns: [repeat]}
+  tier1: {task: arithmetic, low: 10, high: 119, shots: 0}
+  tier3: {task: symbolic, patterns: [repeat], shortest: 6, longest: 7}
 sweep: {target: {kind: detected}, alphas: [0.0, 2.0], best: 1, controls: 1, staged: 3}
 replication: {models: [zoo:abacus-neox], best: 1}
 positive_control: tier3
@@ -50,9 +50,9 @@ def test_the_positive_control_is_harm_in_both_families_and_so_replicated(done: D
     told = done.manifest.results["replication"]
     first = told["configurations"][0]
     assert (first["tier"], first["alpha"], first["why"]) == ("tier3", 0.0, "positive control")
-    assert told["cells"][f"{OTHER}|tier3|target@0"]["verdict"] == "Harm"
+    assert told["cells"][f"{OTHER}|tier3|target@resample"]["verdict"] == "Harm"
     assert first["answer"] == "replicated"
-    assert first["pooled"]["models"] == 2
+    assert first["pooled"] is None, "two models are no population"
 
 
 def test_the_other_models_target_is_its_own_induction_heads(done: Done) -> None:
