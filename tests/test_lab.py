@@ -101,8 +101,11 @@ def test_digits_and_carries_are_told_apart_and_agree_with_the_rows(lab: Lab):
 
 def test_what_cannot_be_scored_is_null_and_counted(hand, repeated, monkeypatch: pytest.MonkeyPatch):
     same = [Compiled(c.ids, c.roles, c.answer_ids, c.answer_ids, c.prompt_length, None) for c in repeated[:3]]
-    measured = effect(choose(hand), of([*same, *repeated[3:]]), scale("L1H1", 0.5))
+    engine = choose(hand)
+    measured = effect(engine, of([*same, *repeated[3:]]), scale("L1H1", 0.5))
     change = measured.effect.change("logit_diff")
+    assert change.floor == engine.choice.floor == pytest.approx(0, abs=1e-4), "rounding stands beside the difference"
+    assert measured.effect.change("correct").floor is None
     assert (change.scored, change.unscored) == (5, 3)
     assert measured.rows["logit_diff"].count(None) == 3
     assert change.baseline == pytest.approx(20, abs=1e-2), "the mean is over scored items only"

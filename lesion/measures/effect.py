@@ -76,6 +76,9 @@ class Change(Document):
     """Items with a number in both arms."""
     unscored: int
     """Items without."""
+    floor: float | None = None
+    """Error of one log-probability against float64 on these weights, nats; beside measures in nats and logits. A
+    difference below it may be rounding. Null where it was not measured."""
 
 
 class DigitErrors(Document):
@@ -200,7 +203,7 @@ def effect(
         intervention=str(intervention),
         items=len(asked.compiled),
         refused=asked.refused,
-        changes=tuple(changes),
+        changes=tuple(_beside(change, engine.choice.floor) for change in changes),
         digits=_digits(asked, base["texts"], edited["texts"]),
         carries=_carries(asked, base["texts"], edited["texts"]),
         strata=_strata(asked, base["correct"], edited["correct"]),
@@ -276,6 +279,11 @@ def _change(name: str, base: Numbers | None, edited: Numbers) -> Change:
         scored=count,
         unscored=len(edited) - count,
     )
+
+
+def _beside(change: Change, floor: float | None) -> Change:
+    """The change with the engine's rounding beside it, where it is a change of log-probabilities."""
+    return change.model_copy(update={"floor": floor if change.unit in ("nats", "logits") else None})
 
 
 def _collateral(engine: Engine, do: Intervention, source: Source | None, text: str | None) -> tuple[list[Change], str]:

@@ -7,6 +7,7 @@ No weight is rewritten or folded, no code of a model's repository is run, and pi
 
 import hashlib
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -27,10 +28,11 @@ from lesion.models.device import moved, on_processor, settle
 from lesion.models.families import Family, Residual, family_named, family_of, residual_rule
 from lesion.models.foreign import require_fit, require_native
 from lesion.models.hub import hub_folder
+from lesion.models.origin import require_origin
 from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_config, sizes_of
 from lesion.models.tiny import character_tokenizer, tiny_module
 from lesion.models.vocabulary import added_bos, read_bos, read_tokenizer
-from lesion.models.weights import weights_hash
+from lesion.models.weights import weight_files, weights_hash
 from lesion.models.witness import OpenedModel, opened
 
 Dtype = Literal["float32", "bfloat16", "float64"]
@@ -324,9 +326,13 @@ def _open_folder(name: str, source: Source, dtype: Dtype) -> Model:
     config = read_config(Source("folder", str(folder), None))
     family = family_of(config)
     sizes = sizes_of(family, config)
-    weights = weights_hash(folder)
-    tokenizer = read_tokenizer(folder)
-    module = load_module(folder, family, DTYPES[dtype])
+    weight_files(folder)  # says what is wrong with them before anything is read
+    with ThreadPoolExecutor(1) as beside:  # the hash takes longer than the loading, and neither waits for the other
+        hashed = beside.submit(weights_hash, folder)
+        tokenizer = read_tokenizer(folder)
+        module = load_module(folder, family, DTYPES[dtype])
+        weights = hashed.result()
+    require_origin(folder, weights)
     bos = read_bos(folder, tokenizer)
     require_fit(tokenizer, bos, config.get("bos_token_id"), sizes)
     return Model(

@@ -79,6 +79,24 @@ def read_origin(folder: Path) -> Origin | None:
         raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}; convert the model again") from error
 
 
+def require_origin(folder: Path, weights: str) -> None:
+    """Make sure that a folder's weights are those that its origin.json describes.
+
+    Args:
+        folder: a model's folder.
+        weights: SHA-256 of its weights.
+
+    Raises:
+        InputError: when they are others, or the file cannot be read.
+    """
+    origin = read_origin(folder)
+    if origin is not None and origin.weights_hash != weights:
+        raise InputError(
+            f"{folder}: {FILE} describes weights with SHA-256 {origin.weights_hash[:16]}…, and the weights there have "
+            f"{weights[:16]}…: get or convert the model again, or remove {FILE} if you changed the weights yourself"
+        )
+
+
 def _card(origin: Origin) -> str:
     """The model card, in Markdown."""
     types = ", ".join(f"{count} × {name}" for name, count in origin.quantisation.items())

@@ -175,12 +175,15 @@ def print_effect(console: Console, found: Mapping[str, Any]) -> None:
     lost = ", ".join(f"{reason} {count}" for reason, count in found["refused"].items())
     asked = f"{found['items']} items" + (f", not asked: {lost}" if lost else "")
     said(console, f"{found['intervention']} on {found['model']}, {asked}", "bold")
-    shown = table("measure", ">baseline", ">edited", ">difference", "95 % interval", ">unscored")
+    floors = [change.get("floor") for change in found["changes"]]
+    rounding = [">rounding"] if any(floor is not None for floor in floors) else []
+    shown = table("measure", ">baseline", ">edited", ">difference", "95 % interval", *rounding, ">unscored")
     for change in found["changes"]:
         numbers = ("-" if change[k] is None else f"{change[k]:.4f}" for k in ("baseline", "edited"))
         delta = "-" if change["delta"] is None else f"{change['delta']:+.4f}"
         ends = "-" if change["low"] is None else f"{change['low']:+.4f} … {change['high']:+.4f}"
-        shown.add_row(f"{change['measure']}, {change['unit']}", *numbers, delta, ends, str(change["unscored"]))
+        least = ["-" if change.get("floor") is None else f"{change['floor']:.0e}"] * len(rounding)
+        shown.add_row(f"{change['measure']}, {change['unit']}", *numbers, delta, ends, *least, str(change["unscored"]))
     console.print(shown)
     for place in found["digits"]:
         name = f"Digit {place['place']} from the right wrong"
@@ -194,6 +197,8 @@ def print_effect(console: Console, found: Mapping[str, Any]) -> None:
     acted = f"{receipt['firings']} firings in {receipt['forwards']} passes, {receipt['elements']:,} elements written"
     change = f"largest logit change {receipt['max_logit_change']:.3g}"
     said(console, f"Collateral damage: {found['neutral_text']}")
+    if rounding:
+        said(console, "Rounding: largest error of a log-probability against float64, nats. Less may be no effect.")
     said(console, f"Receipt: {acted}, L2 change {receipt['l2_change']:.4g}, {change}")
     said(console, _floor(found))
 

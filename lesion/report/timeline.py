@@ -76,16 +76,30 @@ def _instrument(gate: Verdict) -> list[Table]:
             "bit-equal" if answer["placebo_bit_equal"] else "differs",
             str(answer["repeat_flips"]),
             _small(answer["noise_floor"]),
+            _rounding(answer),
             "; ".join(f"{tier}: {c['refused']} of {c['items']}" for tier, c in answer["contract"].items()),
         )
         for model, answer in answers.items()
     ]
-    about = ("model", "scaling by 1", "answers that flip when repeated", "noise floor, log-prob", "prompts refused")
+    about = (
+        "model",
+        "scaling by 1",
+        "answers that flip when repeated",
+        "noise floor, log-prob",
+        "error against float64",
+        "prompts refused",
+    )
     shown = ("model", "identity", "relative error", "tolerance", "outcome")
     return [
         Table("Placebo, repetition, prompts", about, proofs),
         Table("Identities on the loaded weights", shown, identities),
     ]
+
+
+def _rounding(answer: Mapping[str, Any]) -> str:
+    """The engine's error against float64, where it was measured: rounding alone makes effects of this size."""
+    floor = answer.get("engine", {}).get("floor")
+    return "not measured" if floor is None else f"{floor:.1e} nats"
 
 
 def _baseline(gate: Verdict) -> list[Table]:

@@ -18,8 +18,10 @@ from lesion.interventions.site import head, neuron
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neurons import norm_tenths
 from lesion.measures.output_norms import head_norms
+from lesion.models.conventions import conventions
 from lesion.models.device import on_processor
 from lesion.models.model import Model, open_here
+from lesion.models.origin import read_origin
 from lesion.runs.block import BATCH_ROWS, block_of, frame_of
 from lesion.runs.reference import coverage, reference_hashes
 from lesion.runs.second import misread
@@ -52,6 +54,8 @@ def proof(model: Model, plan: Plan) -> dict[str, Any]:
         "engine": chosen(model.name, dtype=plan.study.dtype).choice.model_dump(mode="json"),
         "identities": [identity.model_dump(mode="json") for identity in shown.identities],
         "proof_cached": shown.cached,
+        "conventions": conventions(model).model_dump(mode="json"),
+        **_origin(model),
         "placebo_bit_equal": all(tier["placebo_bit_equal"] for tier in tiers.values()),
         "repeat_flips": sum(tier["repeat_flips"] for tier in tiers.values()),
         "noise_floor": max(tier["noise_floor"] for tier in tiers.values()),
@@ -66,6 +70,12 @@ def proof(model: Model, plan: Plan) -> dict[str, Any]:
         **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
         **({"head_norms": _head_norms(model, plan)} if "head" in plan.study.sweep.kinds else {}),
     }
+
+
+def _origin(model: Model) -> dict[str, Any]:
+    """What the model's folder says of its origin: packages, quantisation, licence, hashes; nothing for other models."""
+    origin = None if model.folder is None else read_origin(model.folder)
+    return {} if origin is None else {"origin": origin.model_dump(mode="json")}
 
 
 def _rounding(model: Model, plan: Plan) -> dict[str, dict[str, float]]:

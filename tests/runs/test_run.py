@@ -1,6 +1,7 @@
 """A run from a study to a sealed manifest: what it records, that it repeats and resumes, and its proper ends."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -13,11 +14,14 @@ import yaml
 import lesion.runs.work as module
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
+from lesion.models.model import open_model
+from lesion.models.origin import Origin, write_origin
 from lesion.models.tiny import character_tokenizer
 from lesion.runs.closing import Order
 from lesion.runs.conduct import Tick
 from lesion.runs.executors import Processes, run_here
 from lesion.runs.manifest import read_manifest
+from lesion.runs.proof import _origin
 from lesion.runs.run import start
 from lesion.runs.store import RunFolder
 from lesion.runs.work import work
@@ -49,6 +53,22 @@ def test_every_stage_is_there_and_every_artefact_has_its_hash(small_run) -> None
     assert manifest.models[0].weights_hash
     assert manifest.cost.cpu_seconds > 0
     assert {fact.split for fact in manifest.datasets} == {"discovery", "confirm"}
+
+
+def test_the_manifest_tells_how_texts_begin_and_end(small_run) -> None:
+    (facts, *_) = read_manifest(small_run.folder).models
+    assert facts.answer["conventions"].keys() >= {"bos", "ends", "set_aside", "taken_off", "system"}
+    assert "origin" not in facts.answer, "only converted models have one"
+
+
+def test_the_proof_of_a_converted_model_tells_its_origin(tmp_path) -> None:
+    origin = Origin(
+        name="toy", about="", file="toy.gguf", file_sha256="5" * 64, licence="", quantisation={"Q4_1": 3}, steps=(),
+        dtype="float32", parameters=1, embeddings="", weights_hash="0" * 64, made_with={},
+    )  # fmt: skip
+    write_origin(tmp_path, origin)
+    told = _origin(replace(open_model("tiny:llama"), folder=tmp_path))
+    assert told == {"origin": origin.model_dump(mode="json")}
 
 
 def test_a_model_at_the_floor_gets_no_harm_and_no_null(small_run) -> None:
