@@ -28,7 +28,6 @@ from lesion.interventions.edit import rewrite
 from lesion.interventions.intervention import Intervention, Scale
 from lesion.models.model import Model
 
-
 LENGTHS = 64
 """Lengths of rows of which it is remembered what the model hands to its blocks."""
 
