@@ -1,13 +1,15 @@
 """`lesion heads` beside a plain script that makes the same forward passes once: processor seconds, and every score.
 
-    python benchmarks/heads.py pretrained:smollm2-135m-instruct
+    python benchmarks/heads.py pretrained:smollm2-135m-instruct [--page docs/benchmarks.md]
 
 The plain script knows only transformers with eager attention; it takes the tokens from the probe. Exit code 1 when a
-score differs by more than 1e-4. The ratio of times is printed and judges nothing: it depends on what else runs.
+score differs by more than 1e-4. The ratio of times judges nothing: it depends on what else runs. `--page` writes it
+into a page, in place of the section that was there.
 """
 
 import argparse
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -15,12 +17,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from results import with_diagnostics
 
 from lesion.identity import generator
 from lesion.measures.detection import Detection, _halves, _other, detections
 from lesion.measures.probe import fitted, ordinary_tokens, standard, unrepeated
 from lesion.measures.variation import VARIATIONS, readable, varied_groups
 from lesion.models.model import open_model
+from lesion.models.pretrained import is_there
 
 ALLOWED = 1e-4
 
@@ -53,6 +57,20 @@ def plain_passes(network: Any, ids: torch.Tensor, rows: int) -> None:
             network.base_model(input_ids=some, output_attentions=True, use_cache=False)
 
 
+def section(name: str, ours: float, plain: float, worst: float) -> str:
+    """The section of a page of benchmarks."""
+    day, load = time.strftime("%Y-%m-%d"), os.getloadavg()[0]
+    return (
+        f"## Diagnostics: all heads of {name}\n\n"
+        "`lesion heads` (four detectors, control, second set, other lengths and gaps, intervals, permutations) beside\n"
+        "a plain script that makes the same forward passes once, with transformers' eager attention. One thread.\n\n"
+        "| | processor s |\n|---|--:|\n"
+        f"| lesion | {ours:.1f} |\n| plain script | {plain:.1f} |\n\n"
+        f"**Ratio {ours / plain:.2f}** (wanted: at most 1.5). Largest difference of a score: {worst:.1e} (allowed "
+        f"{ALLOWED:.0e}).\nMeasured on {day}, load average {load:.1f}, by `benchmarks/heads.py`.\n"
+    )
+
+
 def _read(path: Path) -> tuple[Detection, ...]:
     found = json.loads(path.read_text(encoding="utf-8"))["detectors"]
     return tuple(Detection.model_validate({k: v for k, v in one.items() if k != "verdict"}) for one in found)
@@ -63,7 +81,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("model")
     parser.add_argument("--result", type=Path, help="what `lesion heads MODEL --json` printed; else it runs here")
+    parser.add_argument("--page", type=Path, default=None, help="page of benchmarks that gets the section")
     given = parser.parse_args()
+    name = given.model.removeprefix("pretrained:")
+    if name != given.model and not is_there(name):
+        print(f"{given.model} is not on this machine, so nothing was measured: lesion get {name}")
+        return 0
     model = open_model(given.model)
     torch.set_num_threads(1)
     begin = time.process_time()
@@ -96,6 +119,9 @@ def main() -> int:
     if given.result is None:
         times = f"lesion {ours:.1f} s, plain script {plain:.1f} s of processor time, ratio {ours / plain:.2f}"
         print(f"{model.name}: {times}")
+        if given.page is not None:
+            said = section(model.name, ours, plain, worst)
+            given.page.write_text(with_diagnostics(given.page.read_text(encoding="utf-8"), said), encoding="utf-8")
     print(f"largest difference of a score, control or second score: {worst:.1e} (allowed {ALLOWED:.0e})")
     return int(worst > ALLOWED)
 

@@ -1,5 +1,6 @@
 """What one side of the benchmark gave."""
 
+import re
 from typing import NamedTuple
 
 OURS = "lesion"
@@ -36,3 +37,22 @@ def fastest(results: list[Result]) -> Result:
 def named(results: list[Result], name: str) -> Result:
     """One side."""
     return next(one for one in results if one.name == name)
+
+
+BEGINS, ENDS = "<!-- diagnostics: benchmarks/heads.py -->", "<!-- end of diagnostics -->"
+READING = "## How to read it"
+
+
+def diagnostics_of(page: str) -> str:
+    """The section on diagnostics of a page, with its marks; empty where it has none."""
+    found = re.search(f"{re.escape(BEGINS)}.*?{re.escape(ENDS)}\n", page, re.DOTALL)
+    return found[0] if found else ""
+
+
+def with_diagnostics(page: str, section: str) -> str:
+    """The page with a section on diagnostics, in place of its own or before the words on how to read it."""
+    whole = f"{BEGINS}\n{section}{ENDS}\n"
+    if old := diagnostics_of(page):
+        return page.replace(old, whole)
+    head, reading, rest = page.partition(READING)
+    return f"{head}{whole}\n{reading}{rest}"

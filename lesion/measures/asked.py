@@ -65,7 +65,10 @@ def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0, s
     made = make_task(config)
     draw = Draw("discovery", f"diagnostics-{seed}", 0, 1)
     if start + items > (capacity := made.capacity(draw)):
-        raise InputError(f"this task has {capacity:,} items to ask, not {start + items:,}")
+        raise InputError(
+            f"this task has {capacity:,} items to ask, not {start + items:,}: ask for fewer (--items), or "
+            "widen the task (operands: low=…, high=…; `lesion tasks` lists the settings)"
+        )
     kept: list[tuple[Item, Compiled]] = []
     refused: Counter[str] = Counter()
     drawn, bos = list(made.items(draw, start, start + items)), model.bos

@@ -84,10 +84,16 @@ def _check_format(study: Study, tier: str, config: TaskConfig) -> None:
 def _check_task(study: Study, tier: str, task: Task) -> None:
     seen = task.capacity(Draw("discovery", f"discovery-{study.seed}", 0, 1))
     if study.sweep.items > seen:
-        raise InputError(f"{tier}: sweep.items is {study.sweep.items}, and its discovery pool holds {seen}")
+        raise InputError(
+            f"{tier}: sweep.items is {study.sweep.items}, and its discovery pool holds {seen}: set sweep.items to "
+            f"{seen} or less, or widen the tier (operands: low, high)"
+        )
     held = _capacity(study, task, "any")
     if study.block > held:
-        raise InputError(f"{tier}: a seed's confirmation pool holds {held} items, fewer than one block ({study.block})")
+        raise InputError(
+            f"{tier}: a seed's confirmation pool holds {held} items, fewer than one block ({study.block}): set "
+            f"block to {held} or less, or widen the tier (operands: low, high)"
+        )
     item = next(iter(task.items(Draw("discovery", f"discovery-{study.seed}", 0, 1), 0, 1)))
     if tier in study.decoded and isinstance(extract(item.answer), Unparsed):
         raise InputError(f"decoded: {tier} is answered by '{item.answer.strip()[:40]}', in which there is no number")
