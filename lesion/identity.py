@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from lesion.outside.files import opened
+
 
 class Document(BaseModel):
     """Base of everything that is written to disk: frozen, no unknown keys, no infinities."""
@@ -48,8 +50,12 @@ def content_hash(value: Any) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file's bytes, 64 hexadecimal digits."""
-    with path.open("rb") as stream:
+    """SHA-256 of a regular file's bytes, 64 hexadecimal digits.
+
+    Raises:
+        InputError: when there is no such file, or it is a folder, pipe or device.
+    """
+    with opened(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

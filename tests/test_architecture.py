@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lesion"
 ORDER = [
     {"errors"},
-    {"device", "progress"},
+    {"device", "outside", "progress"},
     {"identity"},
     {"stats", "interventions", "tasks"},
     {"study"},
@@ -138,6 +138,7 @@ def test_a_study_reaches_only_torch_free_rooms(module: str):
         "errors",
         "device",
         "identity",
+        "outside",
         "stats",
         "interventions",
         "tasks",

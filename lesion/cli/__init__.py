@@ -2,7 +2,6 @@
 
 import os
 import sys
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from lesion.cli.app import app, fail
 from lesion.cli.interrupts import second_interrupt_ends
 from lesion.device import DEVICES, WORDS, refused
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
+from lesion.identity import file_hash
 from lesion.tasks.trust import trust
 
 __all__ = [
@@ -114,7 +114,7 @@ def _trust_typed(words: list[str]) -> None:
     for word in typed:
         path = Path(word.removeprefix("file="))
         if word.startswith("file=") and path.suffix == ".py" and path.is_file():
-            trust(sha256(path.read_bytes()).hexdigest())
+            trust(file_hash(path))
 
 
 def _common_first(words: list[str]) -> list[str]:

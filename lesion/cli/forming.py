@@ -11,6 +11,7 @@ from rich.console import Console
 from lesion.cli.app import SCREEN, tell
 from lesion.cli.recorded import wrote
 from lesion.errors import InputError
+from lesion.outside.files import MOST_TEXT_BYTES, read_text
 
 DETECTORS = ("induction", "previous_token")
 """What is measured when no detector is named: induction heads, and those that they are built on."""
@@ -66,5 +67,5 @@ def _folder(given: str, quiet: bool) -> Path:
     if not recipe.keep:
         raise InputError(f"{path} keeps no checkpoint: list steps under `keep:`")
     with training_bar(SCREEN, quiet=quiet) as progress:
-        conduct_training(recipe, path.read_text(encoding="utf-8"), folder, progress)
+        conduct_training(recipe, read_text(path, MOST_TEXT_BYTES), folder, progress)
     return folder

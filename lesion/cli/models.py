@@ -12,6 +12,7 @@ from lesion.cli import completion
 from lesion.cli.app import SCREEN, Json, app, say
 from lesion.cli.recorded import recorded
 from lesion.errors import InputError
+from lesion.outside.files import MOST_TEXT_BYTES, read_text
 
 
 @app.command()
@@ -39,6 +40,6 @@ def train(
         wanted, name = wanted.model_copy(update={"seed": seed}), f"{name}-seed-{seed}"
     folder = out or Path("models") / name
     with training_bar(SCREEN, quiet=as_json) as progress:
-        card = conduct_training(wanted, recipe.read_text(encoding="utf-8"), folder, progress)
+        card = conduct_training(wanted, read_text(recipe, MOST_TEXT_BYTES), folder, progress)
     say({"model": str(folder), **card.model_dump(mode="json")}, as_json, f"{folder}: trained; its card is README.md")
     return 0

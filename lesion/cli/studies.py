@@ -11,6 +11,7 @@ import typer
 from lesion.cli.app import SCREEN, WORKERS, Cluster, Home, Json, Memory, RunPath, StudyFile, Workers, app, out, say
 from lesion.cli.recorded import replay_call
 from lesion.errors import BudgetSpent, GateStop, InputError, NotReproduced
+from lesion.outside.files import MOST_TEXT_BYTES, read_text
 
 if TYPE_CHECKING:
     from lesion.runs.manifest import Manifest
@@ -39,7 +40,7 @@ def run(
     from lesion.study.load import runnable_study
     from lesion.study.rehearsal import rehearse
 
-    given, text = runnable_study(study), study.read_text(encoding="utf-8")
+    given, text = runnable_study(study), read_text(study, MOST_TEXT_BYTES)
     parameters = {"study": study.name, "dry_run": dry_run, "workers": workers, "memory": memory, "cluster": cluster}
     if dry_run:
         order = Order(study=rehearse(given), text=text, status="dry-run", parameters=parameters)
@@ -85,7 +86,7 @@ def register(
 
     given = runnable_study(study)
     told = foreseen(prepare_plan(given, "any")) + references_ahead(given)
-    text = study.read_text(encoding="utf-8")
+    text = read_text(study, MOST_TEXT_BYTES)
     registration, path = freeze(home, given, text, reason, seen=seen, ledgers=ledger or ())
     document: dict[str, Any] = {"registration": registration.hash(), "file": str(path), "clean": registration.clean}
     document |= {"earlier": list(registration.earlier), "ledgers": registration.ledgers, "foreseen": told}

@@ -23,15 +23,19 @@ from lesion.engine.check import Proof, prove
 from lesion.engine.choose import Choice, Engine, choose
 from lesion.engine.evidence import forward
 from lesion.engine.fast import Fast
-from lesion.errors import InterventionError
+from lesion.errors import InputError, InterventionError
 from lesion.identity import Document, content_hash, generator
 from lesion.models.device import described, determinism
 from lesion.models.model import Model
+from lesion.outside.documents import read_document
 
 ROW = 4
 """Tokens whose logits are compared when an entry is read."""
 ROOMS = ("interventions", "models", "engine")
 """Folders of this package whose source a proof depends on."""
+
+MOST_BYTES = 10_000_000
+"""Of an entry."""
 
 
 class Entry(Document):
@@ -94,8 +98,8 @@ def _read(empty: Entry) -> Entry:
     """What the cache holds under an entry's key, where the logits are the same; else an empty entry."""
     empty = Entry(key=empty.key, logits=empty.logits)
     try:
-        found = Entry.model_validate_json(_path(empty.key).read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # none, or damaged: proved again
+        found = read_document(_path(empty.key), Entry, MOST_BYTES)
+    except InputError:  # none, or damaged: proved again
         return empty
     return found if (found.key, found.logits) == (empty.key, empty.logits) else empty
 

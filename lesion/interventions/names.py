@@ -16,6 +16,7 @@ from lesion.identity import Document
 from lesion.interventions.circuit import circuit_sites, is_circuit
 from lesion.interventions.intervention import Written
 from lesion.interventions.site import COMPONENTS, HOOKS, UNITS, Kind, Site
+from lesion.outside.documents import parse_json
 
 Tool = Literal["lesion", "transformer-lens", "nnsight", "pyvene", "eap-ig", "auto-circuit"]
 TOOLS: tuple[Tool, ...] = get_args(Tool)
@@ -129,7 +130,7 @@ def read_sites(text: str) -> tuple[Site, ...]:
         InputError: when the text is none of them.
     """
     try:
-        document: Any = json.loads(text)
+        document: Any = parse_json(text, "the document")
         if isinstance(document, dict):
             keys = cast("dict[str, object]", document)
             if keys.get("kind") == "heads":

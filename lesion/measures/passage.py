@@ -8,6 +8,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from lesion.errors import InputError
+from lesion.outside.files import read_text
 from lesion.tasks.tokenization import Refused, encode
 
 WINDOW = 32
@@ -55,9 +56,4 @@ def given_text(path: Path) -> str:
     Raises:
         InputError: when it cannot be read, is longer than `MOST_BYTES`, or is no UTF-8.
     """
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(f"{path}: longer than {MOST_BYTES:,} bytes; a few pages are enough")
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: cannot be read as text in UTF-8 ({error})") from error
+    return read_text(path, MOST_BYTES)

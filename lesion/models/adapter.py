@@ -6,7 +6,6 @@ Hu et al. 2021 (https://arxiv.org/abs/2106.09685); scale is alpha / r, or alpha 
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -14,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lesion.errors import InputError
+from lesion.outside.documents import read_object
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+MOST_BYTES = 1_000_000
 _KEY = re.compile(r"base_model\.model\.(?P<module>.+)\.lora_(?P<side>[AB])\.weight")
 _PLAIN = {
     "use_dora": (False, None),
@@ -119,13 +120,9 @@ def _add(
 
 def _settings(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
-    try:
-        said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as an adapter's settings: {error}") from error
-    if not isinstance(said, dict) or said.get("peft_type") != "LORA":
-        kind = said.get("peft_type") if isinstance(said, dict) else said
-        raise InputError(f"{path}: peft_type {kind!r:.40}: only LORA can be merged")
+    said = read_object(path, MOST_BYTES)
+    if said.get("peft_type") != "LORA":
+        raise InputError(f"{path}: peft_type {said.get('peft_type')!r:.40}: only LORA can be merged")
     for key, allowed in _PLAIN.items():
         if key in said and said[key] not in allowed and said[key] is not None:
             raise InputError(
@@ -139,6 +136,6 @@ def _settings(folder: Path) -> dict[str, Any]:
 
 def _base(folder: Path) -> str:
     try:
-        return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["base_model_name_or_path"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return str(read_object(folder / CONFIG, MOST_BYTES)["base_model_name_or_path"])
+    except (InputError, KeyError):
         return ""

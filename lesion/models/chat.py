@@ -13,9 +13,11 @@ from jinja2 import TemplateError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lesion.errors import InputError
-from lesion.models.vocabulary import vocabulary_folder
+from lesion.models.vocabulary import tokenizer_settings, vocabulary_folder
+from lesion.outside.files import read_text
 from lesion.tasks.chat import Chat, Frame
 
+MOST_TEMPLATE_BYTES = 1_000_000
 _MARK = "THE#QUESTION"
 _TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
 
@@ -99,10 +101,9 @@ def _added_system(render: "_Render", before: str) -> str:
 def _read(name: str, folder: Path | None) -> tuple[str, dict[str, Any]]:
     """The template's text, and the tokenizer's configuration."""
     if folder is not None:
-        config = folder / "tokenizer_config.json"
-        said: dict[str, Any] = json.loads(config.read_text(encoding="utf-8")) if config.is_file() else {}
+        said: dict[str, Any] = tokenizer_settings(folder)
         alone = folder / "chat_template.jinja"
-        found: Any = alone.read_text(encoding="utf-8") if alone.is_file() else said.get("chat_template")
+        found: Any = read_text(alone, MOST_TEMPLATE_BYTES) if alone.is_file() else said.get("chat_template")
         if isinstance(found, list):  # several by name
             several = cast("list[dict[str, str]]", found)
             found = {one["name"]: one["template"] for one in several}.get("default")

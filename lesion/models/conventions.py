@@ -9,7 +9,6 @@
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import json
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,8 @@ from tokenizers import Tokenizer
 from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.models.chat import open_frame
-from lesion.models.vocabulary import Vocabulary, saved_with
+from lesion.models.vocabulary import MOST_SETTINGS_BYTES, Vocabulary, saved_with
+from lesion.outside.documents import read_object
 from lesion.tasks.chat import Chat
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ def _system(name: str, folder: Path | None) -> str:
 
 def _read(folder: Path | None, file: str) -> dict[str, Any]:
     path = None if folder is None else folder / file
-    return json.loads(path.read_text(encoding="utf-8")) if path is not None and path.is_file() else {}
+    return read_object(path, MOST_SETTINGS_BYTES) if path is not None and path.is_file() else {}
 
 
 def _text(token: Any) -> str:

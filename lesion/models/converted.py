@@ -19,6 +19,8 @@ from lesion.errors import InputError, nearest
 from lesion.identity import file_hash
 from lesion.models.gguf_file import GgufFile, Progress, open_gguf, read_weights, silent
 from lesion.models.origin import Origin, versions, write_origin
+from lesion.models.vocabulary import MOST_SETTINGS_BYTES
+from lesion.outside.documents import read_object
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 WEIGHTS = "model.safetensors"
@@ -174,7 +176,7 @@ def _save_tokenizer(file: GgufFile, folder: Path) -> str:
 
 def _mend_tokenizer_config(path: Path, file: GgufFile) -> None:
     """Say whether a BOS is put before a text, as the file does, and leave out what is of this machine."""
-    said: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    said = read_object(path, MOST_SETTINGS_BYTES)
     for key in ("is_local", "local_files_only", "name_or_path", "gguf_file"):
         said.pop(key, None)
     field = file.reader.fields.get("tokenizer.ggml.add_bos_token")

@@ -31,6 +31,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # 
 
 from lesion.errors import InputError
 from lesion.models.families import FAMILIES, Family, family_of
+from lesion.outside.files import opened
 
 SAME_MATRIX = 0.1
 """Two quantisations of one matrix differ by less than this, relative (Frobenius norm): Q5_0 and Q8_0 of one matrix by
@@ -160,7 +161,7 @@ def read_weights(file: GgufFile, dtype: torch.dtype, progress: Progress = silent
 
 def _reader(path: Path) -> Any:
     try:
-        with path.open("rb") as stream:
+        with opened(path) as stream:
             magic = stream.read(4)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -10,12 +10,10 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, Literal, cast
 
 import torch
 import transformers
-from safetensors import SafetensorError
 from tokenizers import Tokenizer
 from torch import nn
 from transformers.utils import logging as hf_logging
@@ -29,6 +27,7 @@ from lesion.models.families import Family, Residual, family_named, family_of, re
 from lesion.models.foreign import require_fit, require_native
 from lesion.models.hub import hub_folder
 from lesion.models.origin import require_origin
+from lesion.models.plausible import require_enough_weights
 from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_config, sizes_of
 from lesion.models.tiny import character_tokenizer, tiny_module
 from lesion.models.vocabulary import added_bos, read_bos, read_tokenizer
@@ -326,7 +325,7 @@ def _open_folder(name: str, source: Source, dtype: Dtype) -> Model:
     config = read_config(Source("folder", str(folder), None))
     family = family_of(config)
     sizes = sizes_of(family, config)
-    weight_files(folder)  # says what is wrong with them before anything is read
+    require_enough_weights(sizes, folder, weight_files(folder))  # says what is wrong before anything is read
     with ThreadPoolExecutor(1) as beside:  # the hash takes longer than the loading, and neither waits for the other
         hashed = beside.submit(weights_hash, folder)
         tokenizer = read_tokenizer(folder)
@@ -384,9 +383,9 @@ def load_module(
             local_files_only=True,
             output_loading_info=True,
         )
-    except (RuntimeError, OSError, ValueError, EOFError, SafetensorError, UnpicklingError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(f"{folder}: the weights cannot be loaded: {said}") from error
+    except Exception as error:  # a config that means nothing raises whatever it meets in transformers
+        said = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+        raise InputError(f"{folder}: the weights cannot be loaded with its config.json: {said}") from error
     finally:
         if bars:
             hf_logging.enable_progress_bar()

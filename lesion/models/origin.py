@@ -3,12 +3,11 @@
 from importlib.metadata import version
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from lesion.errors import InputError
 from lesion.identity import Document
+from lesion.outside.documents import read_document
 
 FILE = "origin.json"
+MOST_BYTES = 1_000_000
 
 
 class Origin(Document):
@@ -73,10 +72,7 @@ def read_origin(folder: Path) -> Origin | None:
     path = folder / FILE
     if not path.is_file():
         return None
-    try:
-        return Origin.model_validate_json(path.read_text(encoding="utf-8"))
-    except (ValidationError, ValueError, OSError) as error:
-        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}; convert the model again") from error
+    return read_document(path, Origin, MOST_BYTES)
 
 
 def require_origin(folder: Path, weights: str) -> None:

@@ -7,7 +7,6 @@ with all 40 digits of the commit.
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from lesion.interventions.site import UNITS, Site
 from lesion.models.adapter import refuse_adapter
 from lesion.models.families import Family, Names, family_named, family_of
 from lesion.models.hub import hub_file
+from lesion.models.plausible import readable_config, require_sizes
 from lesion.models.pretrained import pretrained_folder
 from lesion.tasks.alphabet import DIGITS, MARKS, SYMBOLS
 
@@ -135,13 +135,7 @@ def read_config(source: Source) -> dict[str, Any]:
         path = hub_file(source.where, source.revision, "config.json")
     else:
         path = Path(source.where) / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as a model's config: {error}") from error
-    if not isinstance(config, dict):
-        raise InputError(f"{path} must hold a JSON object")
-    return config
+    return readable_config(path)
 
 
 def read_sizes(name: str) -> Sizes:
@@ -165,7 +159,7 @@ def sizes_of(family: Family, config: Mapping[str, Any]) -> Sizes:
     d_mlp = _optional(config, family.d_mlp)
     if d_mlp is None and family.mlp_default:
         d_mlp = 4 * d_model
-    return Sizes(
+    sizes = Sizes(
         family=family.name,
         n_layers=_required(config, family.n_layers),
         n_heads=n_heads,
@@ -176,6 +170,8 @@ def sizes_of(family: Family, config: Mapping[str, Any]) -> Sizes:
         vocab_size=_required(config, ("vocab_size",)),
         max_positions=None if family.max_positions is None else _required(config, family.max_positions),
     )
+    require_sizes(sizes, config)
+    return sizes
 
 
 def _groups(family: Family, config: Mapping[str, Any], n_heads: int) -> int:

@@ -2,10 +2,9 @@
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-import json
 from hashlib import sha256
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 from tokenizers import Encoding, Tokenizer
 
@@ -13,6 +12,13 @@ from lesion.errors import InputError
 from lesion.models.hub import hub_folder
 from lesion.models.sizes import TINY_VOCABULARY, Source, locate
 from lesion.models.witness import OpenedModel, opened, watched
+from lesion.outside.documents import parse_json, read_object
+from lesion.outside.files import read_text
+
+MOST_TOKENIZER_BYTES = 100_000_000
+MOST_SETTINGS_BYTES = 20_000_000
+MOST_TOKENS = 900_000
+"""Tokens or merges; Gemma has 514,906 merges."""
 
 
 class Vocabulary(NamedTuple):
@@ -72,14 +78,14 @@ def read_tokenizer(folder: Path) -> Tokenizer:
         InputError: when there is none.
     """
     path = folder / "tokenizer.json"
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{folder} has no tokenizer.json: save the fast tokenizer beside the weights")
     return _parsed(path)
 
 
 def saved_with(folder: Path) -> tuple[str, ...]:
     """Which of `truncation` and `padding` a folder's tokenizer.json was saved with; `read_tokenizer` takes them off."""
-    said = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))
+    said = read_object(folder / "tokenizer.json", MOST_TOKENIZER_BYTES)
     return tuple(name for name in ("truncation", "padding") if said.get(name) is not None)
 
 
@@ -101,12 +107,43 @@ def read_bos(folder: Path, tokenizer: Tokenizer) -> int | None:
     Raises:
         InputError: when it puts several tokens there.
     """
-    path = folder / "tokenizer_config.json"
-    said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    said = tokenizer_settings(folder)
     adds, token = said.get("add_bos_token"), said.get("bos_token")
     if not isinstance(adds, bool) or token is None:
         return added_bos(tokenizer)
     return tokenizer.token_to_id(str(token["content"] if isinstance(token, dict) else token)) if adds else None
+
+
+def tokenizer_settings(folder: Path) -> dict[str, Any]:
+    """What a folder's tokenizer_config.json says; nothing where there is none.
+
+    Raises:
+        InputError: when it cannot be read, or one of the fields that are used holds what it cannot mean.
+    """
+    path = folder / "tokenizer_config.json"
+    if not path.exists():
+        return {}
+    said = read_object(path, MOST_SETTINGS_BYTES)
+    for name, value in said.items():
+        if name.endswith("_token") and name.count("_") == 1 and not _is_token(value):
+            raise InputError(f"{path}: {name} must be a text, or an object with the text `content`; mend the file")
+    template = said.get("chat_template")
+    several = cast("list[object]", template) if isinstance(template, list) else []
+    if not (template is None or isinstance(template, str | list)) or not all(map(_is_template, several)):
+        raise InputError(f"{path}: chat_template must be a text, or a list of objects with name and template")
+    return said
+
+
+def _is_token(value: object) -> bool:
+    content = cast("dict[str, object]", value).get("content") if isinstance(value, dict) else value
+    return value is None or isinstance(content, str)
+
+
+def _is_template(value: object) -> bool:
+    if not isinstance(value, dict):
+        return False
+    told = cast("dict[str, object]", value)
+    return isinstance(told.get("name"), str) and isinstance(told.get("template"), str)
 
 
 def added_bos(tokenizer: Tokenizer) -> int | None:
@@ -131,9 +168,23 @@ def _encoded(tokenizer: Tokenizer, text: str) -> Encoding | None:
         return None
 
 
+def _require_tokenizer(text: str, path: Path) -> None:
+    """Refuse what no tokenizer is: other JSON, or more tokens and merges than any has."""
+    document = parse_json(text, str(path))
+    model: Any = cast("dict[str, Any]", document).get("model") if isinstance(document, dict) else None
+    if not isinstance(model, dict):
+        raise InputError(f"{path} is not a tokenizer.json: it holds no model; save the fast tokenizer again")
+    for part in ("vocab", "merges"):
+        held: Any = cast("dict[str, Any]", model).get(part)
+        if isinstance(held, dict | list) and len(cast("list[Any]", held)) > MOST_TOKENS:
+            raise InputError(f"{path}: holds {len(held):,} {part}; at most {MOST_TOKENS:,} are read")
+
+
 def _parsed(path: Path) -> Tokenizer:
+    text = read_text(path, MOST_TOKENIZER_BYTES)
+    _require_tokenizer(text, path)
     try:
-        found = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        found = Tokenizer.from_str(text)
     except Exception as error:  # tokenizers raises nothing more specific
         raise InputError(f"{path} is not a tokenizer.json: {str(error)[:200]}") from error
     found.no_truncation()  # saved by a trainer: it would cut prompts, or fill them up

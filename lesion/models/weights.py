@@ -4,12 +4,11 @@ The files that are hashed are those that transformers loads: `model.safetensors`
 `model.safetensors.index.json` names. Both lie in the folder itself.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 from lesion.errors import InputError
 from lesion.identity import content_hash, file_hash
+from lesion.outside.documents import read_object
 
 ONE, INDEX = "model.safetensors", "model.safetensors.index.json"
 MOST_INDEX_BYTES = 100_000_000
@@ -44,12 +43,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 def _named(index: Path) -> list[str]:
     """The files that an index names, each once; every one a plain name."""
-    if index.stat().st_size > MOST_INDEX_BYTES:
-        raise InputError(f"{index}: holds {index.stat().st_size:,} bytes; at most {MOST_INDEX_BYTES:,} are read")
+    document = read_object(index, MOST_INDEX_BYTES)
     try:
-        document: Any = json.loads(index.read_text(encoding="utf-8"))
         names = sorted({str(name) for name in document["weight_map"].values()})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{index}: is no index of weight files ({error.__class__.__name__})") from error
     for name in names:
         if Path(name).name != name or not name.endswith(".safetensors"):

@@ -4,14 +4,14 @@ Nothing is taken on trust: every run is verified, its statistics and certificate
 are counted. A criterion whose evidence is not in the folder is not met.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import polars as pl
-
 from lesion.errors import InputError
+from lesion.outside.documents import read_json, read_object
+from lesion.outside.files import read_text
+from lesion.outside.tables import read_table
 from lesion.report.checks import edit_name
 from lesion.report.memo import Criterion, decision_memo
 from lesion.report.words import Unit, model_name, points, unit_of
@@ -25,6 +25,9 @@ SPREAD = 0.03
 SEEDS = 3
 FAMILIES = 2
 """So many other model families a finding must be tried on."""
+
+MOST_BYTES = 10_000_000
+"""Of a paper, a review or statistics."""
 
 
 class Publication(NamedTuple):
@@ -185,7 +188,7 @@ def _statistics(publication: Publication) -> Criterion:
     told: list[Said] = []
     for path, manifest in publication.runs:
         file = path.with_name(f"{manifest.run}.stats.json")
-        document: Any = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        document: Any = read_object(file, MOST_BYTES) if file.is_file() else {}
         agrees = document.get("seal") == manifest.seal and document.get("agrees") is True
         said = "recomputed from the rows, agrees" if agrees else "no agreeing statistics here"
         told.append((agrees, f"{manifest.study.name}: {said}"))
@@ -203,8 +206,8 @@ def _paper(publication: Publication) -> tuple[str, bool]:
     there = all((folder / name).is_file() for name in ("paper.pdf", "paper.md", "claims.json", "audit.parquet"))
     if not there:
         return "no paper here", False
-    text = (folder / "paper.md").read_text(encoding="utf-8")
-    listed: list[str] = pl.read_parquet(folder / "audit.parquet")["run"].to_list()
+    text = read_text(folder / "paper.md", MOST_BYTES)
+    listed: list[str] = read_table(folder / "audit.parquet")["run"].to_list()
     missing = [manifest.run for manifest in publication.manifests if manifest.run not in listed]
     said = f"{text.count('Open question')} labelled open questions, {len(listed)} runs in the audit"
     return said, "Open question" in text and not missing
@@ -224,7 +227,7 @@ def _reviewed(publication: Publication) -> tuple[str, bool]:
     file = publication.folder / "review.json"
     if not file.is_file():
         return "no review here", False
-    found: Any = json.loads(file.read_text(encoding="utf-8"))
+    found: Any = read_json(file, MOST_BYTES)
     every: Sequence[Any] = [*found["compared"], *found["holm"]]
     right = sum(bool(each["agrees"]) for each in every)
     return f"{right} of {len(every)} numbers agree; {found['claims']} claims in the paper", 0 < right == len(every)
@@ -256,4 +259,4 @@ def _record(phase: str, publication: Publication) -> Iterable[str]:
     """The review record of the publication."""
     file = publication.folder / "review.md"
     if phase == "phase3" and file.is_file():
-        yield "## Review record\n\n" + file.read_text(encoding="utf-8").partition("\n\n")[2].split("| claim")[0].strip()
+        yield "## Review record\n\n" + read_text(file, MOST_BYTES).partition("\n\n")[2].split("| claim")[0].strip()

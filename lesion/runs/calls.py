@@ -1,13 +1,14 @@
 """The manifest of a command that computes and is no study: a document, and how it is read. `recording` writes it."""
 
+import os
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, cast
-
-from pydantic_core import from_json
+from typing import Literal, NamedTuple, cast
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, file_hash
-from lesion.runs.find import small_text
+from lesion.outside.documents import read_object
+from lesion.outside.files import opened, read_bytes
+from lesion.runs.find import MOST_MANIFEST_BYTES
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.results import Result
 from lesion.runs.sealed import Sealed, kind_of, raw_manifest, read_sealed
@@ -60,7 +61,9 @@ def read_given(path: Path) -> GivenFile:
     """What a file or a folder holds, as it is recorded."""
     if path.is_dir():
         return GivenFile(name=path.resolve().name, seal=_seal(path))
-    data = path.read_bytes() if path.stat().st_size <= MOST_TEXT_BYTES else b""
+    with opened(path) as stream:
+        small = os.fstat(stream.fileno()).st_size <= MOST_TEXT_BYTES
+    data = read_bytes(path, MOST_TEXT_BYTES) if small else b""
     try:
         text = data.decode() if data else None
     except UnicodeDecodeError:
@@ -117,10 +120,4 @@ def read_result(path: Path) -> Result:
     Raises:
         InputError: when the file holds no JSON object.
     """
-    try:
-        found: Any = from_json(small_text(path))
-    except ValueError as error:
-        raise InputError(f"{path}: not the result of a command: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{path}: not the result of a command: it is no JSON object")
-    return cast("Result", found)
+    return cast("Result", read_object(path, MOST_MANIFEST_BYTES))

@@ -4,17 +4,19 @@ A seal shows a change by someone who does not seal again. These show one by some
 that tells the same fact a second time. That the rows give the gates and verdicts is `lesion.runs.recount`'s to say.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 from pydantic_core import from_json, to_json
 
 from lesion.errors import InputError
 from lesion.identity import content_hash
+from lesion.outside.documents import read_json
+from lesion.outside.files import read_text
+from lesion.outside.tables import read_table
 from lesion.runs.conduct import same_weights
+from lesion.runs.find import MOST_MANIFEST_BYTES
 from lesion.runs.manifest import Manifest
 from lesion.runs.store import RunFolder
 from lesion.study.load import parse_document
@@ -102,11 +104,11 @@ def _units(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
 def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """The verdicts and the study beside the manifest are its own."""
     path = folder / "verdicts.json"
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != from_json(to_json(manifest.results)):
+    if path.is_file() and read_json(path, MOST_MANIFEST_BYTES) != from_json(to_json(manifest.results)):
         yield "verdicts.json", "does not tell the manifest's results"
     path = folder / "receipts.parquet"
     if path.is_file():
-        table = pl.read_parquet(path)
+        table = read_table(path)
         written = [(row["arm"], row["firings"], row["elements"], row["l2_change"]) for row in table.to_dicts()]
         given = [
             (each.arm, each.receipt.firings, each.receipt.elements, each.receipt.l2_change)
@@ -116,5 +118,5 @@ def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
         if written != given:
             yield "receipts.parquet", "does not hold the receipts of the units"
     path = folder / "study.yaml"
-    if path.is_file() and path.read_text(encoding="utf-8") != manifest.study_text:
+    if path.is_file() and read_text(path, MOST_MANIFEST_BYTES) != manifest.study_text:
         yield "study.yaml", "is not the manifest's study_text"

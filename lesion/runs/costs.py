@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from lesion.device import wanted
 from lesion.models.hub import hub_file
 from lesion.models.sizes import locate, read_sizes
+from lesion.models.vocabulary import read_tokenizer
 from lesion.runs.conduct import Reading
 from lesion.runs.environment import processor
 from lesion.runs.ledger import known
@@ -104,8 +105,8 @@ def tokenizer_of(name: str) -> Tokenizer | None:
     if source.kind == "tiny":
         return None
     if source.kind == "hub":
-        return Tokenizer.from_file(str(hub_file(source.where, source.revision, "tokenizer.json")))
-    return Tokenizer.from_file(str(Path(source.where) / "tokenizer.json"))
+        return read_tokenizer(hub_file(source.where, source.revision, "tokenizer.json").parent)
+    return read_tokenizer(Path(source.where))
 
 
 def _mean(numbers: Iterable[int]) -> float:

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from lesion.errors import InputError, nearest
+from lesion.outside.documents import parse_json
+from lesion.outside.files import read_text
 
 MOST_MANIFEST_BYTES = 256_000_000
 """A larger manifest is refused before it is read."""
@@ -40,19 +42,16 @@ def folder_of(path: Path) -> Path:
 
 
 def small_text(path: Path, most: int = MOST_MANIFEST_BYTES) -> str:
-    """The UTF-8 text of a regular file that is not larger than it may be.
+    """The text of a JSON file of a run, or of a note.
 
     Raises:
-        InputError: for a file that is missing, no regular file, too large, or not UTF-8.
+        InputError: for a file that is missing, no regular file, too large, or not UTF-8; for JSON that is too deep or
+            gives a key twice.
     """
-    try:
-        if not path.is_file():
-            raise InputError(f"{path}: there is no such file; a run is given by its folder or its manifest.json")
-        if path.stat().st_size > most:
-            raise InputError(f"{path}: holds {path.stat().st_size:,} bytes; at most {most:,} are read")
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read ({error.__class__.__name__})") from error
+    text = read_text(path, most)
+    if path.suffix == ".json":
+        parse_json(text, str(path))
+    return text
 
 
 def beside(home: Path, run: str, ending: str) -> Path:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lesion.errors import InputError
+from lesion.outside.files import read_bytes
 from lesion.runs.ledger import known
 from lesion.runs.sealed import raw_manifest
 from lesion.runs.store import Begun, read_begun
 from lesion.study.load import parse_document
 from lesion.study.register import akin
+from lesion.study.source import MOST_BYTES as MOST_STUDY_BYTES
 from lesion.study.study import Study
 
 NAMED = 5
@@ -99,9 +101,9 @@ def _akin(folder: Path, study: Study) -> bool:
     """Whether a run's study is akin to this one; a study that cannot be read any more is taken to be."""
     try:
         if (folder / "manifest.json").exists():
-            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            manifest = raw_manifest(folder)
             return akin(study, Study.model_validate_json(json.dumps(manifest["study"])))
-        return akin(study, parse_document((folder / "study.yaml").read_bytes(), "study.yaml", Study))
+        return akin(study, parse_document(read_bytes(folder / "study.yaml", MOST_STUDY_BYTES), "study.yaml", Study))
     except (OSError, ValueError, KeyError, InputError):
         return True
 

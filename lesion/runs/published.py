@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, content_hash, file_hash
+from lesion.outside.tables import read_table
 from lesion.runs.compare import cells_of
 from lesion.runs.durable import whole_folder, write_bytes, write_table, write_text
 from lesion.runs.find import small_text
@@ -97,7 +98,7 @@ class PublishedRun(RunFolder):
 
 def _whole(path: Path, shape: dict[str, type[pl.DataType] | pl.DataType]) -> pl.DataFrame:
     """A slim table with every column of the full one; those that were not kept are null."""
-    table = pl.read_parquet(path)
+    table = read_table(path)
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in shape.items() if name not in table.columns]
     return table.with_columns(missing)
 
@@ -197,7 +198,7 @@ def published_faults(folder: Path, manifest: Manifest) -> Iterator[tuple[str, st
     for name in broken:
         yield name, "is missing or differs"
     if not broken:
-        rows = pl.read_parquet(folder / ROWS)
+        rows = read_table(folder / ROWS)
         yield from _count_faults(rows, manifest)
         if told.published > 1:
             yield from _sealed_faults(folder, rows, manifest)
@@ -209,7 +210,7 @@ def _is(path: Path, digest: str) -> bool:
 
 def _sealed_faults(folder: Path, rows: pl.DataFrame, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """What the run's own seal says of slim tables and units."""
-    digest = slim_hash(rows.drop("unit"), pl.read_parquet(folder / QUESTIONS))
+    digest = slim_hash(rows.drop("unit"), read_table(folder / QUESTIONS))
     if digest != manifest.slim_hash:
         yield ROWS, "and the questions do not give the slim_hash that the run sealed"
     units = list(PublishedRun(folder).units())

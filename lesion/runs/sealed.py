@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
 from pydantic import ValidationError
-from pydantic_core import from_json
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, content_hash
-from lesion.runs.find import small_text
+from lesion.outside.documents import read_json
+from lesion.runs.find import MOST_MANIFEST_BYTES
 
 Status = Literal["exploratory", "confirmatory", "dry-run"]
 ExecutorName = Literal["local", "ray"]
@@ -161,10 +161,7 @@ def raw_manifest(path: Path) -> dict[str, Any]:
         InputError: when there is no such file, or it holds something else.
     """
     path = path / "manifest.json" if path.is_dir() else path
-    try:
-        raw: Any = from_json(small_text(path), allow_inf_nan=False)
-    except ValueError as error:
-        raise InputError(f"{path}: not a manifest: {error}") from error
+    raw: Any = read_json(path, MOST_MANIFEST_BYTES, finite=True)
     if isinstance(raw, dict):
         found = cast("dict[str, Any]", raw)
         if found.get("format") in FORMATS:

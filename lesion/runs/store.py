@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-from polars.exceptions import PolarsError
 from pydantic import ValidationError
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, content_hash, file_hash
 from lesion.interventions.intervention import Receipt
+from lesion.outside.tables import read_table as read_shaped
 from lesion.runs.durable import write_table, write_text
 from lesion.runs.find import small_text
 from lesion.study.plan import Cell
@@ -110,14 +110,9 @@ def read_table(path: Path, shape: Mapping[str, Any]) -> pl.DataFrame:
         Tampered: when it is not what a run writes.
     """
     try:
-        lazy = pl.scan_parquet(path, glob=False, hive_partitioning=False)
-        found = dict(lazy.collect_schema())
-        rows = lazy.select(pl.len()).collect().item() if found == dict(shape) else MOST_ROWS + 1
-        if rows > MOST_ROWS:
-            raise Tampered(f"{path}: has other columns than a run writes, or more than {MOST_ROWS:,} rows")
-        return lazy.collect()
-    except (PolarsError, OSError) as error:
-        raise Tampered(f"{path}: not a table of a run any more") from error
+        return read_shaped(path, MOST_ROWS, shape)
+    except InputError as error:
+        raise Tampered(str(error)) from error
 
 
 class RunFolder:

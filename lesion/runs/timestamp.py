@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from lesion.errors import InputError
+from lesion.outside.files import read_bytes, require_regular
 from lesion.runs.durable import write_text
 from lesion.runs.find import small_text
 from lesion.study.register import Registration
@@ -71,11 +72,10 @@ def _token(registration: Registration, proof: Path, authority: Path | None) -> P
     except ImportError as error:
         raise InputError("time-stamps need the extra 'witness': pip install 'lesion[witness]'") from error
     for path in (proof, authority):
-        if not path.is_file() or path.stat().st_size > MOST_TOKEN_BYTES:
-            raise InputError(f"{path}: no such file, or larger than {MOST_TOKEN_BYTES:,} bytes")
+        require_regular(path, MOST_TOKEN_BYTES)
     try:
-        response = decode_timestamp_response(proof.read_bytes())
-        roots = load_pem_x509_certificates(authority.read_bytes())
+        response = decode_timestamp_response(read_bytes(proof, MOST_TOKEN_BYTES))
+        roots = load_pem_x509_certificates(read_bytes(authority, MOST_TOKEN_BYTES))
         builder = VerifierBuilder()
         for root in roots:
             builder = builder.add_root_certificate(root)

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from lesion.errors import InputError
 from lesion.identity import Document
+from lesion.outside.documents import read_json
 from lesion.runs.clock import iso, now
 from lesion.runs.durable import write_bytes, write_text
 from lesion.runs.environment import read_code, read_environment
@@ -21,6 +22,7 @@ from lesion.runs.store import RunFolder
 from lesion.training.card import Card
 from lesion.training.examine import make_model
 from lesion.training.recipe import Recipe
+from lesion.training.report import MOST_REPORT_BYTES
 from lesion.training.trainer import OnProgress, finished
 
 MANIFEST, SITTINGS = "manifest.json", ".sittings.json"
@@ -84,7 +86,7 @@ def _begin(recipe: Recipe, folder: Path) -> tuple[Sitting, ...]:
     """All sittings of this recipe in the folder, with the one that begins now; they are on disk before any step is."""
     path = folder / SITTINGS
     try:
-        before = _SITTINGS.validate_json(path.read_bytes()) if path.exists() else ()
+        before = _SITTINGS.validate_python(read_json(path, MOST_REPORT_BYTES)) if path.exists() else ()
     except ValidationError as error:
         raise InputError(f"{path} is damaged; delete it, or give another folder") from error
     sitting = Sitting(

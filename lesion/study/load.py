@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
 from types import MappingProxyType
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from pydantic import ValidationError
 
 from lesion.errors import InputError
 from lesion.identity import Document
+from lesion.outside.files import read_bytes
 from lesion.study.complaint import complaints, described, slips
 from lesion.study.place import schema_of
 from lesion.study.shipped import shipped
@@ -85,17 +85,12 @@ def parse_document(
 
 def _read(path: Path) -> bytes:
     try:
-        mode = path.stat().st_mode
-        if not S_ISREG(mode):
-            kind = "folder" if S_ISDIR(mode) else "device or pipe"
-            raise InputError(f"{path}: this is a {kind}; a YAML file is needed")
-        with path.open("rb") as stream:
-            return stream.read(MOST_BYTES + 1)
-    except FileNotFoundError as error:
-        close = get_close_matches(path.name, sorted(p.name for p in path.parent.glob("*.y*ml")), n=1)
-        hint = f"; did you mean '{path.with_name(close[0])}'?" if close else ""
-        if not close and path.stem in shipped():
-            hint = f"; 'lesion new {path.stem}' writes a copy of the shipped study"
-        raise InputError(f"{path}: there is no such file{hint}") from error
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        return read_bytes(path, MOST_BYTES)
+    except InputError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+    close = get_close_matches(path.name, sorted(p.name for p in path.parent.glob("*.y*ml")), n=1)
+    hint = f"; did you mean '{path.with_name(close[0])}'?" if close else ""
+    if not close and path.stem in shipped():
+        hint = f"; 'lesion new {path.stem}' writes a copy of the shipped study"
+    raise InputError(f"{path}: there is no such file{hint}")

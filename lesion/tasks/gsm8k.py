@@ -5,16 +5,16 @@ naming a hub uses the network, and only when the file is not in the hub's cache 
 permuted. GSM8K has no twins: `wrong` is the answer with its last digit changed.
 """
 
-import json
 import re
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-import polars as pl
-
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
+from lesion.outside.documents import read_lines
+from lesion.outside.tables import read_table
 from lesion.tasks.config import Gsm8kConfig
 from lesion.tasks.numbering import Place, Stratum, lane
 from lesion.tasks.prefix import behind
@@ -58,6 +58,11 @@ def local_file(config: Gsm8kConfig) -> Path:
         ) from error
 
 
+MOST_BYTES = 100_000_000
+MOST_ROWS = 200_000
+"""GSM8K has 8,792 problems."""
+
+
 def read_rows(path: Path, sha256: str | None = None) -> tuple[Row, ...]:
     """All problems of a GSM8K file: Parquet if its name ends so, else JSONL.
 
@@ -70,7 +75,9 @@ def read_rows(path: Path, sha256: str | None = None) -> tuple[Row, ...]:
     if sha256 is not None and file_hash(path) != sha256:
         raise Tampered(f"{path} has the hash {file_hash(path)}, the configuration asks for {sha256}")
     records = _parquet(path) if path.suffix == ".parquet" else _lines(path)
-    found = [(_row(record, where), where) for record, where in records]
+    found = [(_row(record, where), where) for record, where in islice(records, MOST_ROWS + 1)]
+    if len(found) > MOST_ROWS:
+        raise InputError(f"{path}: holds more than {MOST_ROWS:,} problems; give a smaller file")
     if not found:
         raise InputError(f"{path} holds no problem")
     _unrepeated(path, found)
@@ -92,22 +99,12 @@ def _unrepeated(path: Path, found: list[tuple[Row, str]]) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[object, str]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                where = f"{path}, line {number}"
-                try:
-                    record = json.loads(line)
-                except ValueError as error:
-                    raise InputError(f"{where}: found no JSON object with question and answer ({error})") from error
-                yield record, where
+    for record, number in read_lines(path, MOST_BYTES):
+        yield record, f"{path}, line {number}"
 
 
 def _parquet(path: Path) -> Iterator[tuple[object, str]]:
-    try:
-        table = pl.read_parquet(path)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise InputError(f"{path} cannot be read as Parquet: {error}") from error
+    table = read_table(path, MOST_ROWS)
     for number, record in enumerate(table.iter_rows(named=True), 1):
         yield record, f"{path}, row {number}"
 

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from lesion.errors import InputError, Tampered, nearest
+from lesion.outside.files import read_bytes
 from lesion.tasks.config import OwnConfig
 from lesion.tasks.task import Task
 from lesion.tasks.trust import is_trusted
@@ -50,11 +51,7 @@ def code_of(config: OwnConfig) -> bytes:
         Tampered: when its hash is not the configuration's.
     """
     path = Path(config.file)
-    if not path.is_file():
-        raise InputError(f"there is no file {path} to make a task from")
-    if path.stat().st_size > MOST_BYTES:
-        raise InputError(f"{path} holds {path.stat().st_size:,} bytes; a task's code has at most {MOST_BYTES:,}")
-    source = path.read_bytes()
+    source = read_bytes(path, MOST_BYTES)
     if (digest := sha256(source).hexdigest()) != config.sha256:
         raise Tampered(f"{path} has the hash {digest}, the configuration asks for {config.sha256}")
     return source

@@ -4,7 +4,6 @@ It holds the weights, both moments of AdamW and, in its header, how far the trai
 either the old file or the new one.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,8 @@ from torch.optim import Optimizer
 
 from lesion.errors import InputError
 from lesion.identity import Document
+from lesion.outside.documents import parse_json
+from lesion.outside.files import require_regular
 
 FILE = "checkpoint.safetensors"
 Parameters = Mapping[str, nn.Parameter]
@@ -89,10 +90,11 @@ def load_checkpoint(folder: Path, parameters: Parameters, optimiser: Optimizer, 
     path = folder / FILE
     if not path.exists():
         return None
+    require_regular(path)
     try:
         opened: Any = cast("Any", safe_open)(path, framework="pt")
         with opened as stored:
-            state = State.model_validate(json.loads(stored.metadata()["state"]))
+            state = State.model_validate(parse_json(stored.metadata()["state"], str(path)))
             if state.recipe != recipe_hash:
                 raise InputError(f"{path} belongs to another recipe; give another folder, or start afresh")
             _restore(stored, parameters, optimiser, state.step)

@@ -17,6 +17,7 @@ from lesion.identity import file_hash
 from lesion.interventions.site import head
 from lesion.measures.heads import DETECTORS, detect_each
 from lesion.models.model import Model, open_model
+from lesion.outside.documents import read_document
 from lesion.stats.intervals import wilson
 from lesion.training.card import THRESHOLD, Accuracy, Card
 from lesion.training.checkpoint import write_atomically
@@ -25,7 +26,7 @@ from lesion.training.folder import WEIGHTS
 from lesion.training.network import gated, set_gates
 from lesion.training.prose import card_text
 from lesion.training.recipe import Recipe
-from lesion.training.report import REPORT, TrainingReport
+from lesion.training.report import MOST_REPORT_BYTES, REPORT, TrainingReport
 from lesion.training.trainer import OnProgress, train
 
 ITEMS = 2000
@@ -44,7 +45,7 @@ def make_model(
     """
     report = train(recipe, out, resume, on_progress)
     path = out / "card.json"
-    if resume and path.is_file() and (card := Card.model_validate_json(path.read_bytes())).training == report:
+    if resume and path.is_file() and (card := read_document(path, Card, MOST_REPORT_BYTES)).training == report:
         return card
     return write_card(out, items)
 
@@ -69,7 +70,7 @@ def measure_card(folder: Path, items: int) -> Card:
     """
     if not (folder / REPORT).is_file():
         raise InputError(f"{folder} has no {REPORT}: the card is written when a training has ended")
-    training = TrainingReport.model_validate_json((folder / REPORT).read_bytes())
+    training = read_document(folder / REPORT, TrainingReport, MOST_REPORT_BYTES)
     weights = file_hash(folder / WEIGHTS)
     if weights != training.weights:
         raise InputError(f"{folder / WEIGHTS} is not what the training left: SHA-256 {weights}, not {training.weights}")

@@ -15,7 +15,8 @@ from lesion.interventions.site import head
 from lesion.measures.heads import HeadScores, detect_each
 from lesion.measures.in_context import InContext, in_context
 from lesion.models.model import open_model
-from lesion.training.report import REPORT, TrainingReport
+from lesion.outside.documents import read_document
+from lesion.training.report import MOST_REPORT_BYTES, REPORT, TrainingReport
 
 
 class Moment(Document):
@@ -83,7 +84,7 @@ def formation(
     """
     if not (folder / REPORT).is_file():
         raise InputError(f"{folder} has no {REPORT}: give the folder of a finished training, or a recipe")
-    training = TrainingReport.model_validate_json((folder / REPORT).read_bytes())
+    training = read_document(folder / REPORT, TrainingReport, MOST_REPORT_BYTES)
     kept = {int(path.name.removeprefix("step-")): path for path in (folder / "checkpoints").glob("step-*")}
     if not kept:
         raise InputError(f"{folder} kept no checkpoint: list steps under `keep:` in its recipe and train it elsewhere")

@@ -13,6 +13,8 @@ from lesion.training.checkpoint import Measurement, State
 from lesion.training.recipe import Recipe
 
 REPORT = "training.json"
+MOST_REPORT_BYTES = 10_000_000
+"""Of it, of a card and of a list of sittings."""
 
 
 class TrainingReport(Document):

@@ -22,6 +22,7 @@ from torch.nn.utils import clip_grad_norm_
 from lesion.errors import InputError
 from lesion.measures.heads import robust_induction
 from lesion.measures.probe import Probe
+from lesion.outside.documents import read_document
 from lesion.training.checkpoint import (
     FILE,
     Measurement,
@@ -37,7 +38,7 @@ from lesion.training.folder import save_model, weights_hash
 from lesion.training.mixture import Batch, draw_batch
 from lesion.training.network import GatedProjection, decay_groups, gated, new_network, set_gates
 from lesion.training.recipe import Optimiser, Recipe
-from lesion.training.report import REPORT, TrainingReport
+from lesion.training.report import MOST_REPORT_BYTES, REPORT, TrainingReport
 from lesion.training.vocabulary import BOS_ID, SYMBOL_IDS
 
 _STAGE_BLOCKS, _STAGE_SEQUENCES = (7,), 16
@@ -93,7 +94,7 @@ def finished(recipe: Recipe, out: Path) -> TrainingReport | None:
     """
     if not (out / REPORT).exists():
         return None
-    report = TrainingReport.model_validate_json((out / REPORT).read_bytes())
+    report = read_document(out / REPORT, TrainingReport, MOST_REPORT_BYTES)
     if report.recipe.hash() != recipe.hash():
         raise InputError(f"{out} holds a training of another recipe; give another folder, or start afresh")
     return report

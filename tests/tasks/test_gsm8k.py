@@ -77,7 +77,7 @@ def test_another_file_than_the_configured_is_refused(small: Path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 1: found no JSON object with question and answer"),
+        ("{", "line 1: is not JSON that can be read"),
         ('{"question": "q"}', "line 1: found no JSON object with question and answer"),
         ("[1]", "line 1: found no JSON object with question and answer"),
         ('{"question": "q", "answer": "12"}', "must end with `#### ` and a number"),
@@ -156,7 +156,7 @@ def test_parquet_holds_the_same_problems(small: Path):
     table.write_parquet(small.with_suffix(".parquet"))
     assert read_rows(small.with_suffix(".parquet")) == read_rows(small)
     (small.parent / "bad.parquet").write_text("{}")
-    with pytest.raises(InputError, match="cannot be read as Parquet"):
+    with pytest.raises(InputError, match="cannot be read as a Parquet"):
         read_rows(small.parent / "bad.parquet")
     table.drop("answer").write_parquet(small.with_suffix(".parquet"))
     with pytest.raises(InputError, match="row 1: found no JSON object with question and answer"):

@@ -76,5 +76,5 @@ def test_what_is_no_task_is_refused(tmp_path: Path):
         make_task(own(other))
     missing = own(path)
     path.unlink()
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="there is no such file"):
         make_task(missing)

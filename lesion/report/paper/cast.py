@@ -8,9 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import polars as pl
-
 from lesion.errors import InputError, LesionError, Tampered, nearest
+from lesion.outside.tables import read_table
 from lesion.report.paper.claim import Source
 from lesion.report.record import Record, findings_of, read_record
 from lesion.runs.certificate import read_certificate
@@ -132,7 +131,7 @@ def read_published(folder: Path) -> Source:
         run = PublishedRun(folder)
         rows, questions = run.items(), run.prompts()
     else:
-        rows, questions = pl.read_parquet(folder / ROWS), empty(PROMPTS)
+        rows, questions = read_table(folder / ROWS), empty(PROMPTS)
     record = Record(manifest, rows, questions, (), findings_of(manifest))
     return Source.of(record, provisional=not repeated)
 

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import polars as pl
 import typst as compiler
 import vl_convert
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from lesion.errors import InputError
 from lesion.identity import file_hash
+from lesion.outside.tables import read_table
 from lesion.report.audit import audit
 from lesion.report.figures import VEGA_LITE, Figure, figures, themed
 from lesion.report.paper import back, front
@@ -196,12 +196,12 @@ def trace(home: Path, folder: Path, number: int) -> Traced:
     path = folder / "claims.json"
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give the folder that lesion paper wrote")
-    claims = [Claim.model_validate(each) for each in from_json(path.read_bytes())]
+    claims = [Claim.model_validate(each) for each in _listed(path)]
     if not 1 <= number <= len(claims):
         raise InputError(f"{folder} has the claims 1 to {len(claims)}; {number} is none")
     claim = claims[number - 1]
     if claim.run == AUDIT:
-        return Traced(claim, compute(claim, None, {AUDIT: pl.read_parquet(folder / "audit.parquet")}))
+        return Traced(claim, compute(claim, None, {AUDIT: read_table(folder / "audit.parquet")}))
     source = _source(home, folder, claim)
     if source.record.manifest.seal != claim.seal:
         raise InputError(f"{claim.run} has another seal than when the paper was written; write it again")
