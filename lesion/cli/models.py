@@ -29,17 +29,19 @@ def train(
 
     The folder is sealed by a manifest, which `lesion verify` checks.
     """
+    from lesion.training.recipe import load_recipe
+
+    wanted, name, text = load_recipe(recipe), recipe.stem, read_text(recipe, MOST_TEXT_BYTES)
+
     from lesion.report.terminal import training_bar
     from lesion.runs.trainings import conduct_training
-    from lesion.training.recipe import load_recipe
 
     if device.wanted() != "cpu":
         raise InputError(f"device {device.wanted()}: a training is repeatable on the processor alone; leave it out")
-    wanted, name = load_recipe(recipe), recipe.stem
     if seed is not None:
         wanted, name = wanted.model_copy(update={"seed": seed}), f"{name}-seed-{seed}"
     folder = out or Path("models") / name
     with training_bar(SCREEN, quiet=as_json) as progress:
-        card = conduct_training(wanted, read_text(recipe, MOST_TEXT_BYTES), folder, progress)
+        card = conduct_training(wanted, text, folder, progress)
     say({"model": str(folder), **card.model_dump(mode="json")}, as_json, f"{folder}: trained; its card is README.md")
     return 0

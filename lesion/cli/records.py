@@ -25,9 +25,14 @@ def verify(
     as_json: Json = False,
 ) -> int:
     """Name every file of a run or a training that differs, is missing or was added since it was sealed."""
+    from lesion.runs.registry import is_registration, registered_by
+    from lesion.runs.sealed import raw_manifest
+
+    if not is_registration(run_folder):
+        raw_manifest(run_folder)  # garbage is refused before torch is imported
+
     from lesion.runs.ledger import check_seal
     from lesion.runs.records import read_record
-    from lesion.runs.registry import is_registration, registered_by
     from lesion.runs.timestamp import check_proof
     from lesion.runs.trainings import TrainingManifest
     from lesion.runs.verify import verify as check

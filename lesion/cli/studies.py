@@ -29,6 +29,10 @@ def run(
     as_json: Json = False,
 ) -> int:
     """Run a study to its verdict. An interrupted run goes on where it stopped."""
+    from lesion.study.load import runnable_study
+
+    given, text = runnable_study(study), read_text(study, MOST_TEXT_BYTES)
+
     from lesion.report.terminal import print_run, progress_bar
     from lesion.report.write import write_report
     from lesion.runs.closing import Order
@@ -37,10 +41,8 @@ def run(
     from lesion.runs.registry import standing
     from lesion.runs.run import start
     from lesion.study.feasibility import foreseen
-    from lesion.study.load import runnable_study
     from lesion.study.rehearsal import rehearse
 
-    given, text = runnable_study(study), read_text(study, MOST_TEXT_BYTES)
     parameters = {"study": study.name, "dry_run": dry_run, "workers": workers, "memory": memory, "cluster": cluster}
     if dry_run:
         order = Order(study=rehearse(given), text=text, status="dry-run", parameters=parameters)
@@ -116,6 +118,11 @@ def replay(
     as_json: Json = False,
 ) -> int:
     """Repeat a run from its manifest alone, in another folder, and compare every row."""
+    from lesion.runs.sealed import kind_of, raw_manifest
+
+    if kind_of(raw_manifest(manifest)) == "call" and not fresh:
+        return replay_call(manifest, home, as_json)
+
     from lesion.report.terminal import print_replay, progress_bar
     from lesion.report.write import write_report
     from lesion.runs.explore import exploring
@@ -123,10 +130,7 @@ def replay(
     from lesion.runs.manifest import read_manifest
     from lesion.runs.replay import replay as repeat
     from lesion.runs.replay import reproduced
-    from lesion.runs.sealed import kind_of, raw_manifest
 
-    if kind_of(raw_manifest(manifest)) == "call" and not fresh:
-        return replay_call(manifest, home, as_json)
     check_seal(home, read_manifest(manifest))
     if fresh:
         return _replay_fresh(manifest, repository, home, workers, trust=trust, as_json=as_json)

@@ -103,7 +103,7 @@ def _read(name: str, folder: Path | None) -> tuple[str, dict[str, Any]]:
     if folder is not None:
         said: dict[str, Any] = tokenizer_settings(folder)
         alone = folder / "chat_template.jinja"
-        found: Any = read_text(alone, MOST_TEMPLATE_BYTES) if alone.is_file() else said.get("chat_template")
+        found: Any = read_text(alone, MOST_TEMPLATE_BYTES) if alone.exists() else said.get("chat_template")
         if isinstance(found, list):  # several by name
             several = cast("list[dict[str, str]]", found)
             found = {one["name"]: one["template"] for one in several}.get("default")

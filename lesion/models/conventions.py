@@ -146,7 +146,7 @@ def _system(name: str, folder: Path | None) -> str:
 
 def _read(folder: Path | None, file: str) -> dict[str, Any]:
     path = None if folder is None else folder / file
-    return read_object(path, MOST_SETTINGS_BYTES) if path is not None and path.is_file() else {}
+    return read_object(path, MOST_SETTINGS_BYTES) if path is not None and path.exists() else {}
 
 
 def _text(token: Any) -> str:

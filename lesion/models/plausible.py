@@ -69,7 +69,13 @@ def _known(config: Mapping[str, Any], where: str) -> None:
             )
         elif _COUNTS.fullmatch(name):
             counts = value if isinstance(value, list) else [value]
-            _must(all(_whole(each) or isinstance(each, bool) for each in counts), where, name, "a positive whole number", value)
+            _must(
+                all(_whole(each) or isinstance(each, bool) for each in counts),
+                where,
+                name,
+                "a positive whole number",
+                value,
+            )
     theta = config.get("rope_theta")
     _must(theta is None or theta > 0, where, "rope_theta", "a number above 0", theta)
 

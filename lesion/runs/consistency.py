@@ -108,8 +108,9 @@ def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "verdicts.json", "does not tell the manifest's results"
     path = folder / "receipts.parquet"
     if path.is_file():
+        columns = ("arm", "firings", "elements", "l2_change")
         table = read_table(path)
-        written = [(row["arm"], row["firings"], row["elements"], row["l2_change"]) for row in table.to_dicts()]
+        written = [tuple(row.get(name) for name in columns) for row in table.to_dicts()]
         given = [
             (each.arm, each.receipt.firings, each.receipt.elements, each.receipt.l2_change)
             for unit in RunFolder(folder).units()

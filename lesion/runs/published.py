@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, content_hash, file_hash
-from lesion.outside.tables import read_table
+from lesion.outside.tables import read_table, require_columns
 from lesion.runs.compare import cells_of
 from lesion.runs.durable import whole_folder, write_bytes, write_table, write_text
 from lesion.runs.find import small_text
@@ -98,9 +98,25 @@ class PublishedRun(RunFolder):
 
 def _whole(path: Path, shape: dict[str, type[pl.DataType] | pl.DataType]) -> pl.DataFrame:
     """A slim table with every column of the full one; those that were not kept are null."""
-    table = read_table(path)
+    table = _slim(path, "unit" if shape == ITEMS else "")
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in shape.items() if name not in table.columns]
     return table.with_columns(missing)
+
+
+def _slim(path: Path, more: str) -> pl.DataFrame:
+    """A slim table with the columns that it must have; the column `more`, where that is named, too.
+
+    Raises:
+        Tampered: when it is no such table.
+    """
+    kept = (
+        slim_rows(pl.DataFrame(schema=ITEMS), decoded=False) if more else slim_questions(pl.DataFrame(schema=PROMPTS))
+    )
+    shape = dict(kept.schema) | ({more: pl.Int32()} if more else {})
+    try:
+        return require_columns(read_table(path), path, shape)
+    except InputError as error:
+        raise Tampered(str(error)) from error
 
 
 def is_published(folder: Path) -> bool:
@@ -198,7 +214,7 @@ def published_faults(folder: Path, manifest: Manifest) -> Iterator[tuple[str, st
     for name in broken:
         yield name, "is missing or differs"
     if not broken:
-        rows = read_table(folder / ROWS)
+        rows = _slim(folder / ROWS, "unit") if told.published > 1 else read_table(folder / ROWS)
         yield from _count_faults(rows, manifest)
         if told.published > 1:
             yield from _sealed_faults(folder, rows, manifest)
@@ -210,7 +226,7 @@ def _is(path: Path, digest: str) -> bool:
 
 def _sealed_faults(folder: Path, rows: pl.DataFrame, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """What the run's own seal says of slim tables and units."""
-    digest = slim_hash(rows.drop("unit"), read_table(folder / QUESTIONS))
+    digest = slim_hash(rows.drop("unit"), _slim(folder / QUESTIONS, ""))
     if digest != manifest.slim_hash:
         yield ROWS, "and the questions do not give the slim_hash that the run sealed"
     units = list(PublishedRun(folder).units())

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from inspect import signature
 from pathlib import Path
+from traceback import walk_tb
 from types import ModuleType
 from typing import Any
 
@@ -71,5 +72,19 @@ def _loaded(path: Path, source: bytes) -> ModuleType:
         raise InputError(f"{path} is no Python file: its name must end with .py")
     module = ModuleType(path.stem)
     module.__file__ = str(path)
-    exec(compile(source, str(path), "exec"), module.__dict__)
+    try:
+        exec(compile(source, str(path), "exec"), module.__dict__)
+    except Exception as error:  # whatever the user's code raises
+        raise InputError(
+            f"{path}{_line(error, path)}: {type(error).__name__}: {str(error)[:200]}; mend the task"
+        ) from error
     return module
+
+
+def _line(error: Exception, path: Path) -> str:
+    """Where in the user's file an error arose, as far as that is known."""
+    number = error.lineno if isinstance(error, SyntaxError) else None
+    for frame, line in walk_tb(error.__traceback__):
+        if frame.f_code.co_filename == str(path):
+            number = line
+    return "" if number is None else f", line {number}"

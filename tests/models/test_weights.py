@@ -51,7 +51,7 @@ def test_an_index_that_points_elsewhere_is_refused(name: str, tmp_path: Path) ->
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"weight_map": []}', '{"weight_map": null}', "[" * 100_000])
 def test_what_is_no_index_is_refused_in_a_sentence(text: str, tmp_path: Path) -> None:
     (tmp_path / INDEX).write_text(text)
-    with pytest.raises(InputError, match="model.safetensors.index.json: (is no index|is not JSON|must hold a JSON object|is nested)"):
+    with pytest.raises(InputError, match=r"index\.json: (is no index|is not JSON|must hold a JSON object|is nested)"):
         weights_hash(tmp_path)
 
 

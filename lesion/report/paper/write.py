@@ -8,10 +8,12 @@ from typing import Any, NamedTuple
 
 import typst as compiler
 import vl_convert
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from lesion.errors import InputError
 from lesion.identity import file_hash
+from lesion.outside.documents import read_json
 from lesion.outside.tables import read_table
 from lesion.report.audit import audit
 from lesion.report.figures import VEGA_LITE, Figure, figures, themed
@@ -34,6 +36,9 @@ from lesion.runs.published import is_published
 
 FONT = "Libertinus Serif"
 """The font of figures in the paper: one that the typesetter brings with it."""
+
+MOST_CLAIMS_BYTES = 100_000_000
+_CLAIMS: TypeAdapter[list[Claim]] = TypeAdapter(list[Claim])
 
 
 class Paper(NamedTuple):
@@ -194,9 +199,12 @@ def trace(home: Path, folder: Path, number: int) -> Traced:
         Tampered: when the run is not what was sealed.
     """
     path = folder / "claims.json"
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: there is no such file; give the folder that lesion paper wrote")
-    claims = [Claim.model_validate(each) for each in _listed(path)]
+    try:
+        claims = _CLAIMS.validate_python(read_json(path, MOST_CLAIMS_BYTES))
+    except ValidationError as error:
+        raise InputError(f"{path}: does not hold the claims of a paper; write the paper again") from error
     if not 1 <= number <= len(claims):
         raise InputError(f"{folder} has the claims 1 to {len(claims)}; {number} is none")
     claim = claims[number - 1]

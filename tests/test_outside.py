@@ -1,0 +1,101 @@
+"""Files from outside have one way in: `lesion.outside`. What else reads a file is listed here, with the reason."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[1] / "lesion"
+READS = {"read_text", "read_bytes", "open", "from_file", "read_parquet", "scan_parquet", "safe_load", "loads",
+         "load", "safe_open", "from_pretrained", "model_validate_json", "validate_json", "from_json", "yaml.parse",
+         "yaml.compose", "yaml.scan"}  # fmt: skip
+"""Names of calls that read a file, or a text that came from one."""
+OURS = "its own file, installed with the package"
+WRITES = "writes or locks"
+READ = "the text came through the reader"
+OUTPUT = "the output of a program that it started"
+LIBRARY = "the library's own loader, after the folder's files went through the reader"
+ALLOWED = {
+    "lesion/outside/files.py": "the reader",
+    "lesion/outside/documents.py": "the reader",
+    "lesion/outside/tables.py": "the reader",
+    "lesion/study/source.py": READ,
+    "lesion/study/load.py": READ,
+    "lesion/study/shipped.py": OURS,
+    "lesion/study/trial.py": OURS,
+    "lesion/tasks/spelling.py": "words of the command line",
+    "lesion/tasks/croissant.py": WRITES,
+    "lesion/interventions/site.py": READ,
+    "lesion/interventions/names.py": READ,
+    "lesion/interventions/circuit.py": READ,
+    "lesion/interventions/intervention.py": READ,
+    "lesion/device.py": "what the system says of its processor",
+    "lesion/engine/fixture.py": OURS,
+    "lesion/engine/memory.py": "what the system says of its memory",
+    "lesion/engine/proofs.py": OURS,
+    "lesion/measures/harness.py": LIBRARY,
+    "lesion/models/model.py": LIBRARY,
+    "lesion/models/converted.py": LIBRARY,
+    "lesion/models/get.py": WRITES,
+    "lesion/models/wheels.py": "wheels whose hashes are pinned, and the log of pip",
+    "lesion/training/checkpoint.py": LIBRARY,
+    "lesion/report/promises.py": OURS,
+    "lesion/report/paper/typst.py": OURS,
+    "lesion/runs/certificate.py": READ,
+    "lesion/runs/consistency.py": READ,
+    "lesion/runs/durable.py": WRITES,
+    "lesion/runs/environment.py": OURS,
+    "lesion/runs/explored.py": READ,
+    "lesion/runs/fresh.py": OUTPUT,
+    "lesion/runs/homes.py": "the user's own list, whose size is checked",
+    "lesion/runs/marks.py": READ,
+    "lesion/runs/priors.py": READ,
+    "lesion/runs/published.py": READ + ", or the run was verified before it is copied",
+    "lesion/runs/recount.py": "values of its own, taken through JSON",
+    "lesion/runs/query.py": "tables of finished runs, which polars scans",
+    "lesion/runs/registry.py": READ,
+    "lesion/runs/run.py": WRITES,
+    "lesion/runs/store.py": READ,
+    "lesion/cli/__init__.py": WRITES,
+    "lesion/cli/memos.py": OUTPUT,
+    "lesion/cli/reports.py": "opens a browser",
+    "lesion/cli/starters.py": WRITES,
+}
+"""File -> why it may read by itself."""
+
+
+def reads(path: Path) -> Iterator[str]:
+    """Calls that read a file by another way than the reader's functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    ours = {
+        alias.asname or alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lesion.")
+        for alias in node.names
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            if not READS.isdisjoint({called, called.rpartition(".")[2]}) and called not in ours:
+                yield f"line {node.lineno}: {called[-60:]}"
+
+
+FILES = {path.relative_to(PACKAGE.parent).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_from_outside_is_read_by_the_one_reader(name: str) -> None:
+    found = list(reads(FILES[name]))
+    if name in ALLOWED:
+        assert found, f"{name} reads nothing any more: take it off the list"
+    else:
+        assert not found, f"{name}: read it with lesion.outside ({'; '.join(found)})"
+
+
+def test_another_way_in_would_be_seen(tmp_path: Path) -> None:
+    path = tmp_path / "new.py"
+    path.write_text("import json\nfrom pathlib import Path\nx = json.loads(Path('config.json').read_text())\n")
+    assert len(list(reads(path))) == 2
+    path.write_text("from lesion.outside.files import read_text\nx = read_text('config.json', 10)\n")
+    assert not list(reads(path))
