@@ -4,6 +4,8 @@ Kinds of values are checked for every field that is known by its name, sizes aga
 bytes of the weight files: numbers that a model must have cannot be more than its files could hold.
 """
 
+# pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -127,7 +129,7 @@ def require_sizes(sizes: "Sizes", config: Mapping[str, Any]) -> None:
                 f"config.json: {name} is {found:,}, and at most {most:,} is allowed; fetch the model again"
             )
     pad = config.get("pad_token_id")
-    if _whole(pad) and pad >= sizes.vocab_size:
+    if isinstance(pad, int) and pad >= sizes.vocab_size:
         raise InputError(
             f"config.json: pad_token_id is {pad:,}, and the vocabulary has {sizes.vocab_size:,} tokens; correct it or "
             "write null"

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import Literal, NamedTuple
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, file_hash
@@ -120,4 +120,4 @@ def read_result(path: Path) -> Result:
     Raises:
         InputError: when the file holds no JSON object.
     """
-    return cast("Result", read_object(path, MOST_MANIFEST_BYTES))
+    return read_object(path, MOST_MANIFEST_BYTES)

@@ -8,7 +8,7 @@ Workers end with the process that started them, however that one ends.
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -53,7 +53,7 @@ class Processes:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _kill(self) -> None:
-        started: dict[int, BaseProcess] | None = self._pool._processes  # pyright: ignore[reportPrivateUsage]
+        started: Mapping[int, BaseProcess] | None = self._pool._processes  # pyright: ignore[reportPrivateUsage]
         for process in list((started or {}).values()):
             process.kill()
 

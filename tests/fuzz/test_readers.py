@@ -5,17 +5,22 @@ A quick profile in the test suite; `make fuzz` gives each reader a hundred thous
 
 import json
 import os
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lesion.errors import InputError, LesionError, Tampered
+from lesion.identity import generator
 from lesion.interventions.names import read_sites
 from lesion.models.sizes import read_sizes
+from lesion.models.vocabulary import read_tokenizer, tokenizer_settings
 from lesion.models.weights import weights_hash
 from lesion.runs.calls import read_repeat, read_result
 from lesion.runs.certificate import certificate_path, read_certificate
@@ -28,6 +33,7 @@ from lesion.runs.results import comparable
 from lesion.runs.store import read_begun, read_table, read_unit
 from lesion.study.load import load_study
 from lesion.study.rows import ITEMS, PROMPTS, empty
+from lesion.tasks.gsm8k import read_rows
 
 INPUTS = int(os.environ.get("LESION_FUZZ", "60"))
 fuzz = settings(max_examples=INPUTS, deadline=None, suppress_health_check=list(HealthCheck), derandomize=INPUTS < 1000)
@@ -35,6 +41,9 @@ ROOT = Path(__file__).resolve().parents[2]
 STUDY = (ROOT / "studies" / "dry-run.yaml").read_bytes()
 NOTE = b"---\ntime: '2026-11-22T16:31:00+00:00'\nkind: anomaly\ntopic: x\nruns: [a]\n---\n\ntext\n"
 CONFIG = (ROOT / "lesion" / "models" / "zoo" / "abacus-llama" / "config.json").read_bytes()
+NAMES = ["format", "run", "seal", "study", "files", "plan", "tags", "cell", "../x", "__class__"]
+TOKENIZER = (ROOT / "lesion" / "models" / "zoo" / "abacus-llama" / "tokenizer.json").read_bytes()
+SETTINGS = (ROOT / "lesion" / "models" / "zoo" / "abacus-llama" / "tokenizer_config.json").read_bytes()
 BOMBS = [
     b"[" * 100_000, b'{"a":' * 100_000, b"9" * 100_000, b'"' + b"\\u0000" * 1000 + b'"', b"a: &a [*a]\n",
     b"\xff\xfe\x00", b"? " * 20_000, b"!!python/object/apply:os.system ['true']", b"PAR1" * 100, b"1e999999999",
@@ -50,7 +59,7 @@ def parquet(shape) -> bytes:
 
 def json_like() -> st.SearchStrategy[bytes]:
     leaves = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
-    names = st.sampled_from(["format", "run", "seal", "study", "files", "plan", "tags", "cell", "../x", "__class__"])
+    names = st.sampled_from(NAMES)
     tree = st.recursive(leaves, lambda kid: st.lists(kid, max_size=4) | st.dictionaries(names, kid, max_size=6))
     return tree.map(lambda value: json.dumps(value).encode())
 
@@ -71,6 +80,30 @@ def hostile(seed: bytes) -> st.SearchStrategy[bytes]:
     return st.binary(max_size=300) | st.sampled_from(BOMBS) | json_like() | changed(seed)
 
 
+def many(seed: bytes, name: str, count: int) -> Iterator[bytes]:
+    """Hostile inputs without hypothesis, which takes longer to draw one than a reader takes to refuse it."""
+    draw = generator("fuzz", name)
+    for number in range(count):
+        if number % 50 == 0:
+            yield BOMBS[number // 50 % len(BOMBS)]
+        elif number % 5 == 0:
+            yield draw.bytes(int(draw.integers(0, 300)))
+        elif number % 5 == 1:
+            yield json.dumps(_tree(draw, 0)).encode()
+        else:
+            cuts = draw.integers(0, [len(seed) + 1, 40, 40], (int(draw.integers(1, 5)), 3)).tolist()
+            yield _apply(seed, [(start, length, draw.bytes(new)) for start, length, new in cuts])
+
+
+def _tree(draw: np.random.Generator, depth: int) -> Any:
+    """A random JSON value with the names that readers look for."""
+    kind = int(draw.integers(0, 8 if depth < 4 else 6))
+    if kind < 6:
+        return (None, True, int(draw.integers(-(2**40), 2**40)), float(draw.normal()) * 1e9, "", "x\u0000\ud800")[kind]
+    kids = [_tree(draw, depth + 1) for _ in range(int(draw.integers(0, 5)))]
+    return kids if kind == 6 else dict(zip(draw.permutation(NAMES)[: len(kids)].tolist(), kids, strict=True))
+
+
 def answer(read, path: Path) -> str:
     """The sentence with which a reader refuses, or a word that it read; any other error goes on."""
     try:
@@ -87,6 +120,9 @@ CIRCUIT = (
     b'"m1": true}, "edges": {}}'
 )
 READERS = {
+    "tokenizer.json": (lambda path: read_tokenizer(path.parent), TOKENIZER),
+    "tokenizer_config.json": (lambda path: tokenizer_settings(path.parent), SETTINGS),
+    "gsm8k.jsonl": (read_rows, b'{"question": "q", "answer": "a #### 1"}\n{"question": "r", "answer": "#### 2"}\n'),
     "circuit.json": (lambda path: read_sites(small_text(path)), CIRCUIT),
     "heads.json": (
         lambda path: read_sites(small_text(path)),
@@ -119,7 +155,11 @@ def test_a_reader_answers_hostile_input_with_a_value_or_a_sentence(name: str, tm
         path.write_bytes(data)
         assert 0 < len(answer(read, path)) < 5000
 
-    try_it()
+    if INPUTS < 1000:
+        try_it()
+    for data in many(seed, name, INPUTS if INPUTS >= 1000 else 0):
+        path.write_bytes(data)
+        assert 0 < len(answer(read, path)) < 5000, data
     assert [each.name for each in tmp_path.iterdir()] == [name], "nothing else was written"
 
 
