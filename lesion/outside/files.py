@@ -4,8 +4,8 @@ import os
 import stat
 from collections.abc import Generator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from lesion.errors import InputError
 
@@ -15,7 +15,7 @@ _KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a so
 
 
 @contextmanager
-def opened(path: Path, most: int | None = None) -> Generator[BinaryIO]:
+def opened(path: Path, most: int | None = None) -> Generator[BufferedReader]:
     """A regular file, open for reading bytes; a link counts as what it leads to.
 
     Args:
@@ -74,7 +74,7 @@ def read_text(path: Path, most: int) -> str:
         ) from error
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> BufferedReader:
     try:
         number = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe without a writer must not wait
     except FileNotFoundError as error:
