@@ -159,14 +159,14 @@ def page(found: Sequence[Mapping[str, Any]]) -> str:
     parts = [HEAD, *_engines(opened), COST, *_openings(opened), COMMAND, *_commands(placed)]
     days = sorted({row["day"] for row in found})
     loads = [row["load"] for row in found]
-    said = (
-        f"\nMeasured on {', '.join(days)}; the machine has {CORES} cores, load {min(loads):.0f} to {max(loads):.0f}. "
-    )
+    where = f"the machine has {CORES} cores, load average {min(loads):.0f} to {max(loads):.0f}"
+    said = f"\nMeasured on {', '.join(days)}; {where}.\n"
     busy = "A busy machine makes processor times longer, too: the cores share caches and memory.\n"
     return "".join([*parts, said, busy])
 
 
 CORES = 2
+"""Of the machine that the rows come from."""
 
 
 def _engines(opened: Sequence[Mapping[str, Any]]) -> Iterator[str]:
