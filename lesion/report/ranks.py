@@ -58,7 +58,7 @@ def sentence(record: Record, finding: Finding) -> str:
     if rank.status == "not evaluable":
         return f"Specificity is NOT EVALUABLE ({rank.reason}); {place}.{sets}"
     if rank.status == "specific":
-        return f"Specific: it does more than {among(record, rank)}; {place}.{sets}"
+        return f"Specific: it does more than nearly all sets of {among(record, rank)}; {place}.{sets}"
     return f"Not specific: it is not shown to do more than {among(record, rank)}; {place}.{sets}"
 
 
@@ -85,7 +85,7 @@ def as_strong(finding: Finding) -> list[tuple[str, float]]:
     rank = finding.rank
     if rank is None or rank.status == "not asked":
         return []
-    sign = -1 if rank.target < 0 else 1
+    sign = -1 if finding.verdict.verdict == "Harm" else 1
     return [(name, effect) for name, effect in strongest(finding) if sign * effect >= sign * rank.target - 1e-9]
 
 

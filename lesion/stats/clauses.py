@@ -10,8 +10,8 @@ from lesion.stats.verdict import Clause, Part, Tag
 def clauses(evidence: Evidence, p_holm: float, p_equivalence_holm: float, *, readable: bool) -> tuple[Clause, ...]:
     """The rule's conditions in the order in which they are asked; `readable`: is the effect more than format?"""
     whole, rule, level = evidence.whole, evidence.rule, f"{100 * evidence.rule.confidence:.3g} %"
-    gaining = [part.name for part in evidence.strata if part.delta > 0 and part.p_holm <= rule.alpha_look]
-    losing = [part.name for part in evidence.strata if part.delta < 0 and part.p_holm <= rule.alpha_look]
+    gaining = [part.name for part in evidence.strata if part.delta > 0 and part.p_holm <= evidence.alpha_strata]
+    losing = [part.name for part in evidence.strata if part.delta < 0 and part.p_holm <= evidence.alpha_strata]
     low, high = whole.interval
     at = f"baseline {_level(evidence.baseline, rule)}"
     return (
@@ -19,7 +19,7 @@ def clauses(evidence: Evidence, p_holm: float, p_equivalence_holm: float, *, rea
         Clause(
             "strata disagree",
             f"gain: {', '.join(gaining) or 'none'}; lose: {', '.join(losing) or 'none'}",
-            f"one gains and one loses, Holm p <= {rule.alpha_look:g} over {len(evidence.strata)} strata",
+            f"one gains and one loses, Holm p <= {evidence.alpha_strata:.3g} over {len(evidence.strata)} strata",
             holds=evidence.conflict,
         ),
         Clause(

@@ -140,6 +140,8 @@ def _numbers(rows: PairedNumbers, confidence: float, margin: float) -> Compariso
     mean = float(difference.mean())
     if rows.n < 2:
         return Comparison(counts, 1.0, ENDLESS, 1.0, mean)
+    if np.ptp(difference) == 0:  # items that do not vary know nothing of those that were not drawn
+        return Comparison(counts, p_sign_flip(difference), ENDLESS, 1.0, mean)
     found = guarded(difference, np.ones(rows.n))
     p = max(p_sign_flip(difference), float(found.p_zero()))
     items = Comparison(counts, p, _ends(found, confidence), float(found.p_equivalence(margin)), mean)

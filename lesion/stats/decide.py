@@ -90,6 +90,7 @@ def judge(
             replace(rule, margin=(margins or {}).get(name, rule.margin)),
             discovered[name],
             chance[name],
+            family_size=family_size,
             exhaustive=name in exhaustive,
             conditional=conditional,
         )

@@ -37,6 +37,9 @@ class Evidence:
     seeds: tuple[Part, ...]
     strata: tuple[Part, ...]
     conflict: bool
+    """Do strata go opposite ways?"""
+    alpha_strata: float
+    """Level of their tests."""
     gate: GateOutcome
     gate_needs: int
     """Items per seed without which the seed gate is NotEvaluable."""
@@ -92,6 +95,7 @@ def gather(
     discovered: Discovered,
     chance: float,
     *,
+    family_size: int,
     exhaustive: bool = False,
     conditional: bool = False,
 ) -> Evidence:
@@ -109,7 +113,8 @@ def gather(
         readable=_readable(rows, rule) if abs(change) * FORMAT_SHARE > rows.n else None,
         seeds=seeds,
         strata=strata,
-        conflict=_conflict(strata, rule),
+        conflict=_conflict(strata, rule.alpha_strata(family_size)),
+        alpha_strata=rule.alpha_strata(family_size),
         gate="Degenerate" if rows.degenerate() else _gate(rows, seeds, needs, rule),
         gate_needs=needs,
         seed_range=max(differences) - min(differences),
@@ -162,9 +167,9 @@ def _parts(rows: PairedRows | PairedNumbers, rule: Rule) -> tuple[Comparison, tu
     )
 
 
-def _conflict(strata: tuple[Part, ...], rule: Rule) -> bool:
+def _conflict(strata: tuple[Part, ...], alpha: float) -> bool:
     differences = np.array([part.delta for part in strata])
-    return bool(conflict(np.array([part.p for part in strata]), differences, rule.alpha_look))
+    return bool(conflict(np.array([part.p for part in strata]), differences, alpha))
 
 
 def _gate(rows: PairedRows | PairedNumbers, seeds: tuple[Part, ...], needs: int, rule: Rule) -> GateOutcome:

@@ -160,7 +160,7 @@ def judge_counts(
     floor, ceiling, no_null = (no, no, no) if baseline is None else _allowed(baseline, size, rule)
     seen = Look(
         invalid=no,
-        conflict=conflict(mcnemar_exact(*by_stratum), by_stratum[0] - by_stratum[1], rule.alpha_look),
+        conflict=conflict(mcnemar_exact(*by_stratum), by_stratum[0] - by_stratum[1], rule.alpha_strata(family_size)),
         equivalent=holm(p_equivalence, family_size) < rule.alpha_look,
         detected=holm(p, family_size) <= rule.alpha_look,
         difference=b - c,

@@ -65,7 +65,7 @@ class RankSpecificity:
     effects: tuple[float, ...]
     """Effect of every set, in the order of the sets."""
     rank: int
-    """1: the target is the most extreme, in the direction of its effect."""
+    """1: the target is the most extreme, in the direction of its effect; last where it has none in that direction."""
     p: float
     """(1 + #{sets at least as extreme}) / (1 + S), one-sided in that direction."""
     p_holm: float
@@ -121,15 +121,6 @@ def evaluable(sets: int, rule: Rule, *, asking: int = 1) -> int:
     return asking if below(asking / (1 + sets), rule) else 0
 
 
-def most_cells(sets: int, rule: Rule) -> int:
-    """The most cells that can ask so that each can still be shown specific.
-
-    >>> most_cells(39, Rule()), most_cells(40, Rule()), most_cells(199, Rule())
-    (0, 1, 4)
-    """
-    return int(np.ceil((1 + sets) * rule.alpha_look - 1e-9)) - 1
-
-
 def below(p: float, rule: Rule) -> bool:
     """Whether a corrected rank p shows that a target is specific: less than alpha_look.
 
@@ -161,7 +152,10 @@ def _signed(cell: SetEffects) -> tuple[float, NDArray[np.float64]]:
 
 
 def _rank(cell: SetEffects) -> int:
+    """The rank; last where the effect that was detected does not show on these items at all."""
     target, effects = _signed(cell)
+    if target <= 0 and cell.verdict in ("Improvement", "Harm"):
+        return 1 + len(effects)
     return int(ranks(np.array(target), effects))
 
 

@@ -58,6 +58,14 @@ class Rule:
         """Error rate of one look, alpha / looks."""
         return self.alpha / self.looks
 
+    def alpha_strata(self, family_size: int) -> float:
+        """Error rate of the strata of one cell, alpha_look / K: Mixed is a claim that any cell of the family can make.
+
+        Args:
+            family_size: K; the first edition did not divide by it.
+        """
+        return self.alpha_look / (family_size if self.edition == 2 else 1)
+
     @property
     def confidence(self) -> float:
         """Level of the interval that shows equivalence, 1 - 2 alpha / looks: 95 % by default."""

@@ -41,6 +41,10 @@ class Claims(Document):
     exhaustive: tuple[str, ...] = Field(default=(), max_length=16)
     """Tiers whose templates are all that their claim is about, so that fewer than 35 of them are enough for a Null."""
 
+    asking: tuple[str, ...] = Field(default=(), max_length=16, exclude_if=lambda tiers: not tiers)
+    """Tiers whose cells may be called specific; without any, all. Holm's correction counts every cell that may, so
+    fewer of them need fewer sets. Without any the key is left out of the study's hash."""
+
     @model_validator(mode="after")
     def _reasoned(self) -> Self:
         if self.primary == "zero" and not self.why_zero.strip():

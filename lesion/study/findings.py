@@ -6,6 +6,7 @@ from typing import Any
 from lesion.stats.scenario import scenario
 from lesion.study.plan import Plan, Verdict
 from lesion.study.replication import outcome
+from lesion.study.specificity import is_control
 
 
 def findings(plan: Plan, gates: Iterable[Verdict]) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def _control_cells(plan: Plan) -> set[str]:
     """The cells of the positive control, which are no findings; format 1 counted them."""
     if plan.study.claims is None:
         return set()
-    return {each.id for each in plan.family if each.tier == plan.study.positive_control and each.ablation is not None}
+    return {each.id for each in plan.family if is_control(plan.study, each)}
 
 
 def _positive_control(plan: Plan, decided: dict[str, str]) -> dict[str, Any] | None:

@@ -9,10 +9,11 @@ from math import comb
 from typing import NamedTuple
 
 from lesion.interventions.site import parse_site
-from lesion.stats.rank_specificity import evaluable, fewest_sets, most_cells
+from lesion.stats.rank_specificity import evaluable, fewest_sets
 from lesion.study.family import family_size, rule_of
 from lesion.study.matched_sets import Population, alike, count
 from lesion.study.plan import Plan, Shape
+from lesion.study.specificity import declared
 from lesion.study.study import DetectedHeads, GivenSites
 
 
@@ -27,17 +28,15 @@ class Reach(NamedTuple):
     sets: int
     """Sets that are measured where fewest exist."""
     asking: int
-    """Cells of the study that may ask, those of all models."""
+    """Cells of the study that may ask, those of all models; the positive control's do not."""
     cells: int
-    """With the fewest sets: how many cells may ask so that each can still be called specific; 0: NOT EVALUABLE."""
+    """Cells that can be called specific with the fewest sets: all that may ask, or 0: NOT EVALUABLE."""
     wanted: int
     """Sets with which all of them may ask."""
     elsewhere: int
     """Fewest sets that exist in the population of the whole model."""
     alpha: float
     """What p, corrected, must be below."""
-    fewest: int
-    """Sets without which no cell can be shown specific."""
 
     @property
     def smallest(self) -> float:
@@ -57,20 +56,28 @@ def _reach(plan: Plan, model: str, wanted: int, population: Population) -> Reach
     rule = rule_of(plan.study)
     least, most = exist(plan, model, population)
     sets = min(wanted, least)
-    asking = len(plan.family) or family_size(plan.study)
-    able = most_cells(sets, rule)
+    asking = _asking(plan)
     return Reach(
         model=model,
         least=least,
         most=most,
         sets=sets,
         asking=asking,
-        cells=min(able, asking) if evaluable(sets, rule) else 0,
+        cells=evaluable(sets, rule, asking=asking),
         wanted=fewest_sets(rule, asking=asking),
         elsewhere=exist(plan, model, "model")[0],
         alpha=rule.alpha_look,
-        fewest=fewest_sets(rule),
     )
+
+
+def _asking(plan: Plan) -> int:
+    """Cells that may ask, those of the tiers that may, without the ablations of the positive control."""
+    study = plan.study
+    if plan.family:
+        return sum(declared(study, each) for each in plan.family)
+    tiers = (study.claims.asking if study.claims is not None else ()) or tuple(study.tasks)
+    control = study.positive_control in tiers and 0.0 in study.sweep.always
+    return family_size(study) // len(study.tasks) * len(tiers) - (len(study.models) if control else 0)
 
 
 def exist(plan: Plan, model: str, population: Population) -> tuple[int, int]:
@@ -126,23 +133,22 @@ def _of_neurons(shape: Shape, most: int, population: Population) -> tuple[int, i
 def words(reach: Reach) -> str:
     """The sentences that a plan, a registration and a run print."""
     wider = ""
-    if reach.elsewhere > reach.least and reach.elsewhere >= reach.fewest:
+    if reach.elsewhere > reach.least and reach.elsewhere >= reach.wanted:
         wider = f" (claims: {{population: model}} has {_short(reach.elsewhere)} or more)"
     if reach.least != reach.most:
         said = (
             f"{reach.model}: {_short(reach.least)} to {_short(reach.most)} matched sets exist, by which sites are found"
         )
         if not reach.cells:
-            return f"{said}. With fewer than {reach.fewest} sets specificity is NOT EVALUABLE{wider}."
+            return f"{said}. With fewer than {reach.wanted} sets specificity is NOT EVALUABLE{wider}."
     else:
         said = f"{reach.model}: {_short(reach.least)} matched sets exist, {reach.sets} are measured"
     said += f". No p lies below 1/{1 + reach.sets} = {reach.smallest:.3g}"
     if not reach.cells:
-        return f"{said}, and a p below {reach.alpha:g} is needed: specificity is NOT EVALUABLE{wider}."
-    if reach.cells < reach.asking:
+        more = f"; claims: {{sets: {reach.wanted}}} would do" if reach.least >= reach.wanted else wider
         return (
-            f"{said}. If more than {reach.cells} of the {reach.asking} cells have a detected effect, none can be called"
-            f" specific; {reach.wanted} sets would do for all (claims: {{sets: {reach.wanted}}})."
+            f"{said}. With {reach.asking} cells that may ask, {reach.wanted} sets are needed: specificity is NOT"
+            f" EVALUABLE{more}."
         )
     return f"{said}, which is enough for all {reach.asking} cells."
 

@@ -1,9 +1,9 @@
 """Is an effect the target's own? The cells that measure matched sets, and the target's rank among them from their rows.
 
-Only cells with a detected effect ask. Every set and the target get the same edit on the same items: the first ones of
-each confirmation lane, as many of every seed. Each model, tier and edit is measured once. What an edit of a set changed
-stands in its receipt; a set in which nothing changed (a head that writes nothing there) is left out, which can only
-raise p.
+Only cells with a detected effect are measured; Holm counts all that might have been. Every set and the target get the
+same edit on the same items: the first ones of each confirmation lane, as many of every seed. Each model, tier and edit
+is measured once. What an edit of a set changed stands in its receipt; a set in which nothing changed (a head that
+writes nothing there) is left out, which can only raise p.
 
 Where the rank is among sets of the whole model, sets of the target's own layers are measured as well; their rank is
 shown beside it and decides nothing.
@@ -24,6 +24,7 @@ from lesion.study.family import rule_of
 from lesion.study.matched_sets import Matched, sets_of, sets_within
 from lesion.study.plan import Cell, Chosen, Plan, StageName
 from lesion.study.rows import ITEM_KEY
+from lesion.study.study import Study
 
 RANKED: tuple[StageName, ...] = ("specificity", "replicate_specificity")
 """Stages that measure matched sets."""
@@ -31,17 +32,35 @@ ARMS = 40
 """Arms of one work unit, at most: enough that the clean run is a small part of it, few enough that little is lost."""
 
 
-def asking(plan: Plan) -> list[Chosen]:
-    """The members whose specificity the present stage measures: a detected effect, and a set to compare it with.
+def may_ask(plan: Plan) -> list[Chosen]:
+    """The members that may ask at the present stage, known before its data: Holm's correction counts them all.
 
-    On other models those are members whose source was specific.
+    Whether one does ask depends on a detected effect, and where only strong effects are detected, those that ask are
+    the extreme ones. The cells of the positive control do not ask: they are no findings. On other models those may
+    whose source was specific.
     """
     members = plan.replicas if plan.stage == "replicate_specificity" else plan.family
-    found = [c for c in members if c.id in plan.detected and c.set_items and sets_of(plan, c.model).sets]
+    able = [c for c in members if c.set_items and sets_of(plan, c.model).sets and declared(plan.study, c)]
     if plan.stage != "replicate_specificity":
-        return found
+        return able
     sources = {(each.tier, each.alpha) for each in plan.family if each.id in plan.specific}
-    return [each for each in found if (each.tier, each.alpha) in sources]
+    return [each for each in able if (each.tier, each.alpha) in sources]
+
+
+def is_control(study: Study, chosen: Chosen) -> bool:
+    """Whether a member is the ablation that the positive control rests on."""
+    return chosen.tier == study.positive_control and chosen.ablation is not None
+
+
+def declared(study: Study, chosen: Chosen) -> bool:
+    """Whether the study lets a member ask: its tier does (`claims.asking`), and it is no control."""
+    named = study.claims.asking if study.claims is not None else ()
+    return not is_control(study, chosen) and (not named or chosen.tier in named)
+
+
+def asking(plan: Plan) -> list[Chosen]:
+    """The members whose specificity the present stage measures: those that may ask and have a detected effect."""
+    return [each for each in may_ask(plan) if each.id in plan.detected]
 
 
 def seed_items(plan: Plan, chosen: Chosen) -> int:
@@ -117,8 +136,8 @@ class Ranked(NamedTuple):
 def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
     """The rank of every cell that asks.
 
-    Cells with too few sets for any claim are ranked, too, and do not count among those that Holm corrects for: that
-    they can show nothing is known before the data.
+    Holm corrects for every cell that may ask, whether its effect was detected or not. Cells with too few sets for any
+    claim are ranked, too, and do not count: that they can show nothing is known before the data.
 
     Args:
         plan: at a stage of specificity.
@@ -145,7 +164,8 @@ def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
             within[chosen.id] = near
     able = {name: each for name, each in found.items() if evaluable(len(each.effects), rule)}
     rest = {name: each for name, each in found.items() if name not in able}
-    specific = rank_specificity(able, rule, asking=len(able)) | rank_specificity(rest, rule, asking=len(rest))
+    counted = sum(bool(evaluable(len(sets_of(plan, each.model).sets), rule)) for each in may_ask(plan))
+    specific = rank_specificity(able, rule, asking=counted) | rank_specificity(rest, rule, asking=len(rest))
     return Ranked({name: specific[name] for name in found}, sets, inert, spoiled, within)
 
 

@@ -307,6 +307,9 @@ class Study(Document):
         for tier in self.exhaustive:
             if tier not in self.tasks:
                 raise ValueError(f"claims.exhaustive: {nearest(tier, self.tasks)}")
+        for tier in self.claims.asking if self.claims is not None else ():
+            if tier not in self.tasks:
+                raise ValueError(f"claims.asking: {nearest(tier, self.tasks)}")
         if isinstance(self.sweep.target, RankedNeurons) and self.sweep.target.tier not in self.tasks:
             raise ValueError(f"sweep.target.tier: {nearest(self.sweep.target.tier, self.tasks)}")
         if self.positive_control is not None and 0.0 not in self.sweep.always:

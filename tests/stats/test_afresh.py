@@ -45,7 +45,8 @@ def afresh(cells, family, psis, last, edition):
     for (d, seed, stratum, baseline), psi, found, null in zip(cells, psis, detected, equivalent, strict=True):
         parts = [d[stratum == level] for level in np.unique(stratum)]
         p = adjusted([exact((x > 0).sum(), (x < 0).sum()) for x in parts], len(parts))
-        sides = {np.sign(x.sum()) for x, value in zip(parts, p, strict=True) if value <= LEVEL}
+        level = LEVEL / (family if edition == 2 else 1)
+        sides = {np.sign(x.sum()) for x, value in zip(parts, p, strict=True) if value <= level}
         by_seed = [d[seed == s] for s in np.unique(seed)]
         n = min(x.size for x in by_seed)
         sums = [int(x.sum()) for x in by_seed]

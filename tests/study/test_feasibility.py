@@ -50,9 +50,10 @@ def test_fifteen_sets_can_show_nothing_and_the_wider_population_is_named() -> No
 
 def test_more_cells_than_the_sets_allow_are_told_how_many_sets_would_do() -> None:
     (reach,) = reaches(plan_of(tasks=8, claims={"population": "model"}))
-    assert (reach.asking, reach.cells, reach.wanted) == (8, 4, 320)
-    assert "more than 4 of the 8 cells" in words(reach)
-    assert "claims: {sets: 320}" in words(reach)
+    assert (reach.asking, reach.cells, reach.wanted) == (8, 0, 320)
+    assert "With 8 cells that may ask, 320 sets are needed: specificity is NOT EVALUABLE." in words(reach)
+    (four,) = reaches(plan_of(tasks=4, claims={"population": "model", "sets": 100}))
+    assert "claims: {sets: 160} would do" in words(four)
 
 
 def test_before_the_detector_the_sets_are_a_range_and_none_wanted_is_said() -> None:

@@ -9,7 +9,7 @@ from lesion.study.matched_sets import sets_of
 from lesion.study.plan import Chosen, Configuration, Plan, Shape, Verdict, new_plan
 from lesion.study.rows import ITEMS, PROMPTS, empty
 from lesion.study.set_items import set_items
-from lesion.study.specificity import ARMS, asking, seed_items
+from lesion.study.specificity import ARMS, asking, may_ask, seed_items
 from lesion.study.stages import next_stage
 from lesion.study.study import Study
 
@@ -107,7 +107,7 @@ WEAK = {f"set{i}@zero": i / 128 for i in range(60)}
 
 
 def test_a_target_beyond_all_its_sets_is_specific_and_the_plan_goes_on_with_that() -> None:
-    plan = plan_of((member(),))
+    plan = plan_of((member(),), family=(member(),))
     verdict = said(plan, made(plan, {**WEAK, "target@zero": 0.75}))
     found = verdict.evidence["specific"][member().id]  # pyright: ignore
     assert (found["status"], found["rank"], found["sets"], found["exist"], found["items"]) == (
@@ -125,7 +125,7 @@ def test_a_target_beyond_all_its_sets_is_specific_and_the_plan_goes_on_with_that
 
 
 def test_the_rank_within_its_own_layers_stands_beside_one_in_the_model_and_decides_nothing() -> None:
-    plan = plan_of((member(),))
+    plan = plan_of((member(),), family=(member(),))
     own = {f"within{i}@zero": 1.0 for i in range(5)}
     verdict = said(plan, made(plan, {**WEAK, **own, "target@zero": 0.75}))
     assert verdict.evidence["specific"][member().id]["status"] == "specific"  # pyright: ignore
@@ -137,7 +137,7 @@ def test_the_rank_within_its_own_layers_stands_beside_one_in_the_model_and_decid
 
 
 def test_a_target_that_many_sets_exceed_is_not_specific() -> None:
-    plan = plan_of((member(),))
+    plan = plan_of((member(),), family=(member(),))
     verdict = said(plan, made(plan, {**WEAK, "target@zero": 0.25}))
     found = verdict.evidence["specific"][member().id]  # pyright: ignore
     assert found["status"] == "not specific"
@@ -146,7 +146,7 @@ def test_a_target_that_many_sets_exceed_is_not_specific() -> None:
 
 
 def test_a_set_in_which_nothing_changed_is_left_out_and_named() -> None:
-    plan = plan_of((member(),))
+    plan = plan_of((member(),), family=(member(),))
     verdict = said(plan, made(plan, {**WEAK, "target@zero": 0.75}), set0=0.0, set7=0.0)
     found = verdict.evidence["specific"][member().id]  # pyright: ignore
     assert (found["sets"], verdict.evidence["inert"]) == (58, {member().id: [0, 7]})
@@ -176,7 +176,7 @@ def test_a_set_in_which_nothing_changed_is_left_out_and_named() -> None:
     ],
 )  # fmt: skip
 def test_rows_that_cannot_be_trusted_make_a_cell_not_evaluable_with_the_reason(spoil, words: str) -> None:
-    plan = plan_of((member(),))
+    plan = plan_of((member(),), family=(member(),))
     verdict = said(plan, spoil(made(plan, {**WEAK, "target@zero": 0.75})))
     assert verdict.evidence["specific"] == {}
     assert words in verdict.evidence["spoiled"][member().id]  # pyright: ignore
@@ -184,11 +184,24 @@ def test_rows_that_cannot_be_trusted_make_a_cell_not_evaluable_with_the_reason(s
 
 
 def test_an_arm_without_a_receipt_is_not_believed() -> None:
-    plan = plan_of((member(),))
+    plan = plan_of((member(),), family=(member(),))
     rows = made(plan, {**WEAK, "target@zero": 0.75})
     told = {key: change for key, change in receipts(rows).items() if key[2] != "set9@zero"}
     verdict = judge(plan, Facts(rows, empty(PROMPTS), {}, told))
     assert "1 arms have no receipt, the first of them set9@zero" in verdict.evidence["spoiled"][member().id]  # pyright: ignore
+
+
+def test_holm_counts_every_cell_that_may_ask_whether_its_effect_was_detected_or_not() -> None:
+    """Where only strong effects are detected, those that ask are the extreme ones: all that may ask count."""
+    plan = plan_of((member(),))
+    found = said(plan, made(plan, {**WEAK, "target@zero": 0.75})).evidence["specific"][member().id]  # pyright: ignore
+    assert (found["status"], found["rank"]) == ("not evaluable", 1)
+    assert "3 cells that ask need 120 sets" in found["reason"]
+    assert found["p_holm"] == pytest.approx(3 / 61)
+    named = plan.study.model_copy(update={"claims": plan.study.claims.model_copy(update={"asking": ("tier2",)})})  # pyright: ignore
+    assert may_ask(plan.model_copy(update={"study": named})) == [member("tier2")]
+    control = plan.study.model_copy(update={"positive_control": "tier1"})
+    assert may_ask(plan.model_copy(update={"study": control})) == [member(alpha=2.0), member("tier2")]
 
 
 def test_after_the_confirmation_sets_are_measured_where_there_is_an_effect_and_nowhere_else() -> None:

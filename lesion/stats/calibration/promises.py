@@ -42,6 +42,7 @@ def promises(rule: Rule, *, quick: bool) -> tuple[Promise, ...]:
     tens = (Scene(0.2, n=2440, cells=10), Scene(0.2, n=2440, cells=10, correlation=0.5), Scene(0.05, n=250, cells=10))
     tens_at_edge = tuple(replace(each, delta=margin) for each in tens)
     mixes = (Scene(0.2), Scene(0.2, margin), Scene(0.5, -margin), Scene(0.2, 0.05, strata=6))
+    mixes += tuple(replace(each, cells=10) for each in mixes)
     planned, found = Scene(0.2, n=2440), Scene(0.2, 0.05, n=2440)
     return (
         Promise("(i) Improvement or Harm at no difference", claims, "at most", alpha, null, rule),
