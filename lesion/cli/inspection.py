@@ -24,7 +24,9 @@ def show(run: RunName, home: Home = Path(), as_json: Json = False) -> int:
     from lesion.report.listing import call_shown, call_words, show_words, shown
     from lesion.runs.calls import Call
     from lesion.runs.find import find_run, folder_of
-    from lesion.runs.ledger import check_seal, own_manifest
+    from lesion.runs.ledger import check_seal, known, own_manifest
+    from lesion.runs.sealed import REPRODUCED
+    from lesion.runs.status import claim, counted, unrepeated
 
     path = find_run(home, run)
     manifest = own_manifest(path)
@@ -33,7 +35,12 @@ def show(run: RunName, home: Home = Path(), as_json: Json = False) -> int:
         told = call_shown(manifest, folder_of(path))
         say(told, as_json, call_words(told))
         return 0
-    document = shown(manifest, folder_of(path))
+    standing = counted(folder_of(path), manifest)
+    document = {**shown(manifest, folder_of(path)), "status": standing.status, "claimed": list(standing.claimed)}
+    if manifest.match in REPRODUCED:
+        seals = {entry.seal: entry.run for entry in known(home)}
+        if why := unrepeated(home, manifest.run, seals):
+            document |= {"match": None, "claimed": [*document["claimed"], claim(f"a {manifest.match} replay", why)]}
     say(document, as_json, show_words(document))
     return 0
 

@@ -4,12 +4,15 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lesion.cli.app import Home, Json, RunPath, app, say
 from lesion.errors import InputError, Tampered, nearest
+
+if TYPE_CHECKING:
+    from lesion.runs.verify import Finding
 
 
 @app.command()
@@ -31,13 +34,19 @@ def verify(
     if not is_registration(run_folder):
         raw_manifest(run_folder)  # garbage is refused before torch is imported
 
+    from lesion.runs.find import folder_of
     from lesion.runs.ledger import check_seal
+    from lesion.runs.manifest import Manifest
+    from lesion.runs.recomputed import unchecked, unrendered
     from lesion.runs.records import read_record
+    from lesion.runs.status import counted
     from lesion.runs.timestamp import check_proof
     from lesion.runs.trainings import TrainingManifest
     from lesion.runs.verify import verify as check
 
     findings = [] if is_registration(run_folder) else check(run_folder)
+    if not findings and not is_registration(run_folder):
+        findings = _report_faults(folder_of(run_folder))
     if not findings and not is_registration(run_folder):
         record = read_record(run_folder)
         if not isinstance(record, TrainingManifest):
@@ -45,6 +54,12 @@ def verify(
     document: dict[str, Any] = {"run": str(run_folder), "intact": not findings}
     document["findings"] = [f._asdict() for f in findings]
     words = "\n".join(f"{f.what} {f.fault}" for f in findings) or f"{run_folder}: intact"
+    if not findings and not is_registration(run_folder) and isinstance(record := read_record(run_folder), Manifest):
+        folder = folder_of(run_folder)
+        standing = counted(folder, record)
+        said = [*standing.claimed, *unchecked(folder, record), *unrendered(folder, record)]
+        document |= {"status": standing.status, "unchecked": said}
+        words += "".join([f"\nstatus: {standing.status}", *(f"\nnot checkable here: {one}" for one in said)])
     if not findings and (registration := registered_by(run_folder)) is not None:
         seen = check_proof(registration, proof, authority) if proof else None
         document["priority"] = seen._asdict() if seen else None
@@ -56,6 +71,20 @@ def verify(
         raise InputError(f"{run_folder} has no registration that is intact, so --proof shows nothing of it")
     say(document, as_json, words)
     return Tampered.exit_code if findings else 0
+
+
+def _report_faults(folder: Path) -> "list[Finding]":
+    """Files of a report that its rows do not give, where that can be told."""
+    from lesion.runs.manifest import Manifest
+    from lesion.runs.recomputed import unrendered
+    from lesion.runs.records import read_record
+
+    record = read_record(folder)
+    if not isinstance(record, Manifest) or unrendered(folder, record):
+        return []
+    from lesion.report.rendered import rendered
+
+    return rendered(folder)
 
 
 @app.command()

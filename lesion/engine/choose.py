@@ -76,6 +76,7 @@ class Engine(NamedTuple):
 
     def clean(self, batch: Batch) -> Float[Tensor, "batch answer vocab"]:
         """The unedited logits at the answer positions, float32."""
+        reference.own_numbers(self.model)
         return reference.run(self.model, batch).logits if self.fast is None else self.fast.clean(batch)
 
     @property
@@ -98,6 +99,7 @@ class Engine(NamedTuple):
 
         What the quick way does not take is run by the reference; `Outcome.engine` says by which it was.
         """
+        reference.own_numbers(self.model)
         given = sources or {}
         quick = [index for index, one in enumerate(interventions) if not self.why_plain(one)]
         if self.fast is not None and quick:

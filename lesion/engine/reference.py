@@ -9,6 +9,7 @@ from torch import Tensor
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch
 from lesion.engine.hooks import applied
+from lesion.errors import InterventionError
 from lesion.interventions.intervention import Intervention, KnockOut, Receipt
 from lesion.models.model import Model
 
@@ -58,6 +59,21 @@ def largest_change(logits: Float[Tensor, "batch answer vocab"], baseline: Float[
     return float(torch.stack(gaps).max())
 
 
+def own_numbers(model: Model) -> None:
+    """Make sure that nobody has told torch to compute in other numbers than the model's.
+
+    Raises:
+        InterventionError: under autocast.
+    """
+    device = next(model.module.parameters()).device.type
+    if torch.is_autocast_enabled(device):
+        raise InterventionError(
+            f"torch.autocast is on for {device}, so {model.name} would not compute in {model.dtype}; leave it, and ask "
+            "for bfloat16 by the study's dtype"
+        )
+
+
 def _forward(model: Model, batch: Batch) -> Float[Tensor, "batch answer vocab"]:
+    own_numbers(model)
     with torch.inference_mode():
         return model.module(batch.inputs, use_cache=False).logits[:, batch.first :].float()

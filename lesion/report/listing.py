@@ -56,6 +56,7 @@ def show_words(document: dict[str, Any]) -> str:
     lines = [
         _line("run", document["run"]),
         _line("status", ", ".join([document["status"], document["outcome"], *document["marks"]])),
+        *(_line("", text) for text in document.get("claimed", ())),
         _line("question", document["question"]),
         _line("scenario", document["scenario"]),
         *(_line("verdict", f"{name.replace('|', ' ')}: {said}") for name, said in document["verdicts"].items()),
@@ -138,6 +139,7 @@ def runs_words(listed: Sequence[Entry], unreadable: Sequence[str], unfinished: S
     rows = [("run", "status", "scenario", "replayed"), *map(_row, listed)]
     widths = [max(len(row[column]) for row in rows) for column in range(3)]
     lines = ["  ".join([*map(str.ljust, row, widths), row[3]]).rstrip() for row in rows]
+    lines += [f"{plain(entry.run)}: {plain(text)}" for entry in listed for text in entry.claimed]
     lines += [f"{plain(name)}: begun and not finished" for name in unfinished]
     return "\n".join(
         [*lines, *(f"{plain(name)}: its manifest cannot be trusted; see lesion verify" for name in unreadable)]
@@ -149,7 +151,7 @@ def _row(entry: Entry) -> tuple[str, str, str, str]:
     said = [name for name in entry.standings if name in ("stopped", "superseded", "complete")]
     if entry.outcome == "failed":
         said.append("failed")
-    status = "+".join([entry.status, *said])
+    status = "+".join([entry.status, *said]) + ("?" if entry.claimed else "")
     tags = " ".join(f"#{tag}" for tag in entry.tags)
     scenario = (entry.scenario or "-") if entry.outcome == "complete" else "-"
     return plain(entry.run), status, plain(scenario), f"{done:<8} {tags}" if tags else done

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from lesion.errors import InputError, LesionError, Tampered
 from lesion.identity import file_hash
 from lesion.runs.manifest import Manifest, read_manifest
+from lesion.runs.status import counted
 from lesion.runs.verify import verify
 
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -70,8 +71,10 @@ def _crate(crate: Any, manifest: Manifest, folder: Path, license_url: str) -> An
     def add(identity: str, kind: str, **properties: Any) -> Any:
         return crate.add(ContextEntity(crate, identity, properties={"@type": kind, **properties}))
 
+    standing = counted(folder, manifest)
+    said = "; ".join([standing.status, *standing.claimed])
     crate.name = f"Run {manifest.run}"
-    crate.description = f"{manifest.study.question} Scenario: {manifest.results['scenario']} ({manifest.status})."
+    crate.description = f"{manifest.study.question} Scenario: {manifest.results['scenario']} ({said})."
     root, code = crate.root_dataset, manifest.code
     root["datePublished"] = manifest.cost.ended
     root["conformsTo"] = add(PROFILE, "CreativeWork", name="Process Run Crate", version="0.5")

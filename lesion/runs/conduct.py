@@ -15,6 +15,7 @@ from lesion.runs.store import Result, RunFolder, Unit
 from lesion.study.contingency import amend, stop
 from lesion.study.gates import Facts, judge
 from lesion.study.plan import Cell, Plan, Stage, Verdict
+from lesion.study.soundness import unsound, unsound_receipts
 from lesion.study.specificity import RANKED
 from lesion.study.stages import next_stage
 from lesion.study.study import Budget
@@ -121,6 +122,7 @@ def conduct(
     try:
         while stage := next_stage(plan):
             LOGGER.info("stage %s, attempt %d: %d cells", stage.name, stage.attempt, len(stage.cells))
+            _refuse(unsound(plan, stage), "the plan is not sound, so nothing more is run: ")
             answers = _do(stage, plan, folder, work, execute, progress, meter)
             changed = folder.changed(stage.name) if stage.name in RANKED else {}
             verdict = judge(plan, Facts(folder.items(), folder.prompts(), answers, changed))
@@ -212,11 +214,24 @@ def _do(
                 f"{cell.model}: its weights changed while the run went on, so its rows would mix two models; put the "
                 "old weights back, or start a new run"
             )
+        if result.items is not None:
+            receipts = ((each.arm, each.receipt) for each in result.receipts)
+            _refuse(unsound_receipts(cell, receipts, result.items), "a receipt does not fit its cell: ")
         units[cell] = folder.append(cell, result)
         meter.add(units[cell])
         tell()
     answers = ((cell.model, units[cell].answer) for cell in stage.cells)
     return {model: answer for model, answer in answers if answer is not None}
+
+
+def _refuse(said: Iterable[str], what: str) -> None:
+    """End the run for the first thing that was said.
+
+    Raises:
+        LesionError: when anything was.
+    """
+    for fault in said:
+        raise LesionError(f"{what}{fault}; install the package again, or undo what was changed in it")
 
 
 def weights_of(units: Iterable[Unit]) -> dict[str, str]:

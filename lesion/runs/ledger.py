@@ -15,6 +15,7 @@ from lesion.runs.homes import remember_home
 from lesion.runs.manifest import Manifest
 from lesion.runs.marks import read_marks
 from lesion.runs.sealed import REPRODUCED
+from lesion.runs.status import checked_status, claim, uncertified, unrepeated
 
 _TABLE = """
 create table if not exists runs (
@@ -62,7 +63,12 @@ class Entry(NamedTuple):
     superseded_by: str | None = None
     """Name of the run that takes its place."""
     complete: bool = False
-    """Whether a certificate says that it was repeated from its manifest alone, in an environment of its own."""
+    """Whether it was repeated from its manifest alone, in an environment of its own: by a certificate whose replay is
+    here."""
+    told: str = ""
+    """The status that its row tells; `status` is what can be checked."""
+    claimed: tuple[str, ...] = ()
+    """What row or certificate say beyond what can be checked here, and why."""
 
     @property
     def standings(self) -> tuple[str, ...]:
@@ -133,21 +139,25 @@ def _manifests(home: Path) -> tuple[list[Entered], list[str]]:
     return good, bad
 
 
-def _insert(connection: sqlite3.Connection, home: Path, manifest: Entered) -> None:
+def _values(manifest: Entered) -> tuple[Any, ...]:
+    """The row of a run, by `_COLUMNS`."""
     cost = manifest.cost
     if isinstance(manifest, Manifest):
         study, scenario = manifest.study.name, str(manifest.results.get("scenario", ""))
         rows_hash, key = manifest.rows_hash, manifest.key
     else:
         study, scenario, rows_hash, key = "", "", manifest.result_hash, ""
-    values = (
+    return (
         manifest.run, manifest.seal, manifest.command, study, manifest.status, manifest.outcome,
         scenario, cost.started, cost.cpu_seconds, rows_hash, key,
         manifest.replay_of, manifest.match, cost.gpu_seconds, cost.wall_seconds, cost.flop,
         manifest.environment.processor,
     )  # fmt: skip
+
+
+def _insert(connection: sqlite3.Connection, home: Path, manifest: Entered) -> None:
     places = ", ".join("?" * len(_COLUMNS))
-    connection.execute(f"insert or replace into runs ({', '.join(_COLUMNS)}) values ({places})", values)
+    connection.execute(f"insert or replace into runs ({', '.join(_COLUMNS)}) values ({places})", _values(manifest))
     marks = read_marks(home, manifest.run)
     row = (manifest.run, " ".join(marks.tags), marks.superseded_by, certified(home, manifest))
     connection.execute("insert or replace into marks values (?, ?, ?, ?)", row)
@@ -205,13 +215,32 @@ def entries(home: Path) -> list[Entry]:
     with _open(home) as connection:
         rows = connection.execute(f"select {', '.join(_COLUMNS)} from runs order by started, run").fetchall()
         marks = {row[0]: row[1:] for row in connection.execute("select run, tags, superseded_by, complete from marks")}
-    proved = {row[11] for row in rows if row[12] in REPRODUCED}
-    return [_entry(row, row[1] in proved, *marks.get(row[0], ("", None, 0))) for row in rows]
+    seals = {row[1]: row[0] for row in rows}
+    given = [_entry(row, *marks.get(row[0], ("", None, 0))) for row in rows]
+    found = [_checked(home, entry, seals) for entry in given]
+    proved = {entry.replay_of for entry in found if entry.match in REPRODUCED}
+    return [entry._replace(replayed=entry.seal in proved) for entry in found]
 
 
-def _entry(row: tuple[Any, ...], replayed: bool, tags: str, superseded_by: str | None, complete: int) -> Entry:
+def _checked(home: Path, entry: Entry, seals: dict[str, str]) -> Entry:
+    """An entry that says no more than can be checked here."""
+    claimed: list[str] = []
+    if entry.status == "confirmatory" and (why := checked_status(home, entry.run, entry.told, entry.seal)):
+        claimed.append(claim("confirmatory", why))
+        entry = entry._replace(status="exploratory")
+    if entry.match in REPRODUCED and (why := unrepeated(home, entry.run, seals)):
+        claimed.append(claim(f"a {entry.match} replay", why))
+        entry = entry._replace(match=None)
+    if entry.complete and (why := uncertified(home, entry.run, seals)):
+        claimed.append(claim("complete", why))
+        entry = entry._replace(complete=False)
+    return entry._replace(claimed=tuple(claimed))
+
+
+def _entry(row: tuple[Any, ...], tags: str, superseded_by: str | None, complete: int) -> Entry:
     marks = {"tags": tuple(tags.split()), "superseded_by": superseded_by, "complete": bool(complete)}
-    return Entry(*row, replayed=replayed)._replace(**marks)
+    entry = Entry(*row, replayed=False)
+    return entry._replace(told=entry.status, **marks)
 
 
 def rebuild(home: Path) -> list[str]:
@@ -226,10 +255,12 @@ def rebuild(home: Path) -> list[str]:
 
 
 def untrusted(home: Path) -> list[str]:
-    """Names of the run folders whose manifest cannot be trusted, or is not the one that the ledger knows."""
+    """Names of the run folders whose manifest cannot be trusted, or does not say what their row in the ledger says."""
     good, bad = _manifests(home)
-    seals = {entry.run: entry.seal for entry in entries(home)}
-    return sorted([*bad, *(m.run for m in good if seals.get(m.run, m.seal) != m.seal)])
+    with _open(home) as connection:
+        rows = connection.execute(f"select {', '.join(_COLUMNS)} from runs").fetchall()
+    known = {row[0]: tuple(row) for row in rows}
+    return sorted([*bad, *(m.run for m in good if known.get(m.run, _values(m)) != _values(m))])
 
 
 def sums(home: Path) -> dict[str, dict[str, float]]:

@@ -1,20 +1,24 @@
 """The instrument's proof in a worker: identities on the loaded weights, then a sample of every tier.
 
 The sample tries what every later number rests on: the placebo, a repeated pass, rows alone and in their batch, the
-second reading of the numbers, the prompt contract, and each row given its own activations as their mean.
+second reading of the numbers, the prompt contract, each row given its own activations as their mean, and the mean and
+the draw of other reference items against the same computed one item at a time.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from lesion.engine.batch import batches
+from lesion.engine.donors import Donors, Group, Prompt, prompt_of
+from lesion.engine.hooks import recorded
 from lesion.engine.proofs import proved
 from lesion.engine.reference import run
-from lesion.engine.sources import Library, reference_hash
-from lesion.interventions.intervention import Mean, Scale
-from lesion.interventions.site import head, neuron
+from lesion.engine.sources import Library, layout_of, reference_hash
+from lesion.interventions.intervention import Mean, Resample, Scale
+from lesion.interventions.site import Site, head, neuron
 from lesion.measures.metrics import METRICS, measure
 from lesion.measures.neurons import norm_tenths
 from lesion.measures.output_norms import head_norms
@@ -38,7 +42,9 @@ ROUNDED = 256
 DIGITS = 4
 """Significant digits of a head's output norm in the plan: the last bits of a sum must not decide which plan it is."""
 OWN = 4
-"""Rows of a tier that are given their own activations as their mean."""
+"""Rows of a tier that are given their own activations as their mean; other items whose mean is computed twice."""
+LEAST_GROUP = 3
+"""Items that show a mean over others: one alone would pass for it."""
 
 
 def proof(model: Model, plan: Plan) -> dict[str, Any]:
@@ -65,6 +71,7 @@ def proof(model: Model, plan: Plan) -> dict[str, Any]:
         **({"chat": frame_of(model.name, plan.study.chat.system)._asdict()} if plan.study.chat is not None else {}),
         **({"rounding": _rounding(model, plan)} if model.dtype == "bfloat16" else {}),
         "own_mean": max(answer["own_mean"] for answer in tiers.values()),
+        **({"others_mean": max(tried)} if (tried := _tried(tiers)) else {}),
         **({"references": reference_hashes(model, plan)} if zeroes(plan.study) else {}),
         **({"covered": coverage(model, plan)} if zeroes(plan.study) and plan.study.lesion == 2 else {}),
         **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
@@ -76,6 +83,11 @@ def _origin(model: Model) -> dict[str, Any]:
     """What the model's folder says of its origin: packages, quantisation, licence, hashes; nothing for other models."""
     origin = None if model.folder is None else read_origin(model.folder)
     return {} if origin is None else {"origin": origin.model_dump(mode="json")}
+
+
+def _tried(tiers: Mapping[str, Mapping[str, Any]]) -> list[float]:
+    """What came of the other items' mean, where a tier had rows to try it on."""
+    return [told["others_mean"] for told in tiers.values() if told["others_mean"] is not None]
 
 
 def _rounding(model: Model, plan: Plan) -> dict[str, dict[str, float]]:
@@ -125,6 +137,47 @@ def _own_mean(model: Model, rows: Sequence[Compiled]) -> float:
     return worst
 
 
+def _others_mean(model: Model, rows: Sequence[Compiled]) -> float | None:
+    """How far what `Donors` puts in a row's place is from the same computed a second way, as a share of its size.
+
+    The second way runs every other reference item by itself, cuts heads and neurons out of their projections' inputs by
+    hand, and adds them up; a resampling must be one of them. None: no three rows of one layout to try it on.
+    """
+    alike: dict[object, dict[Prompt, Compiled]] = {}
+    for row in rows:
+        layout = layout_of(row.roles, row.prompt_length, len(row.answer_ids))
+        alike.setdefault(layout, {}).setdefault(prompt_of(row), row)
+    group = Group(tuple(max(alike.values(), key=len).values())[: OWN + 1]) if alike else Group(())
+    if len(group.items) < LEAST_GROUP:
+        return None
+    first, *others = group.items
+    middle, name = model.sizes.n_layers // 2, reference_hash(group.items)
+    sites = (head(middle, model.sizes.n_heads - 1), neuron(middle, model.sizes.d_mlp - 1))
+    edits = [Mean(sites=sites, reference=name, by="layout"), Resample(sites=sites, reference=name, seed=0)]
+    (batch,) = batches([first], 1, model.sizes.max_positions)
+    given = Donors(model, name, {prompt_of(first): group}).sources(batch, edits)
+    worst = 0.0
+    for site in sites:
+        each = [_alone(model, site, other) for other in others]
+        mean = sum(one / len(each) for one in each)
+        size = max(float(one.abs().max()) for one in each) or 1.0
+        put, drawn = (given[edit][site][0].double().cpu() for edit in edits)
+        worst = max(worst, float((put - mean).abs().max()) / size)
+        worst = max(worst, min(float((drawn - one).abs().max()) for one in each) / size)
+    return worst
+
+
+def _alone(model: Model, site: Site, row: Compiled) -> Tensor:
+    """What stands at a head or neuron in a row that is run by itself, (positions, width), float64."""
+    family, sizes = model.family, model.sizes
+    out, units = (family.attention_out, sizes.n_heads) if site.kind == "head" else (family.mlp_out, sizes.d_mlp)
+    path = f"{model.block_path(site.layer)}.{out}"
+    with recorded(model, [path]) as seen, torch.inference_mode():
+        model.module(torch.tensor([row.ids[:-1]]), use_cache=False)
+    whole = seen[path].input.reshape(len(row.ids) - 1, units, -1)
+    return whole[:, site.index or 0].double().cpu()
+
+
 def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
     cell = Cell(stage="discovery", model=model.name, tier=tier, stop=SAMPLE, arms=(BASELINE,))
     block = block_of(model, cell, plan)
@@ -148,5 +201,6 @@ def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
     sums = plan.study.tasks[tier].task == "arithmetic"
     made = (nonsense(item, sums=sums) for item in block.made)
     answer["own_mean"] = _own_mean(model, rows)
+    answer["others_mean"] = _others_mean(model, rows)
     answer["contradictions"] = sorted({f"{tier}: {said}" for said in (*read_back, *made) if said})
     return answer | {"contract": {"items": len(block.items), "refused": refused, "reasons": reasons}}

@@ -13,6 +13,7 @@ from itertools import count
 
 from lesion.engine.donors import Donors, Group, prompt_of
 from lesion.engine.sources import Library, reference_hash
+from lesion.errors import InterventionError
 from lesion.identity import content_hash
 from lesion.models.model import Model
 from lesion.runs.block import block_of, compiled_block, confirmation, discovery
@@ -97,6 +98,10 @@ class Lane:
         covered: list[tuple[Item, Compiled]] = []
         for item, compiled in asked:
             group, prompt = self._group(item, compiled), prompt_of(compiled)
+            if self.draw.split == "confirm" and len(group.others(prompt)) < len(group.items):
+                raise InterventionError(
+                    f"item {item.id[:16]} of {self.tier} is a question of the confirmation and a reference item as well"
+                )
             if len(group.others(prompt)) >= ALIKE:
                 self.donors.groups[prompt] = group
                 covered.append((item, compiled))

@@ -93,7 +93,7 @@ def _check_memory(home: Path, chain: list[Registration]) -> None:
         if number > len(hashes) or hashes[number - 1] != digest:
             raise Tampered(f"registration {number} ({digest[:12]}) stands in the ledger, but not in the chain")
     for entry in known(home):
-        if entry.status == "confirmatory" and entry.command == "run" and entry.key not in hashes:
+        if entry.told == "confirmatory" and entry.command == "run" and entry.key not in hashes:
             raise Tampered(f"{entry.run} was made under registration {entry.key[:12]}, which is missing from the chain")
 
 
@@ -196,6 +196,7 @@ def _objections(home: Path, registration: Registration) -> list[str]:
     made = [entry.run for entry in known(home) if entry.key == key and entry.command == "run"]
     conditions = {
         "it was registered from a dirty tree": not registration.clean,
+        "it is dated after this run (is the clock right?)": registration.time > iso(now()),
         "this run's tree is dirty": code.dirty or code.commit is None,
         "the source is not that of the registration": code.source_hash != registration.source_hash,
         f"its data exist already ({', '.join(made)}); replay that run instead": bool(made),

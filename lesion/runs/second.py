@@ -9,6 +9,7 @@ are torch's log-softmax in float64. What `measure` says of a batch must come out
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import Tensor
 
 from lesion.engine.batch import Batch
 from lesion.measures.metrics import Numbers
@@ -43,8 +44,15 @@ def _numbers(model: Model, prompt: Compiled) -> dict[str, float]:
     ids, answer = torch.tensor([prompt.ids]), len(prompt.answer_ids)
     with torch.inference_mode():
         logits = model.module(ids, use_cache=False).logits[0].double()
-    steps = logits[len(prompt.ids) - answer - 1 : -1]
-    spread = steps.log_softmax(-1)
+    return numbers_of(logits[len(prompt.ids) - answer - 1 : -1], prompt)
+
+
+def numbers_of(steps: Tensor, prompt: Compiled) -> dict[str, float]:
+    """The numbers of one item from the logits that decide its answer's tokens, (answer, vocabulary), float64.
+
+    Whether it is right is left out where two logits nearly tie.
+    """
+    spread, answer = steps.log_softmax(-1), len(prompt.answer_ids)
     found = {
         "answer_logprob": sum(float(spread[t, token]) for t, token in enumerate(prompt.ids[-answer:])),
         "entropy": float(-(spread[0].exp() * spread[0]).sum()),

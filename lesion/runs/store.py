@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, content_hash, file_hash
 from lesion.interventions.intervention import Receipt
 from lesion.outside.tables import read_table as read_shaped
+from lesion.runs.clock import iso, now
 from lesion.runs.durable import write_table, write_text
 from lesion.runs.find import small_text
 from lesion.study.plan import Cell
@@ -89,6 +90,8 @@ class Unit(Document):
     cpu_seconds: float
     engine: dict[str, Any]
     gpu_seconds: float = 0.0
+    finished: str = Field(default="", exclude_if=lambda time: not time)
+    """When it was put on disk, UTC, ISO 8601; empty in runs from before this was kept."""
 
 
 def read_unit(path: Path) -> Unit:
@@ -156,6 +159,7 @@ class RunFolder:
             cpu_seconds=result.cpu_seconds,
             engine=result.engine,
             gpu_seconds=result.gpu_seconds,
+            finished=iso(now()),
         )
         write_text(self.path / "units" / f"{self.key(cell)}.json", unit.model_dump_json(indent=1) + "\n")
         return unit

@@ -11,8 +11,10 @@ from lesion.models.vocabulary import tokenizer_hash
 from lesion.models.weights import weights_hash
 from lesion.runs.calls import Call, read_repeat
 from lesion.runs.consistency import contradictions
+from lesion.runs.intact import doubled_key, odd_files, odd_log
 from lesion.runs.manifest import Manifest
 from lesion.runs.published import UNITS, is_published, open_rows, published_faults
+from lesion.runs.recomputed import impossible
 from lesion.runs.records import read_record
 from lesion.runs.recount import again, differences
 from lesion.runs.results import comparable
@@ -38,15 +40,26 @@ def verify(path: Path) -> list[Finding]:
     """
     folder = path if path.is_dir() else path.parent
     try:
+        if fault := doubled_key(folder / "manifest.json" if path.is_dir() else path):
+            return [Finding("manifest.json", fault)]
         manifest = read_record(path)
     except Tampered:
         return [Finding("manifest.json", "was changed after it was sealed")]
+    odd = [Finding(*found) for found in odd_files(folder, manifest.files)]
+    if isinstance(manifest, Manifest):
+        odd += [Finding(*found) for found in odd_log(folder, manifest)]
+    return [*odd, *_content(folder, manifest)]
+
+
+def _content(folder: Path, manifest: Manifest | Call | TrainingManifest) -> list[Finding]:
+    """What hashes, and the parts of a manifest against each other, tell."""
     if isinstance(manifest, TrainingManifest):
         return _files(folder, manifest.files)
     if isinstance(manifest, Call):
         return _files(folder, manifest.files) or _result(folder, manifest)
     if is_published(folder):
         faults = [Finding(*fault) for fault in published_faults(folder, manifest)]
+        faults = faults or [Finding(*found) for found in impossible(folder, manifest)]
         return [*(faults or _judged(folder, manifest)), *weights(manifest)]
     if found := _files(folder, manifest.files):
         return [*found, *weights(manifest)]
@@ -102,7 +115,8 @@ def _result(folder: Path, call: Call) -> list[Finding]:
 
 def _parts(folder: Path, manifest: Manifest) -> list[Finding]:
     """What the manifest says twice and differently, where every file is as it was."""
-    return [Finding(*found) for found in contradictions(folder, manifest)]
+    found = [Finding(*each) for each in contradictions(folder, manifest)]
+    return found or [Finding(*each) for each in impossible(folder, manifest)]
 
 
 def weights(manifest: Manifest) -> list[Finding]:

@@ -4,20 +4,15 @@ import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 from torch import Tensor
 
-from lesion.engine.attach import Source
 from lesion.engine.batch import Batch, batches
-from lesion.engine.choose import Engine
-from lesion.engine.donors import Donors
-from lesion.engine.reference import run
-from lesion.engine.sources import Library
 from lesion.identity import canonical_json, seed_from
-from lesion.interventions.intervention import Intervention, Receipt, replaces
+from lesion.interventions.intervention import Receipt, replaces
 from lesion.measures.metrics import METRICS, Numbers, measure
 from lesion.measures.neurons import highest, write_scores
 from lesion.measures.probe import SHORTEST, fitted, ordinary_tokens
@@ -27,10 +22,11 @@ from lesion.models.model import Model
 from lesion.runs.block import BATCH_ROWS, Block, block_of
 from lesion.runs.proof import proof
 from lesion.runs.reference import Lane, covered_by, library_of
+from lesion.runs.sample import Part, reread, sampled
 from lesion.runs.store import ArmReceipt, Result
 from lesion.runs.worker import chosen, opened, plain
 from lesion.runs.written import with_texts
-from lesion.study.arm import BASELINE, Arm
+from lesion.study.arm import BASELINE
 from lesion.study.plan import Cell, Plan
 from lesion.study.rows import ITEMS, PROMPTS
 from lesion.study.study import DetectedHeads, RankedNeurons
@@ -62,21 +58,6 @@ def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
     return result._replace(cpu_seconds=time.process_time() - started, gpu_seconds=held, engine=told)
 
 
-class Part(NamedTuple):
-    """A batch, and what is done to it."""
-
-    batch: Batch
-    asked: Sequence[tuple[Item, Compiled]]
-    """What the batch's row numbers count."""
-    arms: tuple[Arm, ...]
-    library: Library | Donors | None
-    """Makes what is put in the place of activations, where the arms do that."""
-
-    def sources(self, edits: Sequence[Intervention]) -> dict[Intervention, Source] | None:
-        """What is put in place, by edit."""
-        return None if self.library is None else self.library.sources(self.batch, edits)
-
-
 def _parts(model: Model, cell: Cell, plan: Plan, block: Block) -> list[Part]:
     """The cell's batches with the arms that scale, and, of the items that have a reference, those that replace."""
     scaled = tuple(arm for arm in cell.arms if arm.intervention is None or not replaces(arm.intervention))
@@ -98,7 +79,8 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
     block = block_of(model, cell, plan)
     parts = _parts(model, cell, plan, block)
     engine = chosen(cell.model, memory, plan.study.dtype)
-    error = _sample_error(engine, parts, cell)
+    sample = sampled(engine, parts, cell)
+    error = 0.0 if sample is None else sample.error
     before = len(engine.halvings)
     if not error <= engine.choice.tolerance:  # this cell goes the plain way, and its unit says so
         engine = plain(cell.model, plan.study.dtype)
@@ -116,6 +98,8 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
                 receipts.setdefault(name, []).append(outcome.receipt)
             rows.add(name, batch, outcome.logits, part.asked)
     table = rows.table()
+    if sample is not None:
+        reread(sample, table, model.dtype)
     if cell.decoded:
         table = with_texts(table, model, cell, plan, block)
     merged = tuple(
@@ -130,28 +114,6 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
         **({"halvings": [{**one._asdict(), "times": many} for one, many in halvings.items()]} if halvings else {}),
     }
     return Result(table.sort("index", "arm"), _prompt_rows(cell, block), None, merged, 0.0, facts)
-
-
-def _sample_error(engine: Engine, parts: Sequence[Part], cell: Cell) -> float:
-    """Largest difference of log-probabilities from the reference, on one batch and arm that the cell's hash picks."""
-    if engine.fast is None or not parts:
-        return 0.0
-    number = int(cell.hash()[:8], 16)
-    arm = cell.arms[number % len(cell.arms)]
-    able = [part for part in parts if arm in part.arms]
-    if not able:  # no item of this cell has a reference
-        arm, able = BASELINE, list(parts)
-    part = able[number % len(able)]
-    batch, edit = part.batch, arm.intervention
-    sources = None if edit is None else part.sources([edit])
-    plain_logits = run(
-        engine.model, batch, edit, source=None if sources is None or edit is None else sources[edit]
-    ).logits
-    quick = engine.clean(batch)
-    if edit is not None:
-        ((_, outcome),) = engine.run(batch, [edit], None, sources)
-        quick = outcome.logits
-    return float((quick.double().log_softmax(-1) - plain_logits.double().log_softmax(-1)).abs().max())
 
 
 class _Rows:

@@ -109,6 +109,10 @@ def _read(model: str, answer: Mapping[str, Any]) -> Iterator[Check]:
         moved = answer["own_mean"]
         said = f"a row's own activations, given as their mean, change it by {moved:.2g} nats (limit {alone:g})"
         yield Check("own mean", model, "Pass" if moved <= alone else "Fail", said, True)
+    if "others_mean" in answer:
+        apart = answer["others_mean"]
+        said = f"what mean and resampling put in place is {apart:.2g} of its size from the same one by one"
+        yield Check("others' mean", model, "Pass" if apart <= alone else "Fail", f"{said} (limit {alone:g})", True)
     said = f"tokens and items contradict each other: {'; '.join(told[:3])}" if told else "tokens spell the items"
     yield Check("tokens read back", model, "Fail" if told else "Pass", said, True)
 

@@ -25,6 +25,8 @@ from lesion.study.family import rule_of
 from lesion.study.plan import Chosen, Plan, look_items
 from lesion.study.rows import ITEM_KEY
 
+DISCOVERED = ("discovery", "transfer")
+"""Stages whose rows decide what is confirmed, and never a verdict."""
 STAGES = ("confirm", "replicate")
 """Stages whose rows decide: the study's own models, and those of its replication."""
 
@@ -174,7 +176,7 @@ far below any effect that a verdict could rest on."""
 
 def _asked_before(items: pl.DataFrame, base: pl.DataFrame) -> int:
     """How many of these questions discovery has asked."""
-    discovered = items.filter(pl.col("split") == "discovery")
+    discovered = items.filter(pl.col("stage").is_in(DISCOVERED))
     return base.join(discovered.select("model", "tier", "item_id").unique(), on=["model", "tier", "item_id"]).height
 
 
@@ -197,6 +199,8 @@ def _fault(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chose
             return f"only {rows.height} of {expected.height} items have a reference for the {chosen.edit} ablation"
     if seen := _asked_before(items, base):
         return f"{seen} of its questions were asked in discovery as well"
+    if twice := base.height - base["item_id"].n_unique():
+        return f"{twice} of its questions were asked twice"
     if not base.join(edited, on=ITEM_KEY, how="semi").sort(ITEM_KEY)["item_id"].equals(edited["item_id"]):
         return "the edited run answered other items than the baseline"
     return _moved(plan, items, chosen, base)

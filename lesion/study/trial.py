@@ -24,6 +24,7 @@ from lesion.study.rows import rows_hash
 from lesion.study.trial_ablations import ABLATION_CASES
 from lesion.study.trial_companions import COMPANION_CASES
 from lesion.study.trial_gates import GATE_CASES
+from lesion.study.trial_looks import LOOK_CASES
 from lesion.study.trial_rows import known_rows, same_seeds
 from lesion.study.trial_sets import SET_CASES
 from lesion.tasks.numbering import PARTS, Stratum, lane
@@ -118,5 +119,5 @@ def _hashes() -> Iterator[str]:
 
 CASES: tuple[Callable[[], Iterator[str]], ...] = (
     _tests, _verdicts, _seeds, _lanes, _hashes, *GATE_CASES, *COMPANION_CASES, *ABLATION_CASES,
-    *SET_CASES,
+    *SET_CASES, *LOOK_CASES,
 )  # fmt: skip

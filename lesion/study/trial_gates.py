@@ -19,12 +19,13 @@ def _gates() -> Iterator[str]:
     sound: dict[str, Any] = {
         "identities": [{"name": "known", "about": "model", "holds": True}],
         "placebo_bit_equal": True, "repeat_flips": 0, "contract": {"tier": {"items": 64, "refused": 0}},
-        "noise_floor": 0.0, "misread": 0.0, "own_mean": 0.0, "contradictions": [],
+        "noise_floor": 0.0, "misread": 0.0, "own_mean": 0.0, "others_mean": 0.0,
+        "contradictions": [],
     }  # fmt: skip
     broken: dict[str, Any] = {
         "identities": [{"name": "known", "about": "model", "holds": False}],
         "placebo_bit_equal": False, "repeat_flips": 3, "noise_floor": 1.0, "misread": 1.0, "own_mean": 1.0,
-        "contradictions": ["a token is not the text"],
+        "others_mean": 1.0, "contradictions": ["a token is not the text"],
     }  # fmt: skip
     told: dict[str, tuple[str, str]] = {"instrument": (worst(instrument("known", sound, frozenset())), "Pass")}
     for name, value in broken.items():

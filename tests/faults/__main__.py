@@ -43,7 +43,7 @@ def caught(fault: Fault | None, battery: str, model: str, sound: Finished) -> Ca
         if fault is not None:
             fault.put(run if battery in ("record", "call") else patch)  # pyright: ignore
         asked = {
-            "model": lambda: defences.ask_model(model),
+            "model": lambda: defences.ask_model(model, run=fault is not None),
             "run": defences.ask_run,
             "record": lambda: defences.ask_record(run),
             "call": lambda: defences.ask_call(run),

@@ -5,5 +5,6 @@ from tests.faults.model_faults import MODEL_FAULTS
 from tests.faults.record_faults import RECORD_FAULTS
 from tests.faults.rule_faults import RULE_FAULTS
 from tests.faults.second_faults import SECOND_FAULTS
+from tests.faults.third_faults import THIRD_FAULTS
 
-FAULTS = [*MODEL_FAULTS, *LINE_FAULTS, *RULE_FAULTS, *RECORD_FAULTS, *SECOND_FAULTS]
+FAULTS = [*MODEL_FAULTS, *LINE_FAULTS, *RULE_FAULTS, *RECORD_FAULTS, *SECOND_FAULTS, *THIRD_FAULTS]

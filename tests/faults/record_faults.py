@@ -55,7 +55,7 @@ def forge(run: Finished, *, ledger: bool = False, **updates: object) -> None:
 
 def digit(run):
     path = run.folder / "manifest.json"
-    path.write_text(path.read_text().replace('"margin": 0.3', '"margin": 0.4', 1))
+    path.write_text(path.read_text().replace('"margin": 0.5', '"margin": 0.4', 1))
 
 
 def sealed_anew(run):
@@ -165,7 +165,7 @@ def threshold_forged(run):
 
 def threshold_forged_everywhere(run):
     manifest = _read(run)
-    text = manifest.study_text.replace("margin: 0.3", "margin: 0.2")
+    text = manifest.study_text.replace("margin: 0.5", "margin: 0.2")
     study = order(text).study
     plan = manifest.plan.model_copy(update={"study": study})
     write_text(run.folder / "study.yaml", text)
@@ -243,7 +243,7 @@ def _registered(run):
 
 def registration_edited(run):
     path = _registered(run)[0]
-    path.write_text(path.read_text().replace('"margin": 0.3', '"margin": 0.2').replace('"margin":0.3', '"margin":0.2'))
+    path.write_text(path.read_text().replace('"margin": 0.5', '"margin": 0.2').replace('"margin":0.5', '"margin":0.2'))
 
 
 def registration_removed(run):
