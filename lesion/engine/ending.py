@@ -14,6 +14,7 @@ in every clean run.
 
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -58,6 +59,19 @@ class Thrift(nn.Module):
             columns, linear = self.queries
             y[:, self.read[:, None], columns] = linear(x[:, self.read])
         return y
+
+
+_TRIED: ContextVar[bool] = ContextVar("tried", default=False)
+
+
+@contextmanager
+def tried() -> Generator[None]:
+    """Take this way in the body even where it does not pay, so that short texts can show whether it is right."""
+    token = _TRIED.set(True)
+    try:
+        yield
+    finally:
+        _TRIED.reset(token)
 
 
 class Heads(NamedTuple):
@@ -105,7 +119,7 @@ class Ending:
     def pays(self, layout: Layout) -> bool:
         """Whether it is quicker than making keys and values; shapes alone decide."""
         made, mixed = self._work(layout)
-        return layout.start == 0 and SLOWER * mixed <= made
+        return layout.start == 0 and (_TRIED.get() or SLOWER * mixed <= made)
 
     def spared(self, layout: Layout) -> int:
         """Multiplications of one intervention that need not be made."""

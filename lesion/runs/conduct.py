@@ -15,7 +15,7 @@ from lesion.runs.store import Result, RunFolder, Unit
 from lesion.study.contingency import amend, stop
 from lesion.study.gates import Facts, judge
 from lesion.study.plan import Cell, Plan, Stage, Verdict
-from lesion.study.soundness import unsound, unsound_receipts
+from lesion.study.soundness import foreign_rows, unsound, unsound_receipts
 from lesion.study.specificity import RANKED
 from lesion.study.stages import next_stage
 from lesion.study.study import Budget
@@ -215,6 +215,7 @@ def _do(
                 "old weights back, or start a new run"
             )
         if result.items is not None:
+            _refuse(filter(None, [foreign_rows(cell, result.items)]), "a result is not its cell's: ")
             receipts = ((each.arm, each.receipt) for each in result.receipts)
             _refuse(unsound_receipts(cell, receipts, result.items), "a receipt does not fit its cell: ")
         units[cell] = folder.append(cell, result)

@@ -16,7 +16,7 @@ from lesion.engine.donors import Donors, Group, Prompt, prompt_of
 from lesion.engine.hooks import recorded
 from lesion.engine.proofs import proved
 from lesion.engine.reference import run
-from lesion.engine.sources import Library, layout_of, reference_hash
+from lesion.engine.sources import Library, reference_hash
 from lesion.interventions.intervention import Mean, Resample, Scale
 from lesion.interventions.site import Site, head, neuron
 from lesion.measures.metrics import METRICS, measure
@@ -32,6 +32,7 @@ from lesion.runs.second import misread
 from lesion.runs.worker import chosen
 from lesion.study.arm import BASELINE, zeroes
 from lesion.study.plan import Cell, Plan, targets_neurons
+from lesion.tasks.layouts import layout_of
 from lesion.tasks.sense import nonsense
 from lesion.tasks.tokenization import Compiled, Refused, contradiction
 

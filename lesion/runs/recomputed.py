@@ -25,7 +25,7 @@ from lesion.runs.store import RunFolder, Unit, read_begun
 from lesion.study.evidence import DRIFT
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEM_KEY
-from lesion.study.soundness import asked_twice, unsound_cells, unsound_receipts
+from lesion.study.soundness import asked_twice, foreign_rows, unsound_cells, unsound_receipts
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 
@@ -177,8 +177,10 @@ def _receipts(run: RunFolder, units: Iterable[Unit]) -> Said:
     """Receipts against the plan's arms and the rows."""
     for unit in units:
         if unit.file_hash:
-            told = ((each.arm, each.receipt) for each in unit.receipts)
-            for said in unsound_receipts(unit.cell, told, run.rows_of(unit)):
+            told, rows = ((each.arm, each.receipt) for each in unit.receipts), run.rows_of(unit)
+            if strangers := foreign_rows(unit.cell, rows):
+                yield f"units/{run.key(unit.cell)}.json", f"is not its rows': {strangers}"
+            for said in unsound_receipts(unit.cell, told, rows):
                 yield f"units/{run.key(unit.cell)}.json", f"holds a receipt that does not fit: {said}"
 
 

@@ -112,10 +112,15 @@ Lanes = Mapping[str, Sequence[pl.DataFrame]]
 
 
 def _prints(lanes: Lanes) -> dict[str, list[str]]:
-    return {
-        name: [content_hash([h["item_id"].to_list(), h["answer_logprob"].to_list()]) for h in heads]
-        for name, heads in lanes.items()
-    }
+    """By seed, what it asked and was answered; seeds with the very same numbers have one print."""
+    prints: dict[str, list[str]] = {}
+    for name, heads in lanes.items():
+        first: dict[str, str] = {}
+        for lane in heads:
+            numbers = lane["answer_logprob"].to_list()
+            whole = content_hash([lane["item_id"].to_list(), numbers])
+            prints.setdefault(name, []).append(first.setdefault(content_hash(numbers), whole))
+    return prints
 
 
 def _accuracy(plan: Plan, lanes: Lanes) -> tuple[BaselineGate, list[Check]]:

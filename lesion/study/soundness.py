@@ -68,6 +68,15 @@ def asked_twice(items: pl.DataFrame) -> Iterator[str]:
         yield f"{row['items']} questions of {row['model']}, {row['tier']} were asked in discovery and in confirmation"
 
 
+def foreign_rows(cell: Cell, rows: pl.DataFrame) -> str:
+    """Which rows of a unit belong to another cell, in words; empty where all are its own."""
+    own = pl.col("index").is_between(cell.start, cell.stop - 1)
+    for name in ("stage", "model", "tier", "split", "seed"):
+        own &= pl.col(name) == getattr(cell, name)
+    strangers = rows.filter(~own).height
+    return f"{strangers} rows of a unit of {cell.stage}, seed {cell.seed}, belong to another cell" if strangers else ""
+
+
 def unsound_receipts(cell: Cell, receipts: Iterable[tuple[str, Receipt]], rows: pl.DataFrame) -> Iterator[str]:
     """Receipts of a cell that do not fit its arms: one is missing or too many, or it counts what another arm would.
 

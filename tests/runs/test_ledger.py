@@ -86,18 +86,20 @@ def test_marks_of_another_run_are_refused(copied_run) -> None:
         read_marks(copied_run.home, copied_run.manifest.run)
 
 
-def test_only_a_certificate_of_this_very_run_that_reproduced_it_makes_it_complete(copied_run) -> None:
+def test_a_certificate_whose_replay_is_not_here_is_a_claim_and_one_of_another_run_is_nothing(copied_run) -> None:
     home, manifest = copied_run.home, copied_run.manifest
     cases = {"bit-equal": {}, "other run": {"run_seal": "0"}, "not reproduced": {"match": "different"}}
     for case, parts in cases.items():
         write_certificate(home, certificate_of(manifest, **parts))
         rebuild(home)
-        assert entries(home)[0].complete == (case == "bit-equal"), case
+        (entry,) = entries(home)
+        assert not entry.complete, case
+        assert ("is not here" in "".join(entry.claimed)) == (case == "bit-equal"), case
     path = write_certificate(home, certificate_of(manifest))
     assert read_certificate(path).run == manifest.run
     path.write_text(path.read_text().replace("bit-equal", "noise-floor"))
     rebuild(home)
-    assert not entries(home)[0].complete, "a certificate that was edited says nothing"
+    assert not entries(home)[0].claimed, "a certificate that was edited says nothing"
     assert certificate_path(home, manifest.run) == path
 
 
