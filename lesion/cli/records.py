@@ -83,8 +83,9 @@ def _report_faults(folder: Path) -> "list[Finding]":
     if not isinstance(record, Manifest) or unrendered(folder, record):
         return []
     from lesion.report.rendered import rendered
+    from lesion.runs.verify import Finding
 
-    return rendered(folder)
+    return [Finding(*found) for found in rendered(folder, record)]
 
 
 @app.command()

@@ -11,28 +11,19 @@ from tempfile import TemporaryDirectory
 from lesion.errors import LesionError
 from lesion.identity import file_hash
 from lesion.report.write import write_report
-from lesion.runs.manifest import read_manifest
-from lesion.runs.recomputed import unrendered
-from lesion.runs.sealed import kind_of, raw_manifest
-from lesion.runs.verify import Finding
+from lesion.runs.manifest import Manifest
 
 PLACES = ("report.html", "README.md", "figures/")
 
 
-def rendered(path: Path) -> list[Finding]:
-    """Files of a report that its rows do not give; nothing where that cannot be told.
+def rendered(folder: Path, manifest: Manifest) -> list[tuple[str, str]]:
+    """Files of a report that its rows do not give, each with what is wrong.
 
     Args:
-        path: the run folder, or its manifest, which must be intact.
+        folder: the run folder, intact, with its rows, written by this source.
+        manifest: its manifest.
     """
-    folder = path if path.is_dir() else path.parent
-    try:
-        if kind_of(raw_manifest(path)) != "run":
-            return []
-        manifest = read_manifest(path)
-    except LesionError:
-        return []  # named by verify
-    if unrendered(folder, manifest) or not any(name.startswith(PLACES) for name in manifest.files):
+    if not any(name.startswith(PLACES) for name in manifest.files):
         return []
     with TemporaryDirectory() as place:
         again = Path(place) / folder.resolve().name
@@ -41,9 +32,9 @@ def rendered(path: Path) -> list[Finding]:
         try:
             write_report(again, draft)
         except (LesionError, ValueError, LookupError) as error:
-            return [Finding("report.html", f"cannot be made from the rows again ({type(error).__name__})")]
+            return [("report.html", f"cannot be made from the rows again ({type(error).__name__})")]
         return [
-            Finding(name, "is not what the rows give")
+            (name, "is not what the rows give")
             for name in manifest.files
             if name.startswith(PLACES) and (not (again / name).is_file() or not _same(folder / name, again / name))
         ]
