@@ -1,23 +1,18 @@
 """What hashes do not see: keys that stand twice in a document, files that became programs or folders, logs cut off."""
 
-import json
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from lesion.errors import InputError
-from lesion.runs.find import small_text
+from lesion.outside.documents import parse_json, read_json
+from lesion.outside.files import read_text
 from lesion.runs.manifest import Manifest
 
 OPEN = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH | stat.S_ISUID | stat.S_ISGID | stat.S_IWGRP | stat.S_IWOTH
 """Mode bits that no file of a run needs; they are named where the manifest itself has them not."""
 MOST_DOCUMENT_BYTES = 256_000_000
 MOST_LOG_BYTES = 200_000_000
-
-
-class _Twice(ValueError):
-    """A key stands twice in one object."""
 
 
 def odd_files(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -43,21 +38,12 @@ def odd_files(folder: Path, files: Mapping[str, str]) -> Iterator[tuple[str, str
 
 
 def doubled_key(path: Path) -> str:
-    """Which key stands twice in a JSON file, in words; empty where none does, or where it is no JSON file."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            raise _Twice(next(name for name in names if names.count(name) > 1))
-        return found
-
+    """How a JSON file tells a key twice, in words; empty where it tells none twice, or is no JSON file."""
     try:
-        json.loads(small_text(path, MOST_DOCUMENT_BYTES), object_pairs_hook=unique)
-    except _Twice as twice:
-        return f"tells '{str(twice)[:60]}' twice in one object, and readers differ in which they believe"
-    except (ValueError, InputError, RecursionError):
-        return ""  # named by its hash, or by whoever reads it
+        read_json(path, MOST_DOCUMENT_BYTES)
+    except InputError as error:
+        # what else is wrong with it is named by its hash, or by whoever reads it
+        return f"cannot be trusted: {str(error).partition(': ')[2]}" if " twice" in str(error) else ""
     return ""
 
 
@@ -73,12 +59,12 @@ def odd_log(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     if not path.is_file() or manifest.run != folder.resolve().name:
         return
     parts = [part for part in (path.with_name(f"{path.name}.{n}") for n in (2, 1)) if part.is_file()]
-    text = "".join(small_text(part, MOST_LOG_BYTES) for part in [*parts, path])
+    text = "".join(read_text(part, MOST_LOG_BYTES) for part in [*parts, path])
     events: set[str] = set()
     for line in text.splitlines():
         try:
-            told = json.loads(line)
-        except (ValueError, RecursionError):
+            told = parse_json(line, path.name)
+        except InputError:
             yield f"logs/{path.name}", "has a line that is cut off or no JSON"
             return
         events.add(str(told.get("event", "")) if isinstance(told, dict) else "")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]

@@ -28,6 +28,7 @@ from lesion.study.rows import ITEM_KEY
 from lesion.study.soundness import asked_twice, foreign_rows, unsound_cells, unsound_receipts
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
+from lesion.tasks.task import Draw, Split
 
 SLACK = 60.0
 """Seconds of processor that a run may have used beside what its workers could."""
@@ -234,11 +235,11 @@ def _questions(prompts: pl.DataFrame, manifest: Manifest) -> Said:
                 yield "prompts", f"of {tier} are not what the study's task makes: item {row['index']}, {wrong[0]}"
 
 
-def _split(split: str):
+def _split(split: str) -> Split:
     return "confirm" if split == "confirm" else "discovery"
 
 
-def _made(study: Study, tier: str, draw, numbers: set[int]) -> dict[int, dict[str, str]]:
+def _made(study: Study, tier: str, draw: Draw, numbers: set[int]) -> dict[int, dict[str, str]]:
     """What the task makes of a lane, by index."""
     try:
         items = make_task(study.tasks[tier]).items(draw, min(numbers), max(numbers) + 1)

@@ -6,20 +6,19 @@ rows of its own that were computed at another time, and repeats a run that is he
 that a certificate names. Whoever owns the machine can make all of that up; see docs/record.md.
 """
 
-import json
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from pydantic import ValidationError
+from typing import NamedTuple
 
 from lesion.errors import LesionError
+from lesion.outside.documents import read_document
 from lesion.runs.calls import Call, Entered, read_entered
 from lesion.runs.certificate import certificate_path, read_certificate
-from lesion.runs.find import small_text
+from lesion.runs.find import MOST_MANIFEST_BYTES
 from lesion.runs.manifest import REPRODUCED, Manifest, Status
-from lesion.runs.published import UNITS
+from lesion.runs.published import UNITS, PublishedRun
+from lesion.runs.store import RunFolder
 from lesion.study.register import Registration
 
 COPIED = 0.5
@@ -73,8 +72,8 @@ def unconfirmed(folder: Path, manifest: Entered) -> str:
 
 def _holds(path: Path, registration: Registration) -> bool:
     try:
-        return Registration.model_validate_json(small_text(path)).hash() == registration.hash()
-    except (ValidationError, LesionError):
+        return read_document(path, Registration, MOST_MANIFEST_BYTES).hash() == registration.hash()
+    except LesionError:
         return False
 
 
@@ -120,18 +119,11 @@ def _result_hash(manifest: Entered) -> str:
 
 def _seconds(folder: Path) -> dict[str, float]:
     """Unit -> processor seconds, of those that measured rows."""
-    texts = [path.read_text(encoding="utf-8") for path in sorted((folder / "units").glob("*.json"))]
-    if not texts and (folder / UNITS).is_file():
-        texts = small_text(folder / UNITS).splitlines()
-    found: dict[str, float] = {}
-    for text in texts:
-        try:
-            unit: Any = json.loads(text)
-            if unit["file_hash"]:
-                found[json.dumps(unit["cell"], sort_keys=True)] = float(unit["cpu_seconds"])
-        except (ValueError, LookupError, TypeError):
-            continue
-    return found
+    try:
+        run = PublishedRun(folder) if (folder / UNITS).is_file() else RunFolder(folder)
+        return {run.key(unit.cell): unit.cpu_seconds for unit in run.units() if unit.file_hash}
+    except LesionError:
+        return {}
 
 
 def uncertified(home: Path, run: str, seals: dict[str, str]) -> str:
