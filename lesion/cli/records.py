@@ -97,6 +97,10 @@ def export(
     as_json: Json = False,
 ) -> int:
     """Pack an intact run into one zip file that an archive can keep and read; needs the extra 'archive'."""
+    from lesion.runs.sealed import raw_manifest
+
+    raw_manifest(run_folder)  # garbage is refused before the heavy imports
+
     from lesion.runs.archive import export_crate
     from lesion.runs.find import folder_of
 

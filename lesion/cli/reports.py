@@ -30,9 +30,14 @@ def report(
     as_json: Json = False,
 ) -> int:
     """Show the report of a run, or write one page of several runs with a forest of all their verdicts."""
+    from lesion.runs.find import find_run
+    from lesion.runs.sealed import raw_manifest
+
+    for each in runs:
+        raw_manifest(find_run(home, each))  # garbage is refused before the heavy imports
+
     from lesion.report.across import across
     from lesion.runs.durable import write_text
-    from lesion.runs.find import find_run
     from lesion.runs.ledger import check_seal
 
     sources = [_source(find_run(home, run)) for run in dict.fromkeys(runs)]
@@ -65,6 +70,10 @@ def figure(
     as_json: Json = False,
 ) -> int:
     """Draw one figure of a run again from its rows, after the run was verified."""
+    from lesion.runs.sealed import raw_manifest
+
+    raw_manifest(run)  # garbage is refused before the heavy imports
+
     from lesion.report.exports import EXPORTS, csv
     from lesion.report.figures import figures
     from lesion.report.shell import figure_page
