@@ -178,8 +178,10 @@ def _within(plan: Plan, items: pl.DataFrame, receipts: Receipts, chosen: Chosen)
     near = sets_within(plan, chosen.model)
     moved = [i for i in range(len(near.sets)) if receipts.get(_key(chosen, f"within{i}")) != 0]
     told = _effects(plan, items, receipts, chosen, near, [f"within{i}" for i in moved])
-    if not moved or isinstance(told, str):
-        return told if moved else None
+    if not moved:
+        return None
+    if isinstance(told, str):
+        return told
     rank = rank_specificity({chosen.id: told}, rule_of(plan.study), asking=1)[chosen.id]
     return Within(tuple(near.sets[i] for i in moved), rank.effects, near.exist, rank.rank, rank.p)
 
