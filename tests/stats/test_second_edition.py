@@ -9,7 +9,7 @@ from scipy import stats
 from lesion.errors import InputError
 from lesion.stats.clusters import guarded, p_sign_flip
 from lesion.stats.comparison import compare
-from lesion.stats.decide import Discovered, PairedNumbers, Rule, judge
+from lesion.stats.decide import Discovered, PairedNumbers, PairedRows, Rule, judge
 from lesion.stats.intervals import cluster_mean
 from lesion.stats.power import UNREACHABLE, gate_n, needed_n, needed_numbers_n
 from tests.stats.cells import holds, one, rows
@@ -221,6 +221,38 @@ def test_discovery_takes_the_variance_of_numbers_apart():
     alone = Discovered.from_numbers(values)
     assert (alone.sd, alone.between) == (pytest.approx(values.std(ddof=1)), 0.0)
     assert Discovered.from_numbers(values, np.arange(12_000)) == alone
+
+
+def test_numbers_that_do_not_vary_give_no_null():
+    """Thirty-six equal differences say nothing of the items that were not drawn."""
+    cell = numbers(0.0, sd=0.0, n=1200, clusters=36)
+    still = PairedNumbers(cell.baseline, cell.baseline.copy(), cell.seed, cluster=cell.cluster, item=cell.item)
+    found = judged(still)
+    assert found.verdict != "Null"
+    assert found.ci_low < -1e5, "no interval"
+
+
+def test_strata_are_tested_over_the_family():
+    """Opposite strata, each with p .004: Mixed where the cell stands alone, not among ten."""
+    n = 2400
+    stratum, change = np.tile([0, 1], n // 2), np.zeros(n, dtype=int)
+    for level, sign in ((0, 1), (1, -1)):
+        own = np.flatnonzero(stratum == level)
+        change[own[:30]], change[own[30:40]] = sign, -sign
+    seed = np.random.default_rng(0).integers(0, 3, n)
+    cell = PairedRows(change < 1, change > -1, seed, {"part": stratum})
+    found = {
+        family: judge(
+            {"c": cell}, Rule(), look=2, family_size=family, discovered={"c": Discovered(0.1)}, chance={"c": 0.0}
+        )
+        for family in (1, 10)
+    }
+    assert found[1]["c"].verdict == "Mixed"
+    assert found[10]["c"].verdict != "Mixed"
+    older = judge(
+        {"c": cell}, Rule(edition=1), look=2, family_size=10, discovered={"c": Discovered(0.1)}, chance={"c": 0.0}
+    )
+    assert older["c"].verdict == "Mixed", "the first rule did not divide by the family"
 
 
 @pytest.mark.parametrize(
