@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import polars as pl
 
-from lesion.interventions.intervention import Intervention, Receipt
+from lesion.interventions.intervention import Intervention, Receipt, Scale
 from lesion.study.plan import Cell, Plan, Stage, StageName
 from lesion.tasks.task import Split
 
@@ -95,7 +95,7 @@ def unsound_receipts(cell: Cell, receipts: Iterable[tuple[str, Receipt]], rows: 
     for name, edit, receipt in told:
         yield from _unlike(name, edit, receipt)
     yield from _uneven(told)
-    yield from _borrowed(told)
+    yield from _borrowed(told, rows)
     yield from _silent(told, rows)
 
 
@@ -118,14 +118,30 @@ def _unlike(name: str, edit: Intervention, receipt: Receipt) -> Iterator[str]:
         yield f"{name} changed logits by {receipt.max_logit_change:.2g}, and no activation by its receipt"
 
 
-def _borrowed(told: Iterable[Told]) -> Iterator[str]:
-    """Arms that do different things and changed their activations by the very same number."""
+def _borrowed(told: Iterable[Told], rows: pl.DataFrame) -> Iterator[str]:
+    """Arms that do different things, with different answers, and changed their activations by the very same number.
+
+    Factors as far above 1 as below it change the same by rule, and two heads that are copies of each other by chance.
+    """
     seen: dict[float, tuple[str, Intervention]] = {}
     for name, edit, receipt in told:
         if receipt.l2_change:
             other, first = seen.setdefault(receipt.l2_change, (name, edit))
-            if first != edit:
+            if first != edit and not _mirrored(first, edit) and not _answer(rows, name).equals(_answer(rows, other)):
                 yield f"{name} has the receipt of {other}"
+
+
+def _mirrored(one: Intervention, other: Intervention) -> bool:
+    """Whether two factors scale the same sites and are as far from 1: 0 and 2."""
+    if not (isinstance(one, Scale) and isinstance(other, Scale)):
+        return False
+    alike = (one.sites, one.positions) == (other.sites, other.positions)
+    return alike and abs(abs(one.alpha - 1) - abs(other.alpha - 1)) < 1e-9
+
+
+def _answer(rows: pl.DataFrame, arm: str) -> pl.DataFrame:
+    """What an arm answered, item by item."""
+    return rows.filter(pl.col("arm") == arm).sort("index").select("index", "correct", "answer_logprob")
 
 
 def _silent(told: Iterable[Told], rows: pl.DataFrame) -> Iterator[str]:

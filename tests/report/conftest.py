@@ -327,9 +327,11 @@ def _measured(world: World, cell: Cell) -> Result:
         )  # fmt: skip
         if arm.intervention is not None:
             acted = getattr(arm.intervention, "alpha", 0) != 1
+            sites = arm.intervention.sites
+            layers = len({site.layer for site in sites})
             receipt = Receipt(
-                forwards=2, firings=2, modules=1, elements=count * 64, l2_change=41.5 * acted,
-                max_logit_change=(0.01 + 7 * damage) * acted,
+                forwards=2, firings=2 * layers, modules=layers, elements=count * 64 * len(sites),
+                l2_change=(41.5 + len(receipts)) * acted, max_logit_change=(0.01 + 7 * damage) * acted,
             )  # fmt: skip
             receipts.append(ArmReceipt(arm=arm.name, receipt=receipt))
     times = len(arms)

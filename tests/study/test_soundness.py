@@ -1,0 +1,54 @@
+"""Receipts are held against the arms of their cell; sound ones raise no alarm, whatever the factors."""
+
+import polars as pl
+import pytest
+
+from lesion.interventions.intervention import Receipt, Scale
+from lesion.interventions.site import head
+from lesion.study.arm import BASELINE, Arm
+from lesion.study.plan import Cell
+from lesion.study.rows import ITEMS
+from lesion.study.soundness import unsound_receipts
+
+
+def scaled(name: str, alpha: float, number: int = 0) -> Arm:
+    return Arm(name=name, intervention=Scale(sites=(head(0, number),), alpha=alpha))
+
+
+def receipt(l2: float, **changed: float) -> Receipt:
+    return Receipt(**{"forwards": 2, "firings": 2, "modules": 1, "elements": 64, "l2_change": l2, **changed})  # pyright: ignore
+
+
+def said(told: dict[str, Receipt], *arms: Arm) -> list[str]:
+    """What is said of receipts when every arm answers in its own way."""
+    cell = Cell(stage="confirm", model="m", tier="t", split="confirm", stop=4, arms=(BASELINE, *arms))
+    rows = [
+        {
+            "stage": "confirm", "model": "m", "tier": "t", "split": "confirm", "seed": 0, "index": index,
+            "arm": arm.name, "item_id": f"{index}", "correct": True, "answer_logprob": -1.0 - place, "ties": 0,
+            "margin": 1.0, "entropy": 1.0, "logit_diff": 1.0,
+        }
+        for place, arm in enumerate((BASELINE, *arms))
+        for index in range(4)
+    ]  # fmt: skip
+    return list(unsound_receipts(cell, told.items(), pl.DataFrame(rows, schema=ITEMS)))
+
+
+def test_zero_and_two_change_activations_by_the_same_number_and_are_sound() -> None:
+    arms = (scaled("target@0", 0.0), scaled("target@2", 2.0), scaled("target@1.5", 1.5))
+    assert said({"target@0": receipt(3.0), "target@2": receipt(3.0), "target@1.5": receipt(1.5)}, *arms) == []
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"target@0": receipt(3.0), "target@1.5": receipt(3.0)}, "target@1.5 has the receipt of target@0"),
+        ({"target@0": receipt(3.0)}, "target@1.5 was measured and has no receipt"),
+        ({"target@0": receipt(3.0, firings=1), "target@1.5": receipt(1.5)}, "target@0 fired 1 times in 2 passes"),
+        ({"target@0": receipt(3.0, elements=32), "target@1.5": receipt(1.5)}, "different numbers of elements"),
+        ({"target@0": receipt(0.0), "target@1.5": receipt(1.5)}, "target@0 changed no activation by its receipt"),
+    ],
+)
+def test_a_receipt_that_does_not_fit_its_arm_is_named(told: dict[str, Receipt], words: str) -> None:
+    found = said(told, scaled("target@0", 0.0), scaled("target@1.5", 1.5))
+    assert any(words in each for each in found), found
