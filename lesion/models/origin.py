@@ -3,6 +3,7 @@
 from importlib.metadata import version
 from pathlib import Path
 
+from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.outside.documents import read_document
 

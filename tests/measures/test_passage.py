@@ -80,7 +80,7 @@ def test_a_text_of_the_users_own_must_be_readable(tmp_path: Path, capsys, monkey
         "--json",
     ]
     assert code([*call, "--neutral", "none.txt"]) == 2
-    assert "cannot be read as text" in json.loads(capsys.readouterr().out)["error"]
+    assert "none.txt: there is no such file" in json.loads(capsys.readouterr().out)["error"]
     (tmp_path / "own.txt").write_text("abcd1234abc56d+3" * 8)
     assert code([*call, "--neutral", "own.txt"]) == 0
     document = json.loads(capsys.readouterr().out)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,6 +39,7 @@ def test_a_replay_from_the_manifest_alone_is_bit_equal(small_run, quiet, no_repo
     assert reproduced(ran.manifest)
     assert ran.manifest.rows_hash == small_run.manifest.rows_hash
     assert ran.manifest.replay_of == small_run.manifest.seal
+    shutil.copytree(small_run.folder, tmp_path / "home" / "runs" / small_run.folder.name)
     enter(tmp_path / "home", small_run.manifest)
     enter(tmp_path / "home", ran.manifest)
     assert {entry.run: entry.replayed for entry in entries(tmp_path / "home")}[small_run.manifest.run]
@@ -63,7 +65,9 @@ def test_missing_and_added_files_are_named(copied_run) -> None:
     (copied_run.folder / "figures").mkdir()
     (copied_run.folder / "figures" / "extra.svg").write_text("<svg/>")
     said = {(f.what, f.fault) for f in verify(copied_run.folder)}
-    assert said == {("verdicts.json", "is missing"), ("figures/extra.svg", "was added")}
+    assert said == {
+        ("verdicts.json", "is missing"), ("figures", "was added, a folder"), ("figures/extra.svg", "was added"),
+    }  # fmt: skip
 
 
 def test_one_changed_digit_in_the_manifest_shows(copied_run) -> None:

@@ -158,6 +158,7 @@ def test_a_baseline_that_no_pool_can_make_stable_stops_with_a_note(
         return honest(self).with_columns(correct=pl.col("item_id").str.slice(-1).is_in(list("13579bdf")))
 
     monkeypatch.setattr(module._Rows, "table", coin)
+    monkeypatch.setattr(module, "reread", lambda *_: None)  # it would see that the answers are not the model's
     ran = start(order_of(text), tmp_path, 1, quiet, no_report)
     assert ran.manifest.outcome == "stopped"
     assert "stable baseline" in ran.manifest.ending.reason
@@ -218,7 +219,8 @@ def test_logs_are_kept_for_people_and_for_programs(small_run) -> None:
 def test_a_cell_in_which_the_quick_engine_is_off_goes_the_plain_way_and_says_so(small_run, monkeypatch) -> None:
     unit = next(unit for unit in RunFolder(small_run.folder).units() if unit.cell.stage == "discovery")
     quick = work(unit.cell, small_run.manifest.plan)
-    monkeypatch.setattr(module, "_sample_error", lambda *_: 1.0)
+    honest = module.sampled
+    monkeypatch.setattr(module, "sampled", lambda *given: honest(*given)._replace(error=1.0))
     plain = work(unit.cell, small_run.manifest.plan)
     assert (quick.engine["engine"], plain.engine["engine"]) == ("fast", "reference")
     assert plain.engine["sample_error"] == 1.0
