@@ -147,7 +147,7 @@ def test_prefixes_as_the_unit_keep_thirty_cells_quiet():
 
 def test_ranked_sets_are_ranked_by_the_shipped_function():
     draw = np.random.default_rng(6)
-    target, effects = draw.normal(0, 1, 200), draw.normal(0, 1, (200, 60)).round(1)
+    target, effects = draw.normal(-9, 1, 200), draw.normal(-9, 1, (200, 60)).round(1)
     found = ranks(-target, -effects)
     for k in range(200):
         cell = SetEffects("Harm", float(target[k]), tuple(effects[k].tolist()), 256, 60)

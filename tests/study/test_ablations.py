@@ -196,10 +196,12 @@ def test_a_continuous_outcome_is_judged_in_nats():
     nats = {"margin": 0.2, "effect": 0.4, "spread": 0.3}
     given = study(claims={"outcome": "answer_logprob"}, verdict=nats, baseline={"spread": 0.5})
     plan = looking(given, sd=0.5)
-    seen = judge(plan, facts({**SAME, "target@resample": before()})).evidence
+    known = facts({**SAME, "target@resample": before()})
+    varied = pl.col("answer_logprob") + (pl.col("index") % 3 - 1.0) / 20 * (pl.col("arm") == "target@resample")
+    seen = judge(plan, known._replace(items=known.items.with_columns(answer_logprob=varied))).evidence
     verdict = seen["verdicts"][ID]  # pyright: ignore
     assert verdict["verdict"] == "Null"
-    assert verdict["delta"] == pytest.approx(-0.1)
+    assert verdict["delta"] == pytest.approx(-0.1, abs=0.002)
     assert verdict["psi"] is None
 
 

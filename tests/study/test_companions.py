@@ -1,5 +1,6 @@
 """Rows of mean and resample ablation that are doubled, foreign, missing or not finite make their cell Invalid."""
 
+import polars as pl
 import pytest
 
 from lesion.study.companions import spoiled_companion
@@ -24,9 +25,10 @@ def test_sound_companions_spoil_nothing() -> None:
 
 @pytest.mark.parametrize("what", SAID)
 def test_the_gate_calls_a_cell_invalid_and_says_what_is_wrong_with_its_companion(what: str) -> None:
-    rows = spoiled_rows(companion_rows())[what]
+    own = pl.format("{}-{}", "seed", "item_id").alias("item_id")  # seeds that ask the same questions are another fault
+    rows = spoiled_rows(companion_rows())[what].with_columns(own)
     assert spoiled_companion(confirming(), rows, CHOSEN) == SAID[what]
-    told = judge(confirming(), Facts(rows, questions(), {})).evidence["verdicts"][CHOSEN.id]
+    told = judge(confirming(), Facts(rows, questions().with_columns(own), {})).evidence["verdicts"][CHOSEN.id]
     assert told["verdict"] == "Invalid"
     if what != "not the baseline's":  # there the cell's own rows are seen first
         assert told["reason"] == SAID[what]
