@@ -1,11 +1,12 @@
 """docs/heads.md is what docs/heads.json says, and results that do not belong together make no page."""
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.program import load_program
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -13,12 +14,7 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 @pytest.fixture(scope="module")
 def program() -> Any:
     """The program that writes the page."""
-    spec = importlib.util.spec_from_file_location("heads_page", DOCS / "heads_page.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program(DOCS / "heads_page.py")
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,12 @@
 """docs/licences.md is what the installed packages tell, and a licence that is missing or asks for more is seen."""
 
-import importlib.util
 from email.message import Message
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.program import load_program
 
 PLACE = Path(__file__).resolve().parents[1] / "docs" / "licences.py"
 
@@ -13,12 +14,7 @@ PLACE = Path(__file__).resolve().parents[1] / "docs" / "licences.py"
 @pytest.fixture(scope="module")
 def licences() -> Any:
     """The program that writes the page."""
-    spec = importlib.util.spec_from_file_location("licences", PLACE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_program(PLACE)
 
 
 @pytest.fixture(scope="module")

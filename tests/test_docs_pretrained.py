@@ -1,26 +1,17 @@
 """docs/pretrained.md is what docs/pretrained.jsonl says, and the benchmarks' page keeps one section on diagnostics."""
 
-import importlib.util
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.program import load_program
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def _program(path: Path) -> Any:
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.mark.smoke
 def test_the_page_of_pretrained_models_is_what_was_measured():
-    program = _program(ROOT / "docs" / "pretrained.py")
+    program = load_program(ROOT / "docs" / "pretrained.py")
     rows = program.rows()
     assert (ROOT / "docs" / "pretrained.md").read_text(encoding="utf-8") == program.page(rows)
     opened = [row for row in rows if row["what"] == "opening"]
@@ -31,7 +22,7 @@ def test_the_page_of_pretrained_models_is_what_was_measured():
 
 @pytest.mark.smoke
 def test_a_section_on_diagnostics_is_put_in_once_and_replaced():
-    results = _program(ROOT / "benchmarks" / "results.py")
+    results = load_program(ROOT / "benchmarks" / "results.py")
     page = f"# Benchmarks\n\n{results.READING}\n\n- words\n"
     once = results.with_diagnostics(page, "## Diagnostics\n\nratio 1\n")
     assert once.index("ratio 1") < once.index(results.READING)

@@ -1,9 +1,7 @@
 """What is published is what was run: it verifies, was repeated, is told rightly, and other code finds its numbers."""
 
-import importlib.util
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -13,15 +11,7 @@ from lesion.report.paper.write import trace
 from lesion.report.publication_memo import phase2_criteria, phase3_criteria, read_publication
 from lesion.runs.manifest import read_manifest
 from lesion.runs.verify import verify
-
-
-def _module(path: Path) -> Any:
-    specification = importlib.util.spec_from_file_location(path.stem, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+from tests.program import load_program
 
 
 @pytest.fixture(scope="module")
@@ -42,19 +32,19 @@ def test_the_exit_criteria_of_both_phases_are_met(folder: Path) -> None:
 
 
 def test_the_readme_tells_the_publications_numbers(repository: Path) -> None:
-    block = _module(repository / "publications" / "make.py").readme_block()
+    block = load_program(repository / "publications" / "make.py").readme_block()
     assert block in (repository / "README.md").read_text(encoding="utf-8")
 
 
 def test_other_code_finds_the_papers_numbers_in_the_published_rows(repository: Path, folder: Path) -> None:
-    found = _module(repository / "publications" / "review.py").review(folder)
+    found = load_program(repository / "publications" / "review.py").review(folder)
     assert [each for each in (*found["compared"], *found["holm"]) if not each["agrees"]] == []
     assert len(found["compared"]) > 100
     assert found == json.loads((folder / "review.json").read_text(encoding="utf-8"))
 
 
 def test_the_errata_say_what_the_published_rows_say(repository: Path, folder: Path) -> None:
-    errata = _module(repository / "publications" / "errata.py")
+    errata = load_program(repository / "publications" / "errata.py")
     assert (folder / "errata-tables.md").read_text(encoding="utf-8") == errata.tables(folder)
     heads, neurons = errata.runs_of(folder)
     text = " ".join((folder / "errata.md").read_text(encoding="utf-8").split())

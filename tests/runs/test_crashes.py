@@ -6,8 +6,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
@@ -179,48 +180,40 @@ def test_a_run_that_was_finished_while_another_process_waited_is_not_opened_agai
         assert second != first
 
 
-def test_a_full_disk_ends_the_run_with_a_sentence_and_the_run_goes_on_when_there_is_room(
-    small_run, small_text, quiet, no_report, tmp_path
-) -> None:
-    """The limit of the system on the size of files stands for the disk: every larger write fails half-way."""
+@contextmanager
+def full_disk(limit: int) -> Generator[None]:
+    """The system's limit on the size of files stands for the disk: every larger write fails half-way."""
     old = resource.getrlimit(resource.RLIMIT_FSIZE)
     kept = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, old[1]))
-        with pytest.raises(DiskError, match=r"cannot be written|cannot be used"):
-            start(order_of(small_text), tmp_path, 1, quiet, no_report)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, old[1]))
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, kept)
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence_and_the_run_goes_on_when_there_is_room(
+    small_run, small_text, quiet, no_report, tmp_path
+) -> None:
+    with full_disk(3000), pytest.raises(DiskError, match=r"cannot be written|cannot be used"):
+        start(order_of(small_text), tmp_path, 1, quiet, no_report)
     resumed_is_whole(small_run, small_text, tmp_path, quiet, no_report)
 
 
 def test_a_run_whose_manifest_fits_on_the_disk_and_whose_ledger_does_not_is_finished_by_the_same_command(
     small_run, small_text, quiet, no_report, copied_run
 ) -> None:
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    kept = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, old[1]))
-        with pytest.raises(DiskError, match="the same command finishes it"):
-            keep(Ran(copied_run.folder, copied_run.manifest, budget_spent=False), copied_run.home, as_json=False)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        signal.signal(signal.SIGXFSZ, kept)
+    with full_disk(3000), pytest.raises(DiskError, match="the same command finishes it"):
+        keep(Ran(copied_run.folder, copied_run.manifest, budget_spent=False), copied_run.home, as_json=False)
     (copied_run.home / "ledger.sqlite").unlink(missing_ok=True)  # half written; docs/record.md says to take it away
     resumed_is_whole(small_run, small_text, copied_run.home, quiet, no_report)
 
 
 def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path) -> None:
-    old = resource.getrlimit(resource.RLIMIT_FSIZE)
-    kept = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (300, old[1]))
+    with full_disk(300):
         with run_log(tmp_path, "20261122_1630", "x"), pytest.raises(DiskError, match="the log cannot be written"):
             LOGGER.info("words " * 100)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, old)
-        signal.signal(signal.SIGXFSZ, kept)
 
 
 @pytest.mark.parametrize("blocked", ["runs", "logs"])
