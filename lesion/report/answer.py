@@ -94,7 +94,7 @@ def _place(record: Record, finding: Finding, *, full: bool) -> str:
     if finding.verdict.verdict == "Mixed":
         size = "some kinds of items gain, others lose"
     elif "magnitude_unstable" in finding.verdict.tags:
-        size = "its size differs between seeds"
+        size = "its size is not shown to be the same over seeds"
     else:
         size = f"{unit.said(finding.verdict.delta)} {unit.name}"
     return f"{task_words(record.manifest.study.tasks[tier])} ({tier}: {size})" if full else f"{tier} ({size})"

@@ -11,7 +11,8 @@ from lesion.report.claims import beside_zero, form, specificity
 from lesion.report.drawing import unit_words
 from lesion.report.record import Finding, Record, positive_control
 from lesion.report.words import MEANINGS, Unit, count, doing, interval, listed, model_name, points, unit_of
-from lesion.study.study import RankedNeurons
+from lesion.study.family import rule_of
+from lesion.study.study import RankedNeurons, Study
 
 _KINDS = ("Mixed", "Ambiguous", "Inconclusive", "Invalid")
 
@@ -39,12 +40,18 @@ def open_questions(record: Record) -> list[str]:
         if gate.outcome == "Fail"
     ]
     told += _control_questions(record)
-    rule = record.manifest.study.verdict
+    level = rule_of(record.manifest.study).alpha_strata(len(record.manifest.plan.family) or 1)
     for finding in record.findings:
-        told += [
-            f"{_name(finding)}: {question}" for question in _cell_questions(record, finding, rule.alpha / rule.looks)
-        ]
+        told += [f"{_name(finding)}: {question}" for question in _cell_questions(record, finding, level)]
     return told
+
+
+def _margin(study: Study) -> str:
+    """`3 points`, `0.5 nats`, or the share of the headroom that the study names."""
+    if study.headroom:
+        return f"{100 * study.verdict.margin:g} % of what lies between chance and the baseline"
+    unit = unit_of(study)
+    return f"{unit.plain(study.verdict.margin)} {unit.name}"
 
 
 def limits(record: Record) -> list[str]:
@@ -55,7 +62,7 @@ def limits(record: Record) -> list[str]:
         f"Only {models} {'was' if len(study.subjects) == 1 else 'were'} examined; nothing follows for other models.",
         _prompts(record),
         "An answer is correct when greedy decoding gives exactly its tokens; nothing is given for being close.",
-        f"Null rules out an effect of {100 * study.verdict.margin:g} points or more; it does not say there is none.",
+        f"Null rules out an effect of {_margin(study)} or more; it does not say there is none.",
         _off_distribution(record),
         "Maps of single heads and dashed lines are exploratory. Heads can stand in for one another: that one alone does"
         " nothing says nothing about a group.",
@@ -126,7 +133,7 @@ def _name(finding: Finding) -> str:
 
 
 def _cell_questions(record: Record, finding: Finding, level: float) -> list[str]:
-    """What a cell leaves open; `level` is the error rate of one look, at which strata were judged."""
+    """What a cell leaves open; `level` is that at which strata were judged."""
     told = _verdict_questions(finding, level, unit_of(record.manifest.study))
     if record.manifest.study.claims is not None:
         return told + _claimed_questions(record, finding)
@@ -155,7 +162,9 @@ def _verdict_questions(finding: Finding, level: float, unit: Unit) -> list[str]:
     if "format_effect" in verdict.tags:
         told.append(f"The edit changed how answers are written.{form(finding)}")
     if "magnitude_unstable" in verdict.tags:
-        told.append("The size of the effect differs between seeds: why?")
+        told.append(
+            "Is the size of the effect the same in every seed? It differs, or too few items were asked to tell."
+        )
     if "floor" in verdict.tags:
         told.append(
             "The unedited model is at chance here, so neither Harm nor Null can be shown; an easier tier could."

@@ -129,7 +129,7 @@ def _size(record: Record, finding: Finding) -> str:
     if verdict.verdict == "Mixed":
         return "some kinds of items gain, others lose"
     if "magnitude_unstable" in verdict.tags:
-        return "its size differs between seeds"
+        return "its size is not shown to be the same over seeds"
     said = f"{points(verdict.delta)} points" + (" in bfloat16" if "bfloat16" in verdict.tags else "")
     control, margin = random_delta(finding), record.manifest.study.verdict.margin
     if control is not None and abs(control) >= margin:
@@ -209,7 +209,7 @@ def _range(record: Record, group: Sequence[Finding]) -> str:
     said += (
         [f"not all shown to exceed {100 * margin:g}"] if any("material" not in f.verdict.tags for f in sized) else []
     )
-    said += ["some of a size that differs between seeds"] if len(sized) < len(group) else []
+    said += ["some of a size not shown to be the same over seeds"] if len(sized) < len(group) else []
     return ", ".join(said)
 
 

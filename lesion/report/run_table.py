@@ -96,9 +96,9 @@ def _where(manifest: Manifest, name: str) -> str:
 
 
 def _word(cell: dict[str, Any]) -> str:
-    """The verdict; a star where a tag limits what may be said."""
-    limits = {"negligible+", "negligible-", "material"}
-    return cell["verdict"] + ("" if cell["verdict"] == "Invalid" or not set(cell["tags"]) - limits else " !")
+    """The verdict; a mark where a tag limits what may be said. A full baseline limits no Harm."""
+    free = {"negligible+", "negligible-", "material"} | ({"ceiling"} if cell["verdict"] == "Harm" else set())
+    return cell["verdict"] + ("" if cell["verdict"] == "Invalid" or not set(cell["tags"]) - free else " !")
 
 
 def _change(cell: dict[str, Any], unit: Unit) -> str:

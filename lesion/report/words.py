@@ -34,7 +34,7 @@ STAGES = {
 TAGS = {
     "negligible+": "significant, yet smaller than the margin: a gain too small to matter",
     "negligible-": "significant, yet smaller than the margin: a loss too small to matter",
-    "magnitude_unstable": "the direction holds in every seed, the size differs between seeds: claim no size",
+    "magnitude_unstable": "the direction holds in every seed, the size is not shown to be the same: claim no size",
     "material": "the whole interval lies beyond the margin",
     "floor": "the unedited model is at chance here: neither Harm nor Null can be shown",
     "ceiling": "the unedited model is almost always right here: Improvement cannot be shown",
@@ -49,8 +49,8 @@ TAGS = {
 """What each tag of a verdict means."""
 
 MEANINGS = {
-    "Improvement": "more answers are correct; the gain is significant and stable",
-    "Harm": "fewer answers are correct; the loss is significant and stable",
+    "Improvement": "more answers are correct; the gain is significant, and stable over seeds or seen in each",
+    "Harm": "fewer answers are correct; the loss is significant, and stable over seeds or seen in each",
     "Null": "an effect as large as the margin is ruled out",
     "Mixed": "some kinds of items gain and others lose, each significantly",
     "Ambiguous": "not decided at the first look; the run ended before the second",

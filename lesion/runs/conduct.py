@@ -217,7 +217,8 @@ def _do(
         if result.items is not None:
             _refuse(filter(None, [foreign_rows(cell, result.items)]), "a result is not its cell's: ")
             receipts = ((each.arm, each.receipt) for each in result.receipts)
-            _refuse(unsound_receipts(cell, receipts, result.items), "a receipt does not fit its cell: ")
+            wrong = unsound_receipts(cell, receipts, result.items, plan.study.dtype)
+            _refuse(wrong, "a receipt does not fit its cell: ")
         units[cell] = folder.append(cell, result)
         meter.add(units[cell])
         tell()

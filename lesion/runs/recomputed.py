@@ -51,7 +51,7 @@ def impossible(folder: Path, manifest: Manifest) -> Said:
     yield from (("plan", said) for said in unsound_cells([u.cell for u in units], manifest.plan.targets))
     items, prompts = run.items(), run.prompts()
     yield from (("items", said) for said in asked_twice(items))
-    yield from _receipts(run, units)
+    yield from _receipts(run, units, manifest.study.dtype)
     yield from _numbers(items, manifest)
     yield from _questions(prompts, manifest)
 
@@ -174,14 +174,14 @@ def _moments(units: Iterable[Unit], manifest: Manifest) -> Said:
         yield "units", "tell a time that is none"
 
 
-def _receipts(run: RunFolder, units: Iterable[Unit]) -> Said:
+def _receipts(run: RunFolder, units: Iterable[Unit], dtype: str) -> Said:
     """Receipts against the plan's arms and the rows."""
     for unit in units:
         if unit.file_hash:
             told, rows = ((each.arm, each.receipt) for each in unit.receipts), run.rows_of(unit)
             if strangers := foreign_rows(unit.cell, rows):
                 yield f"units/{run.key(unit.cell)}.json", f"is not its rows': {strangers}"
-            for said in unsound_receipts(unit.cell, told, rows):
+            for said in unsound_receipts(unit.cell, told, rows, dtype):
                 yield f"units/{run.key(unit.cell)}.json", f"holds a receipt that does not fit: {said}"
 
 

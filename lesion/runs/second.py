@@ -47,10 +47,10 @@ def _numbers(model: Model, prompt: Compiled) -> dict[str, float]:
     return numbers_of(logits[len(prompt.ids) - answer - 1 : -1], prompt)
 
 
-def numbers_of(steps: Tensor, prompt: Compiled) -> dict[str, float]:
+def numbers_of(steps: Tensor, prompt: Compiled, close: float = CLOSE) -> dict[str, float]:
     """The numbers of one item from the logits that decide its answer's tokens, (answer, vocabulary), float64.
 
-    Whether it is right is left out where two logits nearly tie.
+    Whether it is right is left out where two logits tie, or differ by no more than `close`.
     """
     spread, answer = steps.log_softmax(-1), len(prompt.answer_ids)
     found = {
@@ -63,6 +63,6 @@ def numbers_of(steps: Tensor, prompt: Compiled) -> dict[str, float]:
             found["logit_diff"] = float(steps[t, right] - steps[t, wrong])
             break
     best = steps.topk(2, -1)
-    if float((best.values[:, 0] - best.values[:, 1]).min()) > CLOSE:
+    if float((best.values[:, 0] - best.values[:, 1]).min()) > close:
         found["correct"] = float(best.indices[:, 0].tolist() == list(prompt.ids[-answer:]))
     return found

@@ -99,7 +99,7 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
             rows.add(name, batch, outcome.logits, part.asked)
     table = rows.table()
     if sample is not None:
-        reread(sample, table, model.dtype)
+        reread(sample, table, model.dtype, quick=engine.fast is not None)
     if cell.decoded:
         table = with_texts(table, model, cell, plan, block)
     merged = tuple(

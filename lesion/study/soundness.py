@@ -5,10 +5,12 @@ with the target, and no item is asked twice. Pure functions of the plan, its cel
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from math import inf
 
 import polars as pl
 
 from lesion.interventions.intervention import Intervention, Receipt, Scale
+from lesion.study.evidence import DRIFT
 from lesion.study.plan import Cell, Plan, Stage, StageName
 from lesion.tasks.task import Split
 
@@ -77,14 +79,16 @@ def foreign_rows(cell: Cell, rows: pl.DataFrame) -> str:
     return f"{strangers} rows of a unit of {cell.stage}, seed {cell.seed}, belong to another cell" if strangers else ""
 
 
-def unsound_receipts(cell: Cell, receipts: Iterable[tuple[str, Receipt]], rows: pl.DataFrame) -> Iterator[str]:
+def unsound_receipts(
+    cell: Cell, receipts: Iterable[tuple[str, Receipt]], rows: pl.DataFrame, dtype: str = "float32"
+) -> Iterator[str]:
     """Receipts of a cell that do not fit its arms: one is missing or too many, or it counts what another arm would.
 
     An arm that edits k modules fires k times in each pass, so its firings are its passes times its modules; all arms
     of a kind see the same tokens, so elements stand in proportion to the sites; a placebo changes nothing, and what
     changes nothing changes no row.
     """
-    given = dict(receipts)
+    given, still = dict(receipts), DRIFT[dtype]
     edits = {arm.name: arm.intervention for arm in cell.arms if arm.intervention is not None}
     answered = {*rows["arm"].unique()}
     if stray := sorted({*given} - {*edits}):
@@ -93,65 +97,69 @@ def unsound_receipts(cell: Cell, receipts: Iterable[tuple[str, Receipt]], rows: 
         yield f"{bare[0]} was measured and has no receipt"
     told = [(name, edits[name], receipt) for name, receipt in given.items() if name in edits]
     for name, edit, receipt in told:
-        yield from _unlike(name, edit, receipt)
+        yield from _unlike(name, edit, receipt, still)
     yield from _uneven(told)
-    yield from _borrowed(told, rows)
-    yield from _silent(told, rows)
+    yield from _borrowed(told, rows, still)
+    yield from _silent(told, rows, still)
 
 
-STILL = 1e-2
-"""Largest change of a logit that is a matter of rounding, where nothing was changed."""
 Told = tuple[str, Intervention, Receipt]
 
 
-def _unlike(name: str, edit: Intervention, receipt: Receipt) -> Iterator[str]:
+def _unlike(name: str, edit: Intervention, receipt: Receipt, still: float) -> Iterator[str]:
     """What a receipt says that its edit cannot have done."""
     modules = len({(site.layer, site.kind) for site in edit.sites})
     if receipt.firings != receipt.forwards * receipt.modules or receipt.forwards < 1:
         yield f"{name} fired {receipt.firings} times in {receipt.forwards} passes over {receipt.modules} modules"
     elif receipt.modules != modules and all(site.kind in ("head", "neuron") for site in edit.sites):
         yield f"{name} edits {modules} modules by its plan and {receipt.modules} by its receipt"
-    moved, placebo = (receipt.max_logit_change or 0.0) > STILL, getattr(edit, "alpha", None) == 1
+    moved, placebo = (receipt.max_logit_change or 0.0) > still, getattr(edit, "alpha", None) == 1
     if placebo and (receipt.l2_change or moved):
         yield f"{name} scales by 1, and its receipt says that it changed something"
     if moved and not placebo and not receipt.l2_change:
         yield f"{name} changed logits by {receipt.max_logit_change:.2g}, and no activation by its receipt"
 
 
-def _borrowed(told: Iterable[Told], rows: pl.DataFrame) -> Iterator[str]:
+def _borrowed(told: Iterable[Told], rows: pl.DataFrame, still: float) -> Iterator[str]:
     """Arms that do different things, with different answers, and changed their activations by the very same number.
 
-    Factors as far above 1 as below it change the same by rule, and two heads that are copies of each other by chance.
+    Factors as far above 1 as below it change the same by rule, two heads that are copies of each other by chance, and
+    so do sets that differ in sites that write nothing.
     """
     seen: dict[float, tuple[str, Intervention]] = {}
     for name, edit, receipt in told:
         if receipt.l2_change:
             other, first = seen.setdefault(receipt.l2_change, (name, edit))
-            if first != edit and not _mirrored(first, edit) and not _answer(rows, name).equals(_answer(rows, other)):
+            if first != edit and not _mirrored(first, edit) and _apart(rows, name, other) > still:
                 yield f"{name} has the receipt of {other}"
 
 
 def _mirrored(one: Intervention, other: Intervention) -> bool:
-    """Whether two factors scale the same sites and are as far from 1: 0 and 2."""
+    """Whether two factors scale a site in common and are as far from 1: 0 and 2."""
     if not (isinstance(one, Scale) and isinstance(other, Scale)):
         return False
-    alike = (one.sites, one.positions) == (other.sites, other.positions)
+    alike = one.positions == other.positions and not {*one.sites}.isdisjoint(other.sites)
     return alike and abs(abs(one.alpha - 1) - abs(other.alpha - 1)) < 1e-9
 
 
-def _answer(rows: pl.DataFrame, arm: str) -> pl.DataFrame:
-    """What an arm answered, item by item."""
-    return rows.filter(pl.col("arm") == arm).sort("index").select("index", "correct", "answer_logprob")
+def _apart(rows: pl.DataFrame, one: str, other: str) -> float:
+    """Largest difference of an answer's log-probability between two arms, nats; infinite where they share no item."""
+    mine, its = (
+        rows.filter(pl.col("arm") == arm).select("index", pl.col("answer_logprob").alias(name))
+        for arm, name in ((one, "mine"), (other, "its"))
+    )
+    gap = mine.join(its, on="index").select((pl.col("mine") - pl.col("its")).abs().max()).item()
+    return inf if gap is None else float(gap)
 
 
-def _silent(told: Iterable[Told], rows: pl.DataFrame) -> Iterator[str]:
+def _silent(told: Iterable[Told], rows: pl.DataFrame, still: float) -> Iterator[str]:
     """Arms whose receipts say that nothing was changed, and whose answers are others than the baseline's."""
     number = "answer_logprob"
     base = rows.filter(pl.col("arm") == "baseline").select("index", pl.col(number).alias("before"))
     for name, _, receipt in told:
         if not receipt.l2_change and base.height:
             both = rows.filter(pl.col("arm") == name).join(base, on="index", how="inner")
-            if both.filter((pl.col(number) - pl.col("before")).abs() > STILL).height:
+            if both.filter((pl.col(number) - pl.col("before")).abs() > still).height:
                 yield f"{name} changed no activation by its receipt, and its answers are others than the baseline's"
 
 

@@ -211,9 +211,12 @@ def test_a_run_whose_manifest_fits_on_the_disk_and_whose_ledger_does_not_is_fini
 
 
 def test_a_log_that_cannot_be_written_is_a_sentence(tmp_path) -> None:
-    with full_disk(300):
-        with run_log(tmp_path, "20261122_1630", "x"), pytest.raises(DiskError, match="the log cannot be written"):
-            LOGGER.info("words " * 100)
+    with (
+        full_disk(300),
+        run_log(tmp_path, "20261122_1630", "x"),
+        pytest.raises(DiskError, match="the log cannot be written"),
+    ):
+        LOGGER.info("words " * 100)
 
 
 @pytest.mark.parametrize("blocked", ["runs", "logs"])

@@ -158,7 +158,7 @@ def test_a_baseline_that_no_pool_can_make_stable_stops_with_a_note(
         return honest(self).with_columns(correct=pl.col("item_id").str.slice(-1).is_in(list("13579bdf")))
 
     monkeypatch.setattr(module._Rows, "table", coin)
-    monkeypatch.setattr(module, "reread", lambda *_: None)  # it would see that the answers are not the model's
+    monkeypatch.setattr(module, "reread", lambda *_, **__: None)  # it would see that the answers are not the model's
     ran = start(order_of(text), tmp_path, 1, quiet, no_report)
     assert ran.manifest.outcome == "stopped"
     assert "stable baseline" in ran.manifest.ending.reason

@@ -52,3 +52,25 @@ def test_zero_and_two_change_activations_by_the_same_number_and_are_sound() -> N
 def test_a_receipt_that_does_not_fit_its_arm_is_named(told: dict[str, Receipt], words: str) -> None:
     found = said(told, scaled("target@0", 0.0), scaled("target@1.5", 1.5))
     assert any(words in each for each in found), found
+
+
+def test_rounding_is_that_of_the_type_of_number() -> None:
+    """A set that writes nothing answers a step of bfloat16 away; in float32 that would be another edit's answer."""
+    cell = Cell(stage="confirm", model="m", tier="t", split="confirm", stop=1, arms=(BASELINE, scaled("set0@0", 0.0)))
+    row = {
+        "stage": "confirm", "model": "m", "tier": "t", "split": "confirm", "seed": 0, "index": 0, "item_id": "0",
+        "correct": True, "ties": 0, "margin": 1.0, "entropy": 1.0, "logit_diff": 1.0,
+    }  # fmt: skip
+    rows = pl.DataFrame(
+        [{**row, "arm": "baseline", "answer_logprob": -1.0}, {**row, "arm": "set0@0", "answer_logprob": -1.06}],
+        schema=ITEMS,
+    )
+    told = {"set0@0": receipt(0.0, max_logit_change=0.06)}
+    assert list(unsound_receipts(cell, told.items(), rows, "bfloat16")) == []
+    assert list(unsound_receipts(cell, told.items(), rows))
+
+
+def test_sets_that_differ_in_sites_that_write_nothing_are_sound() -> None:
+    one = Arm(name="set0@0", intervention=Scale(sites=(head(0, 0),), alpha=0.0))
+    two = Arm(name="set1@2", intervention=Scale(sites=(head(0, 0), head(0, 3)), alpha=2.0))
+    assert said({"set0@0": receipt(3.0), "set1@2": receipt(3.0, elements=128)}, one, two) == []
