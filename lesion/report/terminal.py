@@ -195,16 +195,18 @@ def print_calibration(console: Console, found: Calibration) -> None:
 
 
 def print_power(console: Console, document: Mapping[str, Any]) -> None:
-    """Items per seed by tier and share of changed answers."""
+    """Items per seed by tier and by how much answers change."""
     console.print(f"Family of {document['family_size']} cells; items per seed at the first look, true difference 0")
+    shares = any("psi" in row for row in document["cells"])
     table = _table(
         ("tier", "left"),
-        ("changed answers", "right"),
+        ("changed answers" if shares else "sd of differences, nats", "right"),
         ("items", "right"),
         ("a seed holds", "right"),
         ("enough", "left"),
     )
     for row in document["cells"]:
         held = f"{row['holds']:,}" if row["holds"] < 10**9 else "over 10^9"
-        table.add_row(row["tier"], f"{row['psi']:.0%}", f"{row['items']:,}", held, "yes" if row["enough"] else "no")
+        spread = f"{row['psi']:.0%}" if shares else f"{row['sd']:g}"
+        table.add_row(row["tier"], spread, f"{row['items']:,}", held, "yes" if row["enough"] else "no")
     console.print(table)

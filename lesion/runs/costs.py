@@ -26,6 +26,7 @@ from lesion.study.forecast import (
     ASSUMED_DEVICE_RATE,
     ASSUMED_RATE,
     PSI,
+    SD,
     TEXT_PASSES,
     Anatomy,
     Basis,
@@ -185,12 +186,17 @@ def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
             "wall_minutes": {"limit": budget.wall_minutes, "expected": wall, "fits": wall <= budget.wall_minutes},
         },
         "assumptions": [
-            f"psi {PSI:g} in every cell; discovery measures it",
+            f"{_assumed(plan.study)} in every cell; discovery measures it",
             "expected: the first look alone; total: a second look of every cell, too",
             "arithmetic is an upper bound from the sizes (full keys and values, gated MLP), lower layers used again",
             f"minutes by a rate that was {rate.source}",
         ],
     }
+
+
+def _assumed(study: Study) -> str:
+    """How much answers are taken to change."""
+    return f"differences that vary by {SD:g} nat (sd)" if study.continuous else f"psi {PSI:g}"
 
 
 def affordable(plan: Plan, reading: Reading, basis: Basis, workers: int) -> Plan:

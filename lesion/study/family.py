@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from lesion.stats.power import needed_n
+from lesion.stats.power import needed_n, needed_numbers_n
 from lesion.stats.rule import Discovered, Rule
 from lesion.study.claims import Outcome
 from lesion.study.discovered import DISCOVERIES, needed, seen, with_margin
@@ -93,15 +93,32 @@ def family_size(study: Study) -> int:
 PSI_GRID = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 
 
-def power_table(plan: Plan) -> list[dict[str, object]]:
-    """Items per seed at the first look for a true difference of 0 and several psi; does each tier hold all looks?"""
-    study = plan.study
+SD_GRID = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
+"""Standard deviations of a paired difference, nats."""
+
+
+def assumed_n(study: Study, spread: float) -> int:
+    """Items per seed and look for a true difference of 0, before discovery has measured how answers vary.
+
+    Args:
+        study: whose rule and family hold.
+        spread: share of changed answers, or for a continuous outcome the standard deviation of a difference in nats.
+    """
     rule, size = rule_of(study), family_size(study)
-    needs = {psi: needed_n(psi, 0.0, rule, size, study.baseline.seeds) for psi in PSI_GRID}
+    if study.continuous:
+        return needed_numbers_n(Discovered(0.0, sd=spread), rule, size, study.baseline.seeds)
+    return needed_n(spread, 0.0, rule, size, study.baseline.seeds)
+
+
+def power_table(plan: Plan) -> list[dict[str, object]]:
+    """`assumed_n` for several spreads (`psi`, or `sd` in nats); does each tier hold the items of all looks?"""
+    study = plan.study
+    name, grid = ("sd", SD_GRID) if study.continuous else ("psi", PSI_GRID)
+    needs = {spread: assumed_n(study, spread) for spread in grid}
     return [
-        {"tier": tier, "psi": psi, "items": need, "holds": held, "enough": need * study.verdict.looks <= held}
+        {"tier": tier, name: spread, "items": need, "holds": held, "enough": need * study.verdict.looks <= held}
         for tier, held in plan.capacity.items()
-        for psi, need in needs.items()
+        for spread, need in needs.items()
     ]
 
 

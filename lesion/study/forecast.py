@@ -11,10 +11,9 @@ from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
 from lesion.interventions.site import parse_site
-from lesion.stats.power import needed_n
 from lesion.study.arm import Arm, companions
 from lesion.study.claims import ABLATIONS
-from lesion.study.family import family_size, rule_of
+from lesion.study.family import assumed_n
 from lesion.study.matched_sets import WITHIN
 from lesion.study.plan import Plan, StageName, all_heads, swept
 from lesion.study.reach import exist
@@ -24,6 +23,8 @@ from lesion.study.study import DetectedHeads, GivenSites
 
 PSI = 0.2
 """Share of changed answers that a forecast assumes; discovery will measure it."""
+SD = 1.0
+"""Standard deviation of a paired difference that a forecast assumes where an outcome is in nats."""
 ROW_BYTES = 40
 """On disk, per row of the item tables; measured on a run of the default study."""
 PROOF_ROWS = 6
@@ -149,14 +150,14 @@ def ahead(plan: Plan, basis: Basis) -> list[Costed]:
 
 
 def needs(plan: Plan) -> dict[str, dict[str, int | bool]]:
-    """Tier -> items per seed that both looks need at the assumed psi, what a seed holds, and whether that is enough."""
+    """Tier -> items per seed that all looks need at the assumed spread, what a seed holds, and whether it is enough."""
     need = _look_items(plan) * plan.study.verdict.looks
     return {tier: {"needs": need, "holds": held, "enough": need <= held} for tier, held in plan.capacity.items()}
 
 
 def _look_items(plan: Plan) -> int:
     study = plan.study
-    need = needed_n(PSI, 0.0, rule_of(study), family_size(study), study.baseline.seeds)
+    need = assumed_n(study, SD if study.continuous else PSI)
     return -(-need // study.block) * study.block
 
 

@@ -2,7 +2,9 @@
 
 import pytest
 
+from lesion.study.family import SD_GRID, assumed_n, power_table
 from lesion.study.feasibility import baseline_items, carried, foreseen
+from lesion.study.forecast import needs
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.reach import exist, reaches, words
 from lesion.study.study import Study
@@ -61,3 +63,16 @@ def test_before_the_detector_the_sets_are_a_range_and_none_wanted_is_said() -> N
     assert exist(plan, MODEL, "layer") == (7, 49)  # one head of eight; two in different layers
     assert exist(plan, MODEL, "model") == (23, 231)
     assert any("claims.sets is 0" in line for line in foreseen(plan_of(claims={"sets": 0})))
+
+
+@pytest.mark.parametrize("effect", [0.1, 4.5])
+def test_a_study_in_nats_is_planned_in_nats(effect: float) -> None:
+    """An effect may be larger than 1: it is no share of answers."""
+    nats = {"margin": 3.0, "effect": effect, "spread": 9.0}
+    plan = plan_of(claims={"outcome": "answer_logprob"}, verdict=nats, baseline={"spread": 9.0})
+    table = power_table(plan)
+    assert [row["sd"] for row in table] == list(SD_GRID)
+    items = [int(str(row["items"])) for row in table]
+    assert items == sorted(items), "the more differences vary, the more items"
+    assert assumed_n(plan.study, 2.0) >= 3.5 * assumed_n(plan.study, 1.0) or effect > 1
+    assert needs(plan)["t0"]["needs"] > 0
