@@ -97,7 +97,7 @@ def _where(manifest: Manifest, name: str) -> str:
 
 def _word(cell: dict[str, Any]) -> str:
     """The verdict; a mark where a tag limits what may be said. A full baseline limits no Harm."""
-    free = {"negligible+", "negligible-", "material"} | ({"ceiling"} if cell["verdict"] == "Harm" else set())
+    free = {"negligible+", "negligible-", "material", *(["ceiling"] if cell["verdict"] == "Harm" else [])}
     return cell["verdict"] + ("" if cell["verdict"] == "Invalid" or not set(cell["tags"]) - free else " !")
 
 

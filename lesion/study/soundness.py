@@ -138,7 +138,7 @@ def _mirrored(one: Intervention, other: Intervention) -> bool:
     """Whether two factors scale a site in common and are as far from 1: 0 and 2."""
     if not (isinstance(one, Scale) and isinstance(other, Scale)):
         return False
-    alike = one.positions == other.positions and not {*one.sites}.isdisjoint(other.sites)
+    alike = one.positions == other.positions and any(site in other.sites for site in one.sites)
     return alike and abs(abs(one.alpha - 1) - abs(other.alpha - 1)) < 1e-9
 
 
