@@ -18,6 +18,7 @@ from lesion.errors import GateStop, InputError, nearest
 
 if TYPE_CHECKING:
     from lesion.report.memo import Audited, Criterion, PhaseOneFacts, PhaseZeroFacts
+    from lesion.study.model_answers import InstrumentAnswer
 
 PHASES = ("phase0", "phase1", "phase2", "phase3")
 PUBLICATION = Path("publications/induction-arithmetic")
@@ -91,7 +92,7 @@ def _gather(*, quiet: bool) -> "PhaseZeroFacts":
         rehearsed = _lesion("main.py", "studies/arithmetic.yaml", "--dry-run", "--home", home)
         again = _lesion("main.py", "replay", dry["run"], "--home", home) if "run" in dry else {}
         answers = [answer for ran in (dry, rehearsed) for answer in _proofs(ran)]
-    identities = [identity["holds"] for _, answer in answers for identity in answer["identities"]]
+    identities = [identity.holds for _, answer in answers for identity in answer.identities]
     return PhaseZeroFacts(
         date=now().date().isoformat(),
         commit=code.commit,
@@ -105,7 +106,7 @@ def _gather(*, quiet: bool) -> "PhaseZeroFacts":
         identities_held=sum(identities),
         identities_tried=len(identities),
         models_proved=tuple(name for name, _ in answers),
-        placebo_bit_equal=all(answer["placebo_bit_equal"] for _, answer in answers) if answers else None,
+        placebo_bit_equal=all(answer.placebo_bit_equal for _, answer in answers) if answers else None,
         replay_of=Path(dry["run"]).name if again else None,
         replay_match=again.get("match"),
     )
@@ -214,12 +215,13 @@ def _lesion(*arguments: str) -> dict[str, Any]:
         return {"error": (done.stderr or done.stdout)[-300:]}
 
 
-def _proofs(ran: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+def _proofs(ran: dict[str, Any]) -> "list[tuple[str, InstrumentAnswer]]":
     """What the instrument stage of a run measured, by model."""
     if "run" not in ran:
         return []
-    manifest = json.loads((Path(ran["run"]) / "manifest.json").read_text(encoding="utf-8"))
-    return [(model["name"], model["answer"]) for model in manifest["models"]]
+    from lesion.runs.manifest import read_manifest
+
+    return [*read_manifest(Path(ran["run"])).proofs().items()]
 
 
 def _tests() -> tuple[int, int, int]:

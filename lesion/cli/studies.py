@@ -14,7 +14,6 @@ from lesion.errors import BudgetSpent, GateStop, InputError, NotReproduced
 from lesion.outside.files import MOST_TEXT_BYTES, read_text
 
 if TYPE_CHECKING:
-    from lesion.runs.manifest import Manifest
     from lesion.runs.run import Ran
 
 
@@ -185,14 +184,9 @@ def keep(ran: "Ran", home: Path, as_json: bool) -> None:
             "status": manifest.status,
             "outcome": manifest.outcome,
             "reason": manifest.ending.reason,
-            "scenario": manifest.results["scenario"],
-            "verdicts": {name: cell["verdict"] for name, cell in _cells(manifest).items()},
+            "scenario": manifest.results.scenario,
+            "verdicts": {name: cell.verdict for name, cell in manifest.results.cells.items()},
             "match": manifest.match,
             "report": str(ran.folder / "report.html"),
         }
         print(json.dumps(document))
-
-
-def _cells(manifest: "Manifest") -> dict[str, Any]:
-    cells: Any = manifest.results["cells"]
-    return cells

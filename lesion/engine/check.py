@@ -27,31 +27,14 @@ from lesion.interventions.intervention import Intervention, Patch, Scale
 from lesion.interventions.site import KINDS, UNITS, Kind, Site
 from lesion.models.model import Model
 from lesion.progress import Stage, stage
+from lesion.study.model_answers import About, Identity
 
-About = Literal["model"] | Kind
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "bfloat16": 5e-2}
 SHORTEST = 4
 """Tokens that the identities about single positions need; every model is also proved on three more than its heads."""
 SOFTMAX = 1e-5
 """Families take the softmax of a pattern in float32 whatever their numbers are; what follows a pattern is no closer,
 and a batch's logits are handed on in float32."""
-
-
-class Identity(Document):
-    """One equation that must hold on the loaded weights."""
-
-    name: str
-    """What was compared, and on how many tokens."""
-    about: About
-    """What cannot be trusted when it fails: the whole model, or one kind of site."""
-    error: float | None
-    """Largest absolute difference over the largest absolute value; null when it could not be computed."""
-    tolerance: float
-    """Largest error that is accepted; 0 means bit-equal."""
-    holds: bool
-    """Whether it does."""
-    note: str = ""
-    """Why it could not be computed."""
 
 
 class Proof(Document):

@@ -25,11 +25,12 @@ from lesion.engine.memory import Halving
 from lesion.engine.reference import Outcome
 from lesion.engine.truth import Truth, Variant
 from lesion.errors import InterventionError
-from lesion.identity import Document, generator
+from lesion.identity import generator
 from lesion.interventions.intervention import Intervention, Scale
 from lesion.interventions.site import Kind, Site
 from lesion.models.model import Model
 from lesion.progress import stage, track
+from lesion.study.model_answers import EngineChoice
 from lesion.tasks.tokenization import Compiled
 
 ALLOWED = 4.0
@@ -43,36 +44,11 @@ AGREEMENT = {"float64": 1e-8, "float32": 1e-4, "bfloat16": 0.1}
 here, and rounding grows with them."""
 
 
-class Choice(Document):
-    """Which engine was chosen for a model, and why."""
-
-    engine: Literal["fast", "reference"]
-    """`fast` (the batched engine) only where the comparison held."""
-    kernel: Kernel
-    """Matrix kernel of the batched engine; the reference always takes torch's default."""
-    error: float | None
-    """Largest difference of log-probabilities between batched engine and reference, nats; null: not measured."""
-    batched_error: float | None = None
-    """Largest difference of log-probabilities between batched engine and float64, nats."""
-    reference_error: float | None = None
-    """Largest difference of log-probabilities between reference and float64, nats."""
-    limit: float | None = None
-    """Largest `batched_error` that was accepted, nats."""
-    floor: float | None = None
-    """The chosen engine's error against float64, nats: rounding alone makes effects of this size."""
-    tolerance: float
-    """Largest difference between the engines that a sample of a run's cell may show, nats."""
-    note: str
-    """Why the batched engine was not taken; empty where it was."""
-    cached: bool = False
-    """Whether the comparison was made in an earlier opening on this machine and read from the cache."""
-
-
 class Engine(NamedTuple):
     """A way to run interventions on a model."""
 
     model: Model
-    choice: Choice
+    choice: EngineChoice
     fast: Fast | None
 
     def clean(self, batch: Batch) -> Float[Tensor, "batch answer vocab"]:
@@ -185,9 +161,9 @@ def _why_not(model: Model, errors: Errors) -> str:
     return ""
 
 
-def _accepted(model: Model, kernel: Kernel, errors: Errors) -> Choice:
+def _accepted(model: Model, kernel: Kernel, errors: Errors) -> EngineChoice:
     most = limit(model, errors)
-    return Choice(
+    return EngineChoice(
         engine="fast",
         kernel=kernel,
         error=errors.difference,
@@ -200,8 +176,8 @@ def _accepted(model: Model, kernel: Kernel, errors: Errors) -> Choice:
     )
 
 
-def _refused(model: Model, errors: Errors, note: str) -> Choice:
-    return Choice(
+def _refused(model: Model, errors: Errors, note: str) -> EngineChoice:
+    return EngineChoice(
         engine="reference",
         kernel="default",
         error=errors.difference,

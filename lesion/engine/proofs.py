@@ -20,7 +20,7 @@ import transformers
 import lesion
 from lesion.device import cache_folder, processor
 from lesion.engine.check import Proof, prove
-from lesion.engine.choose import Choice, Engine, choose
+from lesion.engine.choose import Engine, choose
 from lesion.engine.evidence import forward
 from lesion.engine.fast import Fast
 from lesion.errors import InputError, InterventionError
@@ -28,6 +28,7 @@ from lesion.identity import Document, content_hash, generator
 from lesion.models.device import described, determinism
 from lesion.models.model import Model
 from lesion.outside.documents import read_document
+from lesion.study.model_answers import EngineChoice
 
 ROW = 4
 """Tokens whose logits are compared when an entry is read."""
@@ -46,7 +47,7 @@ class Entry(Document):
     logits: str
     """SHA-256 of the logits of a short row."""
     proof: Proof | None = None
-    choice: Choice | None = None
+    choice: EngineChoice | None = None
 
 
 def proved(model: Model) -> Proof:
@@ -77,7 +78,7 @@ def engine_for(model: Model, *, memory: int | None = None) -> Engine:
     return engine
 
 
-def _keep(entry: Entry, *, proof: Proof | None = None, choice: Choice | None = None) -> None:
+def _keep(entry: Entry, *, proof: Proof | None = None, choice: EngineChoice | None = None) -> None:
     """Add a proof or a choice to an entry; a cache that cannot be written changes nothing else."""
     entry = _read(entry)
     entry = entry.model_copy(update={"proof": proof or entry.proof, "choice": choice or entry.choice})

@@ -5,7 +5,7 @@ sets stand set by set against the factors.
 """
 
 import re
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from lesion.report.timeline import Table
 from lesion.report.words import MINUS, model_name
@@ -116,11 +116,11 @@ def _kinds(manifest: Manifest) -> list[tuple[str, list[Failed], int]]:
     """Of every gate and kind of check that does not stop a run: its name, those that failed, how many were asked."""
     kinds: list[tuple[str, list[Failed], int]] = []
     for number, gate in enumerate(manifest.gates):
-        checks: Any = gate.evidence.get("checks", ())
+        checks = gate.evidence.checks
         failed: dict[str, list[Failed]] = {}
         for place, check in enumerate(checks):
-            if not check["blocks"] and check["outcome"] == "Fail":
-                one = Failed(number, place, str(check["about"]), str(check["said"]))
-                failed.setdefault(str(check["name"]), []).append(one)
-        kinds += [(name, each, sum(c["name"] == name for c in checks)) for name, each in failed.items()]
+            if not check.blocks and check.outcome == "Fail":
+                one = Failed(number, place, check.about, check.said)
+                failed.setdefault(check.name, []).append(one)
+        kinds += [(name, each, sum(c.name == name for c in checks)) for name, each in failed.items()]
     return kinds

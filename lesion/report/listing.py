@@ -14,7 +14,6 @@ WIDTH = 80
 
 def shown(manifest: Manifest, folder: Path, marks: Sequence[str] = ()) -> dict[str, Any]:
     """A run as a document: what was asked, how it ended, on what it ran, what it cost."""
-    cells: Any = manifest.results["cells"]
     code, cost = manifest.code, manifest.cost
     return {
         "run": manifest.run,
@@ -25,8 +24,8 @@ def shown(manifest: Manifest, folder: Path, marks: Sequence[str] = ()) -> dict[s
         "outcome": manifest.outcome,
         "reason": manifest.ending.reason,
         "question": manifest.study.question,
-        "scenario": manifest.results["scenario"],
-        "verdicts": {name: cell["verdict"] for name, cell in cells.items()},
+        "scenario": manifest.results.scenario,
+        "verdicts": {name: cell.verdict for name, cell in manifest.results.cells.items()},
         "gates": [f"{gate.stage} {gate.outcome}" for gate in manifest.gates],
         "deviations": list(manifest.deviations),
         "models": {m.name: m.weights_hash for m in manifest.models},

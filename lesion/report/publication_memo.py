@@ -19,6 +19,8 @@ from lesion.runs.certificate import read_certificate
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.published import is_published
 from lesion.runs.sealed import REPRODUCED
+from lesion.study.gate_verdict import BaselineEvidence
+from lesion.study.plan import Chosen
 
 SPREAD = 0.03
 """The roadmap's limit for the baseline: accuracies of three seeds within so much (share)."""
@@ -109,12 +111,6 @@ def publication_memo(phase: str, publication: Publication, stamp: str) -> str:
 Said = tuple[bool, str]
 
 
-def cells_of(manifest: Manifest) -> dict[str, Any]:
-    """The verdicts of the study's own family, by cell."""
-    cells: Any = manifest.results["cells"]
-    return cells
-
-
 def _every(publication: Publication, name: str, ask: Callable[..., Said], *, files: bool = False) -> Criterion:
     """A criterion that every run must meet."""
     told = [(m.study.name, *(ask(path, m) if files else ask(m))) for path, m in publication.runs]
@@ -128,11 +124,11 @@ def _confirmatory(manifest: Manifest) -> Said:
 
 def _stable(manifest: Manifest) -> Said:
     gates = [gate for gate in manifest.gates if gate.stage == "baseline"]
-    cells: Any = gates[-1].evidence.get("cells", {}) if gates else {}
+    cells = gates[-1].saw(BaselineEvidence).cells if gates else {}
     if not cells:
         return False, "no baseline"
-    widest = max(cell["spread"] for cell in cells.values())
-    seeds = min(len(cell["accuracies"]) for cell in cells.values())
+    widest = max(cell.spread for cell in cells.values())
+    seeds = min(len(cell.accuracies) for cell in cells.values())
     met = gates[-1].outcome == "Pass" and widest < SPREAD and seeds >= SEEDS
     return met, f"widest spread {points(widest, 2).lstrip('+')} points over {seeds} seeds, {len(cells)} cells"
 
@@ -156,16 +152,16 @@ def _complete(manifest: Manifest) -> Said:
 
 def _decided(path: Path, manifest: Manifest) -> Said:
     picture = (path / "figures" / "verdicts.svg").is_file()
-    met = manifest.outcome == "complete" and bool(cells_of(manifest)) and picture
-    return met, f"{manifest.results['scenario']}, {len(cells_of(manifest))} cells"
+    met = manifest.outcome == "complete" and bool(manifest.results.cells) and picture
+    return met, f"{manifest.results.scenario}, {len(manifest.results.cells)} cells"
 
 
 def _elsewhere(manifest: Manifest) -> Said:
     own = {model.family for model in manifest.models if model.name in manifest.study.models}
-    told: Any = manifest.results.get("replication", {})
-    tried = {str(name).rsplit("|", 2)[0] for name in told.get("cells", {})}
+    found = manifest.results.replication
+    tried = {each.model for each in manifest.plan.replicas if found is not None and each.id in found.cells}
     others = {model.family for model in manifest.models if model.name in tried} - own
-    answers: list[str | None] = [each["answer"] for each in told.get("configurations", ())]
+    answers = [each.answer for each in found.configurations] if found is not None else []
     counted = ", ".join(f"{answers.count(a)} {a}" for a in dict.fromkeys(answers) if a)
     return len(others) >= FAMILIES, f"{', '.join(sorted(others)) or 'none'} ({counted or 'nothing tried'})"
 
@@ -234,24 +230,23 @@ def _reviewed(publication: Publication) -> tuple[str, bool]:
 
 
 def _scenarios(publication: Publication) -> str:
-    lines = [f"- `{m.run}` ({m.status}): **{m.results['scenario']}**" for m in publication.manifests]
+    lines = [f"- `{m.run}` ({m.status}): **{m.results.scenario}**" for m in publication.manifests]
     for manifest in publication.manifests:
-        for name, cell in cells_of(manifest).items():
-            model, tier, arm = name.rsplit("|", 2)
-            unit, edit = unit_of(manifest.study), arm.partition("@")[2]
-            where = f"{model_name(model)}, {tier}, {edit_name(edit)}"
-            said = f"  - {where}: {cell['verdict']}, {unit.said(cell['delta'])} {unit.name}"
-            lines.append(said + _beside(manifest, name, edit, unit))
+        unit, cells = unit_of(manifest.study), manifest.results.cells
+        for chosen in manifest.plan.family:
+            if cell := cells.get(chosen.id):
+                where = f"{model_name(chosen.model)}, {chosen.tier}, {edit_name(chosen.edit)}"
+                said = f"  - {where}: {cell.verdict}, {unit.said(cell.delta)} {unit.name}"
+                lines.append(said + _beside(manifest, chosen, unit))
     return "## Scenario\n\nBy the preregistered rule; cells in the family's order.\n\n" + "\n".join(lines)
 
 
-def _beside(manifest: Manifest, name: str, edit: str, unit: Unit) -> str:
+def _beside(manifest: Manifest, chosen: Chosen, unit: Unit) -> str:
     """The other ablations of a cell of format 2, and its rank."""
-    others: Any = manifest.results.get("ablations", {})
-    ranks: Any = manifest.results.get("specific", {})
-    told = [f"{kind} {unit.said(each['delta'])}" for kind, each in others.get(name, {}).items() if kind != edit]
-    rank = ranks.get(name) if manifest.study.claims is not None else None
-    told += [f"{rank['status']}, rank {rank['rank']} of {rank['sets'] + 1}"] if rank else []
+    others = manifest.results.ablations.get(chosen.id, {})
+    told = [f"{kind} {unit.said(each.delta)}" for kind, each in others.items() if kind != chosen.ablation]
+    rank = manifest.results.ranks.get(chosen.id)
+    told += [f"{rank.status}, rank {rank.rank} of {rank.sets + 1}"] if rank else []
     return f" ({'; '.join(told)})" if told else ""
 
 

@@ -11,10 +11,16 @@ import polars as pl
 
 from lesion.report import forests
 from lesion.report.drawing import unit_words
-from lesion.report.record import Record, gate_evidence
-from lesion.report.timeline import Table, model_and_tier
+from lesion.report.record import Record
+from lesion.report.timeline import Table
 from lesion.report.words import did, listed, model_name, p_value, points, target_words, task_words
-from lesion.runs.compare import cells_of
+from lesion.runs.manifest import Manifest
+from lesion.stats.heterogeneity import Pooled, Predicted
+from lesion.stats.rank_specificity import RankSpecificity
+from lesion.stats.specific import Specificity
+from lesion.stats.verdict import CellVerdict
+from lesion.study.findings import ReplicatedConfiguration, ReplicationResults
+from lesion.study.gate_verdict import DetectionEvidence, last_evidence
 
 QUERY = """SELECT e.stage, e.model, e.tier, e.arm, COUNT(*) AS n,
   SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
@@ -45,10 +51,10 @@ class ReplicationView(NamedTuple):
     tables: tuple[Table, ...]
 
 
-def found(record: Record) -> Mapping[str, Any] | None:
+def found(record: Record) -> ReplicationResults | None:
     """The replication's results; nothing where the study has none, or the run did not come so far."""
-    told: Any = record.manifest.results.get("replication")
-    return told if told and told["cells"] else None
+    results = record.manifest.results.replication
+    return results if results is not None and results.cells else None
 
 
 def replication_view(record: Record) -> ReplicationView | None:
@@ -56,7 +62,7 @@ def replication_view(record: Record) -> ReplicationView | None:
     told = found(record)
     if told is None:
         return None
-    return ReplicationView(said(record), _why(told), (_stands(record), _answers(record, told), _cells(told)))
+    return ReplicationView(said(record), _why(told), (_stands(record), _answers(record, told), _cells(record, told)))
 
 
 def said(record: Record) -> str:
@@ -66,17 +72,17 @@ def said(record: Record) -> str:
         return ""
     tasks, parts = record.manifest.study.tasks, list[str]()
     for answer, words in _VERDICTS.items():
-        here = [each for each in told["configurations"] if each["answer"] == answer]
+        here = [each for each in told.configurations if each.answer == answer]
         if here:
-            places = [f"{edit_of(each)} on {each['tier']} ({task_words(tasks[each['tier']])})" for each in here]
+            places = [f"{edit_of(record, each)} on {each.tier} ({task_words(tasks[each.tier])})" for each in here]
             parts.append(f"{words}: {listed(places)}.")
-    parts += [f"{model_name(model)} has no counterpart: {why}." for model, why in told["unmapped"].items()]
+    parts += [f"{model_name(model)} has no counterpart: {why}." for model, why in told.unmapped.items()]
     return " ".join(parts)
 
 
-def _why(told: Mapping[str, Any]) -> str:
-    source = model_name(told["source"])
-    improved = any(each["why"] == "improvement" for each in told["configurations"])
+def _why(told: ReplicationResults) -> str:
+    source = model_name(told.source)
+    improved = any(each.why == "improvement" for each in told.configurations)
     chosen = (
         f"the Improvements of {source}"
         if improved
@@ -90,53 +96,54 @@ def _why(told: Mapping[str, Any]) -> str:
 
 
 def _stands(record: Record) -> Table:
-    mapped = gate_evidence(record.manifest, "detect").get("mapped", {})
+    seen = last_evidence(record.manifest.gates, "detect", DetectionEvidence)
     rows = [
         (
-            model_name(model), each["source"], each["site"], str(each["rank"]),
-            f"{each['source_depth']:.2f} → {each['depth']:.2f}",
+            model_name(model), each.source, each.site, str(each.rank),
+            f"{each.source_depth:.2f} → {each.depth:.2f}",
         )
-        for model, stands in mapped.items()
+        for model, stands in (seen.mapped if seen is not None else {}).items()
         for each in stands
     ]  # fmt: skip
     return Table("Which heads stand for the source's", ("model", "source", "stands for it", "rank", "depth"), rows)
 
 
-def _answers(record: Record, told: Mapping[str, Any]) -> Table:
+def _answers(record: Record, told: ReplicationResults) -> Table:
     rows = [
         (
-            each["tier"], edit_of(each), each["why"], each["answer"] or "not tried",
-            _pooled(each["pooled"]), _heterogeneity(each["pooled"]),
+            each.tier, edit_of(record, each), each.why, each.answer or "not tried",
+            _pooled(each.pooled), _heterogeneity(each.pooled),
         )
-        for each in told["configurations"]
+        for each in told.configurations
     ]  # fmt: skip
     columns = ("tier", "what was done", "why it was chosen", "answer", "random effects, points", "heterogeneity")
     return Table(f"What came of each configuration ({unit_words(record)})", columns, rows)
 
 
-def _pooled(pooled: Mapping[str, Any] | None) -> str:
+def _pooled(pooled: Pooled | Predicted | None) -> str:
     if pooled is None:
         return "–"
-    return f"{points(pooled['delta'])} ({points(pooled['low'])} to {points(pooled['high'])})"
+    return f"{points(pooled.delta)} ({points(pooled.low)} to {points(pooled.high)})"
 
 
-def _heterogeneity(pooled: Mapping[str, Any] | None) -> str:
+def _heterogeneity(pooled: Pooled | Predicted | None) -> str:
     if pooled is None:
         return "–"
     return (
-        f"Q = {pooled['q']:.1f} (p {p_value(pooled['p'])}), I² = {100 * pooled['i_squared']:.0f} %,"
-        f" τ = {100 * pooled['tau']:.1f} points"
+        f"Q = {pooled.q:.1f} (p {p_value(pooled.p)}), I² = {100 * pooled.i_squared:.0f} %,"
+        f" τ = {100 * pooled.tau:.1f} points"
     )
 
 
-def _cells(told: Mapping[str, Any]) -> Table:
+def _cells(record: Record, told: ReplicationResults) -> Table:
+    cells = [(each, told.cells[each.id]) for each in record.manifest.plan.replicas if each.id in told.cells]
     rows = [
         (
-            *model_and_tier(name), did(name.rpartition("@")[2]), cell["verdict"],
-            points(cell["delta"]), _ends(cell), f"{cell['n']:,}", p_value(cell["p_holm"]),
-            beyond(told["specific"].get(name)),
+            model_name(chosen.model), chosen.tier, did(chosen.edit), cell.verdict,
+            points(cell.delta), _ends(cell), f"{cell.n:,}", p_value(cell.p_holm),
+            beyond(told.specific.get(chosen.id)),
         )
-        for name, cell in told["cells"].items()
+        for chosen, cell in cells
     ]  # fmt: skip
     columns = (
         "model", "tier", "what was done", "verdict", "change, points", "interval", "items", "Holm p",
@@ -145,23 +152,27 @@ def _cells(told: Mapping[str, Any]) -> Table:
     return Table("Verdict of every replicated cell", columns, rows)
 
 
-def _ends(cell: Mapping[str, Any]) -> str:
-    return "–" if cell["ci_low"] is None else f"{points(cell['ci_low'])} to {points(cell['ci_high'])}"
+def _ends(cell: CellVerdict) -> str:
+    return "–" if cell.ci_low is None else f"{points(cell.ci_low)} to {points(cell.ci_high)}"
 
 
-def edit_of(configuration: Mapping[str, Any]) -> str:
+def edit_of(record: Record, configuration: ReplicatedConfiguration) -> str:
     """What was done, as a verb."""
-    names: list[str] = [configuration["source"], *configuration["replicas"]]
-    return did(names[0].rpartition("@")[2])
+    return edit_in(record.manifest, configuration)
 
 
-def beyond(against: Mapping[str, Any] | None) -> str:
+def edit_in(manifest: Manifest, configuration: ReplicatedConfiguration) -> str:
+    """What was done, as a verb, by the source's cell."""
+    return next(did(chosen.edit) for chosen in manifest.plan.family if chosen.id == configuration.source)
+
+
+def beyond(against: RankSpecificity | Specificity | None) -> str:
     """Whether a cell's effect is its target's own: format 2 by rank, format 1 by the contrast with random sets."""
-    if against is not None and "status" in against:
-        if against["status"] in ("specific", "not specific"):
-            return f"{against['status']}: rank {against['rank']} of {against['sets'] + 1}, p {p_value(against['p'])}"
-        return "NOT EVALUABLE" if against["status"] == "not evaluable" else "not asked"
-    return "no controls" if against is None else f"{'yes' if against['holds'] else 'no'}, {points(against['delta'])}"
+    if isinstance(against, RankSpecificity):
+        if against.status in ("specific", "not specific"):
+            return f"{against.status}: rank {against.rank} of {against.sets + 1}, p {p_value(against.p)}"
+        return "NOT EVALUABLE" if against.status == "not evaluable" else "not asked"
+    return "no controls" if against is None else f"{'yes' if against.holds else 'no'}, {points(against.delta)}"
 
 
 def forest_rows(record: Record) -> pl.DataFrame:
@@ -169,32 +180,34 @@ def forest_rows(record: Record) -> pl.DataFrame:
     told = found(record)
     if told is None:
         return pl.DataFrame()
-    cells = cells_of(record.manifest.results)
-    rows: list[dict[str, Any]] = []
-    for each in told["configurations"]:
-        here = {"panel": f"{each['tier']}, {edit_of(each)}", "tier": each["tier"], "alpha": each["alpha"]}
-        names = [each["source"], *each["replicas"]]
-        rows += [_row(here, name, cells[name], source=name == each["source"]) for name in names]
-        if pooled := each["pooled"]:
-            ends = {"points": pooled["delta"], "low": pooled["low"], "high": pooled["high"]}
+    cells = record.manifest.results.every_cell()
+    models = {chosen.id: chosen.model for chosen in record.manifest.plan.members()}
+    rows: list[dict[str, object]] = []
+    for each in told.configurations:
+        here = {"panel": f"{each.tier}, {edit_of(record, each)}", "tier": each.tier, "alpha": each.alpha}
+        names = [each.source, *each.replicas]
+        rows += [_row(here, models[name], cells[name], source=name == each.source) for name in names]
+        if pooled := each.pooled:
+            ends = {"points": pooled.delta, "low": pooled.low, "high": pooled.high}
             rows.append(
-                {**here, "label": "all models, random effects", "series": "pooled", "verdict": "pooled", "n": 0}
-                | {name: 100 * value for name, value in ends.items()}
-            )
+                {
+                    **here, "label": "all models, random effects", "series": "pooled", "verdict": "pooled", "n": 0,
+                    **{name: 100 * value for name, value in ends.items()},
+                }
+            )  # fmt: skip
     return pl.DataFrame([row for row in rows if row["points"] is not None], infer_schema_length=None)
 
 
-def _row(here: Mapping[str, Any], name: str, cell: Mapping[str, Any], *, source: bool) -> dict[str, Any]:
-    model, _ = model_and_tier(name)
-    ends = {"points": cell["delta"], "low": cell["ci_low"], "high": cell["ci_high"]}
+def _row(here: Mapping[str, object], model: str, cell: CellVerdict, *, source: bool) -> dict[str, object]:
+    ends = {"points": cell.delta, "low": cell.ci_low, "high": cell.ci_high}
     told = {key: None if value is None else 100 * value for key, value in ends.items()}
-    label = f"{model}{' (source)' if source else ''}"
+    label = f"{model_name(model)}{' (source)' if source else ''}"
     return {
         **here,
         "label": label,
         "series": "source" if source else "other",
-        "verdict": cell["verdict"],
-        "n": cell["n"],
+        "verdict": cell.verdict,
+        "n": cell.n,
     } | told
 
 

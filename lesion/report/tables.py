@@ -5,12 +5,13 @@ adds only what SQL lacks: Tango's and Wilson's intervals, the factor in an arm's
 """
 
 import re
-from typing import Any
 
 import polars as pl
 
-from lesion.report.record import Record, detector_of, gate_evidence
+from lesion.report.record import Record, detector_of
 from lesion.stats.intervals import tango_interval, wilson
+from lesion.study.gate_verdict import DetectionEvidence, last_evidence
+from lesion.study.model_answers import DetectorAnswer, TargetAnswer
 
 _SWEPT = (
     "(e.arm LIKE 'target@%' OR e.arm LIKE 'control%@%') AND e.arm NOT LIKE '%@mean' AND e.arm NOT LIKE '%@resample'"
@@ -203,12 +204,18 @@ def _with_points(rows: pl.DataFrame, confidence: float) -> pl.DataFrame:
 
 def _scores(record: Record) -> pl.DataFrame:
     """The detector's score of every head, from the evidence of the detect gate."""
-    seen: dict[str, Any] = gate_evidence(record.manifest, "detect")
+    seen = last_evidence(record.manifest.gates, "detect", DetectionEvidence)
+    answers = seen.answers if seen is not None else {}
     panel = f"{detector_of(record.manifest) or 'detector'} score"
     rows = [
         {"model": model, "layer": layer, "head": head, "panel": panel, "score": float(score)}
         for model in record.manifest.study.models
-        for layer, row in enumerate(seen.get("answers", {}).get(model, {}).get("scores", ()))
+        for layer, row in enumerate(_by_layer(answers.get(model)))
         for head, score in enumerate(row)
     ]
     return pl.DataFrame(rows)
+
+
+def _by_layer(answer: TargetAnswer | None) -> tuple[tuple[float, ...], ...]:
+    """Scores of every head; nothing where neurons were scored, or nothing was."""
+    return answer.scores if isinstance(answer, DetectorAnswer) else ()

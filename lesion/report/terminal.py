@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from lesion.report.replication import edit_of
+from lesion.report.replication import edit_in
 from lesion.report.run_table import notes_below, verdict_table
 from lesion.runs.conduct import Tick
 from lesion.runs.manifest import Manifest
@@ -98,7 +98,7 @@ def _table(*columns: tuple[str, str]) -> Table:
 
 def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
     """The verdict table, the scenario, and where the report is."""
-    if manifest.results["cells"]:
+    if manifest.results.cells:
         console.print(verdict_table(manifest))
         for text in notes_below(manifest):
             console.print(text, markup=False, soft_wrap=not console.is_terminal)
@@ -106,17 +106,17 @@ def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
         console.print(
             f"Stopped: {manifest.ending.reason}", style="bold", markup=False, soft_wrap=not console.is_terminal
         )
-    line = f"Scenario: {manifest.results['scenario']} ({manifest.status}; {manifest.cost.wall_seconds:.0f} s)"
+    line = f"Scenario: {manifest.results.scenario} ({manifest.status}; {manifest.cost.wall_seconds:.0f} s)"
     console.print(line, style="bold", markup=False)
-    others: Any = manifest.results.get("replication")
-    for each in others["configurations"] if others else ():
-        what = f"{each['tier']}, {edit_of(each)}: {each['answer'] or 'not tried'}"
+    others = manifest.results.replication
+    for each in others.configurations if others is not None else ():
+        what = f"{each.tier}, {edit_in(manifest, each)}: {each.answer or 'not tried'}"
         console.print(f"On other models, {what}", markup=False, soft_wrap=True)
-    control: Any = manifest.results["positive_control"]
+    control = manifest.results.positive_control
     if control is not None:
         words = {None: "was not measured", "Harm": "holds"}
-        held = ", ".join(f"{model} {words.get(said, 'does not hold')}" for model, said in control["verdicts"].items())
-        console.print(f"Positive control on {control['tier']}: {held}", markup=False, soft_wrap=not console.is_terminal)
+        held = ", ".join(f"{model} {words.get(said, 'does not hold')}" for model, said in control.verdicts.items())
+        console.print(f"Positive control on {control.tier}: {held}", markup=False, soft_wrap=not console.is_terminal)
     console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 

@@ -4,13 +4,12 @@ Rows count the tokens of a whole prompt and of its answer, not of each operand; 
 digit of an operand is a token of its own. `lesion tokens MODEL TASK` counts operands.
 """
 
-from typing import Any
-
 import polars as pl
 
-from lesion.report.record import Record, gate_evidence
+from lesion.report.record import Record
 from lesion.report.timeline import Table
 from lesion.report.words import listed, model_name, percent
+from lesion.study.model_answers import ContractSample
 
 MOST_MARKS = 2
 """Tokens beside the text's own that may stand in a prompt whose tokens are its characters."""
@@ -29,9 +28,9 @@ def tokenization(record: Record) -> list[Table]:
         "tokens of an answer, its end included", "answers of one token, end aside", "refused",
         "refused at the instrument gate",
     )  # fmt: skip
-    proofs: Any = gate_evidence(record.manifest, "instrument").get("models", {})
+    proofs = record.manifest.proofs()
     rows = [
-        _row(record, model, tier, proofs.get(model, {}).get("contract", {}).get(tier))
+        _row(record, model, tier, proofs[model].contract.get(tier) if model in proofs else None)
         for model in record.manifest.study.models
         for tier in record.manifest.study.tasks
         if record.prompts.filter(model=model, tier=tier).height
@@ -42,11 +41,11 @@ def tokenization(record: Record) -> list[Table]:
     return tables
 
 
-def _row(record: Record, model: str, tier: str, contract: dict[str, Any] | None) -> tuple[str, ...]:
+def _row(record: Record, model: str, tier: str, contract: ContractSample | None) -> tuple[str, ...]:
     here = record.prompts.filter(model=model, tier=tier)
     asked = here.filter(pl.col("refused").is_null())
     refused = f"{here.height - asked.height:,}"
-    proved = "–" if contract is None else f"{contract['refused']:,} of {contract['items']:,}"
+    proved = "–" if contract is None else f"{contract.refused:,} of {contract.items:,}"
     if not asked.height:
         return model_name(model), tier, f"{here.height:,}", "–", "–", "–", "–", refused, proved
     lengths, ends = asked["prompt_tokens"], asked["answer_tokens"]

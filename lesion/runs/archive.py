@@ -74,7 +74,7 @@ def _crate(crate: Any, manifest: Manifest, folder: Path, license_url: str) -> An
     standing = counted(folder, manifest)
     said = "; ".join([standing.status, *standing.claimed])
     crate.name = f"Run {manifest.run}"
-    crate.description = f"{manifest.study.question} Scenario: {manifest.results['scenario']} ({said})."
+    crate.description = f"{manifest.study.question} Scenario: {manifest.results.scenario} ({said})."
     root, code = crate.root_dataset, manifest.code
     root["datePublished"] = manifest.cost.ended
     root["conformsTo"] = add(PROFILE, "CreativeWork", name="Process Run Crate", version="0.5")

@@ -22,7 +22,8 @@ from lesion.runs.notes import noted, write_note
 from lesion.runs.sealed import ExecutorName
 from lesion.runs.store import RunFolder, Unit
 from lesion.runs.worker import THREADS
-from lesion.study.findings import findings
+from lesion.study.findings import Results, findings
+from lesion.study.model_answers import InstrumentAnswer
 from lesion.study.plan import PlanNote
 from lesion.study.register import Registration
 from lesion.study.rows import rows_hash, slim_hash, slim_questions, slim_rows
@@ -46,7 +47,7 @@ class Order(NamedTuple):
     deviations: tuple[str, ...] = ()
     replay_of: str | None = None
     """Seal of the run that is repeated."""
-    compare: Callable[[RunFolder, dict[str, Any]], Match] | None = None
+    compare: Callable[[RunFolder, Results], Match] | None = None
     """Compares the finished rows and results with those of the run that is repeated."""
     afford: Afford | None = None
     """What a replay puts off, because its run did; a run decides by the forecast."""
@@ -168,16 +169,15 @@ def _receipts(units: list[Unit]) -> pl.DataFrame:
 def _models(units: list[Unit]) -> tuple[ModelFacts, ...]:
     """What the instrument stage said of every model."""
     proofs = sorted((u for u in units if u.cell.stage == "instrument"), key=lambda unit: unit.cell.seed)
-    answers = {u.cell.model: u.answer for u in proofs if u.answer}
+    answers = {u.cell.model: u.answer for u in proofs if isinstance(u.answer, InstrumentAnswer)}
     return tuple(
         ModelFacts(
             name=name,
-            revision=answer["revision"],
-            family=answer["family"],
-            dtype=answer["dtype"],
-            weights_hash=answer["weights_hash"],
-            tokenizer_hash=answer["tokenizer_hash"],
-            answer=answer,
+            revision=answer.revision,
+            family=answer.family,
+            dtype=answer.dtype,
+            weights_hash=answer.weights_hash,
+            tokenizer_hash=answer.tokenizer_hash,
         )
         for name, answer in sorted(answers.items())
     )

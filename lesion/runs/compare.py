@@ -97,7 +97,7 @@ def compare_runs(first: Path, second: Path) -> Comparison:
     beside = all((folder.path / "units").is_dir() for folder in folders)
     tables = [_sealed_rows(each, folder) for each, folder in zip((one, two), folders, strict=True)] if beside else []
     found = compare_rows(*tables) if tables else None
-    same, alike = one.rows_hash == two.rows_hash, verdicts_of(one.results) == verdicts_of(two.results)
+    same, alike = one.rows_hash == two.rows_hash, one.results.words() == two.results.words()
     floor = max(noise_floor(one), noise_floor(two))
     return Comparison(
         first=one.run,
@@ -175,18 +175,7 @@ def grade_of(found: Difference | None, floor: float, *, same_hash: bool, same_ve
 
 def noise_floor(manifest: Manifest) -> float:
     """The largest floor that a run's models were measured to have, nats."""
-    measured: list[Any] = [model.answer["noise_floor"] for model in manifest.models]
-    return max(map(float, measured), default=0.0)
-
-
-def cells_of(results: Any) -> dict[str, Any]:
-    """Cell -> all that was found of it, those of the replication included."""
-    return {**results["cells"], **results.get("replication", {}).get("cells", {})}
-
-
-def verdicts_of(results: Any) -> dict[str, str]:
-    """Cell -> verdict, those of the replication included."""
-    return {name: cell["verdict"] for name, cell in cells_of(results).items()}
+    return max((answer.noise_floor for answer in manifest.proofs().values()), default=0.0)
 
 
 def compare_rows(first: pl.DataFrame, second: pl.DataFrame) -> Difference:
@@ -245,7 +234,7 @@ def _environment(manifest: Sealed) -> dict[str, Any]:
 
 
 def _decided(manifest: Manifest) -> dict[str, Any]:
-    return {"outcome": manifest.outcome, "scenario": manifest.results["scenario"], **verdicts_of(manifest.results)}
+    return {"outcome": manifest.outcome, "scenario": manifest.results.scenario, **manifest.results.words()}
 
 
 def _changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Change]:

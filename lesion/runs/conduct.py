@@ -13,15 +13,17 @@ from lesion.errors import BudgetSpent, LesionError, Tampered
 from lesion.runs.logs import LOGGER
 from lesion.runs.store import Result, RunFolder, Unit
 from lesion.study.contingency import amend, stop
+from lesion.study.gate_verdict import GateVerdict
 from lesion.study.gates import Facts, judge
-from lesion.study.plan import Cell, Plan, Stage, Verdict
+from lesion.study.model_answers import AnyAnswer
+from lesion.study.plan import Cell, Plan, Stage
 from lesion.study.soundness import foreign_rows, unsound, unsound_receipts
 from lesion.study.specificity import RANKED
 from lesion.study.stages import next_stage
 from lesion.study.study import Budget
 
 Executor = Callable[[Callable[[Cell], Result], Sequence[Cell]], Iterator[tuple[Cell, Result]]]
-Judged = Callable[[Plan, Verdict], None]
+Judged = Callable[[Plan, GateVerdict], None]
 """Told of every verdict, with the plan that was judged."""
 
 
@@ -72,7 +74,7 @@ class Conducted(NamedTuple):
     """How a plan ended."""
 
     plan: Plan
-    gates: tuple[Verdict, ...]
+    gates: tuple[GateVerdict, ...]
     plan_hashes: tuple[str, ...]
     spent: Spent
     budget_spent: bool
@@ -88,7 +90,7 @@ def keep_all(plan: Plan, reading: Reading) -> Plan:  # noqa: ARG001  (what it co
     return plan
 
 
-def tell_nobody(plan: Plan, verdict: Verdict) -> None:
+def tell_nobody(plan: Plan, verdict: GateVerdict) -> None:
     """Says nothing of a verdict."""
 
 
@@ -115,7 +117,7 @@ def conduct(
         judged: told of every verdict.
         metered: whether the budget ends the run; going over finished rows again costs nothing.
     """
-    gates: list[Verdict] = []
+    gates: list[GateVerdict] = []
     hashes = [plan.hash()]
     meter = _Meter(plan, metered)
     _try_meter(plan)
@@ -197,7 +199,7 @@ def _do(
     execute: Executor,
     progress: Progress,
     meter: _Meter,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, AnyAnswer]:
     """Compute the cells of a stage that are not on disk yet; answers of the models by name, in the plan's order."""
     units = {cell: unit for cell in stage.cells if (unit := folder.unit(cell))}
 

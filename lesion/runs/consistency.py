@@ -4,11 +4,10 @@ A seal shows a change by someone who does not seal again. These show one by some
 that tells the same fact a second time. That the rows give the gates and verdicts is `lesion.runs.recount`'s to say.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic import ValidationError
 
 from lesion.errors import InputError
 from lesion.identity import content_hash
@@ -19,7 +18,9 @@ from lesion.runs.conduct import same_weights
 from lesion.runs.find import MOST_MANIFEST_BYTES
 from lesion.runs.manifest import Manifest
 from lesion.runs.store import RunFolder
+from lesion.study.findings import Results
 from lesion.study.load import parse_document
+from lesion.study.model_answers import InstrumentAnswer
 from lesion.study.study import Study
 
 ORDER = ["model", "tier", "split", "seed", "index"]
@@ -94,17 +95,21 @@ def _units(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "models", "are not those that were proved"
     for facts in manifest.models:
         proof = proofs.get(facts.name)
-        told: Mapping[str, Any] = (proof.answer if proof is not None else None) or {}
-        if (facts.weights_hash, facts.tokenizer_hash) != (told.get("weights_hash"), told.get("tokenizer_hash")):
+        answer = proof.answer if proof is not None else None
+        if not isinstance(answer, InstrumentAnswer):
+            yield facts.name, "has no proof"
+            continue
+        if (facts.weights_hash, facts.tokenizer_hash) != (answer.weights_hash, answer.tokenizer_hash):
             yield facts.name, "has another weights or tokenizer hash than its proof"
-        if from_json(to_json(facts.answer)) != from_json(to_json(told)):
-            yield facts.name, "is told otherwise than its proof, in the instrument stage, told it"
+        copies = [InstrumentAnswer.model_validate(facts.answer)] if facts.answer else []
+        if any(copy != answer for copy in [*copies, manifest.proofs().get(facts.name, answer)]):
+            yield facts.name, "is described otherwise than in the proof of the instrument stage"
 
 
 def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     """The verdicts and the study beside the manifest are its own."""
     path = folder / "verdicts.json"
-    if path.is_file() and read_json(path, MOST_MANIFEST_BYTES) != from_json(to_json(manifest.results)):
+    if path.is_file() and _results(path) != manifest.results:
         yield "verdicts.json", "does not tell the manifest's results"
     path = folder / "receipts.parquet"
     if path.is_file():
@@ -121,3 +126,11 @@ def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
     path = folder / "study.yaml"
     if path.is_file() and read_text(path, MOST_MANIFEST_BYTES) != manifest.study_text:
         yield "study.yaml", "is not the manifest's study_text"
+
+
+def _results(path: Path) -> Results | None:
+    """The results in `verdicts.json`; nothing where the file holds something else."""
+    try:
+        return Results.model_validate(read_json(path, MOST_MANIFEST_BYTES))
+    except ValidationError:
+        return None

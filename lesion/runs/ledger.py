@@ -143,7 +143,7 @@ def _values(manifest: Entered) -> tuple[Any, ...]:
     """The row of a run, by `_COLUMNS`."""
     cost = manifest.cost
     if isinstance(manifest, Manifest):
-        study, scenario = manifest.study.name, str(manifest.results.get("scenario", ""))
+        study, scenario = manifest.study.name, manifest.results.scenario
         rows_hash, key = manifest.rows_hash, manifest.key
     else:
         study, scenario, rows_hash, key = "", "", manifest.result_hash, ""

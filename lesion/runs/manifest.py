@@ -21,7 +21,10 @@ from lesion.runs.sealed import (
     Status,
     read_sealed,
 )
-from lesion.study.plan import Ending, Plan, Verdict
+from lesion.study.findings import Results
+from lesion.study.gate_verdict import GateVerdict, InstrumentEvidence, last_evidence
+from lesion.study.model_answers import InstrumentAnswer
+from lesion.study.plan import Ending, Plan
 from lesion.study.register import Registration
 from lesion.study.study import Study
 
@@ -44,6 +47,7 @@ class UnitFacts(Document):
 class Manifest(Sealed):
     """The record of a study's run."""
 
+    format: Literal[2, 3] = 3
     kind: Literal["run"] = "run"
     ending: Ending
     """Why it ended, and where."""
@@ -62,15 +66,20 @@ class Manifest(Sealed):
     """As it stood at the end."""
     plan_hashes: tuple[str, ...]
     """Hash of the plan before each stage and at the end."""
-    gates: tuple[Verdict, ...]
+    gates: tuple[GateVerdict, ...]
     """Every gate in order, with what it saw."""
-    results: dict[str, object]
+    results: Results
     """Verdicts of the family and the scenario."""
     units: tuple[UnitFacts, ...]
     rows_hash: str
     """Hash of all item rows in canonical order."""
     slim_hash: str = Field(default="", exclude_if=lambda digest: not digest)
     """Hash of the slim rows and questions that a publication keeps; empty in runs from before it was sealed."""
+
+    def proofs(self) -> dict[str, InstrumentAnswer]:
+        """Model -> what its instrument stage measured; empty where the run did not reach that gate."""
+        seen = last_evidence(self.gates, "instrument", InstrumentEvidence)
+        return seen.models if seen is not None else {}
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -80,9 +89,11 @@ def read_manifest(path: Path) -> Manifest:
         InputError: when there is no such file, or it is not the manifest of a run.
         Tampered: when its content does not fit its seal.
     """
-    return read_sealed(path, Manifest, "run", _from_format_1)
+    return read_sealed(path, Manifest, "run", _upgraded)
 
 
-def _from_format_1(raw: dict[str, Any]) -> dict[str, Any]:
-    """What format 2 added: the kind, parameters that format 1 did not record, and the study's seed by its name."""
-    return {**raw, "format": 2, "kind": "run", "parameters": {}, "seeds": {"study": raw["study"]["seed"]}}
+def _upgraded(raw: dict[str, Any]) -> dict[str, Any]:
+    """A document of format 3. Format 2 added kind, parameters and the study's seed by name; format 3 only types."""
+    if raw["format"] == 1:
+        return {**raw, "format": 3, "kind": "run", "parameters": {}, "seeds": {"study": raw["study"]["seed"]}}
+    return {**raw, "format": 3}

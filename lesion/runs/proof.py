@@ -31,6 +31,7 @@ from lesion.runs.reference import coverage, reference_hashes
 from lesion.runs.second import misread
 from lesion.runs.worker import chosen
 from lesion.study.arm import BASELINE, zeroes
+from lesion.study.model_answers import InstrumentAnswer
 from lesion.study.plan import Cell, Plan, targets_neurons
 from lesion.tasks.layouts import layout_of
 from lesion.tasks.sense import nonsense
@@ -48,11 +49,11 @@ LEAST_GROUP = 3
 """Items that show a mean over others: one alone would pass for it."""
 
 
-def proof(model: Model, plan: Plan) -> dict[str, Any]:
+def proof(model: Model, plan: Plan) -> InstrumentAnswer:
     """Identities on the loaded weights, then placebo, repeat and contract on a sample of every tier."""
     shown = proved(model)
     tiers = {tier: _tier_proof(model, tier, plan) for tier in plan.study.tasks}
-    return {
+    answer = {
         "weights_hash": model.weights_hash,
         "tokenizer_hash": model.tokenizer_hash,
         "revision": model.revision or "",
@@ -78,6 +79,7 @@ def proof(model: Model, plan: Plan) -> dict[str, Any]:
         **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
         **({"head_norms": _head_norms(model, plan)} if "head" in plan.study.sweep.kinds else {}),
     }
+    return InstrumentAnswer.model_validate(answer)
 
 
 def _origin(model: Model) -> dict[str, Any]:

@@ -14,15 +14,14 @@ import polars as pl
 from pydantic import ValidationError
 
 from lesion.errors import InputError, Tampered
-from lesion.identity import Document, content_hash, file_hash
+from lesion.identity import Document, file_hash
 from lesion.outside.tables import read_table, require_columns
-from lesion.runs.compare import cells_of
 from lesion.runs.durable import whole_folder, write_bytes, write_table, write_text
 from lesion.runs.find import small_text
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.store import RunFolder, Unit
 from lesion.study.evidence import STAGES
-from lesion.study.plan import Cell
+from lesion.study.plan import Cell, Chosen
 from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, slim_hash, slim_questions, slim_rows
 
 NAME, ROWS, QUESTIONS, UNITS = "published.json", "rows.parquet", "questions.parquet", "units.jsonl"
@@ -234,7 +233,7 @@ def _sealed_faults(folder: Path, rows: pl.DataFrame, manifest: Manifest) -> Iter
     if {unit.cell.hash()[:24]: unit.rows_hash for unit in units} != sealed:
         yield UNITS, "are not those that the manifest lists"
     for unit in units:
-        if unit.file_hash is None and content_hash(unit.answer) != unit.rows_hash:
+        if unit.file_hash is None and unit.answer is not None and unit.answer.recorded_hash() != unit.rows_hash:
             yield UNITS, f"tell another answer of {unit.cell.model} in stage {unit.cell.stage} than was sealed"
 
 
@@ -255,19 +254,19 @@ def _count_faults(rows: pl.DataFrame, manifest: Manifest) -> Iterator[tuple[str,
     """Verdicts whose n, gained and lost the slim rows do not give."""
     if manifest.study.lesion != 1:
         return  # judged again as a whole
-    for name, cell in cells_of(manifest.results).items():
-        model, tier, arm = name.rsplit("|", 2)
-        if cell["verdict"] != "Invalid" and _counts(rows, model, tier, arm) != (
-            cell["n"],
-            cell["gained"],
-            cell["lost"],
-        ):
-            yield name, "has other counts than its rows give"
+    cells = manifest.results.every_cell()
+    for chosen in manifest.plan.members():
+        cell = cells.get(chosen.id)
+        if cell is None or cell.verdict == "Invalid":
+            continue
+        if _counts(rows, chosen) != (cell.n, cell.gained, cell.lost):
+            yield chosen.id, "has other counts than its rows give"
 
 
-def _counts(rows: pl.DataFrame, model: str, tier: str, arm: str) -> tuple[int, int, int]:
-    """Items, gained and lost of an arm against the baseline of the same stage."""
-    here = rows.filter((pl.col("model") == model) & (pl.col("tier") == tier) & pl.col("stage").is_in(STAGES))
+def _counts(rows: pl.DataFrame, chosen: Chosen) -> tuple[int, int, int]:
+    """Items, gained and lost of a cell against the baseline of the same stage."""
+    arm, pair = f"target@{chosen.edit}", (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
+    here = rows.filter(pair & pl.col("stage").is_in(STAGES))
     base = here.filter(pl.col("arm") == "baseline").select("stage", *ITEM_KEY, pl.col("correct").alias("before"))
     both = here.filter(pl.col("arm") == arm).join(base, on=["stage", *ITEM_KEY], how="inner")
     return both.height, int((both["correct"] & ~both["before"]).sum()), int((both["before"] & ~both["correct"]).sum())

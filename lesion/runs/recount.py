@@ -22,8 +22,9 @@ from lesion.stats.rows import PairedRows
 from lesion.study.analysis import analyse
 from lesion.study.evidence import paired_rows
 from lesion.study.findings import findings
+from lesion.study.gate_verdict import GateVerdict, LookEvidence
 from lesion.study.overrun import as_before
-from lesion.study.plan import Cell, Plan, Verdict, new_plan
+from lesion.study.plan import Cell, Plan, new_plan
 from lesion.study.rows import rows_hash
 from lesion.study.trial import trial
 
@@ -134,11 +135,11 @@ def decided_rows(path: Path) -> dict[str, PairedRows]:
     return found
 
 
-def again(manifest: Manifest, whole: RunFolder) -> tuple[list[Verdict], list[Plan]]:
+def again(manifest: Manifest, whole: RunFolder) -> tuple[list[GateVerdict], list[Plan]]:
     """Every gate's verdict and the plan that it judged."""
-    end, plans, gates = manifest.plan, list[Plan](), list[Verdict]()
+    end, plans, gates = manifest.plan, list[Plan](), list[GateVerdict]()
 
-    def watch(plan: Plan, verdict: Verdict) -> None:
+    def watch(plan: Plan, verdict: GateVerdict) -> None:
         plans.append(plan)
         gates.append(verdict)
 
@@ -162,7 +163,7 @@ def again(manifest: Manifest, whole: RunFolder) -> tuple[list[Verdict], list[Pla
     return gates, plans
 
 
-def differences(manifest: Manifest, gates: Sequence[Verdict]) -> list[str]:
+def differences(manifest: Manifest, gates: Sequence[GateVerdict]) -> list[str]:
     """Names of gates and results that are not, bit for bit, what the manifest says."""
     results = findings(manifest.plan, gates)
     found = [
@@ -172,10 +173,11 @@ def differences(manifest: Manifest, gates: Sequence[Verdict]) -> list[str]:
     ]
     if len(gates) > len(manifest.gates):
         found.append("gates that the manifest does not have")
-    return found + [name for name in results if _bits(results[name]) != _bits(manifest.results.get(name))]
+    names = type(results).model_fields
+    return found + [name for name in names if getattr(results, name) != getattr(manifest.results, name)]
 
 
-def _said(gate: Verdict) -> bytes:
+def _said(gate: GateVerdict) -> bytes:
     """What a gate said, whatever the order of models: runs that several workers did used to keep that of completion."""
     document: Any = from_json(to_json(gate))
     parts = document["reason"].replace(": ", "; ").split("; ")
@@ -187,17 +189,13 @@ def _said(gate: Verdict) -> bytes:
     return canonical_json({**document, **ordered})
 
 
-def _bits(value: Any) -> bytes:
-    return canonical_json(from_json(to_json(value)))
-
-
-def _decided(gates: Sequence[Verdict], plans: Sequence[Plan]) -> dict[str, Plan]:
+def _decided(gates: Sequence[GateVerdict], plans: Sequence[Plan]) -> dict[str, Plan]:
     """Member -> the plan of its last look, for those whose rows could be trusted."""
     looks: dict[str, Plan] = {}
     for gate, plan in zip(gates, plans, strict=True):
         if gate.stage in ("confirm", "replicate"):
-            verdicts: Any = gate.evidence["verdicts"]
-            looks |= {name: plan for name, cell in verdicts.items() if cell["verdict"] != "Invalid"}
+            verdicts = gate.saw(LookEvidence).verdicts
+            looks |= {name: plan for name, cell in verdicts.items() if cell.verdict != "Invalid"}
     return looks
 
 

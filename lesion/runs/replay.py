@@ -5,17 +5,17 @@ The grades stand in compare.py.
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from lesion.errors import Tampered
 from lesion.runs.closing import Order, WriteReport
-from lesion.runs.compare import compare_rows, grade_of, noise_floor, verdicts_of
+from lesion.runs.compare import compare_rows, grade_of, noise_floor
 from lesion.runs.conduct import Progress, Reading
 from lesion.runs.manifest import REPRODUCED, Manifest, Match, read_manifest
 from lesion.runs.published import is_published
 from lesion.runs.run import Ran, start
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify, weights
+from lesion.study.findings import Results
 from lesion.study.overrun import as_before
 from lesion.study.plan import Plan
 from lesion.study.rows import rows_hash
@@ -55,7 +55,7 @@ def _put_off_again(old: Plan, plan: Plan, reading: Reading) -> Plan:  # noqa: AR
     return as_before(old, plan)
 
 
-def grade(manifest: Manifest, original: Path | None, again: RunFolder, results: dict[str, Any]) -> Match:
+def grade(manifest: Manifest, original: Path | None, again: RunFolder, results: Results) -> Match:
     """How the rows and results of a replay compare with those of its run.
 
     Args:
@@ -67,7 +67,7 @@ def grade(manifest: Manifest, original: Path | None, again: RunFolder, results: 
     items = again.items()
     same = rows_hash(items) == manifest.rows_hash
     found = None if same or original is None else compare_rows(RunFolder(original).items(), items)
-    alike = verdicts_of(results) == verdicts_of(manifest.results)
+    alike = results.words() == manifest.results.words()
     return grade_of(found, noise_floor(manifest), same_hash=same, same_verdicts=alike)
 
 

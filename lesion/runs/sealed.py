@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self, TypeVar, cast
 
-from pydantic import ValidationError
+from pydantic import Field, JsonValue, ValidationError
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import Document, content_hash
@@ -25,8 +25,8 @@ Match = Literal["bit-equal", "noise-floor", "verdict-equal", "different"]
 """How a replay compares with what it repeats, from best to worst."""
 REPRODUCED: tuple[Match, ...] = ("bit-equal", "noise-floor")
 """The matches that count as reproduced."""
-FORMATS = (1, 2)
-"""Formats of a manifest that this version reads; it writes the last."""
+FORMATS = (1, 2, 3)
+"""Formats of a manifest that this version reads. Runs are written in the last, calls and trainings in format 2."""
 
 
 class Code(Document):
@@ -77,8 +77,8 @@ class ModelFacts(Document):
     """SHA-256."""
     tokenizer_hash: str
     """SHA-256."""
-    answer: dict[str, object] = {}
-    """What a study's instrument stage measured: identities, placebo, floor, contract; empty for other commands."""
+    answer: dict[str, JsonValue] = Field(default={}, exclude_if=lambda answer: not answer)
+    """Runs of formats 1 and 2: a copy of what the instrument gate saw, which is checked and otherwise not read."""
 
 
 class DatasetFacts(Document):
@@ -110,9 +110,9 @@ class Cost(Document):
 
 
 class Sealed(Document):
-    """The common part of every manifest, format 2."""
+    """The common part of every manifest."""
 
-    format: Literal[2] = 2
+    format: Literal[2, 3] = 2
     command: str
     """What was run: `run`, `replay`, `train`, `heads`, …"""
     run: str
@@ -184,7 +184,8 @@ def read_sealed(path: Path, shape: type[Kind], kind: str, upgrade: Upgrade) -> K
         path: the file, or the folder in which it lies.
         shape: the document.
         kind: its name.
-        upgrade: gives a document of format 1 what it lacks. Its seal, which stays, covers it as it stands in the file.
+        upgrade: gives a document of an earlier format what it lacks. Its seal, which stays, covers it as it stands in
+            the file.
 
     Raises:
         InputError: when there is no such file, or it is not a manifest of this kind.
@@ -196,7 +197,7 @@ def read_sealed(path: Path, shape: type[Kind], kind: str, upgrade: Upgrade) -> K
     if found != kind:
         raise InputError(f"{path}: is the manifest of a {found[:40]}, and a {kind} is needed here")
     try:
-        manifest = shape.model_validate(upgrade(raw) if raw["format"] == 1 else raw)
+        manifest = shape.model_validate(upgrade(raw))
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not a manifest of format {raw['format']}: {_first(error)}") from error
     if raw.get("seal") != _hash_of(raw):

@@ -19,6 +19,7 @@ from lesion.outside.tables import read_table as read_shaped
 from lesion.runs.clock import iso, now
 from lesion.runs.durable import write_table, write_text
 from lesion.runs.find import small_text
+from lesion.study.model_answers import AnyAnswer
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, empty, rows_hash, shape_of
 
@@ -68,7 +69,7 @@ class Result(NamedTuple):
 
     items: pl.DataFrame | None
     prompts: pl.DataFrame | None
-    answer: dict[str, Any] | None
+    answer: AnyAnswer | None
     receipts: tuple[ArmReceipt, ...]
     cpu_seconds: float
     engine: dict[str, Any]
@@ -85,7 +86,7 @@ class Unit(Document):
     """Hash of the item rows, or of the answer."""
     file_hash: str | None
     """SHA-256 of the item rows' file."""
-    answer: dict[str, Any] | None
+    answer: AnyAnswer | None
     receipts: tuple[ArmReceipt, ...]
     cpu_seconds: float
     engine: dict[str, Any]
@@ -145,7 +146,8 @@ class RunFolder:
 
     def append(self, cell: Cell, result: Result) -> Unit:
         """Put a finished cell on disk: rows and questions first, the unit last."""
-        digest, written = content_hash(result.answer), None
+        digest = result.answer.recorded_hash() if result.answer is not None else content_hash(None)
+        written = None
         if result.items is not None and result.prompts is not None:
             write_table(self._rows_path(cell), result.items)
             write_table(self._prompts_path(cell), result.prompts)

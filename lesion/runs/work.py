@@ -27,6 +27,7 @@ from lesion.runs.store import ArmReceipt, Result
 from lesion.runs.worker import chosen, opened, plain
 from lesion.runs.written import with_texts
 from lesion.study.arm import BASELINE
+from lesion.study.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
 from lesion.study.plan import Cell, Plan
 from lesion.study.rows import ITEMS, PROMPTS
 from lesion.study.study import DetectedHeads, RankedNeurons
@@ -189,7 +190,7 @@ def _prompt_row(cell: Cell, item: Item, compiled: Compiled | Refused) -> dict[st
     }
 
 
-def _target_answer(model: Model, cell: Cell, plan: Plan) -> dict[str, Any]:
+def _target_answer(model: Model, cell: Cell, plan: Plan) -> TargetAnswer:
     """What picks the target: neuron scores on discovery items, or detector scores of every head."""
     target = plan.study.sweep.target
     if isinstance(target, RankedNeurons):
@@ -197,15 +198,16 @@ def _target_answer(model: Model, cell: Cell, plan: Plan) -> dict[str, Any]:
     return _scores(model, target.detector if isinstance(target, DetectedHeads) else "induction", cell.seed, plan)
 
 
-def _neurons(model: Model, target: RankedNeurons, plan: Plan) -> dict[str, Any]:
+def _neurons(model: Model, target: RankedNeurons, plan: Plan) -> NeuronAnswer:
     """The neurons that write most on the first discovery items of a tier."""
     cell = Cell(stage="discovery", model=model.name, tier=target.tier, stop=min(plan.study.sweep.items, RANKED_ITEMS))
     rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
     scores = write_scores(model, batches(rows, BATCH_ROWS, model.sizes.max_positions))
-    return {"score": "write", "tier": target.tier, "items": len(rows), "ranked": highest(scores, target.most)}
+    ranked = tuple((site, score) for site, score in highest(scores, target.most))
+    return NeuronAnswer(score="write", tier=target.tier, items=len(rows), ranked=ranked)
 
 
-def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> dict[str, Any]:
+def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> DetectorAnswer:
     """Detector scores of every head on the standard probe, twice, on sequences that no tier uses.
 
     The second set's blocks are a third shorter: a head that attends a fixed distance back can pass only one of the two.
@@ -215,9 +217,9 @@ def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> dict[str, 
     other = {"seed": seed_from("again", plan.study.seed) % 2**31, "block": max(SHORTEST, first.block * 2 // 3)}
     probes = (first, first.model_copy(update=other))
     scores, again = (standard_scores(model, [detector], each.seed, each)[detector] for each in probes)
-    return {
-        "detector": detector,
-        "probe": first.model_dump(mode="json"),
-        "scores": [[float(s) for s in row] for row in scores],
-        "again": [[float(s) for s in row] for row in again],
-    }
+    return DetectorAnswer(
+        detector=detector,
+        probe=first.model_dump(mode="json"),
+        scores=tuple(tuple(float(s) for s in row) for row in scores),
+        again=tuple(tuple(float(s) for s in row) for row in again),
+    )

@@ -4,19 +4,21 @@ A check that blocks decides its stage; one that does not is written down, told i
 may be claimed. docs/gates.md explains each. Pure functions of numbers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import sqrt
-from typing import Any, NamedTuple
 
 from lesion.stats.distributions import beta_quantile
 from lesion.stats.intervals import tango
+from lesion.study.model_answers import InstrumentAnswer
 from lesion.study.plan import Outcome
 
 WORST: tuple[Outcome, ...] = ("Fail", "Ambiguous", "Pass")
 """A stage's outcome is the first of these that any of its blocking checks has."""
 
 
-class Check(NamedTuple):
+@dataclass(frozen=True)
+class Check:
     """One thing that was asked of a model, tier or control."""
 
     name: str
@@ -55,7 +57,7 @@ def contract(about: str, refused: int, items: int, limit: float) -> Check:
     return Check("tokenizer contract", about, outcome, said, outcome == "Fail")
 
 
-def instrument(model: str, answer: Mapping[str, Any], kinds: frozenset[str]) -> list[Check]:
+def instrument(model: str, answer: InstrumentAnswer, kinds: frozenset[str]) -> list[Check]:
     """Identities on the weights, placebo, repeat; Ambiguous where a tier left nothing to try them on.
 
     An identity blocks when it is about the whole model or about a kind of site that the study edits (`kinds`); one that
@@ -65,20 +67,20 @@ def instrument(model: str, answer: Mapping[str, Any], kinds: frozenset[str]) -> 
         Check(
             "identity",
             model,
-            "Pass" if each["holds"] else "Fail",
-            f"identity '{each['name']}' fails",
-            each.get("about", "model") in {"model", *kinds},
+            "Pass" if each.holds else "Fail",
+            f"identity '{each.name}' fails",
+            each.about in {"model", *kinds},
         )
-        for each in answer["identities"]
+        for each in answer.identities
     ]
-    moved: Outcome = "Pass" if answer["placebo_bit_equal"] else "Fail"
+    moved: Outcome = "Pass" if answer.placebo_bit_equal else "Fail"
     checks.append(Check("placebo", model, moved, "scaling by 1 changes the logits", True))
-    flips = answer["repeat_flips"]
+    flips = answer.repeat_flips
     said = f"{flips} answers flip when the same batch is run again"
     checks.append(Check("repeat", model, "Fail" if flips else "Pass", said, True))
     checks += [*_read(model, answer)]
-    for tier, told in answer["contract"].items():
-        kept = told["items"] - told["refused"]
+    for tier, told in answer.contract.items():
+        kept = told.items - told.refused
         said = f"{kept} prompts of {tier} could be tried"
         checks.append(Check("tried", model, "Pass" if kept else "Ambiguous", said, True))
     return checks
@@ -92,25 +94,25 @@ MISREAD = {"float32": 1e-3, "bfloat16": 0.1}
 tokens may differ by more than one token's log-probability; a wrong token, position or sign gives tenths and more."""
 
 
-def _read(model: str, answer: Mapping[str, Any]) -> Iterator[Check]:
+def _read(model: str, answer: InstrumentAnswer) -> Iterator[Check]:
     """Rows do not depend on their batch, numbers come out alike a second way, tokens spell the items.
 
     Records of runs from before these were measured have none of them, and are judged without.
     """
-    if "misread" not in answer:
+    if answer.misread is None:
         return
-    floor, misread, told = answer["noise_floor"], answer["misread"], answer["contradictions"]
-    alone, second = (limits[answer.get("dtype", "float32")] for limits in (ALONE, MISREAD))
+    floor, misread, told = answer.noise_floor, answer.misread, answer.contradictions
+    alone, second = (limits[answer.dtype] for limits in (ALONE, MISREAD))
     said = f"a row alone differs by {floor:.2g} nats from the row in its batch (limit {alone:g})"
     yield Check("alone", model, "Pass" if floor <= alone else "Fail", said, True)
     said = f"a number differs by {misread:.2g} from the same one computed a second way (limit {second:g})"
     yield Check("second reading", model, "Pass" if misread <= second else "Fail", said, True)
-    if "own_mean" in answer:
-        moved = answer["own_mean"]
+    if answer.own_mean is not None:
+        moved = answer.own_mean
         said = f"a row's own activations, given as their mean, change it by {moved:.2g} nats (limit {alone:g})"
         yield Check("own mean", model, "Pass" if moved <= alone else "Fail", said, True)
-    if "others_mean" in answer:
-        apart = answer["others_mean"]
+    if answer.others_mean is not None:
+        apart = answer.others_mean
         said = f"what mean and resampling put in place is {apart:.2g} of its size from the same one by one"
         yield Check("others' mean", model, "Pass" if apart <= alone else "Fail", f"{said} (limit {alone:g})", True)
     said = f"tokens and items contradict each other: {'; '.join(told[:3])}" if told else "tokens spell the items"

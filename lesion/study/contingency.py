@@ -1,4 +1,4 @@
-"""What follows from a gate's verdict: the plan goes on, enlarges, or ends. Pure: Plan x Verdict -> Plan.
+"""What follows from a gate's verdict: the plan goes on, enlarges, or ends. Pure: Plan x GateVerdict -> Plan.
 
 The roadmap's contingencies. Tooling failure: back to the instrument once, then stop. Unstable or unevaluable baseline:
 interventions halted, data enlarged, at most `baseline.enlargements` times. Ambiguous cells: as many new items again,
@@ -6,16 +6,26 @@ once. Overrun stands in overrun.py. No other exit exists; the run's loop ends wh
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from lesion.interventions.site import parse_site
 from lesion.stats.agreement import COVERED
 from lesion.stats.power import UNREACHABLE
 from lesion.stats.rounding import rounding_floor
+from lesion.stats.verdict import CellVerdict
 from lesion.study.claims import Ablation
 from lesion.study.controls import control_sets
+from lesion.study.gate_verdict import (
+    BaselineEvidence,
+    DetectionEvidence,
+    FamilyEvidence,
+    GateVerdict,
+    InstrumentEvidence,
+    LookEvidence,
+    SpecificityEvidence,
+)
 from lesion.study.matched_sets import sets_of
-from lesion.study.plan import Chosen, Ending, Plan, PlanNote, StageName, Verdict
+from lesion.study.model_answers import InstrumentAnswer, RoundingSample
+from lesion.study.plan import Ending, Plan, PlanNote, StageName, pair_name
 from lesion.study.reach import reaches, words
 from lesion.study.replication import configurations
 from lesion.study.set_items import SEEN
@@ -30,7 +40,7 @@ SLACK = 1.1
 """An enlargement asks for so many times the items that the observed accuracy needs: that accuracy is an estimate."""
 
 
-def amend(plan: Plan, verdict: Verdict) -> Plan:
+def amend(plan: Plan, verdict: GateVerdict) -> Plan:
     """The plan after its present stage was judged."""
     return _AMENDMENTS[verdict.stage](plan, verdict)
 
@@ -45,13 +55,12 @@ def noted(plan: Plan, topic: str, text: str) -> Plan:
     return plan.model_copy(update={"notes": (*plan.notes, PlanNote(topic=topic, text=text))})
 
 
-def _told(plan: Plan, verdict: Verdict) -> Plan:
+def _told(plan: Plan, verdict: GateVerdict) -> Plan:
     """With a note for every kind of check that failed somewhere and does not stop the study."""
-    checks: Any = verdict.evidence.get("checks", ())
     failed: dict[str, list[str]] = {}
-    for check in checks:
-        if not check["blocks"] and check["outcome"] == "Fail":
-            failed.setdefault(check["name"], []).append(f"{check['about']}: {check['said']}")
+    for check in verdict.evidence.checks:
+        if not check.blocks and check.outcome == "Fail":
+            failed.setdefault(check.name, []).append(f"{check.about}: {check.said}")
     for name, said in failed.items():
         plan = noted(plan, name.replace(" ", "-"), "; ".join(said) + ".")
     return plan
@@ -61,9 +70,9 @@ def _open(plan: Plan, stage: StageName, attempt: int = 0) -> Plan:
     return plan.model_copy(update={"stage": stage, "attempt": attempt})
 
 
-def _after_instrument(plan: Plan, verdict: Verdict) -> Plan:
+def _after_instrument(plan: Plan, verdict: GateVerdict) -> Plan:
     if verdict.outcome == "Pass":
-        models: Any = verdict.evidence.get("models", {})
+        models = verdict.saw(InstrumentEvidence).models
         plan = _told(plan, verdict).model_copy(update={**_measured(models), "primary": _primary(plan.study, models)})
         return _open(_few_references(plan, models), "baseline")
     if plan.attempt < TOOLING_RETRIES:
@@ -72,32 +81,28 @@ def _after_instrument(plan: Plan, verdict: Verdict) -> Plan:
     return stop(plan, f"the instrument failed twice: {verdict.reason}")
 
 
-def _primary(study: Study, models: Mapping[str, Any]) -> dict[str, dict[str, Ablation]]:
+def _primary(study: Study, models: Mapping[str, InstrumentAnswer]) -> dict[str, dict[str, Ablation]]:
     """Model -> tier -> the ablation that decides: what the study says, or what its items' references allow."""
     if study.claims is None:
         return {}
     asked = study.claims.primary
     return {
         model: {
-            tier: ("resample" if _share(each) >= ENOUGH else "mean") if asked == "auto" else asked
-            for tier, each in answer["covered"].items()
+            tier: ("resample" if each.share >= ENOUGH else "mean") if asked == "auto" else asked
+            for tier, each in answer.covered.items()
         }
         for model, answer in models.items()
-        if "covered" in answer
+        if answer.covered
     }
 
 
-def _share(covered: Mapping[str, int]) -> float:
-    return covered["covered"] / covered["items"] if covered["items"] else 0.0
-
-
-def _few_references(plan: Plan, models: Mapping[str, Any]) -> Plan:
+def _few_references(plan: Plan, models: Mapping[str, InstrumentAnswer]) -> Plan:
     """A note on every tier where mean and resample ablation cannot be judged."""
     few = [
-        f"{model}, {tier}: {each['covered']} of {each['items']} discovery items have one"
+        f"{model}, {tier}: {each.covered} of {each.items} discovery items have one"
         for model, answer in models.items()
-        for tier, each in answer.get("covered", {}).items()
-        if _share(each) < COVERED
+        for tier, each in answer.covered.items()
+        if each.share < COVERED
     ]
     if not few:
         return plan
@@ -108,34 +113,26 @@ def _few_references(plan: Plan, models: Mapping[str, Any]) -> Plan:
     return noted(plan, "few-references", text)
 
 
-def _floors(told: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+def _floors(samples: Mapping[str, RoundingSample]) -> dict[str, float]:
     """Tier -> what rounding alone may do to a paired accuracy difference."""
-    return {tier: rounding_floor(int(each["flips"]), int(each["items"])) for tier, each in told.items()}
+    return {tier: rounding_floor(each.flips, each.items) for tier, each in samples.items()}
 
 
-def _measured(models: Mapping[str, Any]) -> dict[str, Any]:
+def _measured(models: Mapping[str, InstrumentAnswer]) -> dict[str, object]:
     """What the instrument measured and later stages need: output norms, reference sets' names, rounding's floors."""
-    norms = {
-        m: tuple(tuple(map(float, layer)) for layer in answer["head_norms"])
-        for m, answer in models.items()
-        if "head_norms" in answer
-    }
-    references = {
-        m: {tier: tuple(hashes) for tier, hashes in answer["references"].items()}
-        for m, answer in models.items()
-        if "references" in answer
-    }
-    tenths = {m: tuple(answer["norm_tenths"]) for m, answer in models.items() if "norm_tenths" in answer}
-    rounding = {m: _floors(answer["rounding"]) for m, answer in models.items() if "rounding" in answer}
+    norms = {m: answer.head_norms for m, answer in models.items() if answer.head_norms}
+    references = {m: answer.references for m, answer in models.items() if answer.references}
+    tenths = {m: answer.norm_tenths for m, answer in models.items() if answer.norm_tenths}
+    rounding = {m: _floors(answer.rounding) for m, answer in models.items() if answer.rounding}
     return {"tenths": tenths, "norms": norms, "references": references, "rounding": rounding}
 
 
-def _after_baseline(plan: Plan, verdict: Verdict) -> Plan:
+def _after_baseline(plan: Plan, verdict: GateVerdict) -> Plan:
     if verdict.outcome == "Pass":
         target = plan.study.sweep.target
         plan = _told(plan, verdict)
         return _aim(plan, target) if isinstance(target, GivenSites) else _open(plan, "detect")
-    if verdict.evidence.get("final"):
+    if verdict.saw(BaselineEvidence).final:
         return stop(plan, f"the baseline cannot be used: {verdict.reason}")
     if plan.attempt >= plan.study.baseline.enlargements:
         times = plan.study.baseline.enlargements
@@ -159,21 +156,22 @@ def ways_out(study: Study) -> str:
     )
 
 
-def _enlarged(plan: Plan, verdict: Verdict) -> Plan:
+def _enlarged(plan: Plan, verdict: GateVerdict) -> Plan:
     """More items for every cell that did not pass: twice as many, or what its accuracy needs if that is more."""
     items = {model: dict(tiers) for model, tiers in plan.items.items()}
     block = plan.study.block
-    cells: Any = verdict.evidence["cells"]
-    for name, cell in cells.items():
-        model, tier = name.rsplit("|", 1)
-        if cell["outcome"] == "Pass":
+    cells = verdict.saw(BaselineEvidence).cells
+    for model, tier in plan.pairs():
+        name = pair_name(model, tier)
+        cell = cells.get(name)
+        if cell is None or cell.outcome == "Pass":
             continue
-        wanted = max(2 * items[model][tier], int(SLACK * cell["needed_n"]) + 1)
+        wanted = max(2 * items[model][tier], int(SLACK * cell.needed_n) + 1)
         room = plan.capacity[tier] // block * block
         enough = min(-(-wanted // block) * block, room)
-        if enough < cell["needed_n"] or enough <= items[model][tier]:
+        if enough < cell.needed_n or enough <= items[model][tier]:
             needs = f"{name} needs {wanted:,} items per seed for a stable baseline; a seed holds {room:,}"
-            if cell["needed_n"] >= UNREACHABLE:
+            if cell.needed_n >= UNREACHABLE:
                 needs = f"{name}: its example sets differ so much that no number of items makes the baseline stable"
             return stop(plan, f"{needs}. {ways_out(plan.study)}" if plan.study.lesion == 2 else needs)
         items[model][tier] = enough
@@ -188,26 +186,19 @@ def _aim(plan: Plan, target: GivenSites) -> Plan:
     return _targeted(plan, dict.fromkeys(plan.models(), target.sites), {})
 
 
-def _after_detect(plan: Plan, verdict: Verdict) -> Plan:
+def _after_detect(plan: Plan, verdict: GateVerdict) -> Plan:
     if verdict.outcome == "Ambiguous" and plan.attempt < DETECTOR_RETRIES:
         text = f"The detector contradicts itself ({verdict.reason}). It is tried once more on twice as many sequences."
         return _open(noted(plan, "detector-ambiguous", text), "detect", plan.attempt + 1)
     if verdict.outcome != "Pass":
         return stop(plan, verdict.reason)
-    picked: Any = verdict.evidence["picked"]
-    passing: Any = verdict.evidence["passing"]
-    ranking: Any = verdict.evidence.get("ranking", {})
-    ready = {"ranking": {m: tuple(sites) for m, sites in ranking.items()}} | _unmapped(picked)
-    targets = {m: tuple(sites) for m, sites in picked.items() if sites}
-    return _targeted(_told(plan, verdict).model_copy(update=ready), targets, passing)
+    seen = verdict.saw(DetectionEvidence)
+    unmapped = {m: "no head of it passes the detector" for m, sites in seen.picked.items() if not sites}
+    plan = _told(plan, verdict).model_copy(update={"ranking": seen.ranking, "unmapped": unmapped})
+    return _targeted(plan, {m: sites for m, sites in seen.picked.items() if sites}, seen.passing)
 
 
-def _unmapped(picked: Mapping[str, Any]) -> dict[str, Any]:
-    """The replication's models that have nothing to stand for the target."""
-    return {"unmapped": {m: "no head of it passes the detector" for m, sites in picked.items() if not sites}}
-
-
-def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: dict[str, list[str]]) -> Plan:
+def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: Mapping[str, tuple[str, ...]]) -> Plan:
     """Fix the target and draw the matched sets that discovery measures.
 
     Where specificity is asked for, these are the first of the sets that the target will be ranked among; else none of
@@ -231,24 +222,22 @@ def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: dict[str,
     return _open(plan.model_copy(update={"controls": controls}), "discovery")
 
 
-def _after_discovery(plan: Plan, verdict: Verdict) -> Plan:
-    dropped: Any = verdict.evidence["dropped"]
-    for text in dropped:
+def _after_discovery(plan: Plan, verdict: GateVerdict) -> Plan:
+    seen = verdict.saw(FamilyEvidence)
+    for text in seen.dropped:
         plan = noted(plan, "cell-refused", f"{text}; the cell is left out, N is never lowered.")
     if verdict.outcome != "Pass":
         return stop(plan, verdict.reason)
     plan = _told(plan, verdict)
-    rows: Any = verdict.evidence["family"]
-    family = tuple(Chosen.model_validate(row) for row in rows)
-    ready = plan.model_copy(update={"family": family, "pending": tuple(chosen.id for chosen in family)})
-    return _open(ready, "confirm")
+    pending = tuple(chosen.id for chosen in seen.family)
+    return _open(plan.model_copy(update={"family": seen.family, "pending": pending}), "confirm")
 
 
-def _after_confirm(plan: Plan, verdict: Verdict) -> Plan:
-    verdicts: Any = verdict.evidence["verdicts"]
-    ambiguous = tuple(name for name, cell in verdicts.items() if cell["verdict"] == "Ambiguous")
+def _after_confirm(plan: Plan, verdict: GateVerdict) -> Plan:
+    verdicts = verdict.saw(LookEvidence).verdicts
+    ambiguous = tuple(name for name, cell in verdicts.items() if cell.verdict == "Ambiguous")
     if plan.study.replication is not None:
-        better = tuple(name for name, cell in verdicts.items() if cell["verdict"] == "Improvement")
+        better = tuple(name for name, cell in verdicts.items() if cell.verdict == "Improvement")
         plan = plan.model_copy(update={"improved": plan.improved + better})
     plan = _detected(plan, verdicts)
     if not ambiguous:
@@ -256,12 +245,12 @@ def _after_confirm(plan: Plan, verdict: Verdict) -> Plan:
     return _looked_again(plan, ambiguous)
 
 
-def _detected(plan: Plan, verdicts: Mapping[str, Any]) -> Plan:
+def _detected(plan: Plan, verdicts: Mapping[str, CellVerdict]) -> Plan:
     """The plan, with the effects that a look detected; in format 1 nobody asks for them."""
     if plan.study.lesion == 1:
         return plan
-    found = {name: cell["verdict"] for name, cell in verdicts.items() if cell["verdict"] in ("Improvement", "Harm")}
-    full = tuple(name for name, cell in verdicts.items() if "ceiling" in cell.get("tags", ()))
+    found = {name: cell.verdict for name, cell in verdicts.items() if cell.verdict in ("Improvement", "Harm")}
+    full = tuple(name for name, cell in verdicts.items() if "ceiling" in cell.tags)
     return plan.model_copy(update={"detected": {**plan.detected, **found}, "full": plan.full + full})
 
 
@@ -271,25 +260,24 @@ def _ask_specificity(plan: Plan, stage: StageName, then: Callable[[Plan], Plan])
     return opened if asking(opened) else then(plan.model_copy(update={"pending": ()}))
 
 
-def _after_specificity(plan: Plan, verdict: Verdict) -> Plan:
-    found: Any = verdict.evidence["specific"]
-    specific = tuple(name for name, each in found.items() if each["status"] == "specific")
+def _after_specificity(plan: Plan, verdict: GateVerdict) -> Plan:
+    ranks = verdict.saw(SpecificityEvidence).specific
+    specific = tuple(name for name, each in ranks.items() if each.status == "specific")
     return _to_other_models(_left_out(plan, verdict).model_copy(update={"specific": specific}))
 
 
-def _after_replicate_specificity(plan: Plan, verdict: Verdict) -> Plan:
-    found: Any = verdict.evidence["specific"]
-    specific = tuple(name for name, each in found.items() if each["status"] == "specific")
+def _after_replicate_specificity(plan: Plan, verdict: GateVerdict) -> Plan:
+    ranks = verdict.saw(SpecificityEvidence).specific
+    specific = tuple(name for name, each in ranks.items() if each.status == "specific")
     return _replicated(_left_out(plan, verdict).model_copy(update={"specific": plan.specific + specific}))
 
 
-def _left_out(plan: Plan, verdict: Verdict) -> Plan:
+def _left_out(plan: Plan, verdict: GateVerdict) -> Plan:
     """With a note on cells whose sets cannot be trusted, and on sets in which nothing changed."""
-    spoiled: Any = verdict.evidence.get("spoiled", {})
-    for name, reason in spoiled.items():
+    seen = verdict.saw(SpecificityEvidence)
+    for name, reason in seen.spoiled.items():
         plan = noted(plan, "specificity", f"{name} is not evaluable: {reason}.")
-    inert: Any = verdict.evidence.get("inert", {})
-    for name, numbers in inert.items():
+    for name, numbers in seen.inert.items():
         plan = noted(plan, "specificity", f"{name}: in {len(numbers)} matched sets nothing changed; they are left out.")
     return plan
 
@@ -318,22 +306,20 @@ def _to_other_models(plan: Plan) -> Plan:
     return _ended(noted(plan, "not-replicated", f"Nothing is replicated: {why}."), f"{decided}; nothing is replicated")
 
 
-def _after_transfer(plan: Plan, verdict: Verdict) -> Plan:
-    dropped: Any = verdict.evidence["dropped"]
-    for text in dropped:
+def _after_transfer(plan: Plan, verdict: GateVerdict) -> Plan:
+    seen = verdict.saw(FamilyEvidence)
+    for text in seen.dropped:
         plan = noted(plan, "cell-refused", f"{text}; the cell is left out, N is never lowered.")
     if verdict.outcome != "Pass":
         plan = noted(plan, "not-replicated", f"{verdict.reason}.")
         return _ended(plan, "every member of the family is decided; nothing could be replicated")
-    rows: Any = verdict.evidence["family"]
-    replicas = tuple(Chosen.model_validate(row) for row in rows)
-    ready = {"replicas": replicas, "pending": tuple(chosen.id for chosen in replicas)}
+    ready = {"replicas": seen.family, "pending": tuple(chosen.id for chosen in seen.family)}
     return _open(_told(plan, verdict).model_copy(update=ready), "replicate")
 
 
-def _after_replicate(plan: Plan, verdict: Verdict) -> Plan:
-    verdicts: Any = verdict.evidence["verdicts"]
-    ambiguous = tuple(name for name, cell in verdicts.items() if cell["verdict"] == "Ambiguous")
+def _after_replicate(plan: Plan, verdict: GateVerdict) -> Plan:
+    verdicts = verdict.saw(LookEvidence).verdicts
+    ambiguous = tuple(name for name, cell in verdicts.items() if cell.verdict == "Ambiguous")
     plan = _detected(plan, verdicts)
     return _looked_again(plan, ambiguous) if ambiguous else _ask_specificity(plan, "replicate_specificity", _replicated)
 
@@ -342,7 +328,7 @@ def _replicated(plan: Plan) -> Plan:
     return _ended(plan, "every member of the family and of the replication is decided")
 
 
-_AMENDMENTS: dict[StageName, Callable[[Plan, Verdict], Plan]] = {
+_AMENDMENTS: dict[StageName, Callable[[Plan, GateVerdict], Plan]] = {
     "instrument": _after_instrument,
     "baseline": _after_baseline,
     "detect": _after_detect,

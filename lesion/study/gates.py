@@ -5,9 +5,9 @@ docs/gates.md explains each check: its quantity, unit, threshold, and why.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import polars as pl
 
@@ -15,7 +15,6 @@ from lesion.errors import InputError
 from lesion.identity import content_hash
 from lesion.stats.baseline import BaselineGate, baseline_gate
 from lesion.stats.baseline_numbers import baseline_numbers_gate
-from lesion.stats.verdict import CellVerdict
 from lesion.study.ablations import judged, spoiled_ablations
 from lesion.study.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
 from lesion.study.clusters import clusters
@@ -23,12 +22,26 @@ from lesion.study.companions import found_beside, spoiled_companion, tagged
 from lesion.study.discovered import column
 from lesion.study.evidence import confirm_cells, pending, specificity_arms, spoiled
 from lesion.study.family import Discovery, choose, choose_replicas, discovery_table
-from lesion.study.plan import Chosen, Outcome, Plan, StageName, Verdict
+from lesion.study.gate_verdict import (
+    BaselineEvidence,
+    DetectionEvidence,
+    DiscoveryRow,
+    Evidence,
+    FamilyEvidence,
+    GateVerdict,
+    InstrumentEvidence,
+    LookEvidence,
+    SpecificityEvidence,
+)
+from lesion.study.model_answers import AnyAnswer, DetectorAnswer, InstrumentAnswer, ModelAnswer, NeuronAnswer
+from lesion.study.plan import Chosen, Outcome, Plan, StageName, pair_name
 from lesion.study.reading import readings, spoiled_reading
 from lesion.study.replication import Stand, mapped
 from lesion.study.rows import ITEM_KEY
 from lesion.study.specificity import Receipts, ranked
 from lesion.study.study import DetectedHeads, RankedNeurons
+
+A = TypeVar("A", bound=ModelAnswer)
 
 
 class Facts(NamedTuple):
@@ -36,36 +49,44 @@ class Facts(NamedTuple):
 
     items: pl.DataFrame
     prompts: pl.DataFrame
-    answers: Mapping[str, Mapping[str, Any]]
+    answers: Mapping[str, AnyAnswer]
     """Model -> what its instrument or detector cell returned, for the stage being judged."""
     receipts: Receipts = MappingProxyType({})
     """(model, tier, arm) -> how much the arm changed, for the stages of specificity."""
 
+    def answers_of(self, kind: type[A]) -> dict[str, A]:
+        """The answers, as the type that the stage's cells return.
 
-def judge(plan: Plan, facts: Facts) -> Verdict:
+        Raises:
+            InputError: when a model returned something else.
+        """
+        found = {model: answer for model, answer in self.answers.items() if isinstance(answer, kind)}
+        if odd := self.answers.keys() - found.keys():
+            raise InputError(f"{', '.join(sorted(odd))}: the cell of this stage returned no {kind.__name__}")
+        return found
+
+
+def judge(plan: Plan, facts: Facts) -> GateVerdict:
     """The verdict of the plan's present stage."""
     outcome, reason, evidence = GATES[plan.stage](plan, facts)
-    return Verdict(stage=plan.stage, attempt=plan.attempt, outcome=outcome, reason=reason, evidence=evidence)
+    return GateVerdict(stage=plan.stage, attempt=plan.attempt, outcome=outcome, reason=reason, evidence=evidence)
 
 
-Judged = tuple[Outcome, str, dict[str, object]]
+Judged = tuple[Outcome, str, Evidence]
 
 
 def _instrument(plan: Plan, facts: Facts) -> Judged:
     """Identities hold, the placebo is bit-equal, a repeated pass flips nothing, prompts keep the contract."""
     checks: list[Check] = []
-    for model, answer in facts.answers.items():
+    answers = facts.answers_of(InstrumentAnswer)
+    for model, answer in answers.items():
         checks += instrument(model, answer, plan.study.sweep.kinds)
         checks += [
-            contract(f"{model}, {tier}", told["refused"], told["items"], plan.study.exclusions)
-            for tier, told in answer["contract"].items()
+            contract(f"{model}, {tier}", sample.refused, sample.items, plan.study.exclusions)
+            for tier, sample in answer.contract.items()
         ]
     reason = reasons(checks) or "every identity holds and the placebo changes nothing"
-    return worst(checks), reason, {"models": dict(facts.answers), "checks": _plain(checks)}
-
-
-def _plain(checks: Sequence[Check]) -> list[dict[str, object]]:
-    return [check._asdict() for check in checks]
+    return worst(checks), reason, InstrumentEvidence(models=answers, checks=tuple(checks))
 
 
 def _excluded(plan: Plan, facts: Facts) -> list[str]:
@@ -81,18 +102,15 @@ def _excluded(plan: Plan, facts: Facts) -> list[str]:
 def _baseline(plan: Plan, facts: Facts) -> Judged:
     """The outcome of every tier varies by less than the preregistered spread over the seeds."""
     if excluded := _excluded(plan, facts):
-        return "Fail", "; ".join(excluded), {"final": True, "excluded": excluded}
+        return "Fail", "; ".join(excluded), BaselineEvidence(final=True, excluded=tuple(excluded))
     rows = facts.items.filter(pl.col("stage") == "baseline").sort("model", "tier", "seed", "index")
     lanes: dict[str, list[pl.DataFrame]] = {}
     for (model, tier), cell in rows.group_by("model", "tier", maintain_order=True):
         seeds = cell.partition_by("seed", maintain_order=True)
         size = min(lane.height for lane in seeds)
-        lanes[f"{model}|{tier}"] = [lane.head(size) for lane in seeds]
+        lanes[pair_name(str(model), str(tier))] = [lane.head(size) for lane in seeds]
     gate, checks = _accuracy(plan, lanes) if not plan.study.continuous else (_numbers(plan, facts, lanes), [])
-    evidence: dict[str, object] = {
-        "cells": {name: asdict(cell) for name, cell in gate.cells.items()},
-        "checks": _plain(checks),
-    }
+    evidence = BaselineEvidence(cells=dict(gate.cells), checks=tuple(checks), final=gate.outcome == "Degenerate")
     size, unit = (1, "nats") if plan.study.continuous else (100, "points")
     said = [
         f"{name}: {'means' if plan.study.continuous else 'accuracies'} {', '.join(f'{a:.3f}' for a in cell.accuracies)}"
@@ -103,7 +121,6 @@ def _baseline(plan: Plan, facts: Facts) -> Judged:
     if gate.outcome == "Pass":
         widest = max(cell.spread for cell in gate.cells.values())
         return "Pass", f"the widest spread over seeds is {size * widest:.2f} {unit}", evidence
-    evidence["final"] = gate.outcome == "Degenerate"
     return ("Ambiguous" if gate.outcome == "NotEvaluable" else "Fail"), "; ".join(said), evidence
 
 
@@ -162,20 +179,20 @@ def _detect(plan: Plan, facts: Facts) -> Judged:
     passing: dict[str, list[str]] = {}
     checks: list[Check] = []
     ranking: dict[str, list[str]] = {}
-    for model, answer in facts.answers.items():
-        found = detector(model, answer["scores"], answer["again"], target.threshold)
-        checks.append(found if model in plan.study.models else found._replace(blocks=False))
-        ranked = _ranked(answer)
+    answers = facts.answers_of(DetectorAnswer)
+    for model, answer in answers.items():
+        check = detector(model, answer.scores, answer.again, target.threshold)
+        checks.append(check if model in plan.study.models else replace(check, blocks=False))
+        ranked = answer.ranked()
         ranking[model] = [site for _, site in ranked[: plan.study.sweep.staged]]
         passing[model] = [site for least, site in ranked if least >= target.threshold]
         picked[model] = passing[model][: target.most]
     stands = _mapped(plan, picked, passing)
     picked |= {model: [each.site for each in found] for model, found in stands.items()}
-    evidence: dict[str, object] = {
-        "picked": picked, "passing": passing, "answers": dict(facts.answers), "checks": _plain(checks),
-        **({"ranking": ranking} if plan.study.sweep.staged else {}),
-        **({"mapped": {m: [each._asdict() for each in found] for m, found in stands.items()}} if stands else {}),
-    }  # fmt: skip
+    evidence = DetectionEvidence(
+        picked=_frozen(picked), passing=_frozen(passing), answers=dict(answers), checks=tuple(checks),
+        ranking=_frozen(ranking) if plan.study.sweep.staged else {}, mapped=stands,
+    )  # fmt: skip
     if (outcome := worst(checks)) != "Pass":
         names = ", ".join(model for model in plan.study.models if not picked.get(model))
         said = f"no head of {names} has a score of {target.threshold} or more for {target.detector}"
@@ -184,14 +201,8 @@ def _detect(plan: Plan, facts: Facts) -> Judged:
     return "Pass", f"{target.detector} heads found: {found}", evidence
 
 
-def _ranked(answer: Mapping[str, Any]) -> list[tuple[float, str]]:
-    """Every head with the smaller of its two scores, the highest first; ties by the first set's score."""
-    both = (
-        (min(s, answer["again"][i][j]), s, f"L{i}H{j}")
-        for i, row in enumerate(answer["scores"])
-        for j, s in enumerate(row)
-    )
-    return [(least, site) for least, _, site in sorted(both, reverse=True)]
+def _frozen(sites: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
+    return {model: tuple(each) for model, each in sites.items()}
 
 
 def _mapped(
@@ -208,9 +219,10 @@ def _mapped(
 
 def _rank(target: RankedNeurons, facts: Facts) -> Judged:
     """Takes the neurons with the highest scores; fails where too few of them write anything."""
-    ranked = {model: [(site, s) for site, s in answer["ranked"] if s > 0] for model, answer in facts.answers.items()}
-    picked = {model: [site for site, _ in rows[: target.most]] for model, rows in ranked.items()}
-    evidence: dict[str, object] = {"picked": picked, "passing": picked, "answers": dict(facts.answers)}
+    answers = facts.answers_of(NeuronAnswer)
+    ranked = {model: [(site, s) for site, s in answer.ranked if s > 0] for model, answer in answers.items()}
+    picked = {model: tuple(site for site, _ in rows[: target.most]) for model, rows in ranked.items()}
+    evidence = DetectionEvidence(picked=picked, passing=picked, answers=dict(answers))
     if short := [model for model, sites in picked.items() if len(sites) < target.most]:
         return "Fail", f"fewer than {target.most} neurons of {', '.join(short)} write anything", evidence
     found = "; ".join(f"{model}: {', '.join(sites)}" for model, sites in picked.items())
@@ -233,12 +245,12 @@ def _transfer(plan: Plan, facts: Facts) -> Judged:
 def _proposed(plan: Plan, table: pl.DataFrame, chosen: tuple[tuple[Chosen, ...], list[str]], what: str) -> Judged:
     """A family with the items that each member needs, and what its pool cannot hold."""
     family, dropped = chosen
-    evidence: dict[str, object] = {
-        "table": table.to_dicts(),
-        "checks": _plain(_controls(plan, table)),
-        "family": [each.model_dump(mode="json") for each in family],
-        "dropped": dropped,
-    }
+    evidence = FamilyEvidence(
+        table=tuple(DiscoveryRow.model_validate(row) for row in table.to_dicts()),
+        checks=tuple(_controls(plan, table)),
+        family=family,
+        dropped=tuple(dropped),
+    )
     if not family:
         return "Fail", f"no cell can be {what}: " + "; ".join(dropped), evidence
     listed = ", ".join(f"{each.id} (n {each.items} per seed)" for each in family)
@@ -268,20 +280,20 @@ def _all_ablations(plan: Plan, facts: Facts) -> Judged:
         if chosen.id not in bad and reason:
             bad[chosen.id] = reason
     found = judged(plan, facts.items, facts.prompts, bad)
-    evidence: dict[str, object] = {
-        "look": plan.attempt + 1,
-        "verdicts": {name: asdict(verdict) for name, verdict in found.verdicts.items()},
-        "ablations": {name: {k: asdict(each) for k, each in kinds.items()} for name, kinds in found.ablations.items()},
-        "chance": found.chance,
-        "margins": found.margins,
-    }
-    if plan.study.decoded:
-        evidence["readings"] = readings(plan, facts.items, facts.prompts, bad)
-    return _looked(found.verdicts, evidence)
+    evidence = LookEvidence(
+        look=plan.attempt + 1,
+        verdicts=found.verdicts,
+        ablations=found.ablations,
+        chance=found.chance,
+        margins=found.margins,
+        readings=readings(plan, facts.items, facts.prompts, bad) if plan.study.decoded else {},
+    )
+    return _looked(evidence)
 
 
-def _looked(verdicts: Mapping[str, CellVerdict], evidence: dict[str, object]) -> Judged:
+def _looked(evidence: LookEvidence) -> Judged:
     """Ambiguous while a member is."""
+    verdicts = evidence.verdicts
     ambiguous = [name for name, verdict in verdicts.items() if verdict.verdict == "Ambiguous"]
     said = ", ".join(f"{name}: {verdict.verdict}" for name, verdict in verdicts.items())
     return ("Ambiguous" if ambiguous else "Pass"), said, evidence
@@ -299,27 +311,22 @@ def _first_rule(plan: Plan, facts: Facts) -> Judged:
     beside = found_beside(plan, facts.items, facts.prompts, verdicts)
     verdicts = tagged(verdicts, beside)
     specific = specificity_arms(plan, facts.items, facts.prompts, bad)
-    evidence: dict[str, object] = {
-        "look": plan.attempt + 1,
-        "verdicts": {name: asdict(verdict) for name, verdict in verdicts.items()},
-        "specific": {name: asdict(outcome) for name, outcome in specific.items()},
-        "companions": {name: {k: asdict(each) for k, each in found.items()} for name, found in beside.items()},
-    }
-    if plan.study.decoded:
-        evidence["readings"] = readings(plan, facts.items, facts.prompts, bad)
-    return _looked(verdicts, evidence)
+    evidence = LookEvidence(
+        look=plan.attempt + 1,
+        verdicts=verdicts,
+        specific=specific,
+        companions=beside,
+        readings=readings(plan, facts.items, facts.prompts, bad) if plan.study.decoded else {},
+    )
+    return _looked(evidence)
 
 
 def _specificity(plan: Plan, facts: Facts) -> Judged:
     """The rank of every target with a detected effect among its matched sets."""
     found = ranked(plan, facts.items, facts.receipts)
-    evidence: dict[str, object] = {
-        "specific": {name: asdict(each) for name, each in found.specific.items()},
-        "sets": found.sets,
-        **({"within": {name: each._asdict() for name, each in found.within.items()}} if found.within else {}),
-        **({"inert": found.inert} if found.inert else {}),
-        **({"spoiled": found.spoiled} if found.spoiled else {}),
-    }
+    evidence = SpecificityEvidence(
+        specific=found.specific, sets=found.sets, within=found.within, inert=found.inert, spoiled=found.spoiled
+    )
     said = [
         f"{name}: {each.status} (rank {each.rank} of {1 + each.sets}, p {each.p:.3g})"
         for name, each in found.specific.items()

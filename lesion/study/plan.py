@@ -66,18 +66,6 @@ class Stage(Document):
     cells: tuple[Cell, ...]
 
 
-class Verdict(Document):
-    """What a gate said of a stage, and what it saw."""
-
-    stage: StageName
-    attempt: int
-    outcome: Outcome
-    reason: str
-    """In a sentence."""
-    evidence: dict[str, object] = {}
-    """The numbers that it read, by name."""
-
-
 class Chosen(Document):
     """A cell of the confirmatory family, fixed before the first look."""
 
@@ -202,7 +190,7 @@ class Plan(Document):
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Every model and tier that is not put off, in the study's order."""
         every = ((model, tier) for model in self.study.subjects for tier in self.study.tasks)
-        return tuple(pair for pair in every if "|".join(pair) not in self.deferred)
+        return tuple(pair for pair in every if pair_name(*pair) not in self.deferred)
 
     def own_pairs(self) -> tuple[tuple[str, str], ...]:
         """Those of `pairs` that are discovered and confirmed: the study's own models."""
@@ -225,6 +213,11 @@ class Plan(Document):
     def present(self) -> tuple[Chosen, ...]:
         """The family that the present stage decides: corrections run over all of it."""
         return self.replicas if self.stage == "replicate" else self.family
+
+
+def pair_name(model: str, tier: str) -> str:
+    """What a model and tier are called together where a table is keyed by both; nothing takes the name apart."""
+    return f"{model}|{tier}"
 
 
 def new_plan(study: Study, key: str, shapes: dict[str, Shape], capacity: dict[str, int]) -> Plan:

@@ -5,9 +5,8 @@ and are read again here, and a row that teacher forcing calls right must have a 
 """
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any
 
 import polars as pl
 
@@ -56,12 +55,12 @@ def number(text: str, written: str) -> Fraction | None:
 
 def readings(
     plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Collection[str]
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, Reading]]:
     """Member -> arm (`baseline`, `edited`) -> its `Reading`, for every pending member of a decoded tier."""
     members = [c for c in pending(plan) if _written(plan, c) and c.id not in invalid]
     return {
         chosen.id: {
-            name: asdict(_reading(_texts(plan, items, prompts, chosen, arm)))
+            name: _reading(_texts(plan, items, prompts, chosen, arm))
             for name, arm in (("baseline", "baseline"), ("edited", f"target@{chosen.edit}"))
         }
         for chosen in members

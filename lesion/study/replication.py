@@ -6,13 +6,14 @@ their index; each configuration is then confirmed on the other models like any c
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Any, Literal, NamedTuple
+from typing import Literal
 
 from lesion.interventions.site import parse_site
 from lesion.stats.distributions import z
-from lesion.stats.heterogeneity import Estimate, pooled, predicted, variance
+from lesion.stats.heterogeneity import Estimate, Pooled, Predicted, pooled, predicted, variance
+from lesion.stats.verdict import CellVerdict
 from lesion.study.plan import Chosen, Configuration, Plan, Shape, Why
 
 REACH = 2
@@ -21,7 +22,8 @@ REACH = 2
 Answer = Literal["replicated", "partly replicated", "not replicated", "contradicted"]
 
 
-class Stand(NamedTuple):
+@dataclass(frozen=True)
+class Stand:
     """A head of the source and the one that stands for it."""
 
     source: str
@@ -106,60 +108,40 @@ def _untold(plan: Plan, others: Sequence[Chosen]) -> list[tuple[Chosen, Why]]:
     return list(picked.values())
 
 
-def outcome(plan: Plan, cells: Mapping[str, Any], replicas: Mapping[str, Any]) -> dict[str, Any]:
-    """What the replication found, by configuration.
+def answered(plan: Plan, first: str, source: CellVerdict, others: Mapping[str, CellVerdict]) -> Answer | None:
+    """What the other models answer to one configuration; nothing where none was tried.
+
+    Replicated: every other model has the source's verdict, and is specific where the source is. Contradicted: one has
+    the opposite verdict.
 
     Args:
         plan: at its end.
-        cells: the family's verdicts, as data.
-        replicas: the replication's verdicts, as data.
-    """
-    source = plan.study.models[0]
-    told: list[dict[str, Any]] = []
-    for each in plan.configurations:
-        first = next(c.id for c in plan.family if (c.model, c.tier, c.alpha) == (source, each.tier, each.alpha))
-        others = [c.id for c in plan.replicas if (c.tier, c.alpha) == (each.tier, each.alpha) and c.id in replicas]
-        told.append(
-            {
-                **each.model_dump(),
-                "source": first,
-                "replicas": others,
-                "answer": _answer(plan, {first: cells[first]}, {name: replicas[name] for name in others}),
-                "pooled": _pooled(plan, [cells[first], *(replicas[name] for name in others)]),
-            }
-        )
-    return {"source": source, "configurations": told, "unmapped": dict(plan.unmapped), "cells": dict(replicas)}
-
-
-def _answer(plan: Plan, source: Mapping[str, Any], others: Mapping[str, Any]) -> Answer | None:
-    """Replicated: every other model has the source's verdict, and is specific where the source is.
-
-    Contradicted: one has the opposite verdict. Nothing where no other model was tried.
+        first: id of the source's cell.
+        source: its verdict.
+        others: id -> verdict of the other models' cells.
     """
     if not others:
         return None
-    ((first, cell),) = source.items()
-    opposite = {"Improvement": "Harm", "Harm": "Improvement"}.get(cell["verdict"])
-    if opposite is not None and any(other["verdict"] == opposite for other in others.values()):
+    opposite = {"Improvement": "Harm", "Harm": "Improvement"}.get(source.verdict)
+    if opposite is not None and any(other.verdict == opposite for other in others.values()):
         return "contradicted"
     same = [
-        other["verdict"] == cell["verdict"] and (first not in plan.specific or name in plan.specific)
+        other.verdict == source.verdict and (first not in plan.specific or name in plan.specific)
         for name, other in others.items()
     ]
     return "replicated" if all(same) else "partly replicated" if any(same) else "not replicated"
 
 
-def _pooled(plan: Plan, cells: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def pooled_over(plan: Plan, cells: Sequence[CellVerdict]) -> Predicted | Pooled | None:
     """Mean and prediction interval over five models or more (format 1: a mean over two or more); else nothing."""
-    told = [cell for cell in cells if cell["delta"] is not None and cell["verdict"] != "Invalid"]
+    measured = [(cell, cell.delta) for cell in cells if cell.delta is not None and cell.verdict != "Invalid"]
     if plan.study.lesion == 1:
-        estimates = [Estimate(cell["delta"], variance(cell["gained"], cell["lost"], cell["n"])) for cell in told]
-        return asdict(pooled(estimates)) if len(estimates) >= 2 else None
-    found = predicted([Estimate(cell["delta"], _variance(cell)) for cell in told])
-    return asdict(found) if found is not None else None
+        estimates = [Estimate(delta, variance(cell.gained, cell.lost, cell.n)) for cell, delta in measured]
+        return pooled(estimates) if len(estimates) >= 2 else None
+    return predicted([Estimate(delta, _variance(cell)) for cell, delta in measured])
 
 
-def _variance(cell: Mapping[str, Any]) -> float:
+def _variance(cell: CellVerdict) -> float:
     """Of a cell's difference, from the width of its interval: it knows of clusters, and holds for nats as well."""
-    half = (cell["ci_high"] - cell["ci_low"]) / 2
-    return (half / z((1 + cell["confidence"]) / 2)) ** 2
+    half = ((cell.ci_high or 0.0) - (cell.ci_low or 0.0)) / 2
+    return (half / z((1 + cell.confidence) / 2)) ** 2

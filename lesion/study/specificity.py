@@ -10,6 +10,7 @@ shown beside it and decides nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, isfinite
 from typing import NamedTuple
 
@@ -105,7 +106,8 @@ Receipts = Mapping[tuple[str, str, str], float]
 """(model, tier, arm) -> how much the arm changed in all units of a stage: the norm of the change."""
 
 
-class Within(NamedTuple):
+@dataclass(frozen=True)
+class Within:
     """The target among sets of its own layers: shown beside a rank in the whole model, and no claim."""
 
     sets: tuple[tuple[str, ...], ...]
@@ -123,9 +125,9 @@ class Ranked(NamedTuple):
     """What a stage found."""
 
     specific: dict[str, RankSpecificity]
-    sets: dict[str, list[list[str]]]
+    sets: dict[str, tuple[tuple[str, ...], ...]]
     """Cell -> its sets, in the order of their effects."""
-    inert: dict[str, list[int]]
+    inert: dict[str, tuple[int, ...]]
     """Cell -> numbers of the sets that were left out, for their receipts show that nothing changed."""
     spoiled: dict[str, str]
     """Cell -> why its rows cannot be trusted; it is not evaluable."""
@@ -145,7 +147,8 @@ def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
         receipts: of this stage.
     """
     rule = rule_of(plan.study)
-    found, sets, inert, spoiled = dict[str, SetEffects](), dict[str, list[list[str]]](), dict[str, list[int]](), {}
+    found, spoiled = dict[str, SetEffects](), dict[str, str]()
+    sets, inert = dict[str, tuple[tuple[str, ...], ...]](), dict[str, tuple[int, ...]]()
     within = dict[str, Within]()
     for chosen in asking(plan):
         matched = sets_of(plan, chosen.model)
@@ -157,9 +160,9 @@ def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
             spoiled[chosen.id] = told if isinstance(told, str) else str(near)
             continue
         found[chosen.id] = told
-        sets[chosen.id] = [list(matched.sets[i]) for i in numbers]
+        sets[chosen.id] = tuple(matched.sets[i] for i in numbers)
         if unmoved:
-            inert[chosen.id] = unmoved
+            inert[chosen.id] = tuple(unmoved)
         if near:
             within[chosen.id] = near
     able = {name: each for name, each in found.items() if evaluable(len(each.effects), rule)}

@@ -7,29 +7,35 @@ from lesion.stats.baseline import baseline_gate
 from lesion.study import gates
 from lesion.study.checks import contract, detector, instrument, quiet, worst
 from lesion.study.evidence import paired_rows
+from lesion.study.gate_verdict import LookEvidence
 from lesion.study.gates import Facts
+from lesion.study.model_answers import ContractSample, DetectorAnswer, EngineChoice, Identity, InstrumentAnswer
 from lesion.study.plan import Chosen, Plan, Shape, StageName
 from lesion.study.replication import mapped
 from lesion.study.rows import ITEMS, empty
 from lesion.study.trial_rows import MODEL, known_plan, opposites, questions, same_seeds
 
+SOUND = InstrumentAnswer(
+    weights_hash="", tokenizer_hash="", revision="", family="known",
+    engine=EngineChoice(engine="reference", kernel="default", error=None, tolerance=0.0, note=""),
+    identities=(Identity(name="known", about="model", error=0.0, tolerance=0.0, holds=True),),
+    placebo_bit_equal=True, repeat_flips=0, noise_floor=0.0, misread=0.0, own_mean=0.0, others_mean=0.0,
+    contract={"tier": ContractSample(items=64, refused=0)},
+)  # fmt: skip
+"""The proof of a model at which nothing is wrong."""
+
 
 def _gates() -> Iterator[str]:
     """Every gate fails what must fail it, and passes what must pass."""
-    sound: dict[str, Any] = {
-        "identities": [{"name": "known", "about": "model", "holds": True}],
-        "placebo_bit_equal": True, "repeat_flips": 0, "contract": {"tier": {"items": 64, "refused": 0}},
-        "noise_floor": 0.0, "misread": 0.0, "own_mean": 0.0, "others_mean": 0.0,
-        "contradictions": [],
-    }  # fmt: skip
     broken: dict[str, Any] = {
-        "identities": [{"name": "known", "about": "model", "holds": False}],
+        "identities": (SOUND.identities[0].model_copy(update={"holds": False}),),
         "placebo_bit_equal": False, "repeat_flips": 3, "noise_floor": 1.0, "misread": 1.0, "own_mean": 1.0,
-        "others_mean": 1.0, "contradictions": ["a token is not the text"],
+        "others_mean": 1.0, "contradictions": ("a token is not the text",),
     }  # fmt: skip
-    told: dict[str, tuple[str, str]] = {"instrument": (worst(instrument("known", sound, frozenset())), "Pass")}
+    told: dict[str, tuple[str, str]] = {"instrument": (worst(instrument("known", SOUND, frozenset())), "Pass")}
     for name, value in broken.items():
-        told[f"instrument, {name}"] = (worst(instrument("known", {**sound, name: value}, frozenset())), "Fail")
+        answer = SOUND.model_copy(update={name: value})
+        told[f"instrument, {name}"] = (worst(instrument("known", answer, frozenset())), "Fail")
     prints = {"cell": ["a", "b", "c"]}
     stable, sizes = {"cell": [7000, 7010, 7020]}, {"cell": 12_200}
     told |= {
@@ -53,10 +59,8 @@ def _stages() -> Iterator[str]:
     """Each stage's gate, as the line calls it, on facts that must not pass."""
     plan = known_plan()
     nothing, asked = empty(ITEMS), questions()
-    scored = {MODEL: {"scores": [[0.1, 0.2]], "again": [[0.1, 0.2]]}}
-    broken: dict[str, dict[str, Any]] = {
-        MODEL: {"identities": [], "placebo_bit_equal": False, "repeat_flips": 0, "contract": {}}
-    }
+    scored = {MODEL: DetectorAnswer(detector="induction", scores=((0.1, 0.2),), again=((0.1, 0.2),))}
+    broken = {MODEL: SOUND.model_copy(update={"placebo_bit_equal": False})}
     chosen = Chosen(model=MODEL, tier="tier", alpha=0.0, items=32, psi=0.1, delta=0.0)
     looking = {"stage": "confirm", "family": (chosen,), "pending": (chosen.id,), "controls": {MODEL: ()}}
     given: dict[StageName, tuple[Plan, Facts]] = {
@@ -72,8 +76,8 @@ def _stages() -> Iterator[str]:
     if not bool((pairs.baseline != pairs.edited).all()):
         yield "baseline and edited answers are not paired item by item"
     looked = gates.judge(looks, Facts(nothing, asked, {}))
-    told: Any = looked.evidence.get("verdicts", {})
-    if told.get(chosen.id, {}).get("verdict") != "Invalid":
+    told = looked.saw(LookEvidence).verdicts
+    if chosen.id not in told or told[chosen.id].verdict != "Invalid":
         yield "a cell without rows is not Invalid"
 
 

@@ -6,7 +6,6 @@ given rows in another order, rows in clusters, and more rows than a short number
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,9 +16,11 @@ from lesion.stats import comparison
 from lesion.stats.decide import judge
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Discovered, Rule
+from lesion.stats.verdict import CellVerdict
 from lesion.study import gates
 from lesion.study.arm import BASELINE, arm
 from lesion.study.evidence import paired_rows
+from lesion.study.gate_verdict import LookEvidence
 from lesion.study.plan import Cell, Chosen, Plan, Stage
 from lesion.study.soundness import asked_twice, unsound, unsound_receipts
 from lesion.study.stages import next_stage
@@ -76,19 +77,19 @@ def _repeated() -> Iterator[str]:
     before = sound.filter(pl.col("arm") == "baseline").with_columns(stage=pl.lit("discovery"))
     for what, rows in (("asked twice", twice), ("discovery's", pl.concat([sound, before]))):
         told = _judged(plan, rows)
-        if told.get("verdict") != "Invalid" or "asked" not in str(told.get("reason")):
+        if told is None or told.verdict != "Invalid" or "asked" not in told.reason:
             yield f"a cell whose items are {what} is not Invalid"
         if not list(asked_twice(rows)):
             yield f"items that are {what} are not named"
 
 
-def _judged(plan: Plan, rows: pl.DataFrame) -> dict[str, Any]:
+def _judged(plan: Plan, rows: pl.DataFrame) -> CellVerdict | None:
     """What the gate says of the one cell; nothing where it could not judge it."""
     try:
-        evidence: Any = gates.judge(plan, gates.Facts(rows, questions(), {})).evidence
+        seen = gates.judge(plan, gates.Facts(rows, questions(), {})).saw(LookEvidence)
     except LesionError:
-        return {}
-    return evidence["verdicts"].get(_all().id, {})
+        return None
+    return seen.verdicts.get(_all().id)
 
 
 def _all() -> Chosen:

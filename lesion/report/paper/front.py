@@ -67,7 +67,7 @@ def _confirmatory(register: Register, source: Source, cells: list[Cell]) -> Iter
     if manifest.outcome == "stopped":
         yield words(strong("The run stopped before its end"), ", so it has no scenario.")
     else:
-        yield words("By the preregistered rule its scenario is ", Strong(str(manifest.results["scenario"])), ".")
+        yield words("By the preregistered rule its scenario is ", Strong(str(manifest.results.scenario)), ".")
     cells = _own_cells(source, cells)
     if not source.record.findings:
         yield words("No verdict was reached.")
@@ -76,7 +76,7 @@ def _confirmatory(register: Register, source: Source, cells: list[Cell]) -> Iter
     else:
         yield from _most(register, source, cells)
     yield from _control(source)
-    yield from in_short(register, manifest.run, source)
+    yield from in_short(register, source)
 
 
 def _each(register: Register, source: Source, cells: list[Cell]) -> Iterable[Line]:

@@ -38,7 +38,7 @@ def results(
     for run, source in cast.sources.items():
         status = source.record.manifest.status
         blocks.append(Paragraph(words("Run ", Name(run), ", ", strong(status), ".")))
-        blocks += [*_gates(register, run, source), *_verdicts(source, cells[run]), *replicated(register, run, source)]
+        blocks += [*_gates(register, run, source), *_verdicts(source, cells[run]), *replicated(register, source)]
         blocks += [_picture(run, figure) for figure in drawn[run] if figure.name in LEADING]
     return checked(Section("results", tuple(blocks)))
 

@@ -1,12 +1,11 @@
 """How the paper calls models, targets and gates: words that hold no number, and claims where one is needed."""
 
 import re
-from typing import Any
 
 from lesion.report.paper.claim import Register, Source
 from lesion.report.paper.manuscript import Line, Name, joined, words
 from lesion.report.words import STAGES, model_name, target_words
-from lesion.study.plan import Verdict
+from lesion.study.gate_verdict import GateVerdict
 
 CONSEQUENCES = {
     "instrument": "so nothing was measured",
@@ -40,12 +39,12 @@ def target(register: Register, source: Source, model: str, *, licensed: bool) ->
     return words("the ", many if re.search(r"\d", number) else number, f" {kind} ", Name(sites))
 
 
-def last_gates(source: Source) -> list[Verdict]:
+def last_gates(source: Source) -> list[GateVerdict]:
     """The last verdict of each stage that was reached, in order."""
     return list({gate.stage: gate for gate in source.record.manifest.gates}.values())
 
 
-def failed(source: Source) -> list[Verdict]:
+def failed(source: Source) -> list[GateVerdict]:
     """The gates that the run did not get past: failed, or never better than ambiguous while it stopped there."""
     manifest, gates = source.record.manifest, last_gates(source)
     return [
@@ -56,7 +55,7 @@ def failed(source: Source) -> list[Verdict]:
     ]
 
 
-def gate_words(gate: Verdict) -> str:
+def gate_words(gate: GateVerdict) -> str:
     """`the baseline gate (Is the unedited model stable?)`."""
     return f"the {gate.stage} gate ({STAGES[gate.stage]})"
 
@@ -65,8 +64,7 @@ def warned(source: Source) -> list[str]:
     """Names of checks that failed without stopping the run, each once."""
     names: dict[str, None] = {}
     for gate in last_gates(source):
-        checks: Any = gate.evidence.get("checks", ())
-        for check in checks:
-            if check["outcome"] == "Fail" and not check["blocks"]:
-                names[check["name"]] = None
+        for check in gate.evidence.checks:
+            if check.outcome == "Fail" and not check.blocks:
+                names[check.name] = None
     return list(names)

@@ -1,0 +1,186 @@
+"""What a run measures about a model itself, before or beside its items: the proof, detector scores, neuron scores.
+
+These are stored in a unit's file and read back as the same type. Runs of earlier versions measured less: what they did
+not measure is absent, and a hash covers only what is there.
+"""
+
+from typing import Literal
+
+from pydantic import ConfigDict, JsonValue
+
+from lesion.identity import Document, content_hash
+from lesion.interventions.site import Kind
+
+About = Literal["model"] | Kind
+"""What cannot be trusted when an identity fails: the whole model, or one kind of site."""
+
+
+class Identity(Document):
+    """One equation that must hold on the loaded weights."""
+
+    name: str
+    """What was compared, and on how many tokens."""
+    about: About = "model"
+    """What cannot be trusted when it fails: the whole model, or one kind of site."""
+    error: float | None
+    """Largest absolute difference over the largest absolute value; null when it could not be computed."""
+    tolerance: float
+    """Largest error that is accepted; 0 means bit-equal."""
+    holds: bool
+    """Whether it does."""
+    note: str = ""
+    """Why it could not be computed."""
+
+
+class EngineChoice(Document):
+    """Which engine was chosen for a model, and why."""
+
+    engine: Literal["fast", "reference"]
+    """`fast` (the batched engine) only where the comparison held."""
+    kernel: Literal["default", "onednn"]
+    """Matrix kernel of the batched engine; the reference always takes torch's default."""
+    error: float | None
+    """Largest difference of log-probabilities between batched engine and reference, nats; null: not measured."""
+    batched_error: float | None = None
+    """Largest difference of log-probabilities between batched engine and float64, nats."""
+    reference_error: float | None = None
+    """Largest difference of log-probabilities between reference and float64, nats."""
+    limit: float | None = None
+    """Largest `batched_error` that was accepted, nats."""
+    floor: float | None = None
+    """The chosen engine's error against float64, nats: rounding alone makes effects of this size."""
+    tolerance: float
+    """Largest difference between the engines that a sample of a run's cell may show, nats."""
+    note: str
+    """Why the batched engine was not taken; empty where it was."""
+    cached: bool = False
+    """Whether the comparison was made in an earlier opening on this machine and read from the cache."""
+
+
+class ContractSample(Document):
+    """How the prompts of one tier keep the prompt contract, on a sample."""
+
+    items: int
+    refused: int
+    reasons: tuple[str, ...] = ()
+    """Why prompts were refused, each reason once."""
+
+
+class ReferenceCoverage(Document):
+    """Which discovery items of one tier have a reference for mean and resample ablation."""
+
+    items: int
+    covered: int
+    """Items that have a reference."""
+    layouts: int
+    """Different layouts among the items."""
+
+    @property
+    def share(self) -> float:
+        """Share of items that have a reference."""
+        return self.covered / self.items if self.items else 0.0
+
+
+class RoundingSample(Document):
+    """A model in bfloat16 beside the same weights in float32, on one tier."""
+
+    items: int
+    flips: int
+    """Items that the two answer differently."""
+    nats: float
+    """Largest difference of their log-probabilities, nats."""
+
+
+class ModelAnswer(Document):
+    """Base of what is measured about a model."""
+
+    def recorded_hash(self) -> str:
+        """Hash of what was measured; fields that were not are left out."""
+        return content_hash(self.model_dump(mode="json", exclude_unset=True))
+
+
+class InstrumentAnswer(ModelAnswer):
+    """The proof of a model: identities on its weights, and a sample of every tier."""
+
+    model_config = ConfigDict(extra="allow")
+
+    weights_hash: str
+    """SHA-256."""
+    tokenizer_hash: str
+    """SHA-256."""
+    revision: str
+    family: str
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    engine: EngineChoice
+    identities: tuple[Identity, ...]
+    proof_cached: bool = False
+    """Whether the identities were proved in an earlier opening on this machine and read from the cache."""
+    conventions: dict[str, JsonValue] = {}
+    """What was decided about BOS, stop tokens, padding and the chat template."""
+    origin: dict[str, JsonValue] = {}
+    """What the model's folder says of its origin: packages, quantisation, licence, hashes."""
+    chat: dict[str, JsonValue] = {}
+    """The chat template's text around a question."""
+    placebo_bit_equal: bool
+    """Whether scaling by 1 leaves every logit bit-equal."""
+    repeat_flips: int
+    """Answers that flip when the same batch is run again."""
+    noise_floor: float
+    """Largest difference of log-probabilities between a row alone and in its batch, nats."""
+    contract: dict[str, ContractSample]
+    """Tier -> how its prompts keep the prompt contract."""
+    contradictions: tuple[str, ...] = ()
+    """Where tokens and items contradict each other."""
+    misread: float | None = None
+    """Largest difference of a number from the same one computed a second way, in its own unit."""
+    own_mean: float | None = None
+    """Largest change when a row is given its own activations as their mean, nats."""
+    others_mean: float | None = None
+    """Difference of mean and resample sources from the same computed one item at a time, as a share of their size."""
+    rounding: dict[str, RoundingSample] = {}
+    """Tier -> what bfloat16 does; empty in float32."""
+    references: dict[str, tuple[str, ...]] = {}
+    """Tier -> hashes of its reference sets, by confirmation seed, and last that of discovery."""
+    covered: dict[str, ReferenceCoverage] = {}
+    """Tier -> which of its items have a reference."""
+    norm_tenths: tuple[str, ...] = ()
+    """By layer, a digit per neuron: the tenth of its layer's output norms; only where neurons are a target."""
+    head_norms: tuple[tuple[float, ...], ...] = ()
+    """By layer, the output norm of each head; only where heads are a target."""
+
+
+class DetectorAnswer(ModelAnswer):
+    """Detector scores of every head, on two independent sets of sequences."""
+
+    detector: str
+    probe: dict[str, JsonValue] = {}
+    """The first set of sequences."""
+    scores: tuple[tuple[float, ...], ...]
+    """By layer and head."""
+    again: tuple[tuple[float, ...], ...]
+    """The same on the second set."""
+
+    def ranked(self) -> list[tuple[float, str]]:
+        """Every head with the smaller of its two scores, the highest first; ties by the first set's score."""
+        both = (
+            (min(score, self.again[layer][head]), score, f"L{layer}H{head}")
+            for layer, row in enumerate(self.scores)
+            for head, score in enumerate(row)
+        )
+        return [(least, site) for least, _, site in sorted(both, reverse=True)]
+
+
+class NeuronAnswer(ModelAnswer):
+    """The neurons with the highest scores on a tier."""
+
+    score: str
+    """`write`: the size of what a neuron writes."""
+    tier: str
+    items: int
+    ranked: tuple[tuple[str, float], ...]
+    """Neuron and score, the highest first."""
+
+
+TargetAnswer = DetectorAnswer | NeuronAnswer
+"""What picks the target."""
+AnyAnswer = InstrumentAnswer | DetectorAnswer | NeuronAnswer
