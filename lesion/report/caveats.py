@@ -1,6 +1,6 @@
 """What a reader must know besides the numbers: deviations, open questions, limits; all computed from the run."""
 
-import re
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -11,6 +11,7 @@ from lesion.report.claims import beside_zero, form, specificity
 from lesion.report.drawing import unit_words
 from lesion.report.record import Finding, Record, positive_control
 from lesion.report.words import MEANINGS, Unit, count, doing, interval, listed, model_name, points, unit_of
+from lesion.study.condition import Condition, Edit, condition
 from lesion.study.family import rule_of
 from lesion.study.study import RankedNeurons, Study
 
@@ -195,19 +196,25 @@ def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]
     here = record.items.filter(stage="discovery", model=chosen.model, tier=chosen.tier)
     base = here.filter(arm="baseline").select("index", "seed", pl.col("correct").cast(pl.Int64).alias("before"))
     change = (pl.col("correct").cast(pl.Int64) - pl.col("before")).mean()
-    effects = dict(here.join(base, on=["seed", "index"]).group_by("arm").agg(change).iter_rows())
-
-    def alone(edit: str) -> list[tuple[str, float]]:
-        arms = re.compile(r"(L\d+H\d+)@" + re.escape(edit))
-        return [(found[1], delta) for name, delta in effects.items() if (found := arms.fullmatch(name))]
-
-    tried = [edit for edit in (chosen.edit, "0") if effects.get(f"target@{edit}") and alone(edit)]
+    paired = here.join(base, on=["seed", "index"]).group_by("role", "edit", "amount", "member").agg(change)
+    effects = {Condition(*where): float(delta) for *where, delta in paired.iter_rows()}
+    ways: tuple[Edit | float, ...] = (chosen.ablation or chosen.alpha, 0.0)
+    tried = [way for way in ways if effects.get(condition("target", way)) and _alone(effects, way)]
     if finding.primary is None or not tried:
         return []
-    target, own = effects[f"target@{tried[0]}"], set(record.manifest.plan.targets.get(chosen.model, ()))
+    target, own = effects[condition("target", tried[0])], set(record.manifest.plan.targets.get(chosen.model, ()))
     sign = -1 if target < 0 else 1
-    found = [(site, d) for site, d in alone(tried[0]) if site not in own and sign * d >= sign * target]
+    found = [(site, d) for site, d in _alone(effects, tried[0]) if site not in own and sign * d >= sign * target]
     return sorted(found, key=lambda each: -abs(each[1]))
+
+
+def _alone(effects: Mapping[Condition, float], edit: Edit | float) -> list[tuple[str, float]]:
+    """Single heads under an edit, each with its effect."""
+    return [
+        (one.member, delta)
+        for one, delta in effects.items()
+        if one.role == "single" and one == condition("single", edit, one.member)
+    ]
 
 
 def absent(record: Record) -> list[str]:
@@ -219,6 +226,6 @@ def absent(record: Record) -> list[str]:
         told.append("No sweep over factors, no head map and no changes in certainty: the run ended before discovery.")
     if not isinstance(manifest.study.sweep.target, RankedNeurons):
         told.append("No ranking of neurons: the study's target is not picked by one.")
-    if "discovery" in reached and not record.items["arm"].str.contains(r"^staged\d+@").any():
+    if "discovery" in reached and "staged" not in record.items["role"]:
         told.append("No curves of zeroing heads one after another: the study asks for none (sweep.staged).")
     return told

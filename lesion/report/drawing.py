@@ -80,7 +80,6 @@ def ablation_rows(record: Record) -> pl.DataFrame:
 def accuracy_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows, the unedited model as every discovery line's point at factor 1, and a name for each kind of line."""
     marks = with_panels(record, rows).with_columns(
-        pl.col("arm").str.replace("@.*", "").alias("arm_set"),
         (pl.col("stage") == pl.col("stage").min().over("panel")).alias("main"),
     )
     unedited = marks.filter((pl.col("series") == "baseline") & (pl.col("stage") == "discovery"))
@@ -94,7 +93,7 @@ def accuracy_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
 
 def delta_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows, no change at factor 1, and a name for each kind of line."""
-    marks = with_panels(record, rows).with_columns(pl.col("arm").str.replace("@.*", "").alias("arm_set"))
+    marks = with_panels(record, rows)
     lines = marks.filter(pl.col("stage") == "discovery").select("panel", "stage", "metric", "series", "arm_set")
     still = lines.unique(maintain_order=True).with_columns(pl.lit(1.0).alias("alpha"), pl.lit(0.0).alias("mean"))
     marks = pl.concat([marks, still], how="diagonal_relaxed")

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lesion.report.record import Record
 from lesion.report.words import did, model_name
 from lesion.runs.explored import TABLE, Explored, Looked
+from lesion.study.condition import older_condition
 
 MOST_NUMBERS = 450_000
 """Numbers of patterns in a page, at most, of 2.7 bytes each; beyond them the heads with the smallest shares go."""
@@ -88,8 +89,8 @@ def _item(one: Looked, rows: pl.DataFrame, targets: tuple[str, ...], most: int) 
 
 def _did(arm: str) -> str:
     """`unedited`, `zeroing`, `amplifying (×1.25)`."""
-    name, _, alpha = arm.partition("@")
-    return did(alpha) if name == "target" and alpha else "unedited"
+    condition = older_condition(arm)
+    return did(f"{condition.amount:g}") if condition.role == "target" else "unedited"
 
 
 def _patterns(

@@ -1,6 +1,5 @@
 """Where the numbers come from: what was asked, the edits' receipts, origins and files, as words for the template."""
 
-import re
 from collections.abc import Iterable
 from typing import NamedTuple, get_args
 
@@ -11,7 +10,7 @@ from lesion.report.timeline import Table
 from lesion.report.words import model_name, task_words
 from lesion.runs.manifest import Manifest
 from lesion.runs.sealed import ExecutorName
-from lesion.stats.agreement import ABLATIONS
+from lesion.study.condition import Condition
 from lesion.study.plan import StageName
 
 
@@ -19,12 +18,13 @@ def receipts(record: Record) -> Table:
     """Proof that every edit acted: firings expected and counted, and the size of the change, by kind of arm."""
     seen = [
         {
-            "model": model_name(unit.cell.model), "tier": unit.cell.tier, "arm": named(each.arm),
+            "model": model_name(unit.cell.model), "tier": unit.cell.tier, "arm": named(conditions[each.arm]),
             "expected": each.receipt.forwards * each.receipt.modules, "firings": each.receipt.firings,
             "elements": each.receipt.elements, "l2": each.receipt.l2_change**2,
             "logit": each.receipt.max_logit_change,
         }
         for unit in record.units
+        for conditions in [{arm.name: arm.condition for arm in unit.cell.arms}]
         for each in unit.receipts
     ]  # fmt: skip
     columns = (
@@ -54,20 +54,18 @@ def _receipt(
 _ORDERS = {"staged": "by score", "random": "in a random order"}
 
 
-def named(arm: str) -> str:
-    """An arm in words: `target ×0`, `random set ×0`, `each head alone ×0`, `heads by score, together ×0`."""
-    name, at, alpha = arm.partition("@")
-    if re.fullmatch(r"set\d+", name):
-        return f"matched sets, {alpha}"
-    if alpha in ABLATIONS:
-        return f"{'random set' if name.startswith('control') else name}, {alpha}"
-    if staged := re.fullmatch(r"(staged|random)\d+", name):
-        return f"heads {_ORDERS[staged[1]]}, together ×{alpha}"
-    if name.startswith("control"):
-        return f"random set ×{alpha}"
-    return {"target": f"target ×{alpha}", "placebo": "placebo ×1"}.get(
-        name, f"each head alone ×{alpha}" if at else name
-    )
+def named(condition: Condition) -> str:
+    """A condition in words: `target ×0`, `random set ×0`, `each head alone ×0`, `heads by score, together ×0`."""
+    what = condition.edit if condition.amount is None else f"×{condition.amount:g}"
+    if condition.role == "baseline":
+        return "baseline"
+    if condition.role in ("set", "within"):
+        where = "matched sets" if condition.role == "set" else "matched sets of its own layers"
+        return f"{where}, {what.removeprefix('×')}"
+    if condition.role in _ORDERS:
+        return f"heads {_ORDERS[condition.role]}, together {what}"
+    who = {"control": "random set", "single": "each head alone"}.get(condition.role, condition.role)
+    return f"{who} {what}" if condition.amount is not None else f"{who}, {what}"
 
 
 def questions(record: Record) -> Table:

@@ -19,7 +19,7 @@ QUERY = """SELECT e.stage, e.model, e.tier, e.arm, COUNT(*) AS n,
 FROM items AS e
 JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
   AND e.seed = b.seed AND e."index" = b."index"
-WHERE b.arm = 'baseline' AND e.stage = 'specificity' AND (e.arm LIKE 'target@%' OR e.arm LIKE 'set%@%')
+WHERE b.arm = 'baseline' AND e.stage = 'specificity' AND e.role IN ('target', 'set')
 GROUP BY e.stage, e.model, e.tier, e.arm
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes under the target and every matched set, on the same items."""

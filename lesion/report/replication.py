@@ -28,7 +28,7 @@ QUERY = """SELECT e.stage, e.model, e.tier, e.arm, COUNT(*) AS n,
 FROM items AS e
 JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
   AND e.seed = b.seed AND e."index" = b."index"
-WHERE b.arm = 'baseline' AND e.stage IN ('confirm', 'replicate') AND e.arm LIKE 'target@%'
+WHERE b.arm = 'baseline' AND e.stage IN ('confirm', 'replicate') AND e.role = 'target'
 GROUP BY e.stage, e.model, e.tier, e.arm
 ORDER BY e.tier, e.arm, e.stage, e.model"""
 """Paired changes of the target on the source's and the other models' confirmation items."""

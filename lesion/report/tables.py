@@ -8,15 +8,13 @@ import re
 
 import polars as pl
 
+from lesion.interventions.site import parse_site
 from lesion.report.record import Record, detector_of
 from lesion.stats.intervals import tango_interval, wilson
 from lesion.study.gate_verdict import DetectionEvidence, last_evidence
 from lesion.study.model_answers import DetectorAnswer, TargetAnswer
 
-_SWEPT = (
-    "(e.arm LIKE 'target@%' OR e.arm LIKE 'control%@%') AND e.arm NOT LIKE '%@mean' AND e.arm NOT LIKE '%@resample'"
-    " AND e.arm NOT LIKE '%@zero'"
-)
+_SWEPT = "e.role IN ('target', 'control') AND e.edit = 'scale'"
 """Arms that scale: ablations stand in the verdicts' own table."""
 _PAIRED = """FROM items AS e
 JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
@@ -26,30 +24,30 @@ _COUNTS = """COUNT(*) AS n,
   SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
   SUM(CASE WHEN b.correct AND NOT e.correct THEN 1 ELSE 0 END) AS lost"""
 
-ACCURACY = """SELECT stage, model, tier, arm, COUNT(*) AS n, SUM(CASE WHEN correct THEN 1 ELSE 0 END) AS correct
+ACCURACY = """SELECT stage, model, tier, arm, role, member, amount, COUNT(*) AS n,
+  SUM(CASE WHEN correct THEN 1 ELSE 0 END) AS correct
 FROM items
-WHERE stage IN ('discovery', 'confirm') AND (arm = 'baseline' OR arm LIKE 'target@%' OR arm LIKE 'control%@%')
-  AND arm NOT LIKE '%@mean' AND arm NOT LIKE '%@resample' AND arm NOT LIKE '%@zero'
-GROUP BY stage, model, tier, arm
+WHERE stage IN ('discovery', 'confirm') AND (role = 'baseline' OR (role IN ('target', 'control') AND edit = 'scale'))
+GROUP BY stage, model, tier, arm, role, member, amount
 ORDER BY model, tier, stage, arm"""
 """Correct answers by stage, tier and arm."""
 
-CHANGES = f"""SELECT e.model, e.tier, e.arm, {_COUNTS}
+CHANGES = f"""SELECT e.model, e.tier, e.arm, e.role, e.member, e.amount, {_COUNTS}
 {_PAIRED}e.stage = 'confirm' AND {_SWEPT}
-GROUP BY e.model, e.tier, e.arm
+GROUP BY e.model, e.tier, e.arm, e.role, e.member, e.amount
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes on confirmation items: wrong to right, right to wrong."""
 
 ABLATED = f"""SELECT e.model, e.tier, e.arm, {_COUNTS},
   AVG(e.answer_logprob - b.answer_logprob) AS answer_logprob, AVG(e.logit_diff - b.logit_diff) AS logit_diff
-{_PAIRED}e.stage = 'confirm' AND e.arm LIKE 'target@%'
+{_PAIRED}e.stage = 'confirm' AND e.role = 'target'
 GROUP BY e.model, e.tier, e.arm
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes on confirmation items under every edit of the target, ablations among them."""
 
-HEADS = f"""SELECT e.model, e.tier, e.arm, {_COUNTS}
-{_PAIRED}e.stage = 'discovery' AND e.arm LIKE 'L%H%@%'
-GROUP BY e.model, e.tier, e.arm
+HEADS = f"""SELECT e.model, e.tier, e.arm, e.member, {_COUNTS}
+{_PAIRED}e.stage = 'discovery' AND e.role = 'single'
+GROUP BY e.model, e.tier, e.arm, e.member
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes on discovery items when one head alone is zeroed."""
 
@@ -60,10 +58,10 @@ GROUP BY model, tier, seed
 ORDER BY model, tier, seed"""
 """Correct answers of the unedited model by tier and seed."""
 
-STAGED = """SELECT model, tier, arm, COUNT(*) AS n, SUM(CASE WHEN correct THEN 1 ELSE 0 END) AS correct
+STAGED = """SELECT model, tier, arm, role, member, COUNT(*) AS n, SUM(CASE WHEN correct THEN 1 ELSE 0 END) AS correct
 FROM items
-WHERE stage = 'discovery' AND (arm = 'baseline' OR arm LIKE 'staged%@0' OR arm LIKE 'random%@0')
-GROUP BY model, tier, arm
+WHERE stage = 'discovery' AND role IN ('baseline', 'staged', 'random')
+GROUP BY model, tier, arm, role, member
 ORDER BY model, tier, arm"""
 """Correct answers on discovery items when the first heads are zeroed together, by score or in a random order."""
 
@@ -76,11 +74,11 @@ def _moment(metric: str) -> str:
     )  # fmt: skip
 
 
-DELTAS = f"""SELECT e.stage, e.model, e.tier, e.arm,
+DELTAS = f"""SELECT e.stage, e.model, e.tier, e.arm, e.role, e.member, e.amount,
   {_moment("entropy")},
   {_moment("logit_diff")}
 {_PAIRED}e.stage IN ('discovery', 'confirm') AND {_SWEPT}
-GROUP BY e.stage, e.model, e.tier, e.arm
+GROUP BY e.stage, e.model, e.tier, e.arm, e.role, e.member, e.amount
 ORDER BY e.model, e.tier, e.stage, e.arm"""
 """Mean paired change of entropy (nats) and logit difference (logits), over items where it is finite."""
 
@@ -121,9 +119,10 @@ def heads(record: Record) -> pl.DataFrame:
     rows = select(HEADS, record.items)
     if not rows.height:
         return rows
-    site = pl.col("arm").str.extract_groups(r"^L(\d+)H(\d+)@").struct
-    place = (site[0].cast(pl.Int64).alias("layer"), site[1].cast(pl.Int64).alias("head"))
-    effects = _with_points(rows.with_columns(place), 0.95).with_columns(pl.col("tier").alias("panel")).drop("arm")
+    sites = [parse_site(name) for name in rows["member"]]
+    place = (pl.Series("layer", [site.layer for site in sites]), pl.Series("head", [site.index for site in sites]))
+    effects = _with_points(rows.with_columns(place), 0.95).with_columns(pl.col("tier").alias("panel"))
+    effects = effects.drop("arm", "member")
     return pl.concat([_scores(record), effects], how="diagonal_relaxed")
 
 
@@ -142,10 +141,10 @@ def staged(record: Record) -> pl.DataFrame:
 
     `order` is `by score`, `random` or `unedited` (no head zeroed); empty when the run has no staged arms.
     """
-    arm, orders = pl.col("arm"), {"staged": "by score", "random": "random", "baseline": "unedited"}
-    told = arm.str.extract(r"^(staged|random|baseline)").replace_strict(orders, return_dtype=pl.String)
-    count = arm.str.extract(r"^(?:staged|random)(\d+)@").cast(pl.Int64).fill_null(0)
-    rows = select(STAGED, record.items).with_columns(told.alias("order"), count.alias("zeroed"))
+    orders = {"staged": "by score", "random": "random", "baseline": "unedited"}
+    order = pl.col("role").replace_strict(orders, return_dtype=pl.String).alias("order")
+    count = pl.col("member").cast(pl.Int64, strict=False).fill_null(0).alias("zeroed")
+    rows = select(STAGED, record.items).with_columns(order, count).drop("role", "member")
     steps = rows.filter(pl.col("zeroed") > 0).select("model", "tier").unique()
     rows = rows.join(steps, on=["model", "tier"], how="semi").sort("model", "tier", "order", "zeroed")
     low, high = wilson(rows["correct"].to_numpy(), rows["n"].to_numpy())
@@ -172,7 +171,7 @@ def baseline(record: Record) -> pl.DataFrame:
 def deltas(record: Record) -> pl.DataFrame:
     """Mean paired change of entropy and logit difference by factor, with normal 95 % intervals, one row per metric."""
     wide = _named_arms(select(DELTAS, record.items))
-    keys = ["stage", "model", "tier", "arm", "series", "alpha"]
+    keys = ["stage", "model", "tier", "arm", "series", "arm_set", "alpha"]
     parts = [
         wide.select(
             *keys,
@@ -189,10 +188,10 @@ def deltas(record: Record) -> pl.DataFrame:
 
 
 def _named_arms(rows: pl.DataFrame) -> pl.DataFrame:
-    """With `series` (target, control, baseline) and `alpha` read from the arm's name; an unedited arm has factor 1."""
-    series = pl.col("arm").str.extract(r"^(target|control|baseline)")
-    alpha = pl.col("arm").str.extract(r"@(.+)$").cast(pl.Float64).fill_null(1.0)
-    return rows.with_columns(series.alias("series"), alpha.alias("alpha"))
+    """With `series` (target, control, baseline), `arm_set` (which of several) and `alpha` (unedited: 1)."""
+    which = pl.concat_str("role", "member").alias("arm_set")
+    named = rows.with_columns(pl.col("role").alias("series"), which, pl.col("amount").fill_null(1.0).alias("alpha"))
+    return named.drop("role", "member", "amount")
 
 
 def _with_points(rows: pl.DataFrame, confidence: float) -> pl.DataFrame:

@@ -27,7 +27,7 @@ from lesion.runs.logs import LOGGER
 from lesion.runs.manifest import Manifest
 from lesion.runs.store import RunFolder
 from lesion.runs.worker import opened
-from lesion.study.arm import BASELINE, Arm, arm
+from lesion.study.arm import BASELINE, Arm, scaled
 from lesion.study.plan import Cell, Plan, swept
 from lesion.tasks.task import Item
 from lesion.tasks.tokenization import Compiled, spelled
@@ -121,7 +121,7 @@ def edits(plan: Plan, model: str) -> tuple[Arm, ...]:
     """
     alphas = {chosen.alpha for chosen in plan.family if chosen.model == model} or set(swept(plan.study))
     farthest = sorted(alphas, key=lambda alpha: (-abs(alpha - 1), alpha))[:MOST_EDITS]
-    return tuple(arm("target", plan.targets[model], alpha, plan.study) for alpha in farthest)
+    return tuple(scaled("target", plan.targets[model], alpha, plan.study) for alpha in farthest)
 
 
 def _tier(plan: Plan, model: str, tier: str, rows: pl.DataFrame, most: int) -> list[tuple[Looked, pl.DataFrame]]:

@@ -20,9 +20,10 @@ from lesion.runs.durable import whole_folder, write_bytes, write_table, write_te
 from lesion.runs.find import small_text
 from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.store import RunFolder, Unit
+from lesion.study.condition import with_conditions
 from lesion.study.evidence import STAGES
 from lesion.study.plan import Cell, Chosen
-from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, slim_hash, slim_questions, slim_rows
+from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, shape_of, slim_hash, slim_questions, slim_rows
 
 NAME, ROWS, QUESTIONS, UNITS = "published.json", "rows.parquet", "questions.parquet", "units.jsonl"
 LEFT_OUT = ("items/", "prompts/", "units/")
@@ -57,7 +58,10 @@ class PublishedRun(RunFolder):
         lines = small_text(path / UNITS, MOST_UNITS_BYTES).splitlines()
         try:
             self._units = {unit.cell.hash()[:24]: unit for unit in map(Unit.model_validate_json, lines)}
-            self._rows, self._questions = _whole(path / ROWS, ITEMS), _whole(path / QUESTIONS, PROMPTS)
+            self._rows, self._questions = (
+                _whole(path / ROWS, shape_of(decoded=False)),
+                _whole(path / QUESTIONS, PROMPTS),
+            )
         except (ValidationError, pl.exceptions.PolarsError) as error:
             raise Tampered(f"{path}: not a published run any more") from error
 
@@ -97,7 +101,8 @@ class PublishedRun(RunFolder):
 
 def _whole(path: Path, shape: dict[str, type[pl.DataType] | pl.DataType]) -> pl.DataFrame:
     """A slim table with every column of the full one; those that were not kept are null."""
-    table = _slim(path, "unit" if shape == ITEMS else "")
+    table = _slim(path, "unit" if "arm" in shape else "")
+    table = with_conditions(table) if "arm" in shape else table
     missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in shape.items() if name not in table.columns]
     return table.with_columns(missing)
 
@@ -192,7 +197,9 @@ def _numbered(source: RunFolder, units: list[Unit], *, decoded: bool) -> pl.Data
         for unit in units
         if unit.file_hash
     ]
-    empty = slim_rows(pl.DataFrame(schema=ITEMS), decoded=decoded).with_columns(pl.lit(0, dtype=pl.Int32).alias("unit"))
+    empty = slim_rows(pl.DataFrame(schema=shape_of(decoded=decoded)), decoded=decoded).with_columns(
+        pl.lit(0, dtype=pl.Int32).alias("unit")
+    )
     return pl.concat([empty, *tables], how="diagonal").sort(["stage", *ITEM_KEY, "arm"])
 
 
@@ -265,7 +272,7 @@ def _count_faults(rows: pl.DataFrame, manifest: Manifest) -> Iterator[tuple[str,
 
 def _counts(rows: pl.DataFrame, chosen: Chosen) -> tuple[int, int, int]:
     """Items, gained and lost of a cell against the baseline of the same stage."""
-    arm, pair = f"target@{chosen.edit}", (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
+    arm, pair = chosen.arm, (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)
     here = rows.filter(pair & pl.col("stage").is_in(STAGES))
     base = here.filter(pl.col("arm") == "baseline").select("stage", *ITEM_KEY, pl.col("correct").alias("before"))
     both = here.filter(pl.col("arm") == arm).join(base, on=["stage", *ITEM_KEY], how="inner")

@@ -12,6 +12,7 @@ from polars.exceptions import PolarsError
 
 from lesion.errors import InputError
 from lesion.runs.ledger import known
+from lesion.study.condition import COLUMNS, older_columns
 from lesion.study.rows import PROMPTS, empty, shape_of
 
 MOST_TEXT = 20_000
@@ -48,6 +49,11 @@ def _scan(home: Path, table: str, runs: list[str]) -> pl.LazyFrame:
     run = pl.col("run").str.replace_all("\\", "/", literal=True).str.split("/").list.get(-1 - depth)
     shape: Any = {"schema": SHAPES[table], "missing_columns": "insert"} if SHAPES[table] else {}
     rows = pl.scan_parquet(inside, include_file_paths="run", hive_partitioning=False, glob=False, **shape)
+    if table == "items":  # rows of earlier formats have only the arm's name
+        older = zip(COLUMNS, older_columns(), strict=True)
+        rows = rows.with_columns(
+            pl.when(pl.col("role").is_null()).then(made).otherwise(pl.col(name)).alias(name) for name, made in older
+        )
     return rows.with_columns(run).select("run", pl.all().exclude("run"))
 
 

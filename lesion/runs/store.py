@@ -19,9 +19,10 @@ from lesion.outside.tables import read_table as read_shaped
 from lesion.runs.clock import iso, now
 from lesion.runs.durable import write_table, write_text
 from lesion.runs.find import small_text
+from lesion.study.condition import with_conditions
 from lesion.study.model_answers import AnyAnswer
 from lesion.study.plan import Cell
-from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, empty, rows_hash, shape_of
+from lesion.study.rows import ITEM_KEY, PROMPTS, ROWS_FORMAT, empty, rows_hash, shape_of
 
 MOST_BEGUN_BYTES = 100_000
 MOST_UNIT_BYTES = 100_000_000
@@ -91,6 +92,8 @@ class Unit(Document):
     cpu_seconds: float
     engine: dict[str, Any]
     gpu_seconds: float = 0.0
+    rows_format: int = Field(default=1, ge=1, le=ROWS_FORMAT, exclude_if=lambda number: number == 1)
+    """Format of its rows: which columns the table has."""
     finished: str = Field(default="", exclude_if=lambda time: not time)
     """When it was put on disk, UTC, ISO 8601; empty in runs from before this was kept."""
 
@@ -161,6 +164,7 @@ class RunFolder:
             cpu_seconds=result.cpu_seconds,
             engine=result.engine,
             gpu_seconds=result.gpu_seconds,
+            rows_format=ROWS_FORMAT,
             finished=iso(now()),
         )
         write_text(self.path / "units" / f"{self.key(cell)}.json", unit.model_dump_json(indent=1) + "\n")
@@ -178,11 +182,19 @@ class RunFolder:
     def items_of(self, units: Iterable[Unit]) -> pl.DataFrame:
         """The rows of some units, in canonical order."""
         tables = [self.rows_of(unit) for unit in units if unit.file_hash]
-        return pl.concat([empty(ITEMS), *tables], how="diagonal").sort(["stage", *ITEM_KEY, "arm"])
+        return pl.concat([empty(shape_of(decoded=False)), *tables], how="diagonal").sort(["stage", *ITEM_KEY, "arm"])
 
     def rows_of(self, unit: Unit) -> pl.DataFrame:
-        """The rows of a unit that measured items, as they were written."""
-        return read_table(self._rows_path(unit.cell), shape_of(decoded=unit.cell.decoded))
+        """The rows of a unit that measured items; columns that an older format lacks are filled in.
+
+        Raises:
+            Tampered: when they are not what a run writes.
+        """
+        path, shape = self._rows_path(unit.cell), shape_of(decoded=unit.cell.decoded, rows_format=unit.rows_format)
+        try:
+            return with_conditions(read_table(path, shape)).select(list(shape_of(decoded=unit.cell.decoded)))
+        except InputError as error:
+            raise Tampered(f"{path}: {error}") from error
 
     def prompts(self) -> pl.DataFrame:
         """Every question once, in canonical order."""

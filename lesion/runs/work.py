@@ -26,10 +26,11 @@ from lesion.runs.sample import Part, reread, sampled
 from lesion.runs.store import ArmReceipt, Result
 from lesion.runs.worker import chosen, opened, plain
 from lesion.runs.written import with_texts
-from lesion.study.arm import BASELINE
+from lesion.study.arm import BASELINE, Arm
+from lesion.study.condition import COLUMNS, Condition
 from lesion.study.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
 from lesion.study.plan import Cell, Plan
-from lesion.study.rows import ITEMS, PROMPTS
+from lesion.study.rows import PROMPTS, shape_of
 from lesion.study.study import DetectedHeads, RankedNeurons
 from lesion.tasks.task import Item
 from lesion.tasks.tokenization import Compiled, Refused
@@ -90,14 +91,14 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
     for part in parts:
         batch, base = part.batch, engine.clean(part.batch)
         if part.library is None and BASELINE in cell.arms:
-            rows.add(BASELINE.name, batch, base, part.asked)
-        edits = [(arm.name, arm.intervention) for arm in part.arms if arm.intervention is not None]
+            rows.add(BASELINE, batch, base, part.asked)
+        edits = [(arm, arm.intervention) for arm in part.arms if arm.intervention is not None]
         changes = [edit for _, edit in edits]
         for index, outcome in engine.run(batch, changes, base, part.sources(changes)):
-            name = edits[index][0]
+            arm = edits[index][0]
             if outcome.receipt is not None:
-                receipts.setdefault(name, []).append(outcome.receipt)
-            rows.add(name, batch, outcome.logits, part.asked)
+                receipts.setdefault(arm.name, []).append(outcome.receipt)
+            rows.add(arm, batch, outcome.logits, part.asked)
     table = rows.table()
     if sample is not None:
         reread(sample, table, model.dtype, quick=engine.fast is not None)
@@ -124,33 +125,34 @@ class _Rows:
         self.cell = cell
         self.names = names
         """Index of an item -> the beginning of its content hash."""
-        self.arms: list[str] = []
+        self.conditions: list[Condition] = []
         self.indices: list[int] = []
         self.numbers: dict[str, list[Numbers]] = {name: [] for name in METRICS}
 
-    def add(self, arm: str, batch: Batch, logits: Tensor, asked: Sequence[tuple[Item, Compiled]]) -> None:
+    def add(self, arm: Arm, batch: Batch, logits: Tensor, asked: Sequence[tuple[Item, Compiled]]) -> None:
         """Measure a batch under an arm."""
         for name, values in measure(logits, batch, list(METRICS)).items():
             self.numbers[name].append(values)
         self.indices += [asked[row][0].index for row in batch.rows]
-        self.arms += [arm] * len(batch.rows)
+        self.conditions += [arm.condition] * len(batch.rows)
 
     def table(self) -> pl.DataFrame:
         """One row per item and arm."""
-        if not self.arms:
-            return pl.DataFrame(schema=ITEMS)
+        if not self.conditions:
+            return pl.DataFrame(schema=shape_of(decoded=False))
         numbers = {name: np.concatenate(values) for name, values in self.numbers.items()}
-        cell, many = self.cell, len(self.arms)
+        cell, many = self.cell, len(self.conditions)
         columns: dict[str, Any] = {
             **{name: [getattr(cell, name)] * many for name in ("stage", "model", "tier", "split", "seed")},
             "index": self.indices,
-            "arm": self.arms,
+            "arm": [condition.name for condition in self.conditions],
+            **{name: [getattr(condition, name) for condition in self.conditions] for name in COLUMNS},
             "item_id": [self.names[index] for index in self.indices],
             "correct": numbers["correct"] == 1,
             "ties": np.nan_to_num(numbers["ties"], nan=-1).astype(np.int64),
             **{name: numbers[name] for name in ("margin", "answer_logprob", "entropy", "logit_diff")},
         }
-        return pl.DataFrame(columns, schema=ITEMS)
+        return pl.DataFrame(columns, schema=shape_of(decoded=False))
 
 
 def _merged(receipts: Sequence[Receipt]) -> Receipt:

@@ -19,12 +19,13 @@ from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Discovered
 from lesion.stats.verdict import CellVerdict, Clause
 from lesion.study.claims import ABLATIONS, Ablation
+from lesion.study.condition import target
 from lesion.study.discovered import seen
 from lesion.study.edits import others_of
 from lesion.study.evidence import arm_rows, outcome_rows, pending
 from lesion.study.family import rule_of
 from lesion.study.margins import chance_of, margin_of
-from lesion.study.plan import Chosen, Plan
+from lesion.study.plan import Chosen, Plan, pair_name
 from lesion.study.rows import ITEM_KEY
 
 Verdicts = dict[str, CellVerdict]
@@ -47,8 +48,8 @@ def judged(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Mapp
     """Judge every pending member, and what the other ablations show on its items."""
     members = pending(plan)
     places = dict.fromkeys((each.model, each.tier) for each in members if each.id not in invalid)
-    chance = {"|".join(at): chance_of(plan.study, prompts, *at).value for at in places}
-    margins = {"|".join(at): margin_of(plan, items, prompts, *at) for at in places}
+    chance = {pair_name(*at): chance_of(plan.study, prompts, *at).value for at in places}
+    margins = {pair_name(*at): margin_of(plan, items, prompts, *at) for at in places}
     look = _Look(plan, items, prompts, chance, margins)
     own = look.verdicts(members, None, invalid)
     beside: dict[Ablation, Verdicts] = {
@@ -90,8 +91,8 @@ class _Look(NamedTuple):
             look=plan.attempt + 1,
             family_size=len(plan.present()),
             discovered={c.id: self._discovered(c, kind) for c in sound},
-            chance={c.id: self.chance[f"{c.model}|{c.tier}"] for c in sound},
-            margins={c.id: self.margins[f"{c.model}|{c.tier}"] for c in sound},
+            chance={c.id: self.chance[pair_name(c.model, c.tier)] for c in sound},
+            margins={c.id: self.margins[pair_name(c.model, c.tier)] for c in sound},
             conditional=plan.study.prefixes == 1 and any(getattr(t, "shots", 0) for t in plan.study.tasks.values()),
             exhaustive=[c.id for c in sound if c.tier in plan.study.exhaustive],
             invalid=faults,
@@ -102,15 +103,15 @@ class _Look(NamedTuple):
         return {name: beside_floor(each, floors[name], rule) for name, each in found.items()}
 
     def _rows(self, chosen: Chosen, kind: Ablation | None) -> PairedRows | PairedNumbers | None:
-        name = f"target@{kind or chosen.edit}"
+        name = target(kind).name if kind else chosen.arm
         if not arm_rows(self.items, self.plan, chosen, name).height:
             return None
-        return outcome_rows(self.plan, self.items, self.prompts, chosen, name, like=f"target@{chosen.edit}")
+        return outcome_rows(self.plan, self.items, self.prompts, chosen, name, like=chosen.arm)
 
     def _discovered(self, chosen: Chosen, kind: Ablation | None) -> Discovered:
         if kind is None:
             return chosen.discovered
-        return seen(self.plan.study, self.items, self.prompts, chosen.model, chosen.tier, f"target@{kind}").found
+        return seen(self.plan.study, self.items, self.prompts, chosen.model, chosen.tier, target(kind).name).found
 
 
 def _agreed(verdict: CellVerdict, found: Mapping[Ablation, CellVerdict], own: str) -> CellVerdict:
@@ -136,7 +137,7 @@ def spoiled_ablations(plan: Plan, items: pl.DataFrame, chosen: Chosen) -> str | 
         return None
     base = arm_rows(items, plan, chosen, "baseline")
     asked = base.select(*ITEM_KEY, pl.col("item_id").alias("asked"), pl.col("answer_logprob").alias("before"))
-    tables: dict[Ablation, pl.DataFrame] = {k: arm_rows(items, plan, chosen, f"target@{k}") for k in ABLATIONS}
+    tables: dict[Ablation, pl.DataFrame] = {k: arm_rows(items, plan, chosen, target(k).name) for k in ABLATIONS}
     for kind, rows in tables.items():
         if reason := _fault(kind, rows, asked):
             return reason

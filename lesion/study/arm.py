@@ -6,14 +6,15 @@ decides (`claims.primary`). docs/verdict.md says what follows when they disagree
 """
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any, cast
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from lesion.identity import Document
 from lesion.interventions.intervention import Mean, Resample, Scale
 from lesion.interventions.site import Site, parse_site
 from lesion.study.claims import Ablation, Replaced
+from lesion.study.condition import PLACEBO, UNEDITED, Condition, Edit, Role, condition, older_condition
 from lesion.study.study import Study
 
 REFERENCE = 512
@@ -25,40 +26,80 @@ ALIKE = 8
 class Arm(Document):
     """One condition of an item: unedited, or under one intervention."""
 
-    name: str
-    """`baseline`, `placebo`, `target@0.5`, `target@zero`, `target@mean`, `target@resample`, `set7@mean`,
-    `control0@0.5`, `L1H3@0`."""
+    role: Role
+    edit: Edit = "none"
+    amount: float | None = None
+    """Factor of a scaling; nothing for other edits."""
+    member: str = ""
+    """Which of several sets or heads; else empty."""
     intervention: Annotated[Scale | Mean | Resample, Field(discriminator="kind")] | None = None
     """What is done; nothing in the baseline."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _of_its_name(cls, raw: Any) -> Any:
+        """An arm of an older run, which stored its name alone."""
+        if not isinstance(raw, dict):
+            return raw
+        stored = dict(cast("dict[str, Any]", raw))
+        if "name" not in stored:
+            return stored
+        return {**older_condition(str(stored.pop("name")))._asdict(), **stored}
 
-BASELINE = Arm(name="baseline")
+    @property
+    def condition(self) -> Condition:
+        """Role, edit, amount and member."""
+        return Condition(self.role, self.edit, self.amount, self.member)
+
+    @property
+    def name(self) -> str:
+        """The condition's printable name."""
+        return self.condition.name
+
+    def identity(self) -> dict[str, Any]:
+        """What a work unit's key is made of: name and intervention, whatever the format that stored them."""
+        return {"name": self.name, **self.model_dump(mode="json", include={"intervention"})}
 
 
-def arm(name: str, sites: tuple[str, ...], alpha: float, study: Study) -> Arm:
-    """The arm `name@alpha` that scales these sites together."""
+def made(condition: Condition, intervention: Scale | Mean | Resample | None = None) -> Arm:
+    """The arm of a condition."""
+    return Arm(**condition._asdict(), intervention=intervention)
+
+
+BASELINE = made(UNEDITED)
+
+
+def scaled(role: Role, sites: tuple[str, ...], alpha: float, study: Study, member: object = "") -> Arm:
+    """The arm that scales these sites together by a factor."""
     scale = Scale(sites=_parsed(sites), alpha=alpha, positions=study.sweep.positions)
-    return Arm(name=f"{name}@{alpha:g}", intervention=scale)
+    return made(condition(role, alpha, member), scale)
 
 
-def ablated(name: str, kind: Ablation, sites: tuple[str, ...], reference: str, study: Study) -> Arm:
-    """The arm `name@zero`, `name@mean` or `name@resample`.
+def placebo(sites: tuple[str, ...], study: Study) -> Arm:
+    """The arm that scales these sites by 1, which must change nothing."""
+    return made(PLACEBO, Scale(sites=_parsed(sites), alpha=1.0, positions=study.sweep.positions))
+
+
+def ablated(
+    role: Role, kind: Ablation, sites: tuple[str, ...], reference: str, study: Study, member: object = ""
+) -> Arm:
+    """The arm that ablates these sites together.
 
     Args:
-        name: of whom: `target`, `control0`, `set12`.
+        role: of whom: the target, a control, a matched set.
         kind: which ablation.
         sites: what is ablated.
         reference: hash of the reference set; zero needs none.
         study: whose positions and seed hold; a resampling draws once for each item, by the study's seed.
+        member: which of several sets.
     """
-    where, name = study.sweep.positions, f"{name}@{kind}"
+    where, who = study.sweep.positions, condition(role, kind, member)
     if kind == "zero":
-        return Arm(name=name, intervention=Scale(sites=_parsed(sites), alpha=0.0, positions=where))
+        return made(who, Scale(sites=_parsed(sites), alpha=0.0, positions=where))
     if kind == "mean":
-        mean = Mean(sites=_parsed(sites), positions=where, reference=reference, by="layout")
-        return Arm(name=name, intervention=mean)
-    drawn = Resample(sites=_parsed(sites), positions=where, reference=reference, by="layout", seed=study.seed)
-    return Arm(name=name, intervention=drawn)
+        return made(who, Mean(sites=_parsed(sites), positions=where, reference=reference, by="layout"))
+    seed = study.seed
+    return made(who, Resample(sites=_parsed(sites), positions=where, reference=reference, by="layout", seed=seed))
 
 
 def companions(chosen: float, study: Study) -> Sequence[Replaced]:
@@ -77,8 +118,9 @@ def writes(arm: Arm) -> bool:
     Matched sets do not. Mean and resample ablations cannot: what they put in place is known for the right answer's
     tokens alone.
     """
-    mine = arm.name in ("baseline", "placebo") or arm.name.startswith("target@")
-    return mine and (arm.intervention is None or isinstance(arm.intervention, Scale))
+    return arm.role in ("baseline", "placebo", "target") and (
+        arm.intervention is None or isinstance(arm.intervention, Scale)
+    )
 
 
 def _parsed(sites: tuple[str, ...]) -> tuple[Site, ...]:

@@ -15,6 +15,7 @@ from lesion.stats.companion import Companion, companion, zero_only
 from lesion.stats.verdict import CellVerdict, Clause
 from lesion.study.arm import companions
 from lesion.study.claims import Replaced
+from lesion.study.condition import target
 from lesion.study.evidence import arm_rows, rows_of_arm
 from lesion.study.family import rule_of
 from lesion.study.plan import Chosen, Plan
@@ -45,8 +46,8 @@ def found_beside(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, verdict
 def _one(
     plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, kind: Replaced, verdict: CellVerdict
 ) -> Companion:
-    edited = arm_rows(items, plan, chosen, f"target@{kind}")
-    rows = rows_of_arm(plan, items, prompts, chosen, f"target@{kind}") if edited.height else None
+    edited = arm_rows(items, plan, chosen, target(kind).name)
+    rows = rows_of_arm(plan, items, prompts, chosen, target(kind).name) if edited.height else None
     base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col("answer_logprob").alias("before"))
     both = edited.join(base, on=ITEM_KEY, how="inner")
     replaced = bool((both["answer_logprob"] != both["before"]).any())
@@ -84,7 +85,7 @@ def spoiled_companion(plan: Plan, items: pl.DataFrame, chosen: Chosen) -> str | 
     """The first thing that is wrong with the companions' rows of a member, or nothing."""
     base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col("item_id").alias("asked"))
     kinds = kinds_of(plan, chosen)
-    tables = {kind: arm_rows(items, plan, chosen, f"target@{kind}") for kind in kinds}
+    tables = {kind: arm_rows(items, plan, chosen, target(kind).name) for kind in kinds}
     for kind, rows in tables.items():
         if rows.select(ITEM_KEY).is_duplicated().any():
             return f"rows of the {kind} ablation are doubled"

@@ -1,7 +1,8 @@
 """What is done to a set of sites in a study of format 2: the primary ablation, another one, or a factor. Pure."""
 
-from lesion.study.arm import Arm, ablated, arm
+from lesion.study.arm import Arm, ablated, scaled
 from lesion.study.claims import ABLATIONS, Ablation
+from lesion.study.condition import Role
 from lesion.study.plan import Chosen, Plan
 
 DISCOVERY = -1
@@ -18,25 +19,27 @@ def others_of(chosen: Chosen) -> tuple[Ablation, ...]:
     return tuple(each for each in ABLATIONS if each != chosen.ablation) if chosen.ablation else ()
 
 
-def edited(name: str, sites: tuple[str, ...], chosen: Chosen, plan: Plan, lane: int) -> Arm:
-    """The arm `name@EDIT`: to these sites what a member does to its target.
+def edited(role: Role, sites: tuple[str, ...], chosen: Chosen, plan: Plan, lane: int, member: object = "") -> Arm:
+    """The arm that does to these sites what a member of the family does to its target.
 
     Args:
-        name: `target`, `set12`.
+        role: whose sites they are.
         sites: what is edited.
         chosen: the member.
         plan: names the reference sets.
         lane: confirmation seed, or `DISCOVERY`.
+        member: which of several sets.
     """
     if chosen.ablation is None:
-        return arm(name, sites, chosen.alpha, plan.study)
-    return ablation_arm(name, sites, chosen.ablation, plan, (chosen.model, chosen.tier), lane)
+        return scaled(role, sites, chosen.alpha, plan.study, member)
+    return ablation_arm(role, sites, chosen.ablation, plan, (chosen.model, chosen.tier), lane, member)
 
 
 def ablation_arm(
-    name: str, sites: tuple[str, ...], kind: Ablation, plan: Plan, where: tuple[str, str], lane: int
-) -> Arm:
-    """The arm `name@zero`, `name@mean` or `name@resample` on a model and tier."""
+    role: Role, sites: tuple[str, ...], kind: Ablation, plan: Plan, where: tuple[str, str], lane: int,
+    member: object = "",
+) -> Arm:  # fmt: skip
+    """The arm that ablates these sites on a model and tier."""
     model, tier = where
     reference = "" if kind == "zero" else plan.references[model][tier][lane]
-    return ablated(name, kind, sites, reference, plan.study)
+    return ablated(role, kind, sites, reference, plan.study, member)

@@ -19,7 +19,9 @@ from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Discovered
 from lesion.stats.specific import Specificity, specific
 from lesion.stats.verdict import CellVerdict
+from lesion.study.claims import Ablation
 from lesion.study.clusters import clusters
+from lesion.study.condition import Edit, Role, target
 from lesion.study.discovered import column
 from lesion.study.family import rule_of
 from lesion.study.plan import Chosen, Plan, look_items
@@ -43,9 +45,11 @@ def pending(plan: Plan) -> list[Chosen]:
     return [chosen for chosen in plan.present() if chosen.id in plan.pending]
 
 
-def paired_rows(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, arm: str) -> PairedRows:
-    """One member's rows as arrays: baseline and `arm` at the member's factor, paired by item."""
-    return rows_of_arm(plan, items, prompts, chosen, f"{arm}@{chosen.edit}")
+def paired_rows(
+    plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, role: Role = "target"
+) -> PairedRows:
+    """One member's rows as arrays: baseline, and the target or control under the member's edit, paired by item."""
+    return rows_of_arm(plan, items, prompts, chosen, chosen.condition(role).name)
 
 
 def rows_of_arm(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, name: str) -> PairedRows:
@@ -120,7 +124,7 @@ def _parse_flags(rows: pl.DataFrame) -> dict[str, NDArray[Any]]:
 def paired_numbers(plan: Plan, items: pl.DataFrame, chosen: Chosen, number: str) -> NDArray[np.float64]:
     """Edited minus baseline of a per-item number, by item, for the rows of one member's look; shape [n]."""
     base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col(number).alias("before"))
-    edited = arm_rows(items, plan, chosen, f"target@{chosen.edit}")
+    edited = arm_rows(items, plan, chosen, chosen.arm)
     both = edited.join(base, on=ITEM_KEY, how="inner", validate="1:1").sort(ITEM_KEY)
     return (both[number] - both["before"]).to_numpy()
 
@@ -182,7 +186,7 @@ def _asked_before(items: pl.DataFrame, base: pl.DataFrame) -> int:
 
 def _fault(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen) -> str | None:
     """The first thing that is wrong with a member's rows, or nothing."""
-    base, edited = (arm_rows(items, plan, chosen, arm) for arm in ("baseline", f"target@{chosen.edit}"))
+    base, edited = (arm_rows(items, plan, chosen, arm) for arm in ("baseline", chosen.arm))
     asked = (
         (pl.col("model") == chosen.model)
         & (pl.col("tier") == chosen.tier)
@@ -219,10 +223,11 @@ def _incomplete(name: str, rows: pl.DataFrame, wanted: pl.DataFrame) -> str | No
 
 def _expected(plan: Plan, items: pl.DataFrame, chosen: Chosen, name: str, asked: pl.DataFrame) -> pl.DataFrame:
     """The items that an arm must have: all; of an ablation that needs a reference, those that the other one has."""
-    other = {"mean": "resample", "resample": "mean"}.get(chosen.edit)
+    others: dict[Ablation | None, Edit] = {"mean": "resample", "resample": "mean"}
+    other = others.get(chosen.ablation)
     if name == "baseline" or other is None:
         return asked
-    return asked.join(arm_rows(items, plan, chosen, f"target@{other}"), on=ITEM_KEY, how="semi").sort(ITEM_KEY)
+    return asked.join(arm_rows(items, plan, chosen, target(other).name), on=ITEM_KEY, how="semi").sort(ITEM_KEY)
 
 
 def _moved(plan: Plan, items: pl.DataFrame, chosen: Chosen, base: pl.DataFrame) -> str | None:

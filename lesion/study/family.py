@@ -12,6 +12,7 @@ import polars as pl
 from lesion.stats.power import needed_n, needed_numbers_n
 from lesion.stats.rule import Discovered, Rule
 from lesion.study.claims import Outcome
+from lesion.study.condition import target
 from lesion.study.discovered import DISCOVERIES, needed, seen, with_margin
 from lesion.study.edits import primary_of
 from lesion.study.margins import margin_of
@@ -81,7 +82,7 @@ def _factors(study: Study, table: pl.DataFrame, model: str, tier: str) -> list[f
         for row in table.filter((pl.col("model") == model) & (pl.col("tier") == tier)).to_dicts()
     }
     others = [alpha for alpha in study.sweep.alphas if alpha not in study.sweep.always]
-    ranked = sorted(others, key=lambda alpha: (-accuracy[f"target@{alpha:g}"], abs(alpha - 1), alpha))
+    ranked = sorted(others, key=lambda alpha: (-accuracy[target(alpha).name], abs(alpha - 1), alpha))
     return [*study.sweep.always, *ranked[: study.sweep.best]]
 
 
@@ -171,7 +172,7 @@ def _sized(
 def _member(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int) -> tuple[Chosen, int, float]:
     """A member under its own edit, the items per seed that it needs, and the share of items that have the edit."""
     study, kind = plan.study, primary_of(plan, model, tier, alpha)
-    edit = seen(study, found.items, found.prompts, model, tier, f"target@{kind or f'{alpha:g}'}")
+    edit = seen(study, found.items, found.prompts, model, tier, target(kind or alpha).name)
     rule = with_margin(rule_of(study), margin_of(plan, found.items, found.prompts, model, tier))
     psi, delta, sd, between = edit.found
     chosen = Chosen(
@@ -185,7 +186,7 @@ def _first_rule(
     plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int
 ) -> tuple[Chosen, int, float]:
     """The same in a study of format 1."""
-    row = _row(found.table, model, tier, f"target@{alpha:g}")
+    row = _row(found.table, model, tier, target(alpha).name)
     told = Discovered.from_counts(row["gained"], row["lost"], row["n"])
     need = needed_n(told.psi, told.delta, rule_of(plan.study), size, plan.study.baseline.seeds)
     return Chosen(model=model, tier=tier, alpha=alpha, items=0, psi=told.psi, delta=told.delta), need, 1.0

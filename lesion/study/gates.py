@@ -17,8 +17,10 @@ from lesion.stats.baseline import BaselineGate, baseline_gate
 from lesion.stats.baseline_numbers import baseline_numbers_gate
 from lesion.study.ablations import judged, spoiled_ablations
 from lesion.study.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
+from lesion.study.claims import ABLATIONS
 from lesion.study.clusters import clusters
 from lesion.study.companions import found_beside, spoiled_companion, tagged
+from lesion.study.condition import condition
 from lesion.study.discovered import column
 from lesion.study.evidence import confirm_cells, pending, specificity_arms, spoiled
 from lesion.study.family import Discovery, choose, choose_replicas, discovery_table
@@ -34,7 +36,7 @@ from lesion.study.gate_verdict import (
     SpecificityEvidence,
 )
 from lesion.study.model_answers import AnyAnswer, DetectorAnswer, InstrumentAnswer, ModelAnswer, NeuronAnswer
-from lesion.study.plan import Chosen, Outcome, Plan, StageName, pair_name
+from lesion.study.plan import Chosen, Outcome, Plan, StageName, pair_name, swept
 from lesion.study.reading import readings, spoiled_reading
 from lesion.study.replication import Stand, mapped
 from lesion.study.rows import ITEM_KEY
@@ -259,10 +261,13 @@ def _proposed(plan: Plan, table: pl.DataFrame, chosen: tuple[tuple[Chosen, ...],
 
 def _controls(plan: Plan, table: pl.DataFrame) -> list[Check]:
     """How loud every matched random set is at every factor, on discovery items."""
-    margin = plan.study.verdict.margin
+    margin, edits = plan.study.verdict.margin, (*swept(plan.study), *ABLATIONS)
+    many = max(map(len, plan.controls.values()), default=0)
+    names = {condition("control", edit, number).name for edit in edits for number in range(many)}
     return [
         quiet(f"{row['model']}, {row['tier']}, {row['arm']}", row["gained"], row["lost"], row["n"], margin)
-        for row in table.filter(pl.col("arm").str.starts_with("control")).to_dicts()
+        for row in table.to_dicts()
+        if row["arm"] in names
     ]
 
 

@@ -6,7 +6,7 @@ The roadmap's order: tier 1 of the first model is kept to the last; the replicat
 from collections.abc import Callable, Mapping
 
 from lesion.study.contingency import noted
-from lesion.study.plan import Plan
+from lesion.study.plan import Plan, pair_name
 
 OVERRUN = "overrun"
 """Topic of the note that says what was put off."""
@@ -32,9 +32,9 @@ def afford(plan: Plan, spent: Mapping[str, float], left: Callable[[Plan], Mappin
     if not over:
         return plan
     first_model, first_tier = plan.study.models[0], next(iter(plan.study.tasks))
-    others = tuple("|".join(pair) for pair in plan.pairs() if pair[0] not in plan.study.models)
-    across = tuple("|".join(pair) for pair in plan.pairs() if pair[0] != first_model)
-    beyond = tuple("|".join(pair) for pair in plan.pairs() if pair != (first_model, first_tier))
+    others = tuple(pair_name(*pair) for pair in plan.pairs() if pair[0] not in plan.study.models)
+    across = tuple(pair_name(*pair) for pair in plan.pairs() if pair[0] != first_model)
+    beyond = tuple(pair_name(*pair) for pair in plan.pairs() if pair != (first_model, first_tier))
     for left_out in dict.fromkeys((others, across, beyond)):
         if left_out and (left_out == beyond or not _overrun(plan, spent, left(defer(plan, left_out, "")))):
             why = f"The forecast ({over}) exceeds the budget before any intervention: {', '.join(left_out)} put off."

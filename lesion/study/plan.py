@@ -9,11 +9,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from lesion.identity import Document
+from lesion.identity import Document, content_hash
 from lesion.interventions.site import head
 from lesion.stats.rule import Discovered
 from lesion.study.arm import REFERENCE, Arm
 from lesion.study.claims import Ablation
+from lesion.study.condition import Condition, Role, condition
 from lesion.study.study import GivenSites, RankedNeurons, Study
 from lesion.tasks.task import Split
 
@@ -55,6 +56,11 @@ class Cell(Document):
     """Conditions; the first is the baseline, unless its rows stand in another cell."""
     decoded: bool = Field(default=False, exclude_if=lambda decoded: not decoded)
     """Whether answers are written out, too, under the arms that `lesion.study.arm.writes` names."""
+
+    def hash(self) -> str:
+        """Content hash, the same for a cell that an older format stored."""
+        stored = self.model_dump(mode="json", exclude={"arms"})
+        return content_hash({**stored, "arms": [arm.identity() for arm in self.arms]})
 
 
 class Stage(Document):
@@ -100,10 +106,19 @@ class Chosen(Document):
         """What is done to the target, as its arm is named: the ablation's name, else the factor."""
         return self.ablation or f"{self.alpha:g}"
 
+    def condition(self, role: Role = "target", member: object = "") -> Condition:
+        """The condition that does to a target, control or set what this cell does to its target."""
+        return condition(role, self.ablation or self.alpha, member)
+
+    @property
+    def arm(self) -> str:
+        """Name of the arm that edits the target: `target@0.5`, `target@mean`."""
+        return self.condition().name
+
     @property
     def id(self) -> str:
-        """`model|tier|target@edit`."""
-        return f"{self.model}|{self.tier}|target@{self.edit}"
+        """Name of the cell where a table is keyed by cells: `model|tier|target@edit`; nothing takes it apart."""
+        return f"{self.model}|{self.tier}|{self.arm}"
 
 
 Why = Literal["positive control", "improvement", "largest change in discovery", "room for an improvement"]

@@ -61,7 +61,7 @@ def readings(
     return {
         chosen.id: {
             name: _reading(_texts(plan, items, prompts, chosen, arm))
-            for name, arm in (("baseline", "baseline"), ("edited", f"target@{chosen.edit}"))
+            for name, arm in (("baseline", "baseline"), ("edited", chosen.arm))
         }
         for chosen in members
     }
@@ -85,7 +85,7 @@ def spoiled_reading(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chos
     """The first thing that is wrong with the texts of a decoded member, or nothing."""
     if not _written(plan, chosen):
         return None
-    for arm in ("baseline", f"target@{chosen.edit}"):
+    for arm in ("baseline", chosen.arm):
         if "written" not in items.columns or (arm_rows(items, plan, chosen, arm)["written"].null_count()):
             return f"answers under {arm} were not all written out"
         texts = _texts(plan, items, prompts, chosen, arm)

@@ -8,7 +8,10 @@ from hashlib import sha256
 import polars as pl
 
 from lesion.identity import content_hash
+from lesion.study.condition import COLUMNS
 
+ROWS_FORMAT = 2
+"""Format of the item rows that this version writes; 1 had no columns for the condition."""
 ITEMS: dict[str, type[pl.DataType] | pl.DataType] = {
     "stage": pl.String,
     "model": pl.String,
@@ -25,7 +28,8 @@ ITEMS: dict[str, type[pl.DataType] | pl.DataType] = {
     "entropy": pl.Float64,
     "logit_diff": pl.Float64,
 }
-"""One row per item and arm. `item_id` is the first 16 hexadecimal digits of the item's content hash."""
+"""One row per item and arm: what the gates read. `arm` is the printable name of the condition, whose parts stand in
+further columns (`shape_of`); `item_id` is the first 16 hexadecimal digits of the item's content hash."""
 
 TEXTS: dict[str, type[pl.DataType] | pl.DataType] = {"written": pl.String, "parsed": pl.Boolean}
 """Further columns of `items` in a decoded tier: what was written, without the end mark, and whether a number can be
@@ -50,7 +54,8 @@ PROMPTS: dict[str, type[pl.DataType] | pl.DataType] = {
 """One row per item and model; `buckets` is canonical JSON, `refused` says why an item was excluded, or is null."""
 
 SLIM = (
-    "stage", "model", "tier", "split", "seed", "index", "arm", "item_id", "correct", "answer_logprob", "logit_diff",
+    "stage", "model", "tier", "split", "seed", "index", "arm", *COLUMNS, "item_id", "correct",
+    "answer_logprob", "logit_diff",
 )  # fmt: skip
 """Columns of `items` that a published run keeps."""
 
@@ -66,11 +71,13 @@ ITEM_KEY = ["model", "tier", "split", "seed", "index"]
 def rows_hash(table: pl.DataFrame) -> str:
     """SHA-256 of a table's rows in canonical order, floats by their bits; the order of making is nothing to it.
 
-    Rows are sorted by every key column that the table has, and written column by column.
+    Rows are sorted by every key column that the table has, and written column by column. The columns of the condition
+    are left out: the arm's name says the same, and rows of older formats have only that.
     """
     keys = [name for name in ["stage", *ITEM_KEY, "arm"] if name in table.columns]
     ordered = table.sort(keys) if keys else table
-    digest = sha256(f"{table.height} {','.join(table.columns)}".encode())
+    ordered = ordered.drop([name for name in COLUMNS if name in ordered.columns])
+    digest = sha256(f"{ordered.height} {','.join(ordered.columns)}".encode())
     for column in ordered.iter_columns():
         digest.update(column.name.encode() + b"\0")
         if column.dtype == pl.Float64:
@@ -103,9 +110,13 @@ def slim_hash(rows: pl.DataFrame, questions: pl.DataFrame) -> str:
     return content_hash([rows_hash(rows), rows_hash(questions)])
 
 
-def shape_of(*, decoded: bool) -> dict[str, type[pl.DataType] | pl.DataType]:
-    """The columns of a unit's rows."""
-    return {**ITEMS, **TEXTS} if decoded else ITEMS
+def shape_of(*, decoded: bool, rows_format: int = ROWS_FORMAT) -> dict[str, type[pl.DataType] | pl.DataType]:
+    """The columns of a unit's rows, in the format in which they were written."""
+    shape = {**ITEMS, **TEXTS} if decoded else ITEMS
+    if rows_format == 1:
+        return shape
+    place = list(shape).index("arm") + 1
+    return dict([*list(shape.items())[:place], *COLUMNS.items(), *list(shape.items())[place:]])
 
 
 def empty(schema: dict[str, type[pl.DataType] | pl.DataType]) -> pl.DataFrame:

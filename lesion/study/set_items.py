@@ -1,6 +1,5 @@
 """On how many items each matched set is measured: fixed with the family, from what discovery showed of a few sets."""
 
-import re
 from math import ceil
 from typing import Any
 
@@ -44,7 +43,8 @@ def _sets(plan: Plan, items: pl.DataFrame, chosen: Chosen) -> pl.DataFrame:
     here = (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier) & pl.col("stage").is_in(DISCOVERIES)
     rows = items.filter(here).select("index", "arm", pl.col(column(plan.study)).cast(pl.Float64).alias("number"))
     base = rows.filter(pl.col("arm") == "baseline").select("index", pl.col("number").alias("before"))
-    sets = rows.filter(pl.col("arm").str.contains(rf"^control\d+@{re.escape(chosen.edit)}$"))
+    controls = [chosen.condition("control", i).name for i in range(len(plan.controls.get(chosen.model, ())))]
+    sets = rows.filter(pl.col("arm").is_in(controls))
     change = pl.col("number") - pl.col("before")
     means = (
         sets.join(base, on="index").group_by("arm").agg(change.mean().alias("mean"), (change**2).mean().alias("square"))

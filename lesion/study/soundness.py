@@ -32,7 +32,7 @@ def unsound(plan: Plan, stage: Stage) -> Iterator[str]:
     yield from unsound_cells(stage.cells, plan.targets)
     here = [cell for cell in stage.cells if cell.stage in LOOKS]
     for chosen in plan.present() if stage.attempt else ():
-        arm = f"target@{chosen.edit}"
+        arm = chosen.arm
         first = [
             cell.start for cell in here
             if (cell.model, cell.tier) == (chosen.model, chosen.tier) and arm in {each.name for each in cell.arms}

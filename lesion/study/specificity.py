@@ -18,6 +18,7 @@ import polars as pl
 
 from lesion.stats.rank_specificity import RankSpecificity, SetEffects, evaluable, rank_specificity
 from lesion.study.arm import BASELINE, Arm
+from lesion.study.condition import Role
 from lesion.study.discovered import column
 from lesion.study.edits import edited
 from lesion.study.evidence import DRIFT, STAGES
@@ -94,10 +95,12 @@ def _portions(plan: Plan, chosen: Chosen, seed: int, members: Sequence[Chosen]) 
     """The arms of a member by work unit; the baseline stands in those of its tier's first member."""
     tier = [each for each in members if (each.model, each.tier) == (chosen.model, chosen.tier)]
     base = [BASELINE] if chosen is _widest_first(plan, tier)[0] else []
-    named = {"target": plan.targets[chosen.model]}
-    named |= {f"set{i}": sites for i, sites in enumerate(sets_of(plan, chosen.model).sets)}
-    named |= {f"within{i}": sites for i, sites in enumerate(sets_within(plan, chosen.model).sets)}
-    arms = [edited(name, sites, chosen, plan, seed) for name, sites in named.items()]
+    sets: dict[Role, tuple[tuple[str, ...], ...]] = {
+        "set": sets_of(plan, chosen.model).sets, "within": sets_within(plan, chosen.model).sets,
+    }  # fmt: skip
+    arms = [edited("target", plan.targets[chosen.model], chosen, plan, seed)]
+    for role, each in sets.items():
+        arms += [edited(role, sites, chosen, plan, seed, i) for i, sites in enumerate(each)]
     every = (*base, *arms)
     return (every[first : first + ARMS] for first in range(0, len(every), ARMS))
 
@@ -152,9 +155,9 @@ def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
     within = dict[str, Within]()
     for chosen in asking(plan):
         matched = sets_of(plan, chosen.model)
-        unmoved = [i for i in range(len(matched.sets)) if receipts.get(_key(chosen, f"set{i}")) == 0]
+        unmoved = [i for i in range(len(matched.sets)) if receipts.get(_key(chosen, "set", i)) == 0]
         numbers = [i for i in range(len(matched.sets)) if i not in unmoved]
-        told = _effects(plan, items, receipts, chosen, matched, [f"set{i}" for i in numbers])
+        told = _effects(plan, items, receipts, chosen, matched, "set", numbers)
         near = _within(plan, items, receipts, chosen)
         if isinstance(told, str) or isinstance(near, str):
             spoiled[chosen.id] = told if isinstance(told, str) else str(near)
@@ -172,15 +175,15 @@ def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
     return Ranked({name: specific[name] for name in found}, sets, inert, spoiled, within)
 
 
-def _key(chosen: Chosen, arm: str) -> tuple[str, str, str]:
-    return chosen.model, chosen.tier, f"{arm}@{chosen.edit}"
+def _key(chosen: Chosen, role: Role, member: int) -> tuple[str, str, str]:
+    return chosen.model, chosen.tier, chosen.condition(role, member).name
 
 
 def _within(plan: Plan, items: pl.DataFrame, receipts: Receipts, chosen: Chosen) -> Within | str | None:
     """The rank among sets of the target's own layers; nothing where there are none; or what is wrong with the rows."""
     near = sets_within(plan, chosen.model)
-    moved = [i for i in range(len(near.sets)) if receipts.get(_key(chosen, f"within{i}")) != 0]
-    told = _effects(plan, items, receipts, chosen, near, [f"within{i}" for i in moved])
+    moved = [i for i in range(len(near.sets)) if receipts.get(_key(chosen, "within", i)) != 0]
+    told = _effects(plan, items, receipts, chosen, near, "within", moved)
     if not moved:
         return None
     if isinstance(told, str):
@@ -190,10 +193,16 @@ def _within(plan: Plan, items: pl.DataFrame, receipts: Receipts, chosen: Chosen)
 
 
 def _effects(
-    plan: Plan, items: pl.DataFrame, receipts: Receipts, chosen: Chosen, matched: Matched, counted: Sequence[str]
+    plan: Plan,
+    items: pl.DataFrame,
+    receipts: Receipts,
+    chosen: Chosen,
+    matched: Matched,
+    role: Role,
+    counted: Sequence[int],
 ) -> SetEffects | str:
     """The mean change under the target and every set, or what is wrong with the rows."""
-    names = [f"target@{chosen.edit}", *(f"{name}@{chosen.edit}" for name in counted)]
+    names = [chosen.arm, *(chosen.condition(role, number).name for number in counted)]
     if lost := [name for name in names if (chosen.model, chosen.tier, name) not in receipts]:
         return f"{len(lost)} arms have no receipt, the first of them {lost[0]}"
     here = (pl.col("stage") == plan.stage) & (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier)

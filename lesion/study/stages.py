@@ -3,8 +3,9 @@
 from collections.abc import Callable, Mapping
 
 from lesion.identity import generator
-from lesion.study.arm import BASELINE, Arm, ablated, arm, companions
+from lesion.study.arm import BASELINE, Arm, ablated, companions, placebo, scaled
 from lesion.study.claims import ABLATIONS, Ablation
+from lesion.study.condition import Role
 from lesion.study.edits import DISCOVERY, ablation_arm, edited, others_of, primary_of
 from lesion.study.plan import Cell, Chosen, Plan, Stage, StageName, all_heads, look_items, swept
 from lesion.study.specificity import specificity_cells
@@ -53,7 +54,7 @@ def _discovery_arms(plan: Plan, model: str, tier: str) -> tuple[Arm, ...]:
     for alpha in swept(study):
         arms += [*_sets(plan, model, alpha), *_ablations(plan, model, tier, alpha)]
     if isinstance(study.sweep.target, DetectedHeads):
-        arms += [arm(name, (name,), 0.0, study) for name in all_heads(plan.shapes[model])]
+        arms += [scaled("single", (name,), 0.0, study, name) for name in all_heads(plan.shapes[model])]
         arms += _staged(plan, model)
     return tuple(arms)
 
@@ -61,8 +62,8 @@ def _discovery_arms(plan: Plan, model: str, tier: str) -> tuple[Arm, ...]:
 def _sets(plan: Plan, model: str, alpha: float) -> list[Arm]:
     """The target and the controls that every factor has."""
     sets = plan.controls[model][: plan.study.sweep.controls]
-    controls = (arm(f"control{i}", each, alpha, plan.study) for i, each in enumerate(sets))
-    return [arm("target", plan.targets[model], alpha, plan.study), *controls]
+    controls = (scaled("control", each, alpha, plan.study, i) for i, each in enumerate(sets))
+    return [scaled("target", plan.targets[model], alpha, plan.study), *controls]
 
 
 def _ablations(plan: Plan, model: str, tier: str, alpha: float) -> list[Arm]:
@@ -71,10 +72,10 @@ def _ablations(plan: Plan, model: str, tier: str, alpha: float) -> list[Arm]:
     if primary is None:
         return []
 
-    def made(name: str, sites: tuple[str, ...], kind: Ablation) -> Arm:
-        return ablation_arm(name, sites, kind, plan, (model, tier), DISCOVERY)
+    def made(role: Role, sites: tuple[str, ...], kind: Ablation, member: object = "") -> Arm:
+        return ablation_arm(role, sites, kind, plan, (model, tier), DISCOVERY, member)
 
-    controls = [made(f"control{i}", sites, primary) for i, sites in enumerate(plan.controls[model])]
+    controls = [made("control", sites, primary, i) for i, sites in enumerate(plan.controls[model])]
     return [*(made("target", plan.targets[model], kind) for kind in ABLATIONS), *controls]
 
 
@@ -83,10 +84,8 @@ def _staged(plan: Plan, model: str) -> list[Arm]:
     study, ranked = plan.study, plan.ranking.get(model, ())
     every = all_heads(plan.shapes[model])
     drawn = tuple(every[int(i)] for i in generator("staged", study.seed, model).permutation(len(every)))
-    orders = {"staged": ranked, "random": drawn[: len(ranked)]}
-    return [
-        arm(f"{name}{n}", order[:n], 0.0, study) for name, order in orders.items() for n in range(1, len(order) + 1)
-    ]
+    orders: dict[Role, tuple[str, ...]] = {"staged": ranked, "random": drawn[: len(ranked)]}
+    return [scaled(role, order[:n], 0.0, study, n) for role, order in orders.items() for n in range(1, len(order) + 1)]
 
 
 def _transfer(plan: Plan) -> tuple[Cell, ...]:
@@ -144,16 +143,15 @@ def _confirm_arms(plan: Plan, family: list[Chosen], seed: int, start: int) -> tu
     asked = max(c.items for c in plan.present() if (c.model, c.tier) == (model, tier)) if plan.attempt else 0
     arms = [BASELINE] if start >= asked else []
     if start == 0:
-        placebo = arm("placebo", plan.targets[model], 1.0, study)
-        arms.append(placebo.model_copy(update={"name": "placebo"}))
+        arms.append(placebo(plan.targets[model], study))
     for chosen in family:
         if (chosen.items if plan.attempt else 0) <= start < look_items(plan, chosen):
             if study.lesion == 2:
                 arms += _edits(plan, chosen, seed)
                 continue
-            arms.append(arm("target", plan.targets[model], chosen.alpha, study))
+            arms.append(scaled("target", plan.targets[model], chosen.alpha, study))
             if sets := plan.controls[model]:
-                arms.append(arm("control", sets[seed % len(sets)], chosen.alpha, study))
+                arms.append(scaled("control", sets[seed % len(sets)], chosen.alpha, study))
             if references := plan.references.get(model, {}).get(chosen.tier):
                 kinds = companions(chosen.alpha, study)
                 arms += [ablated("target", kind, plan.targets[model], references[seed], study) for kind in kinds]

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 import polars as pl
 
 from lesion.study import gates
+from lesion.study.claims import ABLATIONS
+from lesion.study.condition import target
 from lesion.study.plan import Chosen, Plan
 from lesion.study.rows import ITEMS
 from lesion.study.trial_companions import spoiled_rows
@@ -15,7 +17,7 @@ from lesion.study.trial_rows import MODEL, known_plan, questions, same_seeds
 
 PER_SEED = 32
 CHOSEN = Chosen(model=MODEL, tier="tier", alpha=0.0, items=PER_SEED, psi=0.1, delta=0.0, ablation="resample")
-ARMS = ("target@zero", "target@mean", "target@resample")
+ARMS = tuple(target(kind).name for kind in ABLATIONS)
 
 
 def confirming() -> Plan:
@@ -49,7 +51,7 @@ def _spoiled() -> Iterator[str]:
 def _tagged() -> Iterator[str]:
     """One ablation that loses half of the right answers, beside two that lose none, must be told by the gate."""
     sound = sound_rows()
-    zeroed = (pl.col("arm") == "target@zero") & (pl.col("index") % 4 == 0)
+    zeroed = (pl.col("arm") == target("zero").name) & (pl.col("index") % 4 == 0)
     lost = sound.with_columns(correct=pl.when(zeroed).then(pl.lit(value=False)).otherwise(pl.col("correct")))
     label = pl.concat_str(pl.lit('{"prefix":"'), "seed", pl.lit("p"), pl.col("index") // 2, pl.lit('"}'))
     asked = questions().with_columns(buckets=label)

@@ -11,6 +11,7 @@ from lesion.stats.companion import Answer, companion, zero_only
 from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Rule, Verdict
 from lesion.study import gates
+from lesion.study.condition import target
 from lesion.study.plan import Chosen, Plan
 from lesion.study.trial_rows import MODEL, N, known_plan, known_rows, same_seeds
 
@@ -63,7 +64,7 @@ def companion_rows() -> pl.DataFrame:
 
 def spoiled_rows(sound: pl.DataFrame) -> dict[str, pl.DataFrame]:
     """What is wrong -> the rows, with that in the rows of the resampling."""
-    theirs = pl.col("arm") == "target@resample"
+    theirs = pl.col("arm") == target("resample").name
     last, first = theirs & (pl.col("index") == 31), theirs & (pl.col("index") == 0)
     return {
         "doubled": pl.concat([sound, sound.filter(first)]),
@@ -78,5 +79,5 @@ def spoiled_rows(sound: pl.DataFrame) -> dict[str, pl.DataFrame]:
     }
 
 
-ARMS = ("target@0", "target@mean", "target@resample")
+ARMS = tuple(target(edit).name for edit in (0.0, "mean", "resample"))
 COMPANION_CASES = (_answers, _spoiled)

@@ -18,7 +18,7 @@ from lesion.stats.rows import PairedRows
 from lesion.stats.rule import Discovered, Rule
 from lesion.stats.verdict import CellVerdict
 from lesion.study import gates
-from lesion.study.arm import BASELINE, arm
+from lesion.study.arm import BASELINE, placebo, scaled
 from lesion.study.evidence import paired_rows
 from lesion.study.gate_verdict import LookEvidence
 from lesion.study.plan import Cell, Chosen, Plan, Stage
@@ -55,13 +55,13 @@ def _asked() -> Iterator[str]:
     shared = plan.model_copy(update={"controls": {MODEL: (("L1H0",),)}})
     if stage is not None and not list(unsound(shared, stage)):
         yield "a control set that shares a head with the target is not refused"
-    sets = Cell(stage="specificity", model=MODEL, split="confirm", arms=(arm("set0", ("L1H0",), 0.5, plan.study),))
+    sets = Cell(stage="specificity", model=MODEL, split="confirm", arms=(scaled("set", ("L1H0",), 0.5, plan.study, 0),))
     if not list(unsound(plan, Stage(name="specificity", attempt=0, cells=(sets,)))):
         yield "a matched set that shares a head with the target is not refused"
 
 
 def _cells(plan: Plan, start: int) -> tuple[Cell, ...]:
-    edited = arm("target", plan.targets[MODEL], CHOSEN.alpha, plan.study)
+    edited = scaled("target", plan.targets[MODEL], CHOSEN.alpha, plan.study)
     return (Cell(stage="confirm", model=MODEL, tier="tier", split="confirm", start=start, arms=(BASELINE, edited)),)
 
 
@@ -100,7 +100,7 @@ def _order() -> Iterator[str]:
     """Rows are joined by their items, whatever the order in which they stand."""
     plan = known_plan().model_copy(update={"stage": "confirm", "family": (_all(),), "pending": (_all().id,)})
     rows = opposites().sample(fraction=1.0, shuffle=True, seed=3)
-    edited = rows.filter(pl.col("arm") == "target@0").with_columns(correct=pl.col("index") % 3 == 0)
+    edited = rows.filter(pl.col("arm") == _all().arm).with_columns(correct=pl.col("index") % 3 == 0)
     rows = pl.concat([edited, rows.filter((pl.col("arm") == "baseline") & (pl.col("index") != 5))])
     prefix = pl.concat_str(pl.lit('{"prefix":"'), (pl.col("index") % 4).cast(pl.String), pl.lit('"}'))
     asked = questions().with_columns(buckets=prefix).reverse()
@@ -117,21 +117,21 @@ def _order() -> Iterator[str]:
 def _receipts() -> Iterator[str]:
     """Receipts that do not fit the arms of their cell are named."""
     plan = _looking(0)
-    placebo = arm("placebo", ("L1H0",), 1.0, plan.study).model_copy(update={"name": "placebo"})
-    edited = arm("target", ("L1H0",), 0.5, plan.study)
-    other = arm("control0", ("L1H1",), 0.5, plan.study)
-    cell = Cell(stage="confirm", model=MODEL, arms=(BASELINE, placebo, edited, other))
+    unmoved = placebo(("L1H0",), plan.study)
+    edited = scaled("target", ("L1H0",), 0.5, plan.study)
+    other = scaled("control", ("L1H1",), 0.5, plan.study, 0)
+    cell = Cell(stage="confirm", model=MODEL, arms=(BASELINE, unmoved, edited, other))
     base = opposites().filter(pl.col("arm") == "baseline")
     rows = pl.concat([base, base.with_columns(arm=pl.lit(edited.name), answer_logprob=pl.lit(-1.0))])
     good = Receipt(forwards=2, firings=2, modules=1, elements=64, l2_change=1.0, max_logit_change=1.0)
     still = good.model_copy(update={"l2_change": 0.0, "max_logit_change": 0.0})
-    told = {placebo.name: still, edited.name: good}
+    told = {unmoved.name: still, edited.name: good}
     if list(unsound_receipts(cell, told.items(), rows)):
         yield "receipts that fit are said not to"
     wrong = {
         "of another arm": {**told, other.name: good},
-        "of the placebo that changed something": {**told, placebo.name: good},
-        "that is not there": {placebo.name: still},
+        "of the placebo that changed something": {**told, unmoved.name: good},
+        "that is not there": {unmoved.name: still},
         "of no arm of the cell": {**told, "other@0": good},
         "with half the firings": {**told, edited.name: good.model_copy(update={"firings": 1})},
         "with more modules than the plan": {**told, edited.name: good.model_copy(update={"firings": 4, "modules": 2})},

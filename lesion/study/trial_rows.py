@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from lesion.stats.rows import PairedRows
+from lesion.study.condition import target
 from lesion.study.load import parse_document
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.rows import ITEMS, PROMPTS
@@ -66,4 +67,4 @@ def same_seeds() -> pl.DataFrame:
 def opposites() -> pl.DataFrame:
     """A confirmation in which the edited model is right exactly where the baseline is wrong."""
     base = same_seeds().with_columns(stage=pl.lit("confirm"))
-    return pl.concat([base, base.with_columns(arm=pl.lit("target@0"), correct=~pl.col("correct"))])
+    return pl.concat([base, base.with_columns(arm=pl.lit(target(0.0).name), correct=~pl.col("correct"))])

@@ -10,7 +10,8 @@ from lesion.report.record import Finding
 from lesion.report.words import model_name, outcome_words
 from lesion.stats.agreement import ABLATIONS
 from lesion.stats.verdict import Part
-from lesion.study.plan import Chosen
+from lesion.study.condition import target
+from lesion.study.plan import Chosen, pair_name
 
 RESULTS = ("results", "cells")
 
@@ -56,7 +57,7 @@ def _cell(register: Register, source: Source, number: int) -> Cell:
     edit = edit_claim(register, run, about, chosen, "plan", "family", place)
     if verdict.delta is None:
         return Cell(run, finding, edit, None, None, None, None, None, None, None, None)
-    chosen_rows = paired(chosen.model, chosen.tier, f"target@{chosen.edit}")
+    chosen_rows = paired(chosen.model, chosen.tier, chosen.arm)
 
     def recorded(*names: str) -> tuple[str, ...]:
         return tuple(pointer(*RESULTS, chosen.id, name) for name in names)
@@ -70,8 +71,8 @@ def _cell(register: Register, source: Source, number: int) -> Cell:
                          () if continuous else recorded("baseline_accuracy", "edited_accuracy")),
         register.of_rows(run, "moved", f"{about}: items gained and lost", chosen_rows,
                          () if continuous else recorded("gained", "lost")),
-        change(register, source, f"{about}: change in {outcome_words(study)}", chosen_rows, (*RESULTS, chosen.id),
-               ("delta", "ci_low", "ci_high"), verdict.confidence),
+        change(register, source, chosen, f"{about}: change in {outcome_words(study)}", chosen_rows,
+               (*RESULTS, chosen.id), ("delta", "ci_low", "ci_high"), verdict.confidence),
         of_verdict(register, source, finding, f"{about}: Holm p", chosen_rows),
         control, contrast, contrast_p, *beside,
     )  # fmt: skip
@@ -104,19 +105,21 @@ def _claimed(
         if found is None or found.delta is None:
             told.append(None)
             continue
-        rows, path = paired(chosen.model, chosen.tier, f"target@{name}"), ("results", "ablations", chosen.id, name)
+        rows, path = paired(chosen.model, chosen.tier, target(name).name), ("results", "ablations", chosen.id, name)
         what = f"{about}: change under {name} ablation"
-        told.append(change(register, source, what, rows, path, ("delta", "ci_low", "ci_high"), found.confidence))
+        told.append(
+            change(register, source, chosen, what, rows, path, ("delta", "ci_low", "ci_high"), found.confidence)
+        )
     kind = "nats of one model" if continuous else "level"
-    tier = f"{chosen.model}|{chosen.tier}"
+    tier = pair_name(chosen.model, chosen.tier)
     chance = base = rank = None
     if finding.chance is not None:
         chance = register.of_field(run, kind, f"{about}: chance", "results", "chance", tier)
     base = register.of_field(run, kind, f"{about}: baseline", *RESULTS, chosen.id, "baseline_accuracy")
     if finding.rank is not None and finding.rank.effects and finding.rank.status != "not asked":
         fields = tuple(pointer("results", "specific", chosen.id, name) for name in ("rank", "p", "sets"))
-        numbers = set_numbers(source, finding)
-        rows = ranked(chosen.model, chosen.tier, chosen.edit, numbers)
+        sets = [chosen.condition("set", number).name for number in set_numbers(source, finding)]
+        rows = ranked(chosen.model, chosen.tier, [chosen.arm, *sets])
         what = f"{about}: rank among matched sets"
         make = register.of_fields if continuous else register.of_rows
         rank = make(run, "rank", what, fields=fields, chosen=rows)
@@ -134,15 +137,14 @@ def set_numbers(source: Source, finding: Finding) -> list[int]:
 
 
 def change(
-    register: Register, source: Source, what: str, chosen: Range, path: tuple[str | int, ...], names: tuple[str, ...],
-    confidence: float,
+    register: Register, source: Source, member: Chosen, what: str, chosen: Range, path: tuple[str | int, ...],
+    names: tuple[str, ...], confidence: float,
 ) -> Claim:  # fmt: skip
     """A paired change with its interval: Tango's from the rows, or over templates as the run recorded it."""
     run, fields = source.record.manifest.run, tuple(pointer(*path, name) for name in names)
-    model, tier, _ = str(path[2]).rsplit("|", 2)
     if source.record.manifest.study.continuous:
         return register.of_fields(run, "nats", what, fields, chosen)
-    if clustered(source, model, tier):
+    if clustered(source, member.model, member.tier):
         return register.of_fields(run, "interval", what, fields, chosen)
     return register.of_rows(run, "change", what, chosen, fields, confidence)
 
@@ -152,13 +154,13 @@ def _against(register: Register, source: Source, finding: Finding, about: str) -
     run, chosen = source.record.manifest.run, finding.chosen
     if finding.specific is None:
         return None, None, None
-    arms = f"target@{chosen.alpha:g}", f"control@{chosen.alpha:g}"
+    arms = chosen.arm, chosen.condition("control").name
     path = ("results", "specific", chosen.id)
     rows = paired(chosen.model, chosen.tier, *arms)
     return (
         register.of_rows(run, "difference", f"{about}: change under matched random sets",
                          paired(chosen.model, chosen.tier, arms[1])),
-        change(register, source, f"{about}: target against matched random sets", rows, path,
+        change(register, source, chosen, f"{about}: target against matched random sets", rows, path,
                ("delta", "ci_low", "ci_high"), finding.verdict.confidence),
         of_contrast(register, source, finding, f"{about}: Holm p against matched random sets", rows),
     )  # fmt: skip
@@ -186,9 +188,9 @@ def _piece(register: Register, cell: Cell, kind: str, number: int, part: Part) -
     name = f"seed {part.name}" if kind == "seeds" else part.name
     about = f"{about_of(chosen)}, {name}"
     path = (*RESULTS, chosen.id, kind, number)
-    rows = paired(chosen.model, chosen.tier, f"target@{chosen.edit}", part=name)
+    rows = paired(chosen.model, chosen.tier, chosen.arm, part=name)
     items = register.of_rows(cell.run, "items", f"{about}: items", rows, (pointer(*path, "n"),))
-    moved = change(register, source, f"{about}: change in accuracy", rows, path, ("delta", "low", "high"), 0.95)
+    moved = change(register, source, chosen, f"{about}: change in accuracy", rows, path, ("delta", "low", "high"), 0.95)
     p = None
     if kind == "strata":
         p = of_stratum(register, source, cell.finding, number, f"{about}: Holm p", rows)

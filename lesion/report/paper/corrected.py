@@ -10,6 +10,7 @@ from typing import Any
 from lesion.report.paper.claim import Claim, Register, Source, clustered, pointer
 from lesion.report.paper.ranges import Member, Range, corrected, parts
 from lesion.report.record import Finding
+from lesion.study.condition import Role
 from lesion.study.plan import Chosen
 
 
@@ -33,12 +34,12 @@ def of_stratum(register: Register, source: Source, finding: Finding, number: int
     if source.record.manifest.study.continuous or clustered(source, chosen.model, chosen.tier):
         return register.of_fields(run, "p", what, fields, rows)
     names = [part.name for part in finding.verdict.strata]
-    return register.of_rows(run, "holm", what, parts(chosen.model, chosen.tier, chosen.edit, names, number), fields)
+    return register.of_rows(run, "holm", what, parts(chosen.model, chosen.tier, chosen.arm, names, number), fields)
 
 
 def _claim(
     register: Register, source: Source, finding: Finding, what: str, rows: Range, path: tuple[str | int, ...],
-    evidence: str, against: str | None,
+    evidence: str, against: Role | None,
 ) -> Claim:  # fmt: skip
     run, plan, look = source.record.manifest.run, source.record.manifest.plan, finding.verdict.look
     judged = [chosen for chosen in plan.family if chosen.id in _judged(source, look, evidence)]
@@ -65,7 +66,6 @@ def _judged(source: Source, look: int, evidence: str) -> Mapping[str, Any]:
     return {name: each for name, each in seen.items() if each.get("p") is not None}
 
 
-def _member(chosen: Chosen, look: int, against: str | None) -> Member:
-    arm = f"target@{chosen.edit}"
-    other = "baseline" if against is None else f"{against}@{chosen.edit}"
-    return Member(chosen.model, chosen.tier, arm, other, look * chosen.items)
+def _member(chosen: Chosen, look: int, against: Role | None) -> Member:
+    other = "baseline" if against is None else chosen.condition(against).name
+    return Member(chosen.model, chosen.tier, chosen.arm, other, look * chosen.items)

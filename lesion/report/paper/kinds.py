@@ -91,8 +91,6 @@ KINDS: dict[str, Kind] = {
     "nats": Kind("as the run recorded it, in nats", lambda v: _span(*(NATS.said(each) for each in v))),
     "nats of one model": Kind("mean outcome of the manifest, in nats", lambda v: NATS.said(v[0])),
     "edit": Kind("ablation of the manifest, in words", lambda v: did(str(v[0]))),
-    "edit of a cell": Kind("ablation with which a cell's name ends, in words",
-                           lambda v: did(str(v[0]).rpartition("@")[2])),
     "interval": Kind("as the run recorded it, in points", lambda v: _span(*map(points, v))),
     "p": Kind("p value that the run recorded", lambda v: p_value(v[0])),
     "holm": Kind("McNemar's exact p of every cell or kind that was judged with it, by Holm's correction",

@@ -89,12 +89,11 @@ def corrected(members: Sequence[Member], own: int, size: int) -> Range:
         size: members of the family, with those that are not judged at this look.
     """
     each = "\n".join(f"  WHEN {member.where()} THEN {place}" for place, member in enumerate(members))
-    arms = sorted({member.against.partition("@")[0] for member in members})
-    others = " OR ".join(f"b.arm LIKE {_quoted(f'{arm}%')}" for arm in arms)
+    others = ", ".join(_quoted(arm) for arm in sorted({member.against for member in members}))
     rows = f"""SELECT * FROM (
 SELECT CASE
 {each} END AS cell, {_PAIRED.removeprefix("SELECT ")}
-WHERE e.stage = 'confirm' AND e.arm LIKE 'target@%' AND ({others})
+WHERE e.stage = 'confirm' AND e.role = 'target' AND b.arm IN ({others})
 ) AS judged
 WHERE cell IS NOT NULL
 ORDER BY cell, seed, "index\""""
@@ -106,17 +105,17 @@ ORDER BY cell"""
     return Range(rows, counts, own)
 
 
-def parts(model: str, tier: str, edit: str, names: Sequence[str], own: int) -> Range:
+def parts(model: str, tier: str, arm: str, names: Sequence[str], own: int) -> Range:
     """Confirmation rows of one cell with their buckets, for Holm's correction over its kinds of items.
 
     Args:
         model: as the study names it.
         tier: likewise.
-        edit: the cell's factor or ablation, as its arm is named.
+        arm: of the target.
         names: every kind, as `BUCKET=LEVEL`.
         own: place of the one that is meant.
     """
-    where = f"e.model = {_quoted(model)} AND e.tier = {_quoted(tier)} AND e.arm = {_quoted(f'target@{edit}')}"
+    where = f"e.model = {_quoted(model)} AND e.tier = {_quoted(tier)} AND e.arm = {_quoted(arm)}"
     joined = _PAIRED.replace("b.correct AS before", "p.buckets, b.correct AS before") + _ASKED
     rows = f"""{joined}
 WHERE e.stage = 'confirm' AND {where} AND b.arm = 'baseline'
@@ -141,16 +140,14 @@ def _bucket(part: str) -> str:
     return _quoted(f"%{canonical_json(bucket).decode()}:{canonical_json(level).decode()}%")
 
 
-def ranked(model: str, tier: str, edit: str, numbers: Sequence[int]) -> Range:
+def ranked(model: str, tier: str, arms: Sequence[str]) -> Range:
     """Rows of the target and of its matched sets on the same items, counted set by set; place 0 is the target.
 
     Args:
         model: as the study names it.
         tier: likewise.
-        edit: the cell's factor or ablation, as its arms are named.
-        numbers: of the sets that count, in the order of the recorded effects.
+        arms: that of the target, then those of the sets that count, in the order of the recorded effects.
     """
-    arms = [f"target@{edit}", *(f"set{number}@{edit}" for number in numbers)]
     cells = "\n".join(f"  WHEN e.arm = {_quoted(arm)} THEN {place}" for place, arm in enumerate(arms))
     where = (
         f"e.stage = 'specificity' AND e.model = {_quoted(model)} AND e.tier = {_quoted(tier)} AND b.arm = 'baseline'"

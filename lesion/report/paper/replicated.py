@@ -44,10 +44,11 @@ def sentences(register: Register, source: Source, told: ReplicationResults) -> I
 
 def _edit(register: Register, source: Source, place: int, each: ReplicatedConfiguration) -> Claim:
     manifest = source.record.manifest
-    run, first = manifest.run, next(chosen for chosen in manifest.plan.family if chosen.id == each.source)
+    run = manifest.run
+    number, first = next((i, chosen) for i, chosen in enumerate(manifest.plan.family) if chosen.id == each.source)
     if first.ablation is not None:
         about = f"replication, {each.tier}, {first.ablation}: cell of the source"
-        return register.of_field(run, "edit of a cell", about, *RESULTS, "configurations", place, "source")
+        return register.of_field(run, "edit", about, "plan", "family", number, "ablation")
     about = f"replication, {each.tier}, ×{each.alpha:g}: factor"
     return register.of_field(run, "factor", about, *RESULTS, "configurations", place, "alpha")
 
@@ -92,7 +93,7 @@ def _cell(register: Register, source: Source, place: int, member: Chosen, told: 
     where = words(Name(model_name(model)), ", ", Name(tier))
     if cell.delta is None:
         return where, words(edit), verdict, *(words("–"),) * 4
-    chosen = paired(model, tier, f"target@{member.edit}", stage="replicate")
+    chosen = paired(model, tier, member.arm, stage="replicate")
     ends = tuple(pointer(*path, end) for end in ("delta", "ci_low", "ci_high"))
     what = f"{about}: change in accuracy"
     continuous = source.record.manifest.study.continuous
@@ -117,7 +118,7 @@ def _apart(register: Register, run: str, about: str, member: Chosen, told: Repli
         fields = tuple(pointer(*RESULTS, "specific", name, each) for each in ("rank", "p", "sets"))
         rank = register.of_recorded(run, "rank", f"{about}: rank among matched sets", fields)
         return words(f"{against.status}: ", rank)
-    arms = f"target@{member.edit}", f"control@{member.edit}"
+    arms = member.arm, member.condition("control").name
     rows = paired(member.model, member.tier, *arms, stage="replicate")
     ends = tuple(pointer(*RESULTS, "specific", name, end) for end in ("delta", "ci_low", "ci_high"))
     claim = register.of_fields(run, "interval", f"{about}: target against matched random sets", ends, rows)

@@ -1,0 +1,93 @@
+"""The condition under which a row was measured: its role, the edit, how much of it, and which of several.
+
+These are columns of the item table. The arm's printable name is made from them, here and nowhere else.
+"""
+
+from functools import cache
+from typing import Literal, NamedTuple, get_args
+
+import polars as pl
+
+from lesion.errors import InputError
+
+Role = Literal["baseline", "placebo", "target", "control", "set", "within", "single", "staged", "random"]
+"""Who is edited. `control` are the random sets of discovery, `set` the matched sets of specificity, `within` those of
+the target's own layers; `single` is one head alone; `staged` and `random` are heads ablated cumulatively, in the order
+of their scores and in a random order."""
+Edit = Literal["none", "scale", "zero", "mean", "resample"]
+ROLES: tuple[Role, ...] = get_args(Role)
+EDITS: tuple[Edit, ...] = get_args(Edit)
+COLUMNS = {"role": pl.String, "edit": pl.String, "amount": pl.Float64, "member": pl.String}
+"""Columns of the item table that say the condition."""
+
+
+class Condition(NamedTuple):
+    """What is done to whom."""
+
+    role: Role
+    edit: Edit = "none"
+    amount: float | None = None
+    """Factor of a scaling; nothing for other edits."""
+    member: str = ""
+    """Number of a set, number of heads ablated cumulatively, or the name of a single head; else empty."""
+
+    @property
+    def name(self) -> str:
+        """Printable name of the arm: `baseline`, `target@0.5`, `target@mean`, `set7@mean`, `L1H3@0`."""
+        if self.role in ("baseline", "placebo"):
+            return self.role
+        who = self.member if self.role == "single" else f"{self.role}{self.member}"
+        return f"{who}@{self.amount:g}" if self.amount is not None else f"{who}@{self.edit}"
+
+
+UNEDITED = Condition("baseline")
+PLACEBO = Condition("placebo", "scale", 1.0)
+
+
+def target(edit: Edit | float) -> Condition:
+    """The target under a factor or an ablation."""
+    return condition("target", edit)
+
+
+def condition(role: Role, edit: Edit | float, member: object = "") -> Condition:
+    """A condition with a factor, or with an ablation by its name."""
+    if isinstance(edit, str):
+        return Condition(role, edit, None, str(member))
+    return Condition(role, "scale", float(edit), str(member))
+
+
+def older_columns() -> list[pl.Expr]:
+    """The columns of the condition, made from the name of the arm: for rows of format 1, which have only the name."""
+    name = pl.col("arm")
+    who, what = name.str.extract(r"^([^@]+)@"), name.str.extract(r"@(.+)$")
+    several = r"^(target|control|set|within|staged|random)(\d*)$"
+    role = pl.coalesce(who.str.extract(several, 1), pl.when(who.is_null()).then(name).otherwise(pl.lit("single")))
+    amount = pl.when(name == "placebo").then(1.0).otherwise(what.cast(pl.Float64, strict=False))
+    ablation = pl.when(what.is_in(EDITS)).then(what).otherwise(pl.lit("none"))
+    member = pl.when(who.is_null()).then(pl.lit("")).otherwise(pl.coalesce(who.str.extract(several, 2), who))
+    edit = pl.when(amount.is_not_null()).then(pl.lit("scale")).otherwise(ablation)
+    return [part.alias(column) for column, part in zip(COLUMNS, (role, edit, amount, member), strict=True)]
+
+
+def with_conditions(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows with the columns of the condition, made from the arm's name where an older format lacks them.
+
+    Raises:
+        InputError: when a name is none of an arm, or does not fit the columns beside it.
+    """
+    if not {*COLUMNS} <= {*rows.columns}:
+        rows = rows.with_columns(older_columns())
+    for name, role, edit, amount, member in rows.select("arm", *COLUMNS).unique().iter_rows():
+        if role not in ROLES or edit not in EDITS or Condition(role, edit, amount, member).name != name:
+            raise InputError(f"'{str(name)[:40]}' is not the name of the condition in its row")
+    return rows
+
+
+@cache
+def older_condition(name: str) -> Condition:
+    """The condition of an arm that an older run stored by its name alone.
+
+    Raises:
+        InputError: when it is no arm's name.
+    """
+    return Condition(*with_conditions(pl.DataFrame({"arm": [name]})).select(*COLUMNS).row(0))
