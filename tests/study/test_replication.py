@@ -11,8 +11,9 @@ from lesion.study.contingency import amend
 from lesion.study.forecast import Anatomy, Basis, Lengths, forecast
 from lesion.study.load import parse_document
 from lesion.study.overrun import afford
-from lesion.study.plan import Chosen, Plan, Shape, Verdict, new_plan
-from lesion.study.replication import configurations, mapped, outcome
+from lesion.study.gate_verdict import GateVerdict
+from lesion.study.plan import Chosen, Plan, Shape, StageName, new_plan
+from lesion.study.replication import configurations, mapped
 from lesion.study.stages import next_stage
 from lesion.study.study import Study
 
