@@ -6,8 +6,8 @@ import pytest
 
 from lesion.study.contingency import amend
 from lesion.study.findings import PositiveControl, findings
-from lesion.study.gates import Facts, judge
 from lesion.study.gate_verdict import GateVerdict, LookEvidence
+from lesion.study.gates import Facts, judge
 from lesion.study.plan import Chosen, Plan, Shape, new_plan
 from lesion.study.rows import ITEMS, PROMPTS
 from lesion.study.stages import next_stage

@@ -5,6 +5,7 @@ import pytest
 from lesion.study.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
 from tests.study.made import BROKEN, instrument_answer
 
+
 @pytest.mark.parametrize(
     ("refused", "items", "outcome"),
     [(0, 64, "Pass"), (1, 64, "Ambiguous"), (2, 64, "Ambiguous"), (9, 64, "Fail"), (64, 64, "Fail"), (0, 0, "Fail")],

@@ -9,8 +9,8 @@ from lesion.study.contingency import amend
 from lesion.study.evidence import spoiled
 from lesion.study.family import Discovery, choose, discovery_table
 from lesion.study.findings import findings
-from lesion.study.gates import Facts, judge
 from lesion.study.gate_verdict import GateVerdict, LookEvidence
+from lesion.study.gates import Facts, judge
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.rows import ITEMS, PROMPTS, empty, rows_hash
 from lesion.study.stages import next_stage

@@ -11,9 +11,9 @@ from lesion.stats.verdict import CellVerdict
 from lesion.study.contingency import amend
 from lesion.study.findings import ReplicationResults, findings
 from lesion.study.forecast import Anatomy, Basis, Lengths, forecast
+from lesion.study.gate_verdict import GateVerdict
 from lesion.study.load import parse_document
 from lesion.study.overrun import afford
-from lesion.study.gate_verdict import GateVerdict
 from lesion.study.plan import Chosen, Plan, Shape, StageName, new_plan
 from lesion.study.replication import configurations, mapped
 from lesion.study.stages import next_stage
@@ -136,8 +136,7 @@ def test_when_the_family_is_decided_the_plan_goes_to_the_other_models_and_only_t
     assert arms["tier2"] == ["baseline", "target@0", "control0@0", "target@2", "control0@2"]
     assert set(arms) == {"tier2", "tier3"}
     rows = [
-        Chosen(model=SECOND, tier=c.tier, alpha=c.alpha, items=512, psi=0.1, delta=0.0)
-        for c in after.configurations
+        Chosen(model=SECOND, tier=c.tier, alpha=c.alpha, items=512, psi=0.1, delta=0.0) for c in after.configurations
     ]
     ready = amend(after, gate("transfer", family=rows))
     last = next_stage(ready)

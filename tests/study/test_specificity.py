@@ -190,7 +190,9 @@ def test_an_arm_without_a_receipt_is_not_believed() -> None:
     rows = made(plan, {**WEAK, "target@zero": 0.75})
     told = {key: change for key, change in receipts(rows).items() if key[2] != "set9@zero"}
     verdict = judge(plan, Facts(rows, empty(PROMPTS), {}, told))
-    assert "1 arms have no receipt, the first of them set9@zero" in verdict.saw(SpecificityEvidence).spoiled[member().id]
+    assert (
+        "1 arms have no receipt, the first of them set9@zero" in verdict.saw(SpecificityEvidence).spoiled[member().id]
+    )
 
 
 def test_holm_counts_every_cell_that_may_ask_whether_its_effect_was_detected_or_not() -> None:
