@@ -1,10 +1,12 @@
 """Typed evidence in which nothing is wrong, but for what a test changes: answers, cells' verdicts, gates."""
 
+from dataclasses import replace
 from typing import Any
 
 from lesion.stats.baseline import BaselineCell
 from lesion.stats.rule import GateOutcome, Verdict
 from lesion.stats.verdict import CellVerdict
+from lesion.study.findings import Results
 from lesion.study.gate_verdict import GateVerdict
 from lesion.study.model_answers import DetectorAnswer, InstrumentAnswer, NeuronAnswer
 from lesion.study.plan import Outcome, StageName
@@ -74,3 +76,8 @@ def gate(
     seen = {**LEAST[stage], **evidence}
     given = {"stage": stage, "attempt": attempt, "outcome": outcome, "reason": reason, "evidence": seen}
     return GateVerdict.model_validate(given)
+
+
+def with_cell(results: Results, name: str, **changes: Any) -> Results:
+    """The results, with some fields of one cell's verdict changed."""
+    return results.model_copy(update={"cells": {**results.cells, name: replace(results.cells[name], **changes)}})
