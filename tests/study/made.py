@@ -3,11 +3,12 @@
 from dataclasses import replace
 from typing import Any
 
+from lesion.runs.manifest import Manifest
 from lesion.stats.baseline import BaselineCell
 from lesion.stats.rule import GateOutcome, Verdict
 from lesion.stats.verdict import CellVerdict
 from lesion.study.findings import Results
-from lesion.study.gate_verdict import GateVerdict
+from lesion.study.gate_verdict import GateVerdict, InstrumentEvidence
 from lesion.study.model_answers import DetectorAnswer, InstrumentAnswer, NeuronAnswer
 from lesion.study.plan import Outcome, StageName
 
@@ -78,6 +79,19 @@ def gate(
     return GateVerdict.model_validate(given)
 
 
+FORGED = Results(scenario="Improvement", invalid=(), positive_control=None)
+"""Results that no run gave."""
+
+
 def with_cell(results: Results, name: str, **changes: Any) -> Results:
     """The results, with some fields of one cell's verdict changed."""
     return results.model_copy(update={"cells": {**results.cells, name: replace(results.cells[name], **changes)}})
+
+
+def with_proof(manifest: Manifest, **changes: Any) -> Manifest:
+    """The manifest, with some fields changed of what the instrument gate saw of every model."""
+    first, *others = manifest.gates
+    models = {name: answer.model_copy(update=changes) for name, answer in manifest.proofs().items()}
+    evidence = first.saw(InstrumentEvidence).model_copy(update={"models": models})
+    gates = (first.model_copy(update={"evidence": evidence}), *others)
+    return manifest.model_copy(update={"gates": gates})
