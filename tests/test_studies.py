@@ -118,6 +118,6 @@ def test_its_line_is_walked_by_tiny_models_of_the_same_families(
     text = localised(text, tmp_path, outside_data, tiny=True)
     study = rehearse(parse_document(text, name, Study))
     ran = start(Order(study=study, text=text, status="dry-run"), tmp_path, 1, quiet, no_report)
-    assert ran.manifest.results["cells"], ran.manifest.ending
+    assert ran.manifest.results.cells, ran.manifest.ending
     if study.replication:
-        assert ran.manifest.results["replication"]["cells"]
+        assert ran.manifest.results.replication.cells

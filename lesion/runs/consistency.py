@@ -101,8 +101,8 @@ def _units(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
             continue
         if (facts.weights_hash, facts.tokenizer_hash) != (answer.weights_hash, answer.tokenizer_hash):
             yield facts.name, "has another weights or tokenizer hash than its proof"
-        copies = [InstrumentAnswer.model_validate(facts.answer)] if facts.answer else []
-        if any(copy != answer for copy in [*copies, manifest.proofs().get(facts.name, answer)]):
+        copied = content_hash(facts.answer) if facts.answer else answer.recorded_hash()
+        if copied != answer.recorded_hash() or manifest.proofs().get(facts.name, answer) != answer:
             yield facts.name, "is described otherwise than in the proof of the instrument stage"
 
 

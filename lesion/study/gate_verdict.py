@@ -5,7 +5,7 @@ stage names its type.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Self, TypeVar, cast
+from typing import Annotated, Any, Self, TypeVar, cast
 
 from pydantic import model_validator
 
@@ -18,7 +18,7 @@ from lesion.stats.specific import Specificity
 from lesion.stats.verdict import CellVerdict
 from lesion.study.checks import Check
 from lesion.study.claims import Ablation
-from lesion.study.model_answers import InstrumentAnswer, TargetAnswer
+from lesion.study.model_answers import InstrumentAnswer, Measured, TargetAnswer
 from lesion.study.plan import Chosen, Outcome, StageName
 from lesion.study.reading import Reading
 from lesion.study.replication import Stand
@@ -35,7 +35,7 @@ class GateEvidence(Document):
 class InstrumentEvidence(GateEvidence):
     """The proof of every model."""
 
-    models: dict[str, InstrumentAnswer]
+    models: dict[str, Annotated[InstrumentAnswer, Measured]]
 
 
 class BaselineEvidence(GateEvidence):

@@ -4,9 +4,9 @@ These are stored in a unit's file and read back as the same type. Runs of earlie
 not measure is absent, and a hash covers only what is there.
 """
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, JsonValue
+from pydantic import ConfigDict, JsonValue, PlainSerializer
 
 from lesion.identity import Document, content_hash
 from lesion.interventions.site import Kind
@@ -96,7 +96,15 @@ class ModelAnswer(Document):
 
     def recorded_hash(self) -> str:
         """Hash of what was measured; fields that were not are left out."""
-        return content_hash(self.model_dump(mode="json", exclude_unset=True))
+        return content_hash(self.measured())
+
+    def measured(self) -> dict[str, Any]:
+        """What was measured, as data; a file keeps just this, so that the hash is the same when it is read."""
+        return self.model_dump(mode="json", exclude_unset=True)
+
+
+Measured = PlainSerializer(ModelAnswer.measured, return_type=dict[str, Any])
+"""How a document that holds an answer writes it."""
 
 
 class InstrumentAnswer(ModelAnswer):
@@ -181,6 +189,7 @@ class NeuronAnswer(ModelAnswer):
     """Neuron and score, the highest first."""
 
 
-TargetAnswer = DetectorAnswer | NeuronAnswer
+TargetAnswer = Annotated[DetectorAnswer | NeuronAnswer, Measured]
 """What picks the target."""
-AnyAnswer = InstrumentAnswer | DetectorAnswer | NeuronAnswer
+AnyAnswer = Annotated[InstrumentAnswer | DetectorAnswer | NeuronAnswer, Measured]
+"""What a cell about a model itself returns."""

@@ -124,9 +124,9 @@ def _said_by(folder: Path, manifest: Manifest) -> Iterator[Caught]:
         error = unit.engine.get("sample_error", 0.0)
         if unit.engine.get("engine") == "reference":
             yield Caught("sample of a cell against the reference", f"differs by {error:.2g} nats; the cell went plain")
-    for cell in manifest.results["cells"].values():  # pyright: ignore
-        if cell["verdict"] == "Invalid":
-            yield Caught("cell's rows (Invalid)", cell["reason"])
+    for cell in manifest.results.cells.values():
+        if cell.verdict == "Invalid":
+            yield Caught("cell's rows (Invalid)", cell.reason)
 
 
 def ask_record(run: Finished) -> Iterator[Caught]:

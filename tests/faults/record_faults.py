@@ -3,7 +3,6 @@
 import json
 
 import polars as pl
-from pydantic_core import to_json
 
 from lesion.identity import file_hash
 from lesion.models.model import open_model
@@ -11,9 +10,11 @@ from lesion.runs.durable import write_text
 from lesion.runs.manifest import Manifest
 from lesion.runs.registry import register
 from lesion.runs.store import RunFolder
+from lesion.study.findings import Results
 from lesion.study.rows import rows_hash
 from tests.faults.defences import STUDY, order
 from tests.faults.fault import Fault, Finished
+from tests.study.made import FORGED, with_cell, with_proof
 
 SEEN = "Nothing of it anywhere else."
 """What the registrant says of other places."""
@@ -59,7 +60,7 @@ def digit(run):
 
 
 def sealed_anew(run):
-    forge(run, ledger=True, results={"cells": {}, "scenario": "Improvement"})
+    forge(run, ledger=True, results=FORGED)
 
 
 def bit_of_rows(run):
@@ -104,16 +105,15 @@ def manifest_cut(run):
     path.write_text(path.read_text()[:-200])
 
 
-def _other_verdict(run) -> dict:
-    results = json.loads(to_json(_read(run).results))
-    cell = next(iter(results["cells"].values()))
-    cell["verdict"] = "Harm" if cell["verdict"] != "Harm" else "Null"
-    return results
+def _other_verdict(run) -> Results:
+    results = _read(run).results
+    name, cell = next(iter(results.cells.items()))
+    return with_cell(results, name, verdict="Harm" if cell.verdict != "Harm" else "Null")
 
 
 def verdict_forged(run):
     results = _other_verdict(run)
-    write_text(run.folder / "verdicts.json", json.dumps(results, indent=1) + "\n")
+    write_text(run.folder / "verdicts.json", results.model_dump_json(indent=1) + "\n")
     forge(run, results=results)
 
 
@@ -181,8 +181,7 @@ def question_forged(run):
 
 def floor_forged(run):
     """A noise floor so high that any replay would lie within it."""
-    model = _read(run).models[0]
-    forge(run, models=(model.model_copy(update={"answer": {**model.answer, "noise_floor": 9.0}}),))
+    forge(run, gates=with_proof(_read(run), noise_floor=9.0).gates)
 
 
 def receipt_forged(run):

@@ -1,7 +1,7 @@
 """Run folders as the line itself writes them: the real plan, gates, contingencies and store, on simulated answers."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,14 +19,19 @@ from lesion.runs.explored import DOCUMENT, LOOKS, TABLE, Answered, Explored, Loo
 from lesion.runs.manifest import Code, Cost, DatasetFacts, Environment, Manifest, ModelFacts, Status, UnitFacts
 from lesion.runs.store import ArmReceipt, Result, RunFolder
 from lesion.stats.intervals import tango
-from lesion.stats.rank_specificity import SetEffects, rank_specificity
+from lesion.stats.rank_specificity import RankSpecificity, SetEffects, rank_specificity
+from lesion.stats.verdict import CellVerdict
 from lesion.study.arm import Arm
+from lesion.study.claims import Ablation
 from lesion.study.family import rule_of
 from lesion.study.findings import findings
-from lesion.study.plan import Cell, Plan, Shape, Verdict, new_plan
+from lesion.study.gate_verdict import GateVerdict, LookEvidence, SpecificityEvidence
+from lesion.study.model_answers import InstrumentAnswer
+from lesion.study.plan import Cell, Plan, Shape, new_plan, pair_name
 from lesion.study.rows import ITEMS, PROMPTS, rows_hash
 from lesion.study.study import Study
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig
+from tests.study.made import detector_answer, instrument_answer
 
 MODEL = "zoo:abacus-llama"
 SHAPE = Shape(layers=2, heads=8, neurons=256)
@@ -88,7 +93,7 @@ def simulator(world: World) -> Callable[[Cell, Plan], Result]:
             return Result(None, None, _proof(world, plan), (), 0.1, {})
         if cell.stage == "detect":
             scores = [[_score(world, f"L{i}H{j}") for j in range(SHAPE.heads)] for i in range(SHAPE.layers)]
-            return Result(None, None, {"detector": "induction", "scores": scores, "again": scores}, (), 0.2, {})
+            return Result(None, None, detector_answer(scores), (), 0.2, {})
         return _measured(world, cell)
 
     return work
@@ -167,7 +172,7 @@ def claim_by_hand(folder: Path, **changes: Any) -> Claimed:
     )
     plan = old.plan.model_copy(update={"study": study, "family": family})
     verdicts = {name.replace("@0", "@resample") if name.endswith("@0") else name: cell
-                for name, cell in old.results["cells"].items()}  # fmt: skip
+                for name, cell in old.results.cells.items()}  # fmt: skip
     items = RunFolder(folder).items()
     zeroed = items.filter(pl.col("stage") == "confirm", pl.col("arm") == "target@0")
     spared = (pl.col("tier") != "tier1") | (pl.col("index") % 3 != 0)
@@ -177,23 +182,23 @@ def claim_by_hand(folder: Path, **changes: Any) -> Claimed:
         )
         for edit in ("zero", "mean", "resample")
     }
-    ablations: dict[str, Any] = {}
+    ablations: dict[str, dict[Ablation, CellVerdict]] = {}
     for name, cell in verdicts.items():
         if name.endswith("@resample"):
             apart = "tier1" in name
-            other = _judged(items, ablated["mean"], name, cell) if apart else dict(cell)
-            ablations[name] = {"zero": dict(cell), "mean": other, "resample": dict(cell)}
-            verdicts[name] = dict(cell) | {"tags": [*cell["tags"], *(["ablation_dependent"] if apart else [])]}
+            other = _judged(items, ablated["mean"], name, cell) if apart else cell
+            ablations[name] = {"zero": cell, "mean": other, "resample": cell}
+            verdicts[name] = replace(cell, tags=(*cell.tags, *(["ablation_dependent"] if apart else [])))
     specific, sets, rows = _ranks_by_hand(study, verdicts)
     items = pl.concat([items, *ablated.values(), rows], how="diagonal")
-    chance = {f"{model}|{tier}": 0.021 for model in study.models for tier in study.tasks}
-    gates: list[Verdict] = []
+    chance = {pair_name(model, tier): 0.021 for model in study.models for tier in study.tasks}
+    gates: list[GateVerdict] = []
     for gate in old.gates:
         if gate.stage != "confirm":
             gates.append(gate)
             continue
-        evidence = {"look": 1, "verdicts": verdicts, "ablations": ablations, "chance": chance}
-        ranked = {"specific": specific, "sets": sets}
+        evidence = LookEvidence(look=1, verdicts=verdicts, ablations=ablations, chance=chance)
+        ranked = SpecificityEvidence(specific=specific, sets=sets)
         gates.append(gate.model_copy(update={"evidence": evidence}))
         gates.append(gate.model_copy(update={"stage": "specificity", "evidence": ranked, "reason": "by hand"}))
     told = findings(plan, gates)
@@ -202,7 +207,7 @@ def claim_by_hand(folder: Path, **changes: Any) -> Claimed:
     return Claimed(folder, manifest, read_record(folder, manifest)._replace(items=items))
 
 
-def _judged(items: pl.DataFrame, edited: pl.DataFrame, name: str, like: dict[str, Any]) -> dict[str, Any]:
+def _judged(items: pl.DataFrame, edited: pl.DataFrame, name: str, like: CellVerdict) -> CellVerdict:
     """A harmed cell whose counts are those of its rows; the rest is another cell's."""
     model, tier, _ = name.rsplit("|", 2)
     key = ["model", "tier", "split", "seed", "index"]
@@ -210,35 +215,37 @@ def _judged(items: pl.DataFrame, edited: pl.DataFrame, name: str, like: dict[str
     both = edited.filter(model=model, tier=tier).join(before, on=key)
     gained = both.filter(pl.col("correct") & ~pl.col("before")).height
     lost = both.filter(~pl.col("correct") & pl.col("before")).height
-    low, high = tango(gained, lost, both.height, like["confidence"])
+    low, high = tango(gained, lost, both.height, like.confidence)
     counts = {"n": both.height, "gained": gained, "lost": lost, "delta": (gained - lost) / both.height}
-    return dict(like) | counts | {"ci_low": low, "ci_high": high, "verdict": "Harm", "tags": []}
+    return replace(like, **counts, ci_low=low, ci_high=high, verdict="Harm", tags=())
 
 
-def _ranks_by_hand(study: Study, verdicts: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], pl.DataFrame]:
+def _ranks_by_hand(
+    study: Study, verdicts: dict[str, CellVerdict]
+) -> tuple[dict[str, RankSpecificity], dict[str, tuple[tuple[str, ...], ...]], pl.DataFrame]:
     """Ranks of every harmed cell among pairs of heads, and rows that give the same effects."""
     found: dict[str, SetEffects] = {}
-    sets: dict[str, Any] = {}
+    sets: dict[str, tuple[tuple[str, ...], ...]] = {}
     frames: list[pl.DataFrame] = []
     heads = [f"L{layer}H{head}" for layer in range(SHAPE.layers) for head in range(SHAPE.heads)]
     others = [head for head in heads if head not in ("L1H0", "L1H1")]
     for name, cell in verdicts.items():
-        if cell["verdict"] not in ("Improvement", "Harm"):
+        if cell.verdict not in ("Improvement", "Harm"):
             continue
         model, tier, arm = name.rsplit("|", 2)
-        pairs = [list(pair) for pair in combinations(others, 2)]
+        pairs = [*combinations(others, 2)]
         if tier == "tier3":
             pairs = [pair for pair in pairs if all(site.startswith("L1") for site in pair)]
         others_lost = [int(generator("set", name, i).integers(0, 14)) for i in range(len(pairs))]
-        lost = [round(258 * abs(cell["delta"])), *others_lost]
+        lost = [round(258 * abs(cell.delta or 0.0)), *others_lost]
         arms = [arm, *(f"set{i}@{arm.partition('@')[2]}" for i in range(len(pairs)))]
         frames += [_lost(model, tier, each, many) for each, many in zip(["baseline", *arms], [0, *lost], strict=True)]
         effects = [-many / 258 for many in lost]
         found[name] = SetEffects("Harm", effects[0], tuple(effects[1:]), 258, len(pairs), "model")
-        sets[name] = pairs
+        sets[name] = tuple(pairs)
     ranked = rank_specificity(found, rule_of(study), asking=len(found)) if found else {}
     rows = pl.concat(frames).unique(["tier", "model", "seed", "index", "arm"], maintain_order=True)
-    return {name: asdict(each) for name, each in ranked.items()}, sets, rows
+    return ranked, sets, rows
 
 
 def _lost(model: str, tier: str, arm: str, lost: int) -> pl.DataFrame:
@@ -291,17 +298,16 @@ def _score(world: World, site: str) -> float:
     return 0.97 - 0.1 * rng.random() if site in world.induction else 0.12 * float(rng.random())
 
 
-def _proof(world: World, plan: Plan) -> dict[str, Any]:
+def _proof(world: World, plan: Plan) -> InstrumentAnswer:
     identity = {
         "name": "zeroing a head = zeroing its weights", "about": "head", "error": 3.1e-7 if world.sound else 0.4,
         "tolerance": 1e-5, "holds": world.sound, "note": "",
     }  # fmt: skip
     contract = {tier: {"items": 64, "refused": 0, "reasons": []} for tier in plan.study.tasks}
-    return {
-        "weights_hash": content_hash("weights"), "tokenizer_hash": content_hash("tokenizer"), "revision": "",
-        "family": "llama", "dtype": "float32", "identities": [identity], "placebo_bit_equal": True,
-        "repeat_flips": 0, "noise_floor": 4.8e-7, "contract": contract,
-    }  # fmt: skip
+    return instrument_answer(
+        weights_hash=content_hash("weights"), tokenizer_hash=content_hash("tokenizer"), dtype="float32",
+        identities=[identity], noise_floor=4.8e-7, contract=contract,
+    )  # fmt: skip
 
 
 def _measured(world: World, cell: Cell) -> Result:
@@ -397,8 +403,8 @@ def _draft(folder: RunFolder, done: Any, status: Status) -> Manifest:
         ),
         models=tuple(
             ModelFacts(
-                name=name, revision="", family="llama", dtype="float32", weights_hash=proof["weights_hash"],
-                tokenizer_hash=proof["tokenizer_hash"], answer=proof,
+                name=name, revision="", family="llama", dtype="float32", weights_hash=proof.weights_hash,
+                tokenizer_hash=proof.tokenizer_hash,
             )
             for name in plan.study.models
         ),

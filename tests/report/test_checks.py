@@ -1,20 +1,21 @@
 """Failed checks are a sentence while they are few, and a table of loud sets where they are many."""
 
 from lesion.report.checks import loud_table, told_note
-from lesion.study.plan import PlanNote, Verdict
+from lesion.study.checks import Check
+from lesion.study.plan import PlanNote
+from tests.study.made import gate
 
 
 def loud(manifest, count: int):
     """The manifest as if so many random sets had been loud, and the note that its plan would hold."""
     checks = [
-        {"name": "control quietness", "about": f"zoo:abacus-llama, tier{1 + i % 2}, control{i % 3}@{i / 4:g}",
-         "outcome": "Fail" if i < count else "Pass", "said": f"-{i}.5 points [-9.0, -3.1], margin 3", "blocks": False}
+        Check("control quietness", f"zoo:abacus-llama, tier{1 + i % 2}, control{i % 3}@{i / 4:g}",
+              "Fail" if i < count else "Pass", f"-{i}.5 points [-9.0, -3.1], margin 3", blocks=False)
         for i in range(12)
     ]  # fmt: skip
-    gate = Verdict(stage="discovery", attempt=0, outcome="Pass", reason="", evidence={"checks": checks})
-    text = "; ".join(f"{c['about']}: {c['said']}" for c in checks if c["outcome"] == "Fail") + "."
+    text = "; ".join(f"{c.about}: {c.said}" for c in checks if c.outcome == "Fail") + "."
     note = PlanNote(topic="control-quietness", text=text)
-    return manifest.model_copy(update={"gates": (gate,)}), note
+    return manifest.model_copy(update={"gates": (gate("discovery", checks=checks),)}), note
 
 
 def test_few_failed_checks_are_told_whole(manifest):

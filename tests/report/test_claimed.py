@@ -1,5 +1,6 @@
 """A run of format 2 is told by its rule: all ablations, the distribution of matched sets, chance, and a control."""
 
+from dataclasses import replace
 from io import StringIO
 from types import SimpleNamespace
 
@@ -35,6 +36,7 @@ from lesion.report.tables import select
 from lesion.report.terminal import print_run
 from lesion.report.words import conditional, unit_of
 from lesion.study.findings import findings
+from lesion.study.gate_verdict import LookEvidence
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +46,10 @@ def record(claimed) -> Record:
 
 def changed(record: Record, part: str, name: str, **changes: object) -> Record:
     """The record with one cell's verdict or rank changed."""
-    told = dict(record.manifest.results[part])
-    manifest = record.manifest.model_copy(
-        update={"results": record.manifest.results | {part: told | {name: dict(told[name]) | changes}}}
-    )
+    results = record.manifest.results
+    told = getattr(results, part)
+    other = results.model_copy(update={part: told | {name: replace(told[name], **changes)}})
+    manifest = record.manifest.model_copy(update={"results": other})
     return record._replace(manifest=manifest, findings=findings_of(manifest))
 
 
@@ -77,7 +79,7 @@ def test_the_headline_answers_first_in_thirty_words_and_says_that_ablations_disa
 def test_many_disagreeing_cells_still_fit_into_the_headline(record):
     wide = record
     for tier in ("tier2", "tier3"):
-        tags = [*record.manifest.results["cells"][named(record, tier)]["tags"], "ablation_dependent"]
+        tags = (*record.manifest.results.cells[named(record, tier)].tags, "ablation_dependent")
         wide = changed(wide, "cells", named(record, tier), tags=tags)
     assert "disagree" in headline(wide)
     assert len(headline(wide).split()) <= MOST_WORDS
@@ -90,8 +92,8 @@ def test_heads_are_named_only_with_the_control_a_specific_effect_and_agreeing_ab
     assert "Function-vector overlap has not been measured yet" in claim(record, of_tier(record, "tier2"))
     assert not of_tier(record, "tier1").licensed
     common = changed(record, "specific", named(record, "tier2"), status="not specific", rank=40)
-    dependent = changed(record, "cells", named(record, "tier2"), tags=["ablation_dependent"])
-    control = record.manifest.results | {"positive_control": None}
+    dependent = changed(record, "cells", named(record, "tier2"), tags=("ablation_dependent",))
+    control = record.manifest.results.model_copy(update={"positive_control": None})
     without = record.manifest.model_copy(update={"results": control})
     bare = record._replace(manifest=without, findings=findings_of(without))
     for other in (common, dependent, bare):
@@ -122,16 +124,18 @@ def test_chance_stands_beside_the_baseline(record):
 def test_the_positive_control_is_told_as_a_control_and_is_no_part_of_the_scenario(record):
     assert "tier3" not in headline(record)
     assert "Positive control on tier3: holds in abacus-llama" in " ".join(in_full(record))
-    assert record.manifest.results["scenario"] == "Harm"
+    assert record.manifest.results.scenario == "Harm"
     gates = []
     for gate in record.manifest.gates:
-        verdicts = dict(gate.evidence.get("verdicts", {}))
-        if verdicts:
-            verdicts[named(record, "tier2")] = dict(verdicts[named(record, "tier2")]) | {"verdict": "Null"}
-        gates.append(gate.model_copy(update={"evidence": dict(gate.evidence) | {"verdicts": verdicts}}))
+        if isinstance(evidence := gate.evidence, LookEvidence):
+            name = named(record, "tier2")
+            verdicts = evidence.verdicts | {name: replace(evidence.verdicts[name], verdict="Null")}
+            evidence = evidence.model_copy(update={"verdicts": verdicts})
+        gates.append(gate.model_copy(update={"evidence": evidence}))
     found = findings(record.manifest.plan, gates)
-    assert found["scenario"] == "Null"
-    assert found["positive_control"]["holds"] == {"zoo:abacus-llama": True}
+    assert found.scenario == "Null"
+    assert found.positive_control is not None
+    assert found.positive_control.holds == {"zoo:abacus-llama": True}
 
 
 def test_the_strip_shows_every_set_and_the_target_and_its_query_gives_the_same_effects(record):
@@ -162,12 +166,12 @@ def test_specificity_says_rank_sets_population_and_the_strongest_by_name(record)
 
 def test_sets_and_heads_as_strong_as_the_target_are_open_questions_by_name(record):
     name = named(record, "tier2")
-    effects = list(record.manifest.results["specific"][name]["effects"])
+    effects = list(record.manifest.results.ranks[name].effects)
     effects[7] = -0.4
     strong = changed(
-        record, "specific", name, effects=effects, strongest=[7, 1, 2, 3, 4], rank=2, status="not specific"
+        record, "specific", name, effects=tuple(effects), strongest=(7, 1, 2, 3, 4), rank=2, status="not specific"
     )
-    sites = "+".join(record.manifest.results["sets"][name][7])
+    sites = "+".join(record.manifest.results.sets[name][7])
     assert any(f"do as much as the target or more: {sites}" in text for text in caveats.open_questions(strong))
     lone = record.items.with_columns(
         pl.when((pl.col("arm") == "L0H3@0") & (pl.col("tier") == "tier2"))
@@ -249,11 +253,12 @@ def test_a_large_effect_does_not_hide_small_ones():
 
 
 def test_an_ablation_that_was_not_judged_says_why(record):
-    ablations = dict(record.manifest.results["ablations"])
+    ablations = record.manifest.results.ablations
     name = named(record, "tier1")
-    spoiled = dict(ablations[name]["mean"]) | {"delta": None, "ci_low": None, "ci_high": None, "verdict": "Invalid",
-                                               "reason": "no item has a reference"}  # fmt: skip
-    results_ = record.manifest.results | {"ablations": ablations | {name: ablations[name] | {"mean": spoiled}}}
+    nothing = {"delta": None, "ci_low": None, "ci_high": None}
+    spoiled = replace(ablations[name]["mean"], verdict="Invalid", reason="no item has a reference", **nothing)
+    other = ablations | {name: ablations[name] | {"mean": spoiled}}
+    results_ = record.manifest.results.model_copy(update={"ablations": other})
     manifest = record.manifest.model_copy(update={"results": results_})
     other = record._replace(manifest=manifest, findings=findings_of(manifest))
     assert "not judged: no item has a reference" in cell_views(other)[0].ablations

@@ -14,7 +14,9 @@ from lesion.report.headline import headline, in_full
 from lesion.report.record import Record, findings_of, read_record
 from lesion.runs.manifest import Manifest
 from lesion.stats.companion import Companion
+from lesion.study.findings import PositiveControl
 from lesion.study.register import Registration
+from tests.study.made import with_cell as changed_cell
 
 
 @pytest.fixture(scope="module")
@@ -24,15 +26,14 @@ def record(run_folder: Path, manifest: Manifest) -> Record:
 
 def with_results(record: Record, **changes: object) -> Record:
     """The record as if its results had been others."""
-    manifest = record.manifest.model_copy(update={"results": record.manifest.results | changes})
+    manifest = record.manifest.model_copy(update={"results": record.manifest.results.model_copy(update=changes)})
     return record._replace(manifest=manifest, findings=findings_of(manifest))
 
 
 def with_cell(record: Record, number: int, **changes: object) -> Record:
     """The record with one cell's verdict changed."""
-    cells = dict(record.manifest.results["cells"])  # type: ignore[call-overload]
-    name = list(cells)[number]
-    return with_results(record, cells=cells | {name: cells[name] | changes})
+    results = record.manifest.results
+    return with_results(record, cells=changed_cell(results, list(results.cells)[number], **changes).cells)
 
 
 def told(record: Record) -> str:
@@ -114,7 +115,8 @@ def test_a_dry_run_is_never_a_finding(record):
 
 def test_induction_heads_are_named_only_while_the_positive_control_holds(record):
     assert "the two induction heads" in headline(record)
-    control = {"tier": "tier3", "verdicts": {"zoo:abacus-llama": "Null"}, "holds": {"zoo:abacus-llama": False}}
+    verdicts, holds = {"zoo:abacus-llama": "Null"}, {"zoo:abacus-llama": False}
+    control = PositiveControl(tier="tier3", verdicts=verdicts, holds=holds)
     for changed in (with_results(record, positive_control=control), with_results(record, positive_control=None)):
         said = [told(changed), *(claim(changed, finding) for finding in changed.findings)]
         assert not any("induction heads" in sentence for sentence in said)
@@ -122,7 +124,7 @@ def test_induction_heads_are_named_only_while_the_positive_control_holds(record)
 
 
 def test_induction_heads_are_named_only_where_the_effect_is_specific(record):
-    specific = {name: told | {"holds": False} for name, told in record.manifest.results["specific"].items()}
+    specific = {name: replace(told, holds=False) for name, told in record.manifest.results.contrasts.items()}
     changed = with_results(record, specific=specific)
     assert "induction" not in told(changed)
     assert any("Not shown to be specific" in question for question in open_questions(changed))
@@ -157,7 +159,7 @@ def test_strata_are_named_at_the_level_of_the_studys_own_looks(record):
     for looks, named in ((1, True), (2, False)):
         rule = record.manifest.study.verdict.model_copy(update={"looks": looks})
         study = record.manifest.study.model_copy(update={"verdict": rule})
-        changed = with_cell(record, 0, verdict="Mixed", strata=[vars(each) for each in split])
+        changed = with_cell(record, 0, verdict="Mixed", strata=split)
         changed = changed._replace(manifest=changed.manifest.model_copy(update={"study": study}))
         (question,) = [text for text in open_questions(changed) if "part" in text]
         assert ("operator=+" in question, "operator=-" in question) == (named, False)
@@ -167,9 +169,9 @@ def test_what_random_heads_do_stands_beside_the_effect_where_it_matters(record):
     harmed = next(i for i, f in enumerate(record.findings) if f.verdict.verdict == "Harm")
     assert "random ones" not in told(record)
     name = record.findings[harmed].chosen.id
-    specific = dict(record.manifest.results["specific"])
+    specific = record.manifest.results.contrasts
     delta = record.findings[harmed].verdict.delta
-    changed = with_results(record, specific=specific | {name: specific[name] | {"delta": delta + 0.05}})
+    changed = with_results(record, specific=specific | {name: replace(specific[name], delta=delta + 0.05)})
     assert "random ones −5.0" in told(changed)
 
 

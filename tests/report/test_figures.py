@@ -14,6 +14,7 @@ from lesion.report.origins import named
 from lesion.report.record import Record, read_record
 from lesion.runs.manifest import Manifest
 from lesion.study.arm import Arm, arm
+from lesion.study.gate_verdict import BaselineEvidence
 
 
 @pytest.fixture(scope="module")
@@ -109,11 +110,11 @@ def test_accuracies_agree_with_counting_the_rows_by_hand(record):
 
 
 def test_the_baseline_figure_shows_the_accuracies_that_the_gate_saw(record):
-    seen = next(gate for gate in record.manifest.gates if gate.stage == "baseline").evidence["cells"]
+    seen = next(gate for gate in record.manifest.gates if gate.stage == "baseline").saw(BaselineEvidence).cells
     rows = tables.baseline(record)
     for name, cell in seen.items():
         tier = rows.filter(pl.col("tier") == name.rpartition("|")[2])
-        assert tier["accuracy"].to_list() == pytest.approx(cell["accuracies"])
+        assert tier["accuracy"].to_list() == pytest.approx(cell.accuracies)
 
 
 def test_the_head_map_has_every_head_once_in_every_panel(drawn):

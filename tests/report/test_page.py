@@ -13,6 +13,7 @@ from lesion.report.record import read_record
 from lesion.report.timeline import timeline
 from lesion.report.write import write_report
 from lesion.runs.manifest import Manifest
+from tests.study.made import gate, neuron_answer
 
 MODEL = "zoo:abacus-llama"
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -201,10 +202,8 @@ def test_what_a_run_has_no_rows_for_is_left_out_with_a_sentence(reported):
 
 
 def test_a_ranking_of_neurons_shows_every_score_and_which_were_picked(manifest):
-    ranked = [["L1N7", 3.5], ["L0N2", 1.25]]
-    gate = next(gate for gate in manifest.gates if gate.stage == "detect")
-    evidence = {"picked": {MODEL: ["L1N7"]}, "answers": {MODEL: {"score": "write", "ranked": ranked}}}
-    seen = manifest.model_copy(update={"gates": (gate.model_copy(update={"evidence": evidence}),)})
+    answers = {MODEL: neuron_answer(("L1N7", 3.5), ("L0N2", 1.25))}
+    seen = manifest.model_copy(update={"gates": (gate("detect", picked={MODEL: ("L1N7",)}, answers=answers),)})
     (step,) = timeline(seen)
     assert step.tables[1].rows == [
         ("abacus-llama", "1", "L1N7", "3.5", "yes"), ("abacus-llama", "2", "L0N2", "1.25", "no"),

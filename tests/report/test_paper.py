@@ -20,6 +20,7 @@ from lesion.report.paper.write import trace, write_paper
 from lesion.runs.ledger import enter
 from lesion.runs.manifest import Manifest
 from lesion.runs.store import RunFolder
+from tests.study.made import with_cell
 
 HOSTILE = '#panic("run") $x$ #let a = 1 // *b* <script>alert(1)</script> | `c` [d](javascript:1) \\'
 
@@ -122,10 +123,9 @@ def test_a_corrected_p_that_its_rows_do_not_give_is_not_written(
 ):
     monkeypatch.setattr("lesion.report.paper.cast.contradictions", lambda folder, manifest: ())
     folder, manifest = make_run(tmp_path / "runs")
-    cells: Any = dict(manifest.results["cells"])
-    name = max(cells, key=lambda each: cells[each]["p_holm"])
-    results = {**manifest.results, "cells": cells | {name: cells[name] | {"p_holm": 0.5 * cells[name]["p_holm"]}}}
-    seal(tmp_path, folder, manifest, results=results)
+    held = {name: cell.p_holm for name, cell in manifest.results.cells.items() if cell.p_holm is not None}
+    name = max(held, key=lambda each: held[each])
+    seal(tmp_path, folder, manifest, results=with_cell(manifest.results, name, p_holm=0.5 * held[name]))
     with pytest.raises(Tampered, match="Holm p"):
         write_paper(tmp_path, ["arithmetic"])
 
@@ -151,10 +151,8 @@ def test_rows_that_contradict_the_verdict_are_not_written_about(
 ):
     monkeypatch.setattr("lesion.report.paper.cast.contradictions", lambda folder, manifest: ())
     folder, manifest = make_run(tmp_path / "runs")
-    cells: Any = dict(manifest.results["cells"])
-    name = next(iter(cells))
-    results = {**manifest.results, "cells": cells | {name: cells[name] | {"gained": cells[name]["gained"] + 1}}}
-    seal(tmp_path, folder, manifest, results=results)
+    name, cell = next(iter(manifest.results.cells.items()))
+    seal(tmp_path, folder, manifest, results=with_cell(manifest.results, name, gained=cell.gained + 1))
     with pytest.raises(Tampered, match="its rows give"):
         write_paper(tmp_path, ["arithmetic"])
 

@@ -10,6 +10,7 @@ from lesion.runs.durable import write_text
 from lesion.runs.find import find_run, small_text
 from lesion.runs.store import RunFolder
 from lesion.study.rows import rows_hash
+from tests.study.made import with_proof
 
 
 def reseal(folder, manifest, **parts):
@@ -40,7 +41,7 @@ def test_a_changed_parameter_package_and_verdict_are_each_named(small_run, copie
     manifest = copied_run.manifest
     study = manifest.study.model_copy(update={"block": 64})
     packages = {**manifest.environment.packages, "extra-package": "1.0"}
-    results = {**manifest.results, "scenario": "Mixed"}
+    results = manifest.results.model_copy(update={"scenario": "Mixed"})
     environment = manifest.environment.model_copy(update={"packages": packages})
     reseal(copied_run.folder, manifest, study=study, environment=environment, results=results)
     found = compare_runs(small_run.folder, copied_run.folder)
@@ -54,9 +55,7 @@ def test_a_changed_parameter_package_and_verdict_are_each_named(small_run, copie
 
 @pytest.mark.parametrize(("by", "flip", "grade"), [(1e-12, False, "noise-floor"), (1.0, False, "verdict-equal")])
 def test_other_numbers_are_graded_by_the_noise_floor(by, flip, grade, small_run, copied_run) -> None:
-    answer = {**copied_run.manifest.models[0].answer, "noise_floor": 1e-6}
-    model = copied_run.manifest.models[0].model_copy(update={"answer": answer})
-    nudge(copied_run.folder, copied_run.manifest.model_copy(update={"models": (model,)}), by, flip)
+    nudge(copied_run.folder, with_proof(copied_run.manifest, noise_floor=1e-6), by, flip)
     found = compare_runs(small_run.folder, copied_run.folder)
     assert found.grade == grade
     assert found.rows.differing > 0

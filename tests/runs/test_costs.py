@@ -206,7 +206,7 @@ def test_the_whole_line_goes_through_with_neurons_that_the_study_ranks(small_tex
         others = [parse_site(site) for site in control]
         assert not set(map(str, sites)) & set(control)
         assert sorted((site.layer, tenths[site.layer][site.index or 0]) for site in others) == key
-    assert ran.manifest.results["cells"]
+    assert ran.manifest.results.cells
     assert recount(ran.folder).document["agrees"]
 
 

@@ -94,6 +94,20 @@ def put(*where: Any, value: Any) -> Callable[[Any], None]:
     return change
 
 
+PROOF = ("gates", 0, "evidence", "models", "tiny:llama")
+"""Where the manifest tells what the model's proof measured."""
+
+
+def copied(**changes: Any) -> Callable[[Any], None]:
+    """Copy the proof beside the model, as early versions did, with some fields changed."""
+
+    def change(raw: Any) -> None:
+        proof = raw["gates"][0]["evidence"]["models"]["tiny:llama"]
+        raw["models"][0]["answer"] = {**proof, **changes}
+
+    return change
+
+
 def with_file(change: Forge, then: Callable[[Any], object] = lambda raw: None) -> Forge:
     """Change a file, then the manifest, and seal anew."""
 
@@ -172,10 +186,10 @@ SEALED: dict[str, tuple[Forge, str]] = {
     "the hash of all rows": (edited(put("rows_hash", value="0" * 64), seal=True), "items"),
     "the weights' hash": (edited(put("models", 0, "weights_hash", value="0" * 64), seal=True), "tiny:llama"),
     "the tokenizer's hash": (edited(put("models", 0, "tokenizer_hash", value="0" * 64), seal=True), "tiny:llama"),
-    "the noise floor": (edited(put("models", 0, "answer", "noise_floor", value=9.0), seal=True), "tiny:llama"),
-    "an identity that fails": (
-        edited(put("models", 0, "answer", "identities", 0, "holds", value=False), seal=True), "tiny:llama",
-    ),
+    "the noise floor": (edited(put(*PROOF, "noise_floor", value=9.0), seal=True), "tiny:llama"),
+    "an identity that fails": (edited(put(*PROOF, "identities", 0, "holds", value=False), seal=True), "tiny:llama"),
+    "another copy of the proof": (edited(copied(noise_floor=9.0), seal=True), "tiny:llama"),
+    "a copy that is no proof": (edited(put("models", 0, "answer", value={"proof": 1}), seal=True), "tiny:llama"),
     "a model left out": (edited(put("models", value=[]), seal=True), "models"),
     "the processor's seconds": (edited(put("cost", "cpu_seconds", value=1e6), seal=True), "cost"),
     "the results alone": (edited(put("results", "scenario", value="Improvement"), seal=True), "verdicts.json"),
@@ -214,6 +228,11 @@ def named(folder: Path) -> str:
 def test_there_are_more_than_fifty_forgeries_and_a_sound_run_is_none(small_run) -> None:
     assert sum(map(len, (PLAIN, UNSEALED, SEALED, RECOUNTED, LEDGER))) >= 50
     assert verify(small_run.folder) == []
+
+
+def test_a_true_copy_of_the_proof_is_no_forgery(copied_run) -> None:
+    edited(copied(), seal=True)(copied_run.folder)
+    assert named(copied_run.folder) == ""
 
 
 @pytest.mark.parametrize("name", PLAIN)

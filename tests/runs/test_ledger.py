@@ -14,6 +14,7 @@ from lesion.runs.durable import DiskError, write_text
 from lesion.runs.ledger import _COLUMNS, enter, entries, known, rebuild, untrusted
 from lesion.runs.marks import mark, marks_path, read_marks
 from lesion.runs.selection import STANDINGS, Wanted, select, unfinished
+from tests.study.made import FORGED
 
 
 def certificate_of(manifest, **parts) -> Certificate:
@@ -39,7 +40,7 @@ def test_a_copy_under_another_name_never_takes_the_place_of_the_run(copied_run) 
     enter(copied_run.home, copied_run.manifest)
     copy = copied_run.home / "runs" / "copy"
     shutil.copytree(copied_run.folder, copy)
-    forged = copied_run.manifest.model_copy(update={"results": {"cells": {}, "scenario": "Improvement"}}).sealed()
+    forged = copied_run.manifest.model_copy(update={"results": FORGED}).sealed()
     write_text(copy / "manifest.json", forged.model_dump_json())
     assert [entry.seal for entry in entries(copied_run.home)] == [copied_run.manifest.seal]
     assert rebuild(copied_run.home) == untrusted(copied_run.home) == ["copy"]
@@ -48,7 +49,7 @@ def test_a_copy_under_another_name_never_takes_the_place_of_the_run(copied_run) 
 
 def test_tagging_a_forged_run_is_refused_and_the_ledger_keeps_its_seal(copied_run, capsys) -> None:
     enter(copied_run.home, copied_run.manifest)
-    forged = copied_run.manifest.model_copy(update={"results": {"cells": {}, "scenario": "Improvement"}}).sealed()
+    forged = copied_run.manifest.model_copy(update={"results": FORGED}).sealed()
     write_text(copied_run.folder / "manifest.json", forged.model_dump_json())
     with pytest.raises(SystemExit) as ended:
         cli.main(["tag", copied_run.manifest.run, "paper", "--home", str(copied_run.home)])

@@ -1,6 +1,5 @@
 """The record: what was sealed stays as it was or is named; a replay gives the same rows; the ledger can be rebuilt."""
 
-import json
 import os
 import shutil
 import time
@@ -24,6 +23,7 @@ from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
 from lesion.study.load import parse_document
 from lesion.study.study import Study
+from tests.study.made import with_cell, with_proof
 
 
 def test_an_untouched_run_is_intact(small_run) -> None:
@@ -112,18 +112,14 @@ def test_differences_are_graded(by: float, match: str, small_run, copied_run) ->
     if by:
         nudged(copied_run.folder, by)
     again = RunFolder(copied_run.folder)
-    floors = [
-        model.model_copy(update={"answer": {**model.answer, "noise_floor": 1e-6}})
-        for model in small_run.manifest.models
-    ]
-    manifest = small_run.manifest.model_copy(update={"models": tuple(floors)})
+    manifest = with_proof(small_run.manifest, noise_floor=1e-6)
     assert grade(manifest, small_run.folder, again, manifest.results) == match
 
 
 def test_other_verdicts_are_different(small_run, copied_run) -> None:
     nudged(copied_run.folder, 0.1)
-    results = json.loads(json.dumps(small_run.manifest.results))
-    next(iter(results["cells"].values()))["verdict"] = "Harm"
+    given = small_run.manifest.results
+    results = with_cell(given, next(iter(given.cells)), verdict="Harm")
     assert grade(small_run.manifest, small_run.folder, RunFolder(copied_run.folder), results) == "different"
 
 

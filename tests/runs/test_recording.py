@@ -274,7 +274,7 @@ def test_every_command_that_computes_is_recorded():
 
 def test_manifests_of_format_1_are_read_and_their_seals_hold():
     run, training = read_record(EXAMPLES / "run-1.json"), read_record(EXAMPLES / "training-1.json")
-    assert (run.kind, run.format, run.seeds) == ("run", 2, {"study": 0})
+    assert (run.kind, run.format, run.seeds) == ("run", 3, {"study": 0})
     assert (training.kind, training.code.commit, training.environment.threads) == ("training", run.code.commit, 1)
     assert read_manifest(EXAMPLES / "run-1.json") == run
     assert run.environment.executor is None, "it was not recorded then"
@@ -289,7 +289,7 @@ def test_a_changed_manifest_of_format_1_is_seen(name: str, tmp_path: Path):
     path.write_text(text.replace('"cpu_seconds": ', '"cpu_seconds": 1', 1))
     with pytest.raises(Tampered):
         read_record(path)
-    path.write_text(text.replace('"format": 1', '"format": 3', 1))
+    path.write_text(text.replace('"format": 1', '"format": 4', 1))
     with pytest.raises(InputError, match="a newer lesion"):
         read_record(path)
 

@@ -15,6 +15,7 @@ from lesion.runs.manifest import read_manifest
 from lesion.runs.recount import decided_rows, recount
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
+from tests.study.made import with_cell
 
 
 @pytest.fixture(scope="module")
@@ -85,9 +86,9 @@ def test_corrections_over_the_family_never_lower_a_p(counted) -> None:
 def test_a_manifest_with_other_verdicts_is_found_out(copied_run) -> None:
     from lesion.runs.durable import write_text
 
-    results = json.loads(json.dumps(copied_run.manifest.results))
-    next(iter(results["cells"].values()))["verdict"] = "Improvement"
-    forged = copied_run.manifest.model_copy(update={"results": results}).sealed()
+    results = copied_run.manifest.results
+    other = with_cell(results, next(iter(results.cells)), verdict="Improvement")
+    forged = copied_run.manifest.model_copy(update={"results": other}).sealed()
     write_text(copied_run.folder / "manifest.json", forged.model_dump_json())
     found = recount(copied_run.folder)
     assert not found.document["agrees"]

@@ -14,7 +14,9 @@ from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
 from lesion.runs.work import work
 from lesion.study.arm import arm
+from lesion.study.gate_verdict import DetectionEvidence, last_evidence
 from lesion.study.load import parse_document
+from lesion.study.model_answers import DetectorAnswer
 from lesion.study.plan import Cell
 from lesion.study.rehearsal import rehearse
 from lesion.study.study import Study
@@ -47,21 +49,24 @@ def done(tmp_path_factory: pytest.TempPathFactory, quiet: Any) -> Done:
 
 
 def test_the_positive_control_is_harm_in_both_families_and_so_replicated(done: Done) -> None:
-    told = done.manifest.results["replication"]
-    first = told["configurations"][0]
-    assert (first["tier"], first["alpha"], first["why"]) == ("tier3", 0.0, "positive control")
-    assert told["cells"][f"{OTHER}|tier3|target@resample"]["verdict"] == "Harm"
-    assert first["answer"] == "replicated"
-    assert first["pooled"] is None, "two models are no population"
+    told = done.manifest.results.replication
+    assert told is not None
+    first = told.configurations[0]
+    assert (first.tier, first.alpha, first.why) == ("tier3", 0.0, "positive control")
+    assert told.cells[f"{OTHER}|tier3|target@resample"].verdict == "Harm"
+    assert first.answer == "replicated"
+    assert first.pooled is None, "two models are no population"
 
 
 def test_the_other_models_target_is_its_own_induction_heads(done: Done) -> None:
-    detect: Any = next(gate.evidence for gate in done.manifest.gates if gate.stage == "detect")
-    scores = detect["answers"][OTHER]["scores"]
-    for each in detect["mapped"][OTHER]:
-        layer, head = map(int, each["site"][1:].split("H"))
-        assert scores[layer][head] > 0.5
-    assert set(done.manifest.plan.targets[OTHER]) == {each["site"] for each in detect["mapped"][OTHER]}
+    detect = last_evidence(done.manifest.gates, "detect", DetectionEvidence)
+    assert detect is not None
+    answer = detect.answers[OTHER]
+    assert isinstance(answer, DetectorAnswer)
+    for each in detect.mapped[OTHER]:
+        layer, head = map(int, each.site[1:].split("H"))
+        assert answer.scores[layer][head] > 0.5
+    assert set(done.manifest.plan.targets[OTHER]) == {each.site for each in detect.mapped[OTHER]}
 
 
 def test_nothing_was_done_to_the_other_model_before_the_family_was_decided(done: Done) -> None:
@@ -74,9 +79,9 @@ def test_nothing_was_done_to_the_other_model_before_the_family_was_decided(done:
 def test_statistics_recomputed_from_the_rows_agree(done: Done) -> None:
     again = recount(done.folder)
     assert again.document["agrees"], again.document["differing"]
-    assert set(again.document["analysis"]["replication"]["members"]) == set(
-        done.manifest.results["replication"]["cells"]
-    )
+    told = done.manifest.results.replication
+    assert told is not None
+    assert set(again.document["analysis"]["replication"]["members"]) == set(told.cells)
     assert verify(done.folder) == []
 
 

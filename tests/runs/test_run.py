@@ -56,9 +56,9 @@ def test_every_stage_is_there_and_every_artefact_has_its_hash(small_run) -> None
 
 
 def test_the_manifest_tells_how_texts_begin_and_end(small_run) -> None:
-    (facts, *_) = read_manifest(small_run.folder).models
-    assert facts.answer["conventions"].keys() >= {"bos", "ends", "set_aside", "taken_off", "system"}
-    assert "origin" not in facts.answer, "only converted models have one"
+    (proof,) = read_manifest(small_run.folder).proofs().values()
+    assert proof.conventions.keys() >= {"bos", "ends", "set_aside", "taken_off", "system"}
+    assert "origin" not in proof.model_fields_set, "only converted models have one"
 
 
 def test_the_proof_of_a_converted_model_tells_its_origin(tmp_path) -> None:
@@ -72,12 +72,12 @@ def test_the_proof_of_a_converted_model_tells_its_origin(tmp_path) -> None:
 
 
 def test_a_model_at_the_floor_gets_no_harm_and_no_null(small_run) -> None:
-    cells = small_run.manifest.results["cells"]
+    cells = small_run.manifest.results.cells
     assert cells
     for cell in cells.values():
-        assert "floor" in cell["tags"]
-        assert cell["verdict"] == "Inconclusive"
-    assert small_run.manifest.results["scenario"] == "Inconclusive"
+        assert "floor" in cell.tags
+        assert cell.verdict == "Inconclusive"
+    assert small_run.manifest.results.scenario == "Inconclusive"
 
 
 def test_every_edited_arm_left_a_receipt_with_one_firing_per_forward(small_run) -> None:
@@ -249,14 +249,14 @@ def test_a_study_in_bfloat16_opens_the_weights_so_measures_the_floor_and_marks_e
     manifest = ran.manifest
     (model,) = manifest.models
     assert model.dtype == "bfloat16" == manifest.environment.determinism["dtype"]
-    rounding = model.answer["rounding"]
-    assert rounding["tier1"]["items"] > 0
-    assert rounding["tier1"]["nats"] > 1e-4
+    rounding = manifest.proofs()["tiny:llama"].rounding
+    assert rounding["tier1"].items > 0
+    assert rounding["tier1"].nats > 1e-4
     assert manifest.plan.rounding["tiny:llama"]["tier1"] > 0
     assert manifest.outcome == "complete"
-    cells = manifest.results["cells"].values()
+    cells = manifest.results.cells.values()
     assert cells
-    assert all("bfloat16" in cell["tags"] or cell["verdict"] == "Invalid" for cell in cells)
+    assert all("bfloat16" in cell.tags or cell.verdict == "Invalid" for cell in cells)
 
 
 def test_a_study_with_chat_asks_through_the_template_and_records_its_hash(
@@ -269,8 +269,8 @@ def test_a_study_with_chat_asks_through_the_template_and_records_its_hash(
     said = {"bos_token": "<bos>", "chat_template": template}
     (folder / "tokenizer_config.json").write_text(json.dumps(said), encoding="utf-8")
     ran = start(order_of(changed(small_text, models=[str(folder)], chat={})), tmp_path, 1, quiet, no_report)
-    (model,) = ran.manifest.models
-    assert model.answer["chat"]["template_hash"] == sha256(template.encode()).hexdigest()
+    (proof,) = ran.manifest.proofs().values()
+    assert proof.chat["template_hash"] == sha256(template.encode()).hexdigest()
     prompts = RunFolder(ran.folder).prompts()["prompt"]
     assert prompts.str.starts_with("Q(").all()
     assert prompts.str.ends_with(")A").all()

@@ -79,22 +79,22 @@ def confirmed(broken):
 
 
 def test_the_tags_fire_where_the_form_breaks_and_only_there(broken) -> None:
-    cells = broken.manifest.results["cells"]
+    cells = broken.manifest.results.cells
     wrong, both, form = (cells[CELL.format(alpha)] for alpha in ("10", "-5", "-50"))
-    assert wrong["verdict"] == "Harm"
-    assert "format_effect" not in wrong["tags"], "wrong numbers are readable"
-    assert both["verdict"] == "Harm"
-    assert "format_effect" in both["tags"], "it also holds among those that both arms answered readably"
-    assert form["verdict"] == "Inconclusive"
-    assert {"format_effect", "format_effect_only"} <= set(form["tags"])
+    assert wrong.verdict == "Harm"
+    assert "format_effect" not in wrong.tags, "wrong numbers are readable"
+    assert both.verdict == "Harm"
+    assert "format_effect" in both.tags, "it also holds among those that both arms answered readably"
+    assert form.verdict == "Inconclusive"
+    assert {"format_effect", "format_effect_only"} <= set(form.tags)
 
 
 def test_the_parse_rates_stand_beside_the_verdicts(broken) -> None:
-    readings = broken.manifest.results["readings"]
+    readings = broken.manifest.results.readings
     wrong, form = (readings[CELL.format(alpha)] for alpha in ("10", "-50"))
-    assert wrong["baseline"]["readable"] == wrong["baseline"]["items"] == wrong["edited"]["readable"]
-    assert form["edited"]["readable"] < form["edited"]["items"] / 50
-    assert (form["edited"]["number"], form["edited"]["exact"]) == (0, 0)
+    assert wrong["baseline"].readable == wrong["baseline"].items == wrong["edited"].readable
+    assert form["edited"].readable < form["edited"].items / 50
+    assert (form["edited"].number, form["edited"].exact) == (0, 0)
 
 
 def test_exact_match_is_what_is_written(broken) -> None:
@@ -127,8 +127,8 @@ def test_the_statistics_and_the_page_show_the_parse_rates(broken, tmp_path) -> N
     found = recount(home / "runs" / broken.folder.name)
     assert found.document["agrees"], found.document["differing"]
     assert verify(broken.folder) == []
-    edited = broken.manifest.results["readings"][CELL.format("-50")]["edited"]
-    n, readable, share = edited["items"], edited["readable"], edited["readable"] / edited["items"]
+    edited = broken.manifest.results.readings[CELL.format("-50")]["edited"]
+    n, readable, share = edited.items, edited.readable, edited.rate
     assert f"target@-50 | edited | {n} | {readable} | {share:.1%} | 0 | 0 |" in table(found.document)
     views = {view.action: view for view in cell_views(read_record(broken.folder, broken.manifest))}
     view = views["reversing (×−50)"]

@@ -5,12 +5,14 @@ import polars as pl
 import pytest
 
 from lesion.study.contingency import amend
-from lesion.study.findings import findings
+from lesion.study.findings import PositiveControl, findings
+from lesion.study.gate_verdict import GateVerdict, LookEvidence
 from lesion.study.gates import Facts, judge
-from lesion.study.plan import Chosen, Plan, Shape, Verdict, new_plan
+from lesion.study.plan import Chosen, Plan, Shape, new_plan
 from lesion.study.rows import ITEMS, PROMPTS
 from lesion.study.stages import next_stage
 from lesion.study.study import Study
+from tests.study.made import baseline_cell, gate, instrument_answer
 
 MODEL, N, SEEDS = "tiny:llama", 2560, 3
 REFERENCES = {MODEL: {"tier1": tuple(str(i) * 64 for i in range(4))}}
@@ -102,9 +104,9 @@ def facts(arms: dict[str, np.ndarray], without: dict[str, pl.Expr] | None = None
     return Facts(items, pl.concat([questions(), questions(512, "discovery", 1)]), {})
 
 
-def looked(arms: dict[str, np.ndarray], plan: Plan | None = None, **without: pl.Expr) -> dict[str, object]:
+def looked(arms: dict[str, np.ndarray], plan: Plan | None = None, **without: pl.Expr) -> LookEvidence:
     gone = {f"target@{name}": condition for name, condition in without.items()}
-    return judge(plan or looking(), facts(arms, gone)).evidence
+    return judge(plan or looking(), facts(arms, gone)).saw(LookEvidence)
 
 
 def test_the_stage_measures_the_primary_ablation_and_the_two_others_and_no_control():
@@ -129,36 +131,36 @@ def test_discovery_measures_all_ablations_of_the_target_and_controls_under_the_p
 
 def test_ablations_that_agree_leave_the_verdict_untagged():
     seen = looked({**SAME, "target@resample": before()})
-    (verdict,) = seen["verdicts"].values()  # pyright: ignore
-    assert (verdict["verdict"], verdict["tags"]) == ("Null", ())
-    assert {kind: each["verdict"] for kind, each in seen["ablations"][ID].items()} == dict.fromkeys(  # pyright: ignore
+    (verdict,) = seen.verdicts.values()
+    assert (verdict.verdict, verdict.tags) == ("Null", ())
+    assert {kind: each.verdict for kind, each in seen.ablations[ID].items()} == dict.fromkeys(
         ("zero", "mean", "resample"), "Null"
     )
-    assert seen["chance"] == {f"{MODEL}|tier1": 22 / 512}
+    assert seen.chance == {f"{MODEL}|tier1": 22 / 512}
 
 
 def test_the_primary_ablation_decides_and_one_that_differs_is_told():
     seen = looked({**SAME, "target@zero": lost(2), "target@resample": before()})
-    verdict = seen["verdicts"][ID]  # pyright: ignore
-    assert (verdict["verdict"], verdict["tags"]) == ("Null", ("ablation_dependent",))
-    assert seen["ablations"][ID]["zero"]["verdict"] == "Harm"  # pyright: ignore
-    clause = verdict["clauses"][-1]
-    assert (clause["name"], clause["holds"]) == ("ablations agree", False)
-    assert clause["quantity"].startswith("zero: Harm on 7680 items; mean: Null")
+    verdict = seen.verdicts[ID]
+    assert (verdict.verdict, verdict.tags) == ("Null", ("ablation_dependent",))
+    assert seen.ablations[ID]["zero"].verdict == "Harm"
+    clause = verdict.clauses[-1]
+    assert (clause.name, clause.holds) == ("ablations agree", False)
+    assert clause.quantity.startswith("zero: Harm on 7680 items; mean: Null")
 
 
 def test_the_positive_control_is_found_whatever_ablation_decides():
     given = judge(looking(), facts({**SAME, "target@resample": lost(2)}))
-    told = findings(looking(), [given])["positive_control"]
-    assert told == {"tier": "tier1", "verdicts": {MODEL: "Harm"}, "holds": {MODEL: True}}
+    told = findings(looking(), [given]).positive_control
+    assert told == PositiveControl(tier="tier1", verdicts={MODEL: "Harm"}, holds={MODEL: True})
 
 
 def test_items_without_a_reference_are_left_out_of_every_ablation():
     covered = pl.col("index") % 10 != 3
     arms = {**SAME, "target@resample": before()}
     seen = looked(arms, resample=covered, mean=covered)
-    every = seen["ablations"][ID]  # pyright: ignore
-    assert {kind: each["n"] for kind, each in every.items()} == dict.fromkeys(every, N * SEEDS * 9 // 10)
+    every = seen.ablations[ID]
+    assert {kind: each.n for kind, each in every.items()} == dict.fromkeys(every, N * SEEDS * 9 // 10)
 
 
 @pytest.mark.parametrize(
@@ -171,9 +173,9 @@ def test_items_without_a_reference_are_left_out_of_every_ablation():
 )
 def test_lost_rows_and_too_few_references_make_a_cell_invalid(without: dict[str, pl.Expr], part: str):
     seen = looked({**SAME, "target@resample": before()}, **without)
-    verdict = seen["verdicts"][ID]  # pyright: ignore
-    assert verdict["verdict"] == "Invalid"
-    assert part in verdict["reason"]
+    verdict = seen.verdicts[ID]
+    assert verdict.verdict == "Invalid"
+    assert part in verdict.reason
 
 
 def test_an_ablation_that_changed_no_number_is_invalid():
@@ -181,15 +183,15 @@ def test_an_ablation_that_changed_no_number_is_invalid():
     base = known.items.filter(pl.col("arm") == "baseline")["answer_logprob"]
     still = known.items.filter(pl.col("arm") == "target@resample").with_columns(answer_logprob=base)
     items = pl.concat([known.items.filter(pl.col("arm") != "target@resample"), still])
-    verdict = judge(plan, known._replace(items=items)).evidence["verdicts"][ID]  # pyright: ignore
-    assert "changed no number" in verdict["reason"]
+    verdict = judge(plan, known._replace(items=items)).saw(LookEvidence).verdicts[ID]
+    assert "changed no number" in verdict.reason
 
 
 def test_a_baseline_at_the_counted_chance_allows_neither_harm_nor_null():
     nothing = np.zeros((SEEDS, N), dtype=bool)
-    verdict = looked({**dict.fromkeys([*SAME, "target@resample"], nothing)})["verdicts"][ID]  # pyright: ignore
-    assert verdict["verdict"] == "Ambiguous"
-    assert "floor" in verdict["tags"]
+    verdict = looked({**dict.fromkeys([*SAME, "target@resample"], nothing)}).verdicts[ID]
+    assert verdict.verdict == "Ambiguous"
+    assert "floor" in verdict.tags
 
 
 def test_a_continuous_outcome_is_judged_in_nats():
@@ -198,26 +200,24 @@ def test_a_continuous_outcome_is_judged_in_nats():
     plan = looking(given, sd=0.5)
     known = facts({**SAME, "target@resample": before()})
     varied = pl.col("answer_logprob") + (pl.col("index") % 3 - 1.0) / 20 * (pl.col("arm") == "target@resample")
-    seen = judge(plan, known._replace(items=known.items.with_columns(answer_logprob=varied))).evidence
-    verdict = seen["verdicts"][ID]  # pyright: ignore
-    assert verdict["verdict"] == "Null"
-    assert verdict["delta"] == pytest.approx(-0.1, abs=0.002)
-    assert verdict["psi"] is None
+    seen = judge(plan, known._replace(items=known.items.with_columns(answer_logprob=varied))).saw(LookEvidence)
+    verdict = seen.verdicts[ID]
+    assert verdict.verdict == "Null"
+    assert verdict.delta == pytest.approx(-0.1, abs=0.002)
+    assert verdict.psi is None
 
 
 def test_a_margin_can_be_a_share_of_the_headroom():
     given = study(claims={"margin_of": "headroom"}, verdict={"margin": 0.1})
     known = facts({**SAME, "target@resample": before()})
     items = pl.concat([known.items, arm("baseline", before(), "baseline")])
-    seen = judge(looking(given), known._replace(items=items)).evidence
-    assert seen["margins"] == {f"{MODEL}|tier1": pytest.approx(0.1 * (0.6 - 22 / 512))}
+    seen = judge(looking(given), known._replace(items=items)).saw(LookEvidence)
+    assert seen.margins == {f"{MODEL}|tier1": pytest.approx(0.1 * (0.6 - 22 / 512))}
 
 
-def instrument(covered: int) -> Verdict:
-    answer = {"references": REFERENCES[MODEL], "covered": {"tier1": {"items": 100, "covered": covered, "layouts": 5}}}
-    return Verdict(
-        stage="instrument", attempt=0, outcome="Pass", reason="", evidence={"models": {MODEL: answer}, "checks": []}
-    )
+def instrument(covered: int) -> GateVerdict:
+    known = {"references": REFERENCES[MODEL], "covered": {"tier1": {"items": 100, "covered": covered, "layouts": 5}}}
+    return gate("instrument", models={MODEL: instrument_answer(**known)})
 
 
 @pytest.mark.parametrize(("covered", "kind", "noted"), [(90, "resample", 0), (89, "mean", 0), (40, "mean", 1)])
@@ -231,13 +231,8 @@ def test_the_instrument_stage_decides_which_ablation_is_primary(covered: int, ki
 def test_a_pool_that_cannot_carry_the_baseline_names_three_ways_out():
     plan = new_plan(study(), "key", {MODEL: Shape(layers=2, heads=4, neurons=8)}, {"tier1": 2000})
     plan = plan.model_copy(update={"stage": "baseline"})
-    cell = {"outcome": "NotEvaluable", "needed_n": 2579}
-    stopped = amend(
-        plan,
-        Verdict(
-            stage="baseline", attempt=0, outcome="Ambiguous", reason="", evidence={"cells": {f"{MODEL}|tier1": cell}}
-        ),
-    )
+    cells = {f"{MODEL}|tier1": baseline_cell("NotEvaluable", needed_n=2579)}
+    stopped = amend(plan, gate("baseline", "Ambiguous", cells=cells))
     assert stopped.ending is not None
     for word in ("claims.outcome: answer_logprob", "larger range", "another tier", "baseline.spread"):
         assert word in stopped.ending.reason

@@ -3,13 +3,7 @@
 import pytest
 
 from lesion.study.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
-
-SOUND = {
-    "identities": [{"name": "sum of heads", "holds": True}],
-    "placebo_bit_equal": True,
-    "repeat_flips": 0,
-    "contract": {"tier1": {"items": 64, "refused": 0}},
-}
+from tests.study.made import BROKEN, instrument_answer
 
 
 @pytest.mark.parametrize(
@@ -26,14 +20,14 @@ def test_the_tokenizer_contract_fails_only_where_the_sample_is_sure(refused: int
     ("broken", "outcome"),
     [
         ({}, "Pass"),
-        ({"identities": [{"name": "sum of heads", "holds": False}]}, "Fail"),
+        ({"identities": [BROKEN]}, "Fail"),
         ({"placebo_bit_equal": False}, "Fail"),
         ({"repeat_flips": 1}, "Fail"),
         ({"contract": {"tier1": {"items": 64, "refused": 64}}}, "Ambiguous"),
     ],
 )
 def test_the_instrument_passes_fails_or_was_never_tried(broken: dict[str, object], outcome: str) -> None:
-    assert worst(instrument("model", {**SOUND, **broken}, frozenset({"head"}))) == outcome
+    assert worst(instrument("model", instrument_answer(**broken), frozenset({"head"}))) == outcome
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import pytest
 
 from lesion.study.companions import spoiled_companion
 from lesion.study.evidence import arm_rows
+from lesion.study.gate_verdict import LookEvidence
 from lesion.study.gates import Facts, judge
 from lesion.study.plan import Chosen
 from lesion.study.trial_companions import CHOSEN, companion_rows, confirming, spoiled_rows
@@ -28,10 +29,10 @@ def test_the_gate_calls_a_cell_invalid_and_says_what_is_wrong_with_its_companion
     own = pl.format("{}-{}", "seed", "item_id").alias("item_id")  # seeds that ask the same questions are another fault
     rows = spoiled_rows(companion_rows())[what].with_columns(own)
     assert spoiled_companion(confirming(), rows, CHOSEN) == SAID[what]
-    told = judge(confirming(), Facts(rows, questions().with_columns(own), {})).evidence["verdicts"][CHOSEN.id]
-    assert told["verdict"] == "Invalid"
+    told = judge(confirming(), Facts(rows, questions().with_columns(own), {})).saw(LookEvidence).verdicts[CHOSEN.id]
+    assert told.verdict == "Invalid"
     if what != "not the baseline's":  # there the cell's own rows are seen first
-        assert told["reason"] == SAID[what]
+        assert told.reason == SAID[what]
 
 
 def test_a_factor_that_is_not_zero_has_no_companion_and_none_is_missed() -> None:

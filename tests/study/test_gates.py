@@ -9,20 +9,16 @@ from lesion.study.contingency import amend
 from lesion.study.evidence import spoiled
 from lesion.study.family import Discovery, choose, discovery_table
 from lesion.study.findings import findings
+from lesion.study.gate_verdict import GateVerdict, LookEvidence
 from lesion.study.gates import Facts, judge
-from lesion.study.plan import Plan, Shape, Verdict, new_plan
+from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.rows import ITEMS, PROMPTS, empty, rows_hash
 from lesion.study.stages import next_stage
 from lesion.study.study import Study
+from tests.study.made import BROKEN, detector_answer, instrument_answer, neuron_answer
 
 MODEL = "tiny:llama"
 N = 640
-CLEAN = {
-    "identities": [{"name": "sum of heads", "holds": True}],
-    "placebo_bit_equal": True,
-    "repeat_flips": 0,
-    "contract": {"tier1": {"items": 64, "refused": 0}},
-}
 
 
 def study(**changes: object) -> Study:
@@ -95,31 +91,27 @@ def facts(items: pl.DataFrame, asked: pl.DataFrame | None = None, **answers: obj
     return Facts(items, prompts() if asked is None else asked, answers)  # pyright: ignore
 
 
-def twice(scores: list[list[float]]) -> dict[str, object]:
-    return {"scores": scores, "again": scores}
-
-
 def test_the_instrument_passes_when_every_identity_holds() -> None:
-    answers = {MODEL: CLEAN}
+    answers = {MODEL: instrument_answer()}
     assert judge(plan_at("instrument"), Facts(empty(ITEMS), empty(PROMPTS), answers)).outcome == "Pass"
 
 
 @pytest.mark.parametrize(
     ("broken", "said"),
     [
-        ({"identities": [{"name": "sum of heads", "holds": False}]}, "sum of heads"),
+        ({"identities": [BROKEN]}, "sum of heads"),
         ({"placebo_bit_equal": False}, "scaling by 1"),
         ({"repeat_flips": 2}, "2 answers flip"),
         ({"contract": {"tier1": {"items": 64, "refused": 9}}}, "9 of 64 prompts"),
     ],
 )
 def test_the_instrument_fails_and_says_what_is_broken(broken: dict[str, object], said: str) -> None:
-    verdict = judge(plan_at("instrument"), Facts(empty(ITEMS), empty(PROMPTS), {MODEL: {**CLEAN, **broken}}))
+    verdict = judge(plan_at("instrument"), Facts(empty(ITEMS), empty(PROMPTS), {MODEL: instrument_answer(**broken)}))
     assert verdict.outcome == "Fail"
     assert said in verdict.reason
 
 
-def baseline_of(correct: dict[int, np.ndarray], **changes: object) -> Verdict:
+def baseline_of(correct: dict[int, np.ndarray], **changes: object) -> GateVerdict:
     return judge(plan_at("baseline", **changes), facts(rows("baseline", "baseline", correct)))
 
 
@@ -162,7 +154,7 @@ def test_too_many_prompts_that_break_the_contract_stop_the_study() -> None:
 
 def test_a_detector_that_finds_nothing_says_so_and_ends_the_study() -> None:
     plan = plan_at("detect")
-    verdict = judge(plan, facts(empty(ITEMS), **{MODEL: twice([[0.1, 0.49], [0.2, 0.3]])}))
+    verdict = judge(plan, facts(empty(ITEMS), **{MODEL: detector_answer([[0.1, 0.49], [0.2, 0.3]])}))
     assert verdict.outcome == "Fail"
     assert "no head" in verdict.reason
     assert amend(plan, verdict).ending is not None
@@ -172,7 +164,7 @@ def test_the_detector_gate_picks_the_highest_scores_above_the_threshold() -> Non
     scores = [[0.1, 0.6, 0.2, 0.2], [0.9, 0.5, 0.1, 0.55]]
     target = {"kind": "detected", "most": 3}
     plan = plan_at("detect", sweep={"items": 64, "alphas": (0.0, 1.5), "controls": 1, "target": target})
-    verdict = judge(plan, facts(empty(ITEMS), **{MODEL: twice(scores)}))
+    verdict = judge(plan, facts(empty(ITEMS), **{MODEL: detector_answer(scores)}))
     assert verdict.outcome == "Pass"
     aimed = amend(plan, verdict)
     assert aimed.targets[MODEL] == ("L1H0", "L0H1", "L1H3")
@@ -225,10 +217,9 @@ def test_a_large_loss_is_harm_and_specific_against_a_quiet_control() -> None:
     plan = plan_at("confirm")
     verdict = judge(plan, facts(confirm_items(0.2)))
     results = findings(amend(plan, verdict), [verdict])
-    cell = results["cells"][f"{MODEL}|tier1|target@0"]
-    assert cell["verdict"] == "Harm"
-    assert results["scenario"] == "Harm"
-    assert results["specific"][f"{MODEL}|tier1|target@0"]["holds"]
+    assert results.cells[f"{MODEL}|tier1|target@0"].verdict == "Harm"
+    assert results.scenario == "Harm"
+    assert results.contrasts[f"{MODEL}|tier1|target@0"].holds
 
 
 def test_what_is_ambiguous_at_the_first_look_gets_a_second_one() -> None:
@@ -241,7 +232,7 @@ def test_what_is_ambiguous_at_the_first_look_gets_a_second_one() -> None:
     assert verdict.outcome == "Ambiguous"
     again = amend(plan, verdict)
     assert (again.stage, again.attempt) == ("confirm", 1)
-    assert findings(again, [verdict])["scenario"] == "Inconclusive"
+    assert findings(again, [verdict]).scenario == "Inconclusive"
 
 
 @pytest.mark.parametrize(
@@ -284,7 +275,7 @@ def test_rows_that_cannot_be_trusted_make_the_cell_invalid(spoil, said: str) -> 
     table = spoil(confirm_items(0.2))
     assert said in spoiled(plan, table, prompts())[f"{MODEL}|tier1|target@0"]
     verdict = judge(plan, facts(table))
-    assert findings(amend(plan, verdict), [verdict])["invalid"] == [f"{MODEL}|tier1|target@0"]
+    assert findings(amend(plan, verdict), [verdict]).invalid == (f"{MODEL}|tier1|target@0",)
 
 
 def test_the_hash_of_rows_does_not_depend_on_their_order_and_does_on_every_number() -> None:
@@ -296,7 +287,7 @@ def test_the_hash_of_rows_does_not_depend_on_their_order_and_does_on_every_numbe
 
 
 def test_an_instrument_that_could_not_be_tried_is_ambiguous_and_proved_once_more_before_the_study_stops() -> None:
-    answers = {MODEL: {**CLEAN, "contract": {"tier1": {"items": 64, "refused": 64}}}}
+    answers = {MODEL: instrument_answer(contract={"tier1": {"items": 64, "refused": 64}})}
     verdict = judge(plan_at("instrument", exclusions=0.999), Facts(empty(ITEMS), empty(PROMPTS), answers))
     assert verdict.outcome == "Ambiguous"
     assert "0 prompts of tier1 could be tried" in verdict.reason
@@ -310,7 +301,7 @@ def test_an_instrument_that_could_not_be_tried_is_ambiguous_and_proved_once_more
 def test_a_detector_that_contradicts_itself_is_tried_once_more_and_then_stops_the_study() -> None:
     target = {"kind": "detected"}
     plan = plan_at("detect", sweep={"items": 64, "alphas": (0.0, 1.5), "controls": 1, "target": target})
-    answer = {"scores": [[0.1, 0.6], [0.1, 0.2]], "again": [[0.1, 0.4], [0.1, 0.2]]}
+    answer = detector_answer([[0.1, 0.6], [0.1, 0.2]], again=[[0.1, 0.4], [0.1, 0.2]])
     verdict = judge(plan, facts(empty(ITEMS), **{MODEL: answer}))
     assert verdict.outcome == "Ambiguous"
     again = amend(plan, verdict)
@@ -342,8 +333,7 @@ def neuron_plan(**target: object) -> Plan:
 
 def test_the_neurons_that_write_most_are_the_target_and_their_controls_write_as_long_vectors() -> None:
     plan = neuron_plan()
-    ranked = [("L1N5", 3.0), ("L0N2", 2.0)]
-    verdict = judge(plan, facts(empty(ITEMS), **{MODEL: {"ranked": ranked}}))
+    verdict = judge(plan, facts(empty(ITEMS), **{MODEL: neuron_answer(("L1N5", 3.0), ("L0N2", 2.0))}))
     aimed = amend(plan, verdict)
     assert aimed.targets[MODEL] == ("L1N5", "L0N2")
     ((first, second),) = aimed.controls[MODEL]
@@ -353,7 +343,7 @@ def test_the_neurons_that_write_most_are_the_target_and_their_controls_write_as_
 
 def test_too_few_neurons_that_write_anything_fail_the_gate() -> None:
     plan = neuron_plan()
-    verdict = judge(plan, facts(empty(ITEMS), **{MODEL: {"ranked": [("L1N5", 3.0), ("L0N2", 0.0)]}}))
+    verdict = judge(plan, facts(empty(ITEMS), **{MODEL: neuron_answer(("L1N5", 3.0), ("L0N2", 0.0))}))
     assert verdict.outcome == "Fail"
     assert "fewer than 2 neurons" in amend(plan, verdict).ending.reason
 
@@ -368,16 +358,16 @@ def test_items_made_from_templates_are_judged_by_template() -> None:
 
     plan = plan_at("confirm")
     verdict = judge(plan, Facts(table, of_templates(12), {}))
-    cell = verdict.evidence["verdicts"][f"{MODEL}|tier1|target@0"]
-    assert cell["p"] == pytest.approx(2 / 2**12), "the smallest p of twelve sign flips"
-    few = judge(plan, Facts(table, of_templates(5), {})).evidence["verdicts"][f"{MODEL}|tier1|target@0"]
-    assert few["verdict"] == "Invalid"
+    cell = verdict.saw(LookEvidence).verdicts[f"{MODEL}|tier1|target@0"]
+    assert cell.p == pytest.approx(2 / 2**12), "the smallest p of twelve sign flips"
+    few = judge(plan, Facts(table, of_templates(5), {})).saw(LookEvidence).verdicts[f"{MODEL}|tier1|target@0"]
+    assert few.verdict == "Invalid"
 
 
 def test_an_identity_about_sites_that_the_study_does_not_edit_is_written_down_and_blocks_nothing() -> None:
-    other = {**CLEAN, "identities": [{"name": "a zeroed key", "holds": False, "about": "pattern"}]}
+    other = instrument_answer(identities=[{**BROKEN, "about": "pattern"}])
     verdict = judge(plan_at("instrument"), Facts(empty(ITEMS), empty(PROMPTS), {MODEL: other}))
     assert verdict.outcome == "Pass"
-    assert any(check["outcome"] == "Fail" for check in verdict.evidence["checks"])  # pyright: ignore
-    used = {**CLEAN, "identities": [{"name": "heads sum", "holds": False, "about": "head"}]}
+    assert any(check.outcome == "Fail" for check in verdict.evidence.checks)
+    used = instrument_answer(identities=[{**BROKEN, "about": "head"}])
     assert judge(plan_at("instrument"), Facts(empty(ITEMS), empty(PROMPTS), {MODEL: used})).outcome == "Fail"

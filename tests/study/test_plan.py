@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from lesion.interventions.site import parse_site
 from lesion.study.contingency import amend
 from lesion.study.controls import control_sets
-from lesion.study.plan import Plan, Shape, Stage, Verdict, new_plan
+from lesion.study.gate_verdict import GateVerdict
+from lesion.study.plan import Outcome, Plan, Shape, Stage, StageName, new_plan, pair_name
 from lesion.study.stages import next_stage
 from lesion.study.study import Study
+from tests.study.made import baseline_cell, cell_verdict, gate, instrument_answer
 
 MODEL = "zoo:some-model"
 SITES = ["L1H0", "L1H1"]
@@ -33,9 +35,10 @@ def make_plan(study: Study | None = None, capacity: int = 100_000) -> Plan:
     return new_plan(chosen, "key", {MODEL: Shape(layers=3, heads=8, neurons=32)}, dict.fromkeys(chosen.tasks, capacity))
 
 
-def verdict_of(plan: Plan, stage: Stage, outcome: str, draw: st.DataObject) -> Verdict:
+def verdict_of(plan: Plan, stage: Stage, outcome: Outcome, draw: st.DataObject) -> GateVerdict:
     """A verdict that the stage's gate could have given."""
-    names = [f"{m}|{t}" for m in plan.study.models for t in plan.study.tasks]
+    names = [pair_name(m, t) for m in plan.study.models for t in plan.study.tasks]
+    stable = "NotEvaluable" if outcome == "Ambiguous" else outcome
     family = [
         {"model": MODEL, "tier": tier, "alpha": alpha, "items": 128, "psi": 0.1, "delta": 0.0}
         for tier in plan.study.tasks
@@ -46,19 +49,17 @@ def verdict_of(plan: Plan, stage: Stage, outcome: str, draw: st.DataObject) -> V
         "instrument": {},
         "baseline": {
             "final": draw.draw(st.booleans()),
-            "cells": {name: {"outcome": outcome, "needed_n": draw.draw(st.integers(1, 200_000))} for name in names},
+            "cells": {name: baseline_cell(stable, needed_n=draw.draw(st.integers(1, 200_000))) for name in names},
         },
         "detect": {"picked": {MODEL: SITES}, "passing": {MODEL: SITES}},
         "discovery": {"family": family, "dropped": []},
         "confirm": {
             "verdicts": {
-                name: {"verdict": "Ambiguous" if ambiguous and not plan.attempt else "Null"} for name in plan.pending
+                name: cell_verdict("Ambiguous" if ambiguous and not plan.attempt else "Null") for name in plan.pending
             }
         },
     }
-    return Verdict(
-        stage=stage.name, attempt=stage.attempt, outcome=outcome, reason="because", evidence=evidence[stage.name]
-    )
+    return gate(stage.name, outcome, attempt=stage.attempt, **evidence[stage.name])
 
 
 @settings(deadline=None, max_examples=200)
@@ -77,22 +78,18 @@ def test_no_intervention_is_run_before_a_passed_baseline_and_every_plan_ends(dat
     assert plan.ending.reason
 
 
-def after(plan: Plan, *verdicts: Verdict) -> Plan:
+def after(plan: Plan, *verdicts: GateVerdict) -> Plan:
     for verdict in verdicts:
         plan = amend(plan, verdict)
     return plan
 
 
-def passed(stage: str, **evidence: object) -> Verdict:
-    return Verdict.model_validate(
-        {"stage": stage, "attempt": 0, "outcome": "Pass", "reason": "ok", "evidence": evidence}
-    )
+def passed(stage: StageName, **evidence: object) -> GateVerdict:
+    return gate(stage, **evidence)
 
 
-def failed(stage: str, outcome: str = "Fail", **evidence: object) -> Verdict:
-    return Verdict.model_validate(
-        {"stage": stage, "attempt": 0, "outcome": outcome, "reason": "no", "evidence": evidence}
-    )
+def failed(stage: StageName, outcome: Outcome = "Fail", **evidence: object) -> GateVerdict:
+    return gate(stage, outcome, **evidence)
 
 
 def test_a_failed_instrument_is_tried_once_more_and_then_stops_the_study() -> None:
@@ -106,8 +103,8 @@ def test_a_failed_instrument_is_tried_once_more_and_then_stops_the_study() -> No
 
 def test_an_unstable_baseline_is_enlarged_at_most_twice_and_only_where_it_failed() -> None:
     cells = {
-        f"{MODEL}|tier1": {"outcome": "Fail", "needed_n": 50},
-        f"{MODEL}|tier3": {"outcome": "Pass", "needed_n": 50},
+        f"{MODEL}|tier1": baseline_cell("Fail", needed_n=50),
+        f"{MODEL}|tier3": baseline_cell("Pass", needed_n=50),
     }
     plan = after(make_plan(), passed("instrument"))
     assert plan.items[MODEL] == {"tier1": 128, "tier3": 128}
@@ -121,14 +118,14 @@ def test_an_unstable_baseline_is_enlarged_at_most_twice_and_only_where_it_failed
 
 
 def test_a_baseline_that_cannot_be_evaluated_grows_to_what_its_accuracy_needs() -> None:
-    cells = {f"{MODEL}|tier1": {"outcome": "NotEvaluable", "needed_n": 4000}}
+    cells = {f"{MODEL}|tier1": baseline_cell("NotEvaluable", needed_n=4000)}
     plan = amend(after(make_plan(), passed("instrument")), failed("baseline", "Ambiguous", cells=cells))
     assert plan.items[MODEL]["tier1"] >= 4400
     assert plan.items[MODEL]["tier1"] % plan.study.block == 0
 
 
 def test_a_pool_that_cannot_hold_a_stable_baseline_stops_the_study() -> None:
-    cells = {f"{MODEL}|tier1": {"outcome": "NotEvaluable", "needed_n": 4000}}
+    cells = {f"{MODEL}|tier1": baseline_cell("NotEvaluable", needed_n=4000)}
     plan = after(make_plan(capacity=1000), passed("instrument"), failed("baseline", "Ambiguous", cells=cells))
     assert plan.ending is not None
     assert "a seed holds 960" in plan.ending.reason
@@ -180,7 +177,7 @@ def test_the_first_look_gives_each_member_its_own_items_and_a_placebo_once_per_s
 def test_the_second_look_asks_only_new_items_of_what_was_ambiguous() -> None:
     plan = confirming()
     names = [chosen.id for chosen in plan.family]
-    verdicts = {names[0]: {"verdict": "Harm"}, names[1]: {"verdict": "Ambiguous"}}
+    verdicts = {names[0]: cell_verdict("Harm"), names[1]: cell_verdict("Ambiguous")}
     second = amend(plan, failed("confirm", "Ambiguous", verdicts=verdicts))
     assert second.pending == (names[1],)
     assert second.family == plan.family
@@ -188,7 +185,7 @@ def test_the_second_look_asks_only_new_items_of_what_was_ambiguous() -> None:
     assert stage is not None
     assert {cell.start for cell in stage.cells} == {256, 320, 384, 448}
     assert all("target@0" not in [arm.name for arm in cell.arms] for cell in stage.cells)
-    ended = amend(second, passed("confirm", verdicts={names[1]: {"verdict": "Inconclusive"}}))
+    ended = amend(second, passed("confirm", verdicts={names[1]: cell_verdict("Inconclusive")}))
     assert ended.ending is not None
     assert ended.ending.outcome == "complete"
 
@@ -196,7 +193,7 @@ def test_the_second_look_asks_only_new_items_of_what_was_ambiguous() -> None:
 def test_a_second_look_at_fewer_items_than_another_member_had_asks_no_baseline_twice() -> None:
     plan = confirming()
     names = [chosen.id for chosen in plan.family]
-    verdicts = {names[0]: {"verdict": "Ambiguous"}, names[1]: {"verdict": "Harm"}}  # 128 items; the other had 256
+    verdicts = {names[0]: cell_verdict("Ambiguous"), names[1]: cell_verdict("Harm")}  # 128 items; the other had 256
     second = amend(plan, failed("confirm", "Ambiguous", verdicts=verdicts))
     first, again = next_stage(plan), next_stage(second)
     assert first is not None
@@ -231,7 +228,7 @@ def test_a_head_that_writes_nothing_is_the_last_that_stands_for_one_that_does() 
 
 def test_in_format_1_only_a_zeroing_has_companions_and_each_names_its_seeds_reference_set() -> None:
     names = tuple(str(seed) * 64 for seed in (1, 2, 3))
-    answer = {"references": {"tier1": names, "tier3": names}}
+    answer = instrument_answer(references={"tier1": names, "tier3": names})
     plan = after(make_plan(make_study(lesion=1)), passed("instrument", models={MODEL: answer}))
     family = [
         {"model": MODEL, "tier": "tier1", "alpha": alpha, "items": 64, "psi": 0.1, "delta": 0.0} for alpha in (0.0, 1.5)

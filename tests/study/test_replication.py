@@ -1,20 +1,24 @@
 """What is replicated, at which heads, and what follows: fixed by rule, and indifferent to a head's index."""
 
-from typing import Any
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
+from lesion.stats.heterogeneity import Predicted
+from lesion.stats.rule import Verdict
+from lesion.stats.verdict import CellVerdict
 from lesion.study.contingency import amend
+from lesion.study.findings import ReplicationResults, findings
 from lesion.study.forecast import Anatomy, Basis, Lengths, forecast
+from lesion.study.gate_verdict import GateVerdict
 from lesion.study.load import parse_document
 from lesion.study.overrun import afford
-from lesion.study.plan import Chosen, Plan, Shape, Verdict, new_plan
-from lesion.study.replication import configurations, mapped, outcome
+from lesion.study.plan import Chosen, Plan, Shape, StageName, new_plan
+from lesion.study.replication import configurations, mapped
 from lesion.study.stages import next_stage
 from lesion.study.study import Study
+from tests.study.made import cell_verdict, gate
 
 TEXT = """\
 name: other-models
@@ -58,10 +62,17 @@ CHANGES = {
 }  # fmt: skip
 
 
-def said(plan: Plan, stage: Any, **kinds: str) -> Verdict:
+def said(plan: Plan, stage: StageName, **kinds: Verdict) -> GateVerdict:
     """A gate's verdict in which every pending cell has a verdict: Null, or what `kinds` says of its tier."""
-    cells = {name: {"verdict": kinds.get(name.split("|")[1], "Null")} for name in plan.pending}
-    return Verdict(stage=stage, attempt=0, outcome="Pass", reason="", evidence={"verdicts": cells})
+    tiers = {chosen.id: chosen.tier for chosen in plan.members()}
+    return gate(stage, verdicts={name: cell_verdict(kinds.get(tiers[name], "Null")) for name in plan.pending})
+
+
+def outcome(plan: Plan, cells: dict[str, CellVerdict], replicas: dict[str, CellVerdict]) -> ReplicationResults:
+    """What the replication found, when its own and the family's looks saw these."""
+    told = findings(plan, [gate("confirm", verdicts=cells), gate("replicate", verdicts=replicas)]).replication
+    assert told is not None
+    return told
 
 
 def test_where_nothing_improved_large_changes_and_factors_that_might_improve_are_replicated_in_turn():
@@ -93,7 +104,7 @@ def test_a_specific_source_is_replicated_only_by_what_is_specific_too():
         ((source, replicas[0].id, replicas[1].id), "replicated"),
     ):  # fmt: skip
         told = outcome(plan.model_copy(update={"specific": specific}), {source: cell("Harm", -0.9)}, harmed)
-        assert told["configurations"][0]["answer"] == answer
+        assert told.configurations[0].answer == answer
 
 
 def test_five_models_have_a_mean_with_a_prediction_interval_from_the_widths_of_their_intervals():
@@ -103,10 +114,11 @@ def test_five_models_have_a_mean_with_a_prediction_interval_from_the_widths_of_t
     plan = plan.model_copy(update={"configurations": configurations(plan)[:1], "replicas": replicas})
     changes = {c.id: cell("Harm", delta) for c, delta in zip(replicas, (-0.5, -0.3, -0.4, -0.6), strict=True)}
     told = outcome(plan, {f"{FIRST}|tier3|target@0": cell("Harm", -0.7)}, changes)
-    found = told["configurations"][0]["pooled"]
-    assert found["models"] == 5
-    assert found["delta"] == pytest.approx(-0.5, abs=1e-6)
-    assert found["predicted_low"] < found["low"] < -0.5 < found["high"] < found["predicted_high"]
+    found = told.configurations[0].pooled
+    assert isinstance(found, Predicted)
+    assert found.models == 5
+    assert found.delta == pytest.approx(-0.5, abs=1e-6)
+    assert found.predicted_low < found.low < -0.5 < found.high < found.predicted_high
 
 
 def test_improvements_come_before_larger_losses():
@@ -124,13 +136,9 @@ def test_when_the_family_is_decided_the_plan_goes_to_the_other_models_and_only_t
     assert arms["tier2"] == ["baseline", "target@0", "control0@0", "target@2", "control0@2"]
     assert set(arms) == {"tier2", "tier3"}
     rows = [
-        Chosen(model=SECOND, tier=c.tier, alpha=c.alpha, items=512, psi=0.1, delta=0.0).model_dump()
-        for c in after.configurations
+        Chosen(model=SECOND, tier=c.tier, alpha=c.alpha, items=512, psi=0.1, delta=0.0) for c in after.configurations
     ]
-    ready = amend(
-        after,
-        Verdict(stage="transfer", attempt=0, outcome="Pass", reason="", evidence={"family": rows, "dropped": []}),
-    )
+    ready = amend(after, gate("transfer", family=rows))
     last = next_stage(ready)
     assert last is not None
     assert {(cell.stage, cell.model, cell.split) for cell in last.cells} == {("replicate", SECOND, "confirm")}
@@ -205,11 +213,11 @@ def test_depth_is_relative_and_decides_among_the_candidates():
     assert (stands[0].source_depth, stands[0].depth) == (0.125, 0.25)
 
 
-def cell(verdict: str, delta: float | None) -> dict[str, Any]:
+def cell(verdict: Verdict, delta: float | None) -> CellVerdict:
     n = 1000
     gained, lost = (0, 0) if delta is None else (max(0, round(n * delta)), max(0, round(-n * delta)))
     ends = {"ci_low": None, "ci_high": None} if delta is None else {"ci_low": delta - 0.02, "ci_high": delta + 0.02}
-    return {"verdict": verdict, "delta": delta, "gained": gained, "lost": lost, "n": n, "confidence": 0.95, **ends}
+    return cell_verdict(verdict, delta=delta, gained=gained, lost=lost, n=n, **ends)
 
 
 @pytest.mark.parametrize(
@@ -226,8 +234,8 @@ def test_the_answer_compares_verdicts_and_an_opposite_one_contradicts(others, an
     plan = plan.model_copy(update={"replicas": tuple(replicas)})
     cells = {f"{FIRST}|tier3|target@0": cell("Harm", -0.9)}
     told = outcome(plan, cells, {c.id: cell(kind, -0.5) for c, kind in zip(replicas, others, strict=True)})
-    assert told["configurations"][0]["answer"] == answer
-    assert told["configurations"][0]["pooled"] is None, "three models are a table, not a mean"
+    assert told.configurations[0].answer == answer
+    assert told.configurations[0].pooled is None, "three models are a table, not a mean"
 
 
 def test_an_invalid_cell_is_not_pooled():
@@ -235,8 +243,8 @@ def test_an_invalid_cell_is_not_pooled():
     replica = Chosen(model=SECOND, tier="tier3", alpha=0.0, items=512, psi=0.1, delta=0.0)
     plan = plan.model_copy(update={"configurations": configurations(plan)[:1], "replicas": (replica,)})
     told = outcome(plan, {f"{FIRST}|tier3|target@0": cell("Harm", -0.9)}, {replica.id: cell("Invalid", None)})
-    assert told["configurations"][0]["pooled"] is None
-    assert told["configurations"][0]["answer"] == "not replicated"
+    assert told.configurations[0].pooled is None
+    assert told.configurations[0].answer == "not replicated"
 
 
 @pytest.mark.parametrize(

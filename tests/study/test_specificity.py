@@ -4,14 +4,16 @@ import polars as pl
 import pytest
 
 from lesion.study.contingency import amend
+from lesion.study.gate_verdict import GateVerdict, SpecificityEvidence
 from lesion.study.gates import Facts, judge
 from lesion.study.matched_sets import sets_of
-from lesion.study.plan import Chosen, Configuration, Plan, Shape, Verdict, new_plan
+from lesion.study.plan import Chosen, Configuration, Plan, Shape, new_plan
 from lesion.study.rows import ITEMS, PROMPTS, empty
 from lesion.study.set_items import set_items
 from lesion.study.specificity import ARMS, asking, may_ask, seed_items
 from lesion.study.stages import next_stage
 from lesion.study.study import Study
+from tests.study.made import cell_verdict, gate
 
 MODEL, OTHER = "tiny:llama", "tiny:gpt2"
 TARGET = ("L1H0", "L1H1")
@@ -99,7 +101,7 @@ def receipts(rows: pl.DataFrame, **changed: float) -> dict[tuple[str, str, str],
     return {(MODEL, "tier1", arm): changed.get(arm.split("@")[0], 1.0) for arm in rows["arm"].unique() if "@" in arm}
 
 
-def said(plan: Plan, rows: pl.DataFrame, **changed: float) -> Verdict:
+def said(plan: Plan, rows: pl.DataFrame, **changed: float) -> GateVerdict:
     return judge(plan, Facts(rows, empty(PROMPTS), {}, receipts(rows, **changed)))
 
 
@@ -109,18 +111,18 @@ WEAK = {f"set{i}@zero": i / 128 for i in range(60)}
 def test_a_target_beyond_all_its_sets_is_specific_and_the_plan_goes_on_with_that() -> None:
     plan = plan_of((member(),), family=(member(),))
     verdict = said(plan, made(plan, {**WEAK, "target@zero": 0.75}))
-    found = verdict.evidence["specific"][member().id]  # pyright: ignore
-    assert (found["status"], found["rank"], found["sets"], found["exist"], found["items"]) == (
+    found = verdict.saw(SpecificityEvidence).specific[member().id]
+    assert (found.status, found.rank, found.sets, found.exist, found.items) == (
         "specific",
         1,
         60,
         231,
         96,
     )
-    assert found["p"] == pytest.approx(1 / 61)
-    assert found["target"] == pytest.approx(-0.75)
-    assert found["effects"][40] == pytest.approx(-round(32 * 40 / 128) / 32)
-    assert verdict.evidence["sets"][member().id] == [list(one) for one in sets_of(plan, MODEL).sets]  # pyright: ignore
+    assert found.p == pytest.approx(1 / 61)
+    assert found.target == pytest.approx(-0.75)
+    assert found.effects[40] == pytest.approx(-round(32 * 40 / 128) / 32)
+    assert verdict.saw(SpecificityEvidence).sets[member().id] == sets_of(plan, MODEL).sets
     assert amend(plan, verdict).specific == (member().id,)
 
 
@@ -128,28 +130,28 @@ def test_the_rank_within_its_own_layers_stands_beside_one_in_the_model_and_decid
     plan = plan_of((member(),), family=(member(),))
     own = {f"within{i}@zero": 1.0 for i in range(5)}
     verdict = said(plan, made(plan, {**WEAK, **own, "target@zero": 0.75}))
-    assert verdict.evidence["specific"][member().id]["status"] == "specific"  # pyright: ignore
-    near = verdict.evidence["within"][member().id]  # pyright: ignore
-    assert (near["rank"], near["exist"], len(near["sets"])) == (6, 15, 15)
-    assert near["p"] == pytest.approx(6 / 16)
-    assert all(site.startswith("L1") for one in near["sets"] for site in one)
-    assert not any(set(one) & set(TARGET) for one in near["sets"])
+    assert verdict.saw(SpecificityEvidence).specific[member().id].status == "specific"
+    near = verdict.saw(SpecificityEvidence).within[member().id]
+    assert (near.rank, near.exist, len(near.sets)) == (6, 15, 15)
+    assert near.p == pytest.approx(6 / 16)
+    assert all(site.startswith("L1") for one in near.sets for site in one)
+    assert not any(set(one) & set(TARGET) for one in near.sets)
 
 
 def test_a_target_that_many_sets_exceed_is_not_specific() -> None:
     plan = plan_of((member(),), family=(member(),))
     verdict = said(plan, made(plan, {**WEAK, "target@zero": 0.25}))
-    found = verdict.evidence["specific"][member().id]  # pyright: ignore
-    assert found["status"] == "not specific"
-    assert found["rank"] > 10
+    found = verdict.saw(SpecificityEvidence).specific[member().id]
+    assert found.status == "not specific"
+    assert found.rank > 10
     assert amend(plan, verdict).specific == ()
 
 
 def test_a_set_in_which_nothing_changed_is_left_out_and_named() -> None:
     plan = plan_of((member(),), family=(member(),))
     verdict = said(plan, made(plan, {**WEAK, "target@zero": 0.75}), set0=0.0, set7=0.0)
-    found = verdict.evidence["specific"][member().id]  # pyright: ignore
-    assert (found["sets"], verdict.evidence["inert"]) == (58, {member().id: [0, 7]})
+    found = verdict.saw(SpecificityEvidence).specific[member().id]
+    assert (found.sets, verdict.saw(SpecificityEvidence).inert) == (58, {member().id: (0, 7)})
     assert "2 matched sets nothing changed" in amend(plan, verdict).notes[-1].text
 
 
@@ -178,8 +180,8 @@ def test_a_set_in_which_nothing_changed_is_left_out_and_named() -> None:
 def test_rows_that_cannot_be_trusted_make_a_cell_not_evaluable_with_the_reason(spoil, words: str) -> None:
     plan = plan_of((member(),), family=(member(),))
     verdict = said(plan, spoil(made(plan, {**WEAK, "target@zero": 0.75})))
-    assert verdict.evidence["specific"] == {}
-    assert words in verdict.evidence["spoiled"][member().id]  # pyright: ignore
+    assert verdict.saw(SpecificityEvidence).specific == {}
+    assert words in verdict.saw(SpecificityEvidence).spoiled[member().id]
     assert amend(plan, verdict).specific == ()
 
 
@@ -188,16 +190,18 @@ def test_an_arm_without_a_receipt_is_not_believed() -> None:
     rows = made(plan, {**WEAK, "target@zero": 0.75})
     told = {key: change for key, change in receipts(rows).items() if key[2] != "set9@zero"}
     verdict = judge(plan, Facts(rows, empty(PROMPTS), {}, told))
-    assert "1 arms have no receipt, the first of them set9@zero" in verdict.evidence["spoiled"][member().id]  # pyright: ignore
+    assert (
+        "1 arms have no receipt, the first of them set9@zero" in verdict.saw(SpecificityEvidence).spoiled[member().id]
+    )
 
 
 def test_holm_counts_every_cell_that_may_ask_whether_its_effect_was_detected_or_not() -> None:
     """Where only strong effects are detected, those that ask are the extreme ones: all that may ask count."""
     plan = plan_of((member(),))
-    found = said(plan, made(plan, {**WEAK, "target@zero": 0.75})).evidence["specific"][member().id]  # pyright: ignore
-    assert (found["status"], found["rank"]) == ("not evaluable", 1)
-    assert "3 cells that ask need 120 sets" in found["reason"]
-    assert found["p_holm"] == pytest.approx(3 / 61)
+    found = said(plan, made(plan, {**WEAK, "target@zero": 0.75})).saw(SpecificityEvidence).specific[member().id]
+    assert (found.status, found.rank) == ("not evaluable", 1)
+    assert "3 cells that ask need 120 sets" in found.reason
+    assert found.p_holm == pytest.approx(3 / 61)
     named = plan.study.model_copy(update={"claims": plan.study.claims.model_copy(update={"asking": ("tier2",)})})  # pyright: ignore
     assert may_ask(plan.model_copy(update={"study": named})) == [member("tier2")]
     control = plan.study.model_copy(update={"positive_control": "tier1"})
@@ -207,9 +211,8 @@ def test_holm_counts_every_cell_that_may_ask_whether_its_effect_was_detected_or_
 def test_after_the_confirmation_sets_are_measured_where_there_is_an_effect_and_nowhere_else() -> None:
     plan = plan_of((), stage="confirm", pending=(member().id, member("tier2").id))
     for verdict, stage in (("Harm", "specificity"), ("Null", "transfer")):
-        cells = {member().id: {"verdict": verdict}, member("tier2").id: {"verdict": "Null"}}
-        told = Verdict(stage="confirm", attempt=0, outcome="Pass", reason="", evidence={"verdicts": cells})
-        assert amend(plan, told).stage == stage
+        cells = {member().id: cell_verdict(verdict), member("tier2").id: cell_verdict("Null")}
+        assert amend(plan, gate("confirm", verdicts=cells)).stage == stage
 
 
 def test_a_replication_asks_only_where_the_source_was_specific() -> None:
