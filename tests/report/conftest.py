@@ -23,12 +23,13 @@ from lesion.stats.rank_specificity import RankSpecificity, SetEffects, rank_spec
 from lesion.stats.verdict import CellVerdict
 from lesion.study.arm import Arm
 from lesion.study.claims import Ablation
+from lesion.study.condition import with_conditions
 from lesion.study.family import rule_of
 from lesion.study.findings import findings
 from lesion.study.gate_verdict import GateVerdict, LookEvidence, SpecificityEvidence
 from lesion.study.model_answers import InstrumentAnswer
 from lesion.study.plan import Cell, Plan, Shape, new_plan, pair_name
-from lesion.study.rows import ITEMS, PROMPTS, rows_hash
+from lesion.study.rows import ITEMS, PROMPTS, rows_hash, shape_of
 from lesion.study.study import Study
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig
 from tests.study.made import detector_answer, instrument_answer
@@ -256,7 +257,7 @@ def _lost(model: str, tier: str, arm: str, lost: int) -> pl.DataFrame:
         "index": places % 86, "arm": arm, "item_id": [f"{i:016d}" for i in places], "ties": 0, "margin": 1.0,
         "correct": places >= lost, "answer_logprob": -0.1, "entropy": 0.1, "logit_diff": 5.0,
     }  # fmt: skip
-    return pl.DataFrame(columns, schema=ITEMS)
+    return with_conditions(pl.DataFrame(columns, schema=ITEMS)).select(list(shape_of(decoded=False)))
 
 
 @pytest.fixture(scope="session")
@@ -348,7 +349,7 @@ def _measured(world: World, cell: Cell) -> Result:
         "item_id": [i[:16] for i in ids] * times, "ties": 0, "margin": np.tile(np.abs(difference), times),
         **{name: np.concatenate([arm[name] for arm in arms]) for name in arms[0]},
     }  # fmt: skip
-    items = pl.DataFrame(columns, schema=ITEMS)
+    items = with_conditions(pl.DataFrame(columns, schema=ITEMS)).select(list(shape_of(decoded=False)))
     seconds = count * times * 2e-4
     return Result(
         items, _asked(world, cell, ids), None, tuple(receipts), seconds, {"engine": "reference", "batches": 2}

@@ -35,6 +35,7 @@ from lesion.report.record import Record, findings_of
 from lesion.report.tables import select
 from lesion.report.terminal import print_run
 from lesion.report.words import conditional, unit_of
+from lesion.study.condition import older_condition
 from lesion.study.findings import findings
 from lesion.study.gate_verdict import LookEvidence
 
@@ -280,8 +281,8 @@ def page_facts(record: Record) -> list[tuple[str, str]]:
 
 
 def test_ablations_are_named_wherever_factors_are():
-    assert named_arm("set12@resample") == "matched sets, resample"
-    assert named_arm("control1@zero") == "random set, zero"
+    assert named_arm(older_condition("set12@resample")) == "matched sets, resample"
+    assert named_arm(older_condition("control1@zero")) == "random set, zero"
     assert [edit_name(edit) for edit in ("0.5", "mean")] == ["×0.5", "mean"]
     loud = [LoudSet("discovery", "m", "t", "control0", dict.fromkeys(("resample", "2", "0.5", "zero"), None))]
     assert factors(loud) == ["0.5", "2", "zero", "resample"]

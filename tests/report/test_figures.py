@@ -13,7 +13,8 @@ from lesion.report.figures import Figure, figures
 from lesion.report.origins import named
 from lesion.report.record import Record, read_record
 from lesion.runs.manifest import Manifest
-from lesion.study.arm import Arm, arm
+from lesion.study.arm import Arm, scaled
+from lesion.study.condition import COLUMNS, with_conditions
 from lesion.study.gate_verdict import BaselineEvidence
 
 
@@ -33,10 +34,11 @@ def staged(record: Record) -> Record:
     still = record.items.filter((pl.col("stage") == "discovery") & (pl.col("arm") == "baseline"))
     order, arms, parts = ("L1H1", "L1H0", "L0H3"), list[Arm](), list[pl.DataFrame]()
     for steps in (1, 2, 3):
-        for name, sites in ((f"staged{steps}", order[:steps]), (f"random{steps}", order[::-1][:steps])):
-            arms.append(arm(name, sites, 0.0, record.manifest.study))
+        for role, sites in (("staged", order[:steps]), ("random", order[::-1][:steps])):
+            arms.append(scaled(role, sites, 0.0, record.manifest.study, steps))
             kept = pl.col("correct") & (pl.col("index") % (steps + 1) == 0)
-            parts.append(still.with_columns(kept.alias("correct"), pl.lit(f"{name}@0").alias("arm")))
+            named = still.with_columns(kept.alias("correct"), pl.lit(arms[-1].name).alias("arm")).drop(COLUMNS)
+            parts.append(with_conditions(named).select(still.columns))
     unit = next(unit for unit in record.units if unit.cell.stage == "discovery")
     cell = unit.cell.model_copy(update={"arms": (*unit.cell.arms, *arms)})
     units = (*record.units, unit.model_copy(update={"cell": cell}))

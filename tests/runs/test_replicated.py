@@ -13,7 +13,7 @@ from lesion.runs.run import start
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
 from lesion.runs.work import work
-from lesion.study.arm import arm
+from lesion.study.arm import scaled
 from lesion.study.gate_verdict import DetectionEvidence, last_evidence
 from lesion.study.load import parse_document
 from lesion.study.model_answers import DetectorAnswer
@@ -100,7 +100,7 @@ def test_staged_ablation_leaves_rows_of_every_stage(done: Done) -> None:
 
 def test_a_cell_without_the_baseline_brings_no_row_of_it(done: Done) -> None:
     plan = done.manifest.plan
-    edited = arm("target", plan.targets["zoo:abacus-llama"], 0.0, plan.study)
+    edited = scaled("target", plan.targets["zoo:abacus-llama"], 0.0, plan.study)
     cell = Cell(stage="confirm", model="zoo:abacus-llama", tier="tier1", split="confirm", stop=32, arms=(edited,))
     rows = work(cell, plan).items
     assert rows is not None

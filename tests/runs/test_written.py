@@ -24,7 +24,8 @@ from lesion.runs.recount import recount, table
 from lesion.runs.run import start
 from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
-from lesion.study.arm import Arm, writes
+from lesion.study.arm import BASELINE, made, writes
+from lesion.study.condition import PLACEBO, older_condition, target
 from lesion.study.forecast import expected
 from lesion.study.load import parse_document
 from lesion.study.plan import Cell
@@ -113,12 +114,9 @@ def test_only_the_confirmation_of_a_decoded_tier_is_written_out(broken) -> None:
 
 def test_matched_sets_and_companions_write_nothing() -> None:
     scale = Scale(sites=(head(0, 0),), alpha=0.0)
-    assert [writes(Arm(name=name, intervention=scale)) for name in ("target@0", "placebo", "control@0")] == [
-        True,
-        True,
-        False,
-    ]
-    assert writes(Arm(name="baseline"))
+    arms = [made(condition, scale) for condition in (target(0.0), PLACEBO, older_condition("control@0"))]
+    assert [writes(arm) for arm in arms] == [True, True, False]
+    assert writes(BASELINE)
 
 
 def test_the_statistics_and_the_page_show_the_parse_rates(broken, tmp_path) -> None:

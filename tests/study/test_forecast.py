@@ -4,7 +4,7 @@ import pytest
 
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import parse_site
-from lesion.study.arm import Arm
+from lesion.study.arm import BASELINE, Arm
 from lesion.study.forecast import Anatomy, Basis, Lengths, arm_weight, expected, forecast, minutes, needs, total
 from lesion.study.overrun import afford, as_before, defer
 from lesion.study.plan import Chosen, Plan, Shape, new_plan
@@ -64,9 +64,9 @@ def test_arithmetic_is_two_multiply_adds_for_each_weight_and_token() -> None:
 
 def test_an_edit_costs_only_the_layers_above_it() -> None:
     def edit(site: str) -> Arm:
-        return Arm(name="x", intervention=Scale(sites=(parse_site(site),), alpha=0.0))
+        return Arm(role="target", intervention=Scale(sites=(parse_site(site),), alpha=0.0))
 
-    assert arm_weight(ANATOMY, Arm(name="baseline")) == arm_weight(ANATOMY, edit("L0H1")) == 1.0
+    assert arm_weight(ANATOMY, BASELINE) == arm_weight(ANATOMY, edit("L0H1")) == 1.0
     assert arm_weight(ANATOMY, edit("L1H1")) == arm_weight(ANATOMY, edit("L2.resid_pre")) == 0.5
 
 

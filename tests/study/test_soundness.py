@@ -5,14 +5,15 @@ import pytest
 
 from lesion.interventions.intervention import Receipt, Scale
 from lesion.interventions.site import head
-from lesion.study.arm import BASELINE, Arm
+from lesion.study.arm import BASELINE, Arm, made
+from lesion.study.condition import older_condition
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEMS
 from lesion.study.soundness import unsound_receipts
 
 
 def scaled(name: str, alpha: float, number: int = 0) -> Arm:
-    return Arm(name=name, intervention=Scale(sites=(head(0, number),), alpha=alpha))
+    return made(older_condition(name), Scale(sites=(head(0, number),), alpha=alpha))
 
 
 def receipt(l2: float, **changed: float) -> Receipt:
@@ -71,6 +72,6 @@ def test_rounding_is_that_of_the_type_of_number() -> None:
 
 
 def test_sets_that_differ_in_sites_that_write_nothing_are_sound() -> None:
-    one = Arm(name="set0@0", intervention=Scale(sites=(head(0, 0),), alpha=0.0))
-    two = Arm(name="set1@2", intervention=Scale(sites=(head(0, 0), head(0, 3)), alpha=2.0))
+    one = made(older_condition("set0@0"), Scale(sites=(head(0, 0),), alpha=0.0))
+    two = made(older_condition("set1@2"), Scale(sites=(head(0, 0), head(0, 3)), alpha=2.0))
     assert said({"set0@0": receipt(3.0), "set1@2": receipt(3.0, elements=128)}, one, two) == []
