@@ -14,7 +14,7 @@ from lesion.report.origins import named
 from lesion.report.record import Record, read_record
 from lesion.runs.manifest import Manifest
 from lesion.study.arm import Arm, scaled
-from lesion.study.condition import COLUMNS, with_conditions
+from lesion.study.condition import COLUMNS, older_condition, with_conditions
 from lesion.study.gate_verdict import BaselineEvidence
 
 
@@ -62,7 +62,9 @@ def test_staged_curves_are_drawn_from_the_arms_of_their_names_and_from_no_others
 
 
 def test_receipts_of_staged_arms_are_told_apart_from_those_of_single_heads():
-    names = {name: named(f"{name}@0") for name in ("staged3", "random12", "L1H3", "control0", "target")}
+    names = {
+        name: named(older_condition(f"{name}@0")) for name in ("staged3", "random12", "L1H3", "control0", "target")
+    }
     assert names == {
         "staged3": "heads by score, together ×0", "random12": "heads in a random order, together ×0",
         "L1H3": "each head alone ×0", "control0": "random set ×0", "target": "target ×0",

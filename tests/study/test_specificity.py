@@ -249,7 +249,7 @@ def discovered(square: float, spread: float) -> pl.DataFrame:
     ],
 )
 def test_items_per_set_make_their_noise_a_fifth_of_the_sets_spread(square: float, spread: float, items: int) -> None:
-    plan = plan_of((), stage="discovery")
+    plan = plan_of((), stage="discovery", controls={MODEL: (("L0H1",), ("L0H2",))})
     chosen = member()
     assert set_items(plan, discovered(square, spread), chosen, 0.03, 1.0) == items
     assert seed_items(plan, chosen.model_copy(update={"set_items": items})) == -(-items // 3)
