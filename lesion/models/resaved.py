@@ -17,7 +17,7 @@ import torch
 
 from lesion.errors import InputError
 from lesion.identity import file_hash
-from lesion.models.adapter import CONFIG, merge_adapter
+from lesion.models.adapter import merge_adapter, read_adapter
 from lesion.models.converted import DTYPES, need_space, written_whole
 from lesion.models.families import family_of
 from lesion.models.model import Dtype, load_module, open_here
@@ -62,8 +62,7 @@ def import_adapted(base: str, adapter: Path, out: Path, dtype: str | None) -> Or
     Raises:
         InputError: when the base cannot be opened, or the adapter is no plain LoRA of it.
     """
-    if not (adapter / CONFIG).is_file():
-        raise InputError(f"{adapter} has no {CONFIG}: it is no adapter")
+    read_adapter(adapter)
     with written_whole(out) as half, _without_adapter(base, out.parent) as alone:
         if alone is None and locate(base).kind == "tiny":
             raise InputError(f"{base} has no folder that could be saved; name a folder, zoo:NAME or pretrained:NAME")
