@@ -110,9 +110,7 @@ def _refuse_early(path: Path, adapter: Path | None) -> None:
     elif path.is_dir():
         read_config(Source("folder", str(path), None))
     elif not path.exists():
-        raise InputError(
-            f"{path}: there is no such file or folder; --adapter is needed to merge into a named model"
-        )
+        raise InputError(f"{path}: there is no such file or folder; --adapter is needed to merge into a named model")
     else:
         require_header(path)
 
