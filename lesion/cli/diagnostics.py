@@ -213,9 +213,12 @@ def measure(
 ) -> int:
     """Measure an intervention on a task: every measure per item, paired differences, intervals and the receipt."""
     from lesion.interventions.spelling import parse_intervention, replacement
+    from lesion.measures.passage import given_text
+
+    text = None if neutral is None else given_text(neutral)  # garbage is refused before torch is imported
+
     from lesion.lab import Lab
     from lesion.measures.asked import known_task
-    from lesion.measures.passage import given_text
     from lesion.measures.sanity import noise_floor
     from lesion.models.model import open_model
     from lesion.report.diagnostic_tables import print_effect
@@ -223,7 +226,6 @@ def measure(
     known_task(task)
     if replacement(do) is None:
         parse_intervention(do)
-    text = None if neutral is None else given_text(neutral)
     opened = open_model(model, dtype=dtype)
     found = Lab(opened).run(task, do, items, seed, neutral=text)
     if rows is not None:
