@@ -193,7 +193,7 @@ HEAD = """<!-- made by docs/baselines.py from docs/baselines.jsonl: python docs/
 
 # Baseline accuracy of three pretrained models
 
-Which sums can a model do before anything is ablated? A study needs a tier that is neither floor nor ceiling. The format
+Which sums can a model do without an intervention? A study needs a tier that is neither floor nor ceiling. The format
 often matters more than the model's size. Use this page to choose a tier; your study's discovery then measures it again.
 
 Each number is the share of items (%) whose answer greedy decoding gives exactly, end mark included, with Wilson's 95 %

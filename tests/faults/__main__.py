@@ -32,6 +32,11 @@ shipped defences in the order in which a user meets them and records the first t
 not count. Without a fault the same defences must stay silent. The command writes this page; the defences' messages are
 on its screen and in its record (`result.json`).
 
+- *identity*, *agreement of the engines*: checks when a model is opened ([diagnostics](diagnostics.md)).
+- *trial of gates and tests*: the self-test before a run. *gate*: a stage of the study. *Invalid*: a cell without a
+  verdict ([gates](gates.md)).
+- *verify*, *replay*, *recount* (`lesion stats`), *ledger*: commands on a finished run ([run records](record.md)).
+
 | | Fault | Put into | Caught by |
 |---|---|---|---|
 """
