@@ -19,8 +19,8 @@ if the exact one-sided 95 % bound is on the right side of the limit.
 ```sh
 lesion calibrate --quick --json                           # a smaller grid, under a minute of one free core
 lesion calibrate --picture docs/images/calibration.svg    # this page's grid, some minutes
-lesion calibrate --quick --run runs/RUN                   # permute the labels of your own run
-lesion calibrate --study study.yaml                       # ask about another rule
+lesion calibrate --quick --run runs/RUN                   # permute the conditions of your own run
+lesion calibrate --study study.yaml                       # test another rule
 ```
 
 ![Error rates as shares of their limits, and verdicts by true difference](images/calibration.svg)
