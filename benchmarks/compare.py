@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import altair
 import torch
-from results import EXPERT, OURS, Result, diagnostics_of, fastest, named
+from results import EXPERT, OURS, SECTIONS, Result, fastest, named, section_of
 from targets import measured, targets
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
@@ -205,8 +205,9 @@ def write(
     ]
     for work, results in found.items():
         lines += ["", *table(work, results)]
-    if page.is_file() and (kept := diagnostics_of(page.read_text(encoding="utf-8"))):
-        lines += ["", kept.rstrip("\n")]
+    before = page.read_text(encoding="utf-8") if page.is_file() else ""
+    for kept in (section_of(before, name) for name in SECTIONS):
+        lines += ["", kept.rstrip("\n")] if kept else []
     lines += ["", *EXPLAINED]
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw(found, page.parent / IMAGES / f"{page.stem}.svg")

@@ -184,10 +184,12 @@ def attribute(
     measured = None
     if not every and totals < opened.sizes.n_layers * opened.sizes.n_heads:
         measured = largest_estimates(estimate_all(opened, asked.batches, target), totals) if totals else []
-    found = attribution(engine_for(opened), asked, target, neurons, measured)
+    engine = engine_for(opened)
+    found = attribution(engine, asked, target, neurons, measured)
     document: dict[str, Any] = {
         "model": model,
         "task": task,
+        "floor": engine.choice.floor,
         "refused": asked.refused,
         "complete": found.complete,
         **found.model_dump(mode="json"),
@@ -267,8 +269,14 @@ def screen(
     require_screen(method, alpha, steps)
     opened = open_model(model)
     asked = ask(opened, task, items, seed)
-    found = estimate(engine_for(opened), asked, "logit_diff", alpha, method, top, steps, seed, sample, every)
-    document: dict[str, Any] = {"model": model, "task": task, **found.model_dump(mode="json")}
+    engine = engine_for(opened)
+    found = estimate(engine, asked, "logit_diff", alpha, method, top, steps, seed, sample, every)
+    document: dict[str, Any] = {
+        "model": model,
+        "task": task,
+        "floor": engine.choice.floor,
+        **found.model_dump(mode="json"),
+    }
     unregistered(document, as_json, print_screen)
     return 0
 
