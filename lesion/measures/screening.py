@@ -301,14 +301,16 @@ def screen(
     found = estimate(engine.model, asked.batches, target, alpha, method, steps)
     _require_complete(found.completeness, steps, engine.model)
     most = found.heads[0].size if every else sample
+    heads, neurons, completeness = found.heads.mean(0), found.neurons.mean(0), found.completeness
+    del found  # every item's numbers, before exact effects need the memory
     return Screen(
         method=method,
         target=target,
         alpha=alpha,
         items=len(asked.compiled),
-        completeness=found.completeness,
-        heads=_confirmed(engine, asked, target, alpha, "head", found.heads.mean(0), top, most, seed),
-        neurons=_confirmed(engine, asked, target, alpha, "neuron", found.neurons.mean(0), top, sample, seed),
+        completeness=completeness,
+        heads=_confirmed(engine, asked, target, alpha, "head", heads, top, most, seed),
+        neurons=_confirmed(engine, asked, target, alpha, "neuron", neurons, top, sample, seed),
     )
 
 
