@@ -25,6 +25,7 @@ help:
 	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
 	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
+	@echo 'make kills    kill runs with kill -9 at $(KILLS) random moments; each must end with the rows of an undisturbed run'
 	@echo 'make oracles  the same weights through nnsight and transformer-lens, in environments of their own under .bench/'
 	@echo 'make check    the same without the tests'
 	@echo 'make smoke    data loaders and command-line parsing only, in seconds'
@@ -84,6 +85,12 @@ faults: $(STAMP)
 fuzz: $(STAMP)
 	LESION_FUZZ=$(FUZZ) $(BIN)/python -m pytest -q tests/fuzz --timeout 0
 
+# Runs are killed with kill -9 so many times at random moments, and resumed until they end: 200 take about 20 minutes.
+KILLS ?= 200
+.PHONY: kills
+kills: $(STAMP)
+	OMP_NUM_THREADS=1 LESION_KILLS=$(KILLS) $(BIN)/python -m pytest -q -s -m slow tests/runs/test_kills.py --timeout 0
+
 smoke: $(STAMP)
 	$(BIN)/python -m pytest -q -m smoke
 
@@ -118,6 +125,7 @@ oracles: $(STAMP) $(ORACLES:%=.bench/%/.installed)
 bench: $(STAMP) $(PEERS:%=.bench/%/.installed)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/compare.py $(BENCH)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/heads.py pretrained:smollm2-135m-instruct --page docs/benchmarks.md
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/real.py pretrained:smollm2-135m-instruct --page docs/benchmarks.md
 
 # Inspect AI wants an older fsspec than the pinned one, so it has an environment of its own; lesion is put there as it is.
 inspect: .bench/inspect/.installed

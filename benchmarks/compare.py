@@ -1,4 +1,4 @@
-"""Times this project's quick way against its peers in one run on one machine, and writes docs/benchmarks.md.
+"""Times this project's batched engine against its peers in one run on one machine, and writes docs/benchmarks.md.
 
 Every side is a process in its own pinned environment under .bench/, with the same weights, items and threads. In each
 repeat all sides take one turn; ratios are taken within a repeat, so that a busy machine slows all alike. The slow sides
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import altair
 import torch
-from results import EXPERT, OURS, Result, diagnostics_of, fastest, named
+from results import EXPERT, OURS, SECTIONS, Result, fastest, named, section_of
 from targets import measured, targets
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
@@ -193,9 +193,9 @@ def write(
         "(benchmarks/requirements-*.txt) on the same random weights and the same items, GPT-2 architecture, float32,",
         f"{torch.get_num_threads()} thread(s); medians of {repeats} repeats in which all sides take turns.",
         "",
-        f"Machine: {processor()}, {os.cpu_count()} cores; load average {busy} (more than the cores means that other",
-        "jobs ran beside: wall times are then far too long, and ratios in processor time are the fairer ones).",
-        f"torch {version('torch')}, transformers {version('transformers')}; the quick way's kernel: oneDNN by rule,",
+        f"Machine: {processor()}, {os.cpu_count()} cores; load average {busy}. Above the number of cores,",
+        "other jobs ran too: then compare processor time, not wall time.",
+        f"torch {version('torch')}, transformers {version('transformers')}; batched engine's kernel: oneDNN by rule,",
         f"{packed:.0f} GFLOP/s here where torch's default, which the others run on, makes {default:.0f}.",
         *(["", note] if note else []),
         "",
@@ -205,8 +205,9 @@ def write(
     ]
     for work, results in found.items():
         lines += ["", *table(work, results)]
-    if page.is_file() and (kept := diagnostics_of(page.read_text(encoding="utf-8"))):
-        lines += ["", kept.rstrip("\n")]
+    before = page.read_text(encoding="utf-8") if page.is_file() else ""
+    for kept in (section_of(before, name) for name in SECTIONS):
+        lines += ["", kept.rstrip("\n")] if kept else []
     lines += ["", *EXPLAINED]
     page.write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw(found, page.parent / IMAGES / f"{page.stem}.svg")
@@ -237,17 +238,16 @@ def table(work: Work, results: list[Result]) -> list[str]:
 EXPLAINED = (
     "## How to read it",
     "",
-    "- *run*: interventions that were really run in each repeat, spread over the layers; seconds are extrapolated from",
-    "  them to the whole work. *Ratio*: that side's time over ours, the median over the repeats.",
+    "- *run*: interventions measured in each repeat, spread over the layers; seconds are extrapolated to all of them.",
+    "  Our seconds include the clean run, so extrapolation makes us look slower. *Ratio*: that side's time over ours,",
+    "  the median over the repeats.",
     "- *max abs error*: of answer log-probabilities, in nats, against transformers + hooks, on the interventions that",
     "  all sides ran.",
-    "  Our own seconds hold the clean run, so extrapolating them from few interventions makes us look slower.",
-    "- What the ratios depend on: the share of the shared prefix, how much faster oneDNN is than torch's default",
-    "  matrix kernel on the processor (much on a free AVX-512 core, little on one that other jobs share), and the",
-    "  vocabulary (only the last logits are made). `lesion bench --shared 0`, `--positions last`, `--family llama`,",
-    "  `--tune` and `--growth` measure these one by one.",
-    "- There are two pages, from two kinds of machine: [one](benchmarks.md) on which oneDNN makes more than twice the",
-    "  operations of torch's default kernel, and [one](benchmarks-zen4.md) on which it makes hardly more.",
+    "- The ratios depend on the share of the shared prefix, on oneDNN's speed against torch's default kernel (much",
+    "  faster on a free AVX-512 core, little on a shared one) and on the vocabulary (only the last logits are made).",
+    "  `lesion bench --shared 0`, `--positions last`, `--family llama`, `--tune` and `--growth` measure these singly.",
+    "- Two machines were measured: on [one](benchmarks.md) oneDNN is more than twice as fast as torch's default,",
+    "  on [the other](benchmarks-zen4.md) hardly faster.",
     "- transformer-lens 4 has no HookedTransformer; its bridge is used without folding, because folded value biases",
     "  change what ablating a head means. nnsight and pyvene edit the input of the output projection, which is where",
     "  heads are; pyvene needs a scaling intervention of our own.",

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from results import with_diagnostics
+from results import with_section
 
 from lesion.identity import generator
 from lesion.measures.detection import Detection, _halves, _other, detections
@@ -121,7 +121,9 @@ def main() -> int:
         print(f"{model.name}: {times}")
         if given.page is not None:
             said = section(model.name, ours, plain, worst)
-            given.page.write_text(with_diagnostics(given.page.read_text(encoding="utf-8"), said), encoding="utf-8")
+            given.page.write_text(
+                with_section(given.page.read_text(encoding="utf-8"), "diagnostics", said), encoding="utf-8"
+            )
     print(f"largest difference of a score, control or second score: {worst:.1e} (allowed {ALLOWED:.0e})")
     return int(worst > ALLOWED)
 

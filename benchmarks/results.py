@@ -39,20 +39,26 @@ def named(results: list[Result], name: str) -> Result:
     return next(one for one in results if one.name == name)
 
 
-BEGINS, ENDS = "<!-- diagnostics: benchmarks/heads.py -->", "<!-- end of diagnostics -->"
+SECTIONS = {
+    "diagnostics": ("<!-- diagnostics: benchmarks/heads.py -->", "<!-- end of diagnostics -->"),
+    "real": ("<!-- real weights: benchmarks/real.py -->", "<!-- end of real weights -->"),
+}
+"""The marks around the sections that other programs write into the page."""
 READING = "## How to read it"
 
 
-def diagnostics_of(page: str) -> str:
-    """The section on diagnostics of a page, with its marks; empty where it has none."""
-    found = re.search(f"{re.escape(BEGINS)}.*?{re.escape(ENDS)}\n", page, re.DOTALL)
+def section_of(page: str, name: str) -> str:
+    """A section of a page, with its marks; empty where it has none."""
+    begins, ends = SECTIONS[name]
+    found = re.search(f"{re.escape(begins)}.*?{re.escape(ends)}\n", page, re.DOTALL)
     return found[0] if found else ""
 
 
-def with_diagnostics(page: str, section: str) -> str:
-    """The page with a section on diagnostics, in place of its own or before the words on how to read it."""
-    whole = f"{BEGINS}\n{section}{ENDS}\n"
-    if old := diagnostics_of(page):
+def with_section(page: str, name: str, section: str) -> str:
+    """The page with a section, in place of its own or before the words on how to read it."""
+    begins, ends = SECTIONS[name]
+    whole = f"{begins}\n{section}{ends}\n"
+    if old := section_of(page, name):
         return page.replace(old, whole)
     head, reading, rest = page.partition(READING)
     return f"{head}{whole}\n{reading}{rest}"

@@ -12,15 +12,15 @@ ANSWER = ROOT / "lesion" / "report" / "calibrated.json"
 PAGE = ROOT / "docs" / "calibration.md"
 OPENING = """# Calibration
 
-**Does the rule keep its word? {holds} of {asked} promises hold**, each at the worst of its settings, with {studies:,}
-simulated studies a setting (seed {seed}). Every simulated study goes through the code that judges real ones. A promise
-holds if the exact one-sided 95 % bound stays on the right side of the limit.
+**{holds} of {asked} promises about error rates, coverage and power hold**, each at its worst setting, with {studies:,}
+simulated studies a setting (seed {seed}). The code that judges real studies judges the simulated ones. A promise holds
+if the exact one-sided 95 % bound is on the right side of the limit.
 
 ```sh
 lesion calibrate --quick --json                           # a smaller grid, under a minute of one free core
 lesion calibrate --picture docs/images/calibration.svg    # this page's grid, some minutes
-lesion calibrate --quick --run runs/RUN                   # permute the labels of your own run
-lesion calibrate --study study.yaml                       # ask about another rule
+lesion calibrate --quick --run runs/RUN                   # permute the conditions of your own run
+lesion calibrate --study study.yaml                       # test another rule
 ```
 
 ![Error rates as shares of their limits, and verdicts by true difference](images/calibration.svg)
@@ -29,17 +29,22 @@ lesion calibrate --study study.yaml                       # ask about another ru
 |---|---|---|---|---|
 """
 MIDDLE = """
-Numbers in brackets: (i)–(ix) independent items and templates; (x) 36 prefixes whose true differences vary by 0 to 3
-points, 1, 10 or 30 cells that drift together, the seed gate left out; (xi) one template in twelve carries the whole
-difference; (xii) skewed, heavy-tailed, heteroscedastic and uneven clusters, few discordant items; (xiii) the target is
-one of its matched sets (15, 40, 199; true effects 0 to 40 points apart, uniform, or those of the first publication);
-(xiv) **controls of the simulation itself**: a leak that is put in must be seen; (xv) three ablations, one of which does
-something else; (xvi) baselines that guess; (xvii) log-probabilities: normal, heavy-tailed, skewed, mostly 0.
+| Promise | Simulated setting |
+|---|---|
+| (i)–(ix) | independent items and templates |
+| (x) | 36 prefixes whose true differences vary by 0 to 3 points; 1, 10 or 30 cells that drift together; no seed gate |
+| (xi) | one template in twelve carries the whole difference |
+| (xii) | skewed, heavy-tailed, heteroscedastic and uneven clusters, few discordant items |
+| (xiii) | the target is one of 15, 40 or 199 matched sets; 0 to 40 points apart, uniform or as first published |
+| (xiv) | **controls of the simulation itself**: it must detect a leak |
+| (xv) | three ablations, one of which has another effect |
+| (xvi) | baselines that guess |
+| (xvii) | log-probabilities: normal, heavy-tailed, skewed, mostly 0 |
 
-Where effects of sets go either way, (xiii) is .04 by counting with 199 sets, .02 in each direction.
-Clusters are the same at both looks, as prefixes are.
+If effects of sets go either way, (xiii) is .04 by counting with 199 sets, .02 in each direction. Clusters are the
+same at both looks, as prefixes are.
 
-## What honesty costs
+## Power
 
 """
 
@@ -62,7 +67,7 @@ def _costs(found: dict[str, Any]) -> list[str]:
     """Power, as tables."""
     points = found["power"]
     lines = [
-        "Verdicts by true difference: one cell, ψ = .2, the rule's own number of items.",
+        "Share of each verdict by true difference: one cell, ψ = .2, the planned number of items.",
         "",
         "| points | " + " | ".join(f"{100 * point['delta']:g}" for point in points) + " |",
         "|---" * (1 + len(points)) + "|",
@@ -72,7 +77,7 @@ def _costs(found: dict[str, Any]) -> list[str]:
         lines.append(f"| {name.replace('_', ' ')} | {shares} |")
     lines += [
         "",
-        "36 prefixes, by how far their own differences vary; items are per seed and look.",
+        "36 prefixes, by the standard deviation of their differences. Items are per seed and look.",
         "",
         "| standard deviation, points | items planned | Improvement at 5 points | Null at 0 |",
         "|---|---|---|---|",
@@ -83,7 +88,7 @@ def _costs(found: dict[str, Any]) -> list[str]:
     ]
     lines += [
         "",
-        "Called specific, by the target's distance from the sets' mean (sets vary by 10 points; 256 items each).",
+        "Share called specific, by the target's distance from the sets' mean (sets vary by 10 points; 256 items each).",
         "",
         "| standard deviations | sets | specific |",
         "|---|---|---|",
@@ -91,9 +96,9 @@ def _costs(found: dict[str, Any]) -> list[str]:
     lines += [f"| {each['apart']:g} | {each['sets']} | {each['specific']:.3f} |" for each in found["rank_power"]]
     lines += [
         "",
-        "Items for the same power (80 %, one look) with accuracy and with numbers, on a model of answers whose lead",
-        "over the best rival is normal (sd 2 nats). One pass gives all three, so the gain, accuracy's items over",
-        "log-probability's, is also that of power per processor hour.",
+        "Items for equal power (80 %, one look) with accuracy and with continuous outcomes. The simulated lead over",
+        "the best wrong answer is normal (sd 2 nats). *Gain*: items for accuracy over items for log-probability. One",
+        "pass gives all three outcomes, so the gain is also that of power per processor hour.",
         "",
         "| baseline | logit lost, nats | points lost | items: accuracy | log-probability | logit difference | gain |",
         "|---|---|---|---|---|---|---|",

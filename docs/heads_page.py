@@ -22,21 +22,21 @@ KINDS = {
 KEPT = ("layer", "head", "score", "low", "high", "control", "p", "again", "robust", "holds")
 OPENING = """# Heads of the pretrained models
 
-Induction, previous-token and duplicate-token heads of the three models that `lesion get` brings. Each list is the
-answer of one command, `lesion heads pretrained:NAME`, and can be made again from it.
+Induction, previous-token and duplicate-token heads of the three models that `lesion get` downloads. The command
+`lesion heads pretrained:NAME` gives each list.
 
-- **Score**: mean attention, over queries and sequences, to the token after the earlier occurrence (induction), to the
-  token before (previous token), or to the earlier occurrence itself (duplicate token). 1 is a perfect head.
+- **Score**: mean attention over queries and sequences. Induction: to the token after the earlier occurrence. Previous
+  token: to the token before. Duplicate token: to the earlier occurrence itself. 1 is a perfect head.
 - **Probe**: sequences of {shape}. No token occurs twice in a block. Seed {seed}.
 - **95 % interval**: bootstrap over the sequences. It covers the choice of tokens, not other probes.
-- **Named**: the score is at least {threshold} on the probe and on a second set of sequences of other tokens (*again*),
-  below {threshold} on sequences without the pattern (*control*), and the permutation p, corrected for all heads, is at
-  most .05.
-- **Other lengths and gaps**: whether the score also reaches {threshold} with blocks of {blocks} tokens, without and
-  with gaps of up to {widest} tokens between the copies; in brackets the smallest of these scores.
+- **Named**: a head needs a score of at least {threshold} on the probe and on a second set of sequences of other tokens
+  (*again*), a score below {threshold} without the pattern (*control*), and a permutation p of at most .05, corrected
+  for all heads.
+- **Other lengths and gaps**: whether the score also reaches {threshold} with blocks of {blocks} tokens, with and
+  without gaps of up to {widest} tokens between the copies. The smallest of these scores is in brackets.
 
-A score says where a head looks, not what it does. The weights were quantised by who published them and are used
-as they are; the same model in full precision may have other scores. Layers and heads count from 0.
+A score says where a head looks, not what it does. The weights are quantised; the same model in full precision may have
+other scores. Layers and heads count from 0.
 """
 
 

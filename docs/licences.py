@@ -118,13 +118,13 @@ def page(packages: list[Licensed]) -> str:
     """The page as Markdown."""
     rows = "\n".join(f"| {each.name} | {each.licence} | {each.by} |" for each in packages)
     reasons = "\n".join(f"- **{name}**: {reason}." for name, reason in ACCEPTED.items())
-    return f"""# Licences of what an install brings
+    return f"""# Licences
 
-Written by `python docs/licences.py` from the metadata of the installed packages; do not edit. A test fails when a
-package tells no licence, or one that is not permissive, without a reason below. `lesion` itself and its models: MIT.
+Licences of all packages that an installation brings. Written by `python docs/licences.py` from their metadata; do not
+edit. A test fails if a licence is missing, or is not permissive and has no reason below. `lesion` and its models: MIT.
 
-`core` is what `pip install lesion` brings, on Linux with the processor build of torch; another system may bring
-others. torch's CUDA build brings NVIDIA's libraries, which are not free software; only `--device cuda` uses them.
+`core` is what `pip install lesion` installs on Linux with the processor build of torch. Other systems may differ.
+torch's CUDA build adds NVIDIA's libraries, which are not free software; only `--device cuda` uses them.
 
 ## Accepted with a reason
 

@@ -1,6 +1,6 @@
-"""Pages of the site that are made while it is built, so that they cannot lag behind what they tell.
+"""Pages of the site that are made while it is built, so that they are always current.
 
-Every command's arguments and options, from typer itself; CONTRIBUTING.md and CHANGELOG.md as they stand.
+Every command's arguments and options, from typer itself; CONTRIBUTING.md and CHANGELOG.md unchanged.
 """
 
 from pathlib import Path
@@ -15,13 +15,15 @@ from lesion.cli import app
 ROOT = Path(__file__).parents[1]
 OPENING = """# Commands
 
-Written from the program itself. Every command takes `--json`: one document on standard output and nothing else there.
-How commands end: [exit codes](../exit-codes.md). Places: `zoo:NAME`, `tiny:FAMILY`, a folder or `org/name@COMMIT` is a
-model; a folder under `runs/`, its `manifest.json` or the beginning of its name is a run.
+Written from the program itself. With `--json` a command prints one document on standard output and nothing else.
+[Exit codes](../exit-codes.md) says how commands end.
 
-`lesion --install-completion` lets TAB complete commands, options, models, tasks, studies and runs in bash, zsh, fish
-and PowerShell. Bash takes a colon for the end of a word: with `COMP_WORDBREAKS=${COMP_WORDBREAKS//:}` in `~/.bashrc` it
-completes `zoo:NAME` from within, too.
+- A model is `zoo:NAME`, `pretrained:NAME`, `tiny:FAMILY`, a folder or `org/name@COMMIT`.
+- A run is a folder under `runs/`, its `manifest.json` or the beginning of its name.
+
+`lesion --install-completion` makes TAB complete commands, options, models, tasks, studies and runs in bash, zsh, fish
+and PowerShell. Bash splits words at colons: put `COMP_WORDBREAKS=${COMP_WORDBREAKS//:}` into `~/.bashrc` to complete
+`zoo:NAME`.
 """
 
 

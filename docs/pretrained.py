@@ -119,10 +119,9 @@ HEAD = """<!-- made by docs/pretrained.py from docs/pretrained.jsonl: python doc
 
 ## Engine
 
-The batched engine is compared with the same model in float64 when a model is opened for the first time. It is taken
-where its largest error of a log-probability is at most four times the reference engine's own (at least 1e-5 nats
-are always accepted), and no answer changes that float64 decides. An effect below the batched engine's error may be
-rounding.
+When a model is opened for the first time, the batched engine is compared with the same model in float64. It is used if
+its largest error of a log-probability is at most four times the reference engine's own (or at most 1e-5 nats), and no
+answer changes that float64 decides. An effect below the batched engine's error may be rounding.
 
 | model | engine | kernel | batched − float64, nats | reference − float64, nats | ratio | limit, nats |
 |---|---|---|--:|--:|--:|--:|
@@ -140,7 +139,7 @@ COMMAND = """
 ## Commands
 
 Processor seconds of the whole process on one thread, imports and first proof included. Memory target: 1.6 × the weights
-and 1 GiB. The target of `screen` leaves out its exact part; the measurement has it.
+plus 1 GiB. The target of `screen` excludes its exact part; the measurement includes it.
 
 | model | command | seconds | target | peak memory, GiB | memory target |
 |---|---|--:|--:|--:|--:|

@@ -56,7 +56,9 @@ def test_attribute_and_screen_give_one_document_and_readable_tables(call):
     assert document["complete"]
     assert document["capped"]
     assert document["status"] == "exploratory"
-    assert "adds up" in call("attribute", *arguments)[1]
+    words = call("attribute", *arguments)[1]
+    assert "adds up" in words
+    assert f"Rounding: {document['floor']:.0e} nats against float64" in words
     code, _, err = call("screen", *arguments, "--top", "3", "--method", "integrated")
     assert code == 2
     assert "so more steps do not help; use the method 'gradient'" in err
@@ -67,6 +69,7 @@ def test_attribute_and_screen_give_one_document_and_readable_tables(call):
     words = call("screen", *arguments, "--top", "3")[1]
     assert "The screen chose " in words, "all heads of a tiny model are measured"
     assert "Estimated recall of the 3 neurons" in words
+    assert "nats against float64; a smaller effect may be none" in words
     code, out, _ = call("attribute", *arguments, "--totals", "1", "--json")
     measured = [part["site"] for part in json.loads(out)["heads"] if part["total"] is not None]
     assert 1 <= len(measured) <= 11

@@ -21,12 +21,14 @@ def test_the_page_of_pretrained_models_is_what_was_measured():
 
 
 @pytest.mark.smoke
-def test_a_section_on_diagnostics_is_put_in_once_and_replaced():
+@pytest.mark.parametrize("name", ["diagnostics", "real"])
+def test_a_section_of_the_benchmarks_is_put_in_once_and_replaced(name: str):
     results = load_program(ROOT / "benchmarks" / "results.py")
+    begins, ends = results.SECTIONS[name]
     page = f"# Benchmarks\n\n{results.READING}\n\n- words\n"
-    once = results.with_diagnostics(page, "## Diagnostics\n\nratio 1\n")
+    once = results.with_section(page, name, "## Section\n\nratio 1\n")
     assert once.index("ratio 1") < once.index(results.READING)
-    twice = results.with_diagnostics(once, "## Diagnostics\n\nratio 2\n")
-    assert results.diagnostics_of(twice) == f"{results.BEGINS}\n## Diagnostics\n\nratio 2\n{results.ENDS}\n"
+    twice = results.with_section(once, name, "## Section\n\nratio 2\n")
+    assert results.section_of(twice, name) == f"{begins}\n## Section\n\nratio 2\n{ends}\n"
     assert twice.replace("ratio 2", "ratio 1") == once
-    assert results.diagnostics_of(page) == ""
+    assert results.section_of(page, name) == ""

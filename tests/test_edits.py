@@ -35,6 +35,7 @@ def test_a_grid_has_every_site_at_every_place_and_the_whole_stream_goes_all_the_
     assert found["items"] + found["without_twin"] == 12
     words = call("patch", *TINY)[1]
     assert words.startswith("Patching from the twin, logit_diff")
+    assert f"Rounding: {found['floor']:.0e} nats against float64" in words
     assert max(map(len, words.splitlines())) <= 80
 
 
@@ -61,6 +62,7 @@ def test_the_order_by_a_detector_begins_with_the_head_that_it_scores_highest(cal
     assert found["curve"]["stages"][1]["added"] == "L1H0"
     words = call("ablate", *TINY, "--sites", "L0.heads")[1]
     assert "in the order of score by effect" in words
+    assert "nats against float64; a smaller effect may be none" in words
     assert max(map(len, words.splitlines())) <= 80
 
 
@@ -72,6 +74,7 @@ def test_a_dose_of_nothing_does_nothing_and_a_command_twice_is_the_same_document
     assert found["site"] == "L1.resid_pre"
     assert found == document(call, *arguments, "--doses", "-1,0,1")
     words = call(*arguments)[1]
+    assert f"Rounding: {found['floor']:.0e} nats" in words
     assert words.startswith("Steering at L1.resid_pre @last")
     assert max(map(len, words.splitlines())) <= 80
 

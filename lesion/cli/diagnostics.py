@@ -184,10 +184,12 @@ def attribute(
     measured = None
     if not every and totals < opened.sizes.n_layers * opened.sizes.n_heads:
         measured = largest_estimates(estimate_all(opened, asked.batches, target), totals) if totals else []
-    found = attribution(engine_for(opened), asked, target, neurons, measured)
+    engine = engine_for(opened)
+    found = attribution(engine, asked, target, neurons, measured)
     document: dict[str, Any] = {
         "model": model,
         "task": task,
+        "floor": engine.choice.floor,
         "refused": asked.refused,
         "complete": found.complete,
         **found.model_dump(mode="json"),
@@ -213,9 +215,12 @@ def measure(
 ) -> int:
     """Measure an intervention on a task: every measure per item, paired differences, intervals and the receipt."""
     from lesion.interventions.spelling import parse_intervention, replacement
+    from lesion.measures.passage import given_text
+
+    text = None if neutral is None else given_text(neutral)  # garbage is refused before torch is imported
+
     from lesion.lab import Lab
     from lesion.measures.asked import known_task
-    from lesion.measures.passage import given_text
     from lesion.measures.sanity import noise_floor
     from lesion.models.model import open_model
     from lesion.report.diagnostic_tables import print_effect
@@ -223,7 +228,6 @@ def measure(
     known_task(task)
     if replacement(do) is None:
         parse_intervention(do)
-    text = None if neutral is None else given_text(neutral)
     opened = open_model(model, dtype=dtype)
     found = Lab(opened).run(task, do, items, seed, neutral=text)
     if rows is not None:
@@ -265,8 +269,14 @@ def screen(
     require_screen(method, alpha, steps)
     opened = open_model(model)
     asked = ask(opened, task, items, seed)
-    found = estimate(engine_for(opened), asked, "logit_diff", alpha, method, top, steps, seed, sample, every)
-    document: dict[str, Any] = {"model": model, "task": task, **found.model_dump(mode="json")}
+    engine = engine_for(opened)
+    found = estimate(engine, asked, "logit_diff", alpha, method, top, steps, seed, sample, every)
+    document: dict[str, Any] = {
+        "model": model,
+        "task": task,
+        "floor": engine.choice.floor,
+        **found.model_dump(mode="json"),
+    }
     unregistered(document, as_json, print_screen)
     return 0
 

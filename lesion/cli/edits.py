@@ -56,13 +56,14 @@ def patch(
     where = places(at)
     opened = open_model(model)
     asked = ask(opened, task, items, seed)
-    chosen = select(opened.sizes, sites)
+    chosen, engine = select(opened.sizes, sites), engine_for(opened)
+    floor = engine.choice.reference_error if path else engine.choice.floor
     if path:
         receiver = None if to is None else parse_site(to)
         found = path_grid(opened, asked, _senders(chosen, receiver), receiver, where, target)
     else:
-        found = patch_grid(engine_for(opened), asked, Library(opened), chosen, where, target)
-    document = _document(model, task, asked, {"path": path, "to": to, **found.model_dump(mode="json")})
+        found = patch_grid(engine, asked, Library(opened), chosen, where, target)
+    document = _document(model, task, asked, {"floor": floor, "path": path, "to": to, **found.model_dump(mode="json")})
     unregistered(document, as_json, print_grid)
     return 0
 
@@ -110,7 +111,9 @@ def ablate(
     curve = staged(engine, asked, chosen, order, scores, how, seed)
     others = [staged(engine, asked, chosen, "random", None, how, seed + 1 + number) for number in range(chance)]
     curves = {"curve": curve.model_dump(mode="json"), "random": [one.model_dump(mode="json") for one in others]}
-    document = _document(model, task, asked, {"by": by if order == "score" else None, **curves})
+    document = _document(
+        model, task, asked, {"floor": engine.choice.floor, "by": by if order == "score" else None, **curves}
+    )
     unregistered(document, as_json, print_curve)
     return 0
 
@@ -201,8 +204,9 @@ def steer(
     vector = contrast(opened, place, *pair)
     asked = ask(opened, task, items, seed)
     tried, seen = without(asked, pair)
-    found = dose_response(engine_for(opened), tried, place, vector, strengths, where[0], target, seed)
-    extra = {"shown": shown, "other": other, "seen": seen}
+    engine = engine_for(opened)
+    found = dose_response(engine, tried, place, vector, strengths, where[0], target, seed)
+    extra = {"floor": engine.choice.floor, "shown": shown, "other": other, "seen": seen}
     document = _document(model, task, asked, {**extra, **found.model_dump(mode="json")})
     unregistered(document, as_json, print_response)
     return 0

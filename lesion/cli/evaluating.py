@@ -13,7 +13,7 @@ from lesion.cli.recorded import recorded
 
 
 @app.command("eval")
-@recorded("eval")
+@recorded("eval", code=("include_path",))
 def evaluate(
     model: ModelName,
     lm_eval: Annotated[str, typer.Option(help="Tasks or groups of lm-evaluation-harness, joined by commas.")],
@@ -29,11 +29,16 @@ def evaluate(
 ) -> int:
     """Run tasks of lm-evaluation-harness on a model, with an intervention held in every forward pass."""
     from lesion.interventions.spelling import parse_intervention
+    from lesion.tasks.trust import folder_hash
+
+    wanted = None if do is None else parse_intervention(do)
+    if include_path is not None:
+        folder_hash(include_path)  # a pipe or a device among the task files is refused before anything opens it
+
     from lesion.measures.harness import harness
     from lesion.models.model import open_model
     from lesion.report.evaluation_tables import print_harness
 
-    wanted = None if do is None else parse_intervention(do)
     opened = open_model(model, dtype=dtype)
     found = harness(opened, lm_eval.split(","), wanted, limit, include_path, shots=shots, samples=samples)
     said = {**found.conventions.model_dump(mode="json"), "words": found.conventions.words}

@@ -71,29 +71,48 @@ def import_(
     SOURCE is a GGUF file of a known family, which is dequantised; a folder with pickled weights, which are read
     without running code; or any model with a LoRA adapter.
     """
-    from lesion.models.converted import DTYPES, import_gguf
-    from lesion.models.resaved import import_adapted, import_pickled
-    from lesion.report.terminal import steps_bar
+    from lesion.models.origin import DTYPES
 
     if dtype and dtype not in DTYPES:
         raise InputError(f"--dtype {dtype}: {nearest(dtype, DTYPES)}")
     path = Path(source)
+    _refuse_early(path, adapter)
+    from lesion.models.converted import import_gguf  # it imports torch
+    from lesion.models.resaved import import_adapted, import_pickled
+    from lesion.report.terminal import steps_bar
+
     with steps_bar(SCREEN, quiet=as_json) as progress:
         if adapter is not None:
             origin = import_adapted(source, adapter, out, dtype or None)
         elif path.is_dir():
             origin = import_pickled(path, out, dtype or None)
-        elif path.is_file():
+        else:
             origin = import_gguf(
                 path, out, dtype or "float32", None, lambda done, total: progress("convert", done, total)
-            )
-        else:
-            raise InputError(
-                f"{source}: there is no such file or folder; --adapter is needed to merge into a named model"
             )
     words = f"{out}: {origin.parameters:,} parameters, {origin.dtype}; {origin.embeddings}; its card is README.md"
     say({"folder": str(out), **origin.model_dump(mode="json")}, as_json, words)
     return 0
+
+
+def _refuse_early(path: Path, adapter: Path | None) -> None:
+    """Refuse what is no model before torch is imported, which costs seconds.
+
+    Raises:
+        InputError: when SOURCE or the adapter's folder cannot be what it must be.
+    """
+    from lesion.models.adapter import read_adapter
+    from lesion.models.gguf_header import require_header
+    from lesion.models.sizes import Source, read_config
+
+    if adapter is not None:
+        read_adapter(adapter)
+    elif path.is_dir():
+        read_config(Source("folder", str(path), None))
+    elif not path.exists():
+        raise InputError(f"{path}: there is no such file or folder; --adapter is needed to merge into a named model")
+    else:
+        require_header(path)
 
 
 def _models() -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from lesion.cli.app import REPEATED, RESULT, SCREEN, Home, app, say
 from lesion.cli.progress import display_on
 from lesion.errors import InputError, NotReproduced, Tampered, nearest
 from lesion.progress import shown_by
+from lesion.tasks.trust import require_trusted_folder
 
 if TYPE_CHECKING:
     from lesion.runs.calls import Repeat
@@ -38,6 +39,8 @@ class Outputs(NamedTuple):
     names: tuple[str, ...]
     always: bool
     """Whether the command writes there when the parameter is not given."""
+    code: tuple[str, ...] = ()
+    """Parameters that name a folder whose files can run code."""
 
 
 OUTPUTS: dict[str, Outputs] = {}
@@ -49,15 +52,18 @@ _LAST: "ContextVar[Recording | None]" = ContextVar("last", default=None)
 Command = Callable[..., int]
 
 
-def recorded(command: str, *, outputs: tuple[str, ...] = (), always: bool = False) -> Callable[[Command], Command]:
+def recorded(
+    command: str, *, outputs: tuple[str, ...] = (), always: bool = False, code: tuple[str, ...] = ()
+) -> Callable[[Command], Command]:
     """Keep the record of a command, in runs/, logs/ and the ledger.
 
     Args:
         command: its words on the command line.
         outputs: parameters that name what it writes.
         always: whether it writes there when they are not given.
+        code: parameters that name a folder whose files can run code; a replay asks the user to name its hash.
     """
-    OUTPUTS[command] = Outputs(outputs, always)
+    OUTPUTS[command] = Outputs(outputs, always, code)
 
     def around(function: Command) -> Command:
         wanted = inspect.signature(function)
@@ -106,7 +112,8 @@ def replay_call(path: Path, home: Path, as_json: bool) -> int:
     """Repeat a recorded command and compare its result.
 
     Raises:
-        InputError: when the record cannot be read, or names a command or a file that there is not.
+        InputError: when the record cannot be read, names a command or a file that there is not, or a folder with code
+            whose hash the user has not named.
         Tampered: when the record, or what the command was given, is not what it was.
     """
     from lesion.runs.calls import read_repeat
@@ -172,6 +179,9 @@ def _placed(repeat: "Repeat", place: Path) -> dict[str, Any]:
         (place / "written").mkdir()
     for name in call.inputs.keys() - {*outputs.names}:
         placed[name] = _given(repeat, name, place)
+    for name in outputs.code:
+        if placed.get(name) is not None:
+            require_trusted_folder(Path(_path(str(placed[name]))), call.run)
     return placed
 
 

@@ -36,12 +36,14 @@ def run(
     from lesion.report.write import write_report
     from lesion.runs.closing import Order
     from lesion.runs.explore import exploring
+    from lesion.runs.ledger import missed
     from lesion.runs.prepare import prepare_plan
     from lesion.runs.registry import standing
-    from lesion.runs.run import start
+    from lesion.runs.run import finished, start
     from lesion.study.feasibility import foreseen
     from lesion.study.rehearsal import rehearse
 
+    unentered = missed(home)  # before the ledger is opened, which enters them
     parameters = {"study": study.name, "dry_run": dry_run, "workers": workers, "memory": memory, "cluster": cluster}
     if dry_run:
         order = Order(study=rehearse(given), text=text, status="dry-run", parameters=parameters)
@@ -52,9 +54,17 @@ def run(
         if not as_json:
             for line in foreseen(prepare_plan(given, order.key or "any")):
                 SCREEN.print(line, markup=False, soft_wrap=not SCREEN.is_terminal)
-    with progress_bar(SCREEN, quiet=as_json) as progress:
-        most = None if memory is None else int(memory * 2**30)
-        ran = start(order, home, workers, progress, exploring(write_report), most, cluster)
+    ran = finished(order, home, unentered)
+    if ran is not None:
+        SCREEN.print(
+            f"{ran.folder.name} was finished by a command that ended before the ledger had it, and is entered now; "
+            "run the same command again for another run",
+            markup=False, soft_wrap=True,
+        )  # fmt: skip
+    else:
+        with progress_bar(SCREEN, quiet=as_json) as progress:
+            most = None if memory is None else int(memory * 2**30)
+            ran = start(order, home, workers, progress, exploring(write_report), most, cluster)
     keep(ran, home, as_json)
     if not as_json:
         print_run(out(), ran.folder, ran.manifest)

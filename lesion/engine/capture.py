@@ -55,8 +55,16 @@ def at(places: Callable[[Batch], Tensor]) -> Reduce:
     return reduce
 
 
-def capture(model: Model, batches: Iterable[Batch], reads: Sequence[Read]) -> Iterator[Captured]:
+def capture(
+    model: Model, batches: Iterable[Batch], reads: Sequence[Read], *, answers: bool = False
+) -> Iterator[Captured]:
     """Run batches unedited and give back, for each, what the reads keep; one batch is held at a time.
+
+    Args:
+        model: the model.
+        batches: what is run.
+        reads: what is kept of it.
+        answers: make logits at the answer positions only: a read of the unembedding gets (batch, answer, vocab).
 
     Raises:
         InputError: when two reads share a name.
@@ -65,10 +73,13 @@ def capture(model: Model, batches: Iterable[Batch], reads: Sequence[Read]) -> It
     if len({read.name for read in reads}) != len(reads):
         raise InputError("two reads have the same name")
     for batch in batches:
-        yield Captured(batch, _pass(model, batch, reads))
+        yield Captured(batch, _pass(model, batch, reads, answers=answers))
 
 
-def _pass(model: Model, batch: Batch, reads: Sequence[Read]) -> dict[str, Tensor]:
+def _pass(model: Model, batch: Batch, reads: Sequence[Read], *, answers: bool) -> dict[str, Tensor]:
+    length, last = batch.inputs.shape[1], model.family.unembedding
+    logits = length - batch.first if answers else length
+    only: dict[str, Any] = {"logits_to_keep": logits} if answers else {}
     kept: dict[str, Tensor] = {}
     by_path: dict[str, list[Read]] = {}
     for read in reads:
@@ -80,13 +91,14 @@ def _pass(model: Model, batch: Batch, reads: Sequence[Read]) -> dict[str, Tensor
                 if read.name in kept:
                     raise InterventionError(f"'{read.path}' ran twice in one forward pass")
                 tensor = given if read.side == "input" else _first(gave)
-                shaped = tensor.reshape(*batch.inputs.shape, -1)  # some families flatten rows and positions
+                places = logits if read.path == last else length
+                shaped = tensor.reshape(len(batch.inputs), places, -1)  # some families flatten rows and positions
                 kept[read.name] = read.reduce(shaped, batch)
 
         return watch
 
     with watched(model, {path: watcher(wanted) for path, wanted in by_path.items()}), torch.inference_mode():
-        model.module(batch.inputs, use_cache=False)
+        model.module(batch.inputs, use_cache=False, **only)
     silent = [read.path for read in reads if read.name not in kept]
     if silent:
         raise InterventionError(f"these modules never ran: {', '.join(silent[:4])}")

@@ -28,6 +28,8 @@ _BY_POSITION = {"position_embeddings": 1, "position_ids": 1}
 
 What = Literal["attention", "heads", "neurons", "mlp"]
 """What is kept of a block: attention's output, the inputs of both projections, the MLP's output."""
+Reused = tuple[int, Of, int] | Literal["product"]
+"""A norm's readers, by layer, stream and number; or what an edit's units add to the stream."""
 
 
 @dataclass
@@ -44,8 +46,8 @@ class Clean:
     """(tokens, width) of what was asked for, by layer."""
     bases: dict[tuple[int, Of, int, Layout], Base] = field(default_factory=dict[tuple[int, Of, int, Layout], Base])
     """What readers gave, of the layer that was asked for last."""
-    last: dict[object, tuple[object, tuple[Tensor, ...]]] = field(
-        default_factory=dict[object, tuple[object, tuple[Tensor, ...]]]
+    last: dict[Reused, tuple[object, tuple[Tensor, ...]]] = field(
+        default_factory=dict[Reused, tuple[object, tuple[Tensor, ...]]]
     )
     """Products that the next pass may need again, by what they are for: the key of the last one, and it."""
     arguments: dict[tuple[int, Layout, bool, int], dict[str, Any]] = field(
@@ -64,6 +66,10 @@ class Clean:
             named = self.given[layer].items()
             self.arguments[key] = {name: _for_pass(name, value, layout, tree, rows) for name, value in named}
         return self.arguments[key]
+
+    def forget_other_layers(self, layer: int) -> None:
+        """Drop the products of other layers' readers: passes come layer by layer, and do not need them again."""
+        self.last = {place: held for place, held in self.last.items() if place == "product" or place[0] == layer}
 
     def stream_of(self, layer: int, of: Of) -> Tensor:
         """What the norms of a block read: its stream, or that and what attention adds; (tokens, d_model)."""

@@ -154,6 +154,7 @@ class Pass:
         """What full strength of an edit adds to a group's readers; of the edit that came last it is kept."""
         key = (*place, kind, edit.chosen, self.layout)
         if self.clean.last.get(place, (None, ()))[0] != key:
+            self.clean.forget_other_layers(layer=place[0])
             self.clean.last[place] = key, added(group, *self._written(kind, edit))
         return self.clean.last[place][1]
 

@@ -117,6 +117,7 @@ class Fast:
                     for row, job in enumerate(part):
                         change = None if baseline is None else largest_change(logits[row], baseline)
                         yield job.index, Outcome(logits[row], job.recorder.receipt(change), "fast")
+                    del logits  # before the next pass makes its own
 
     def _passes(
         self, clean: Clean, layout: Layout, jobs: Sequence[Job], batch: Batch

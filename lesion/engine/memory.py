@@ -5,7 +5,9 @@ back through /proc/self/clear_refs), so it holds weights, activations and alloca
 file there is no number, never a guess.
 """
 
+import ctypes
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -48,6 +50,21 @@ def pass_bytes(sizes: Sizes, layout: Layout, item_bytes: int = 4) -> int:
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory did not suffice."""
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(said in str(error) for said in _SAID)
+
+
+def give_back() -> None:
+    """Give memory that was freed back to the system, where the C library is glibc; it would keep it for itself."""
+    if (trim := _trim()) is not None:
+        trim(0)
+
+
+@cache
+def _trim() -> Callable[[int], int] | None:
+    """`malloc_trim` of glibc; other C libraries have none."""
+    try:
+        return ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError, TypeError):  # another C library, or a system whose programs name none
+        return None
 
 
 def peak_bytes(work: Callable[[], Any]) -> int | None:

@@ -15,7 +15,7 @@ minus the value with that head zeroed and everything behind it recomputed.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from lesion.engine.batch import Batch
 from lesion.engine.capture import Read, at, capture
 from lesion.engine.choose import Engine
 from lesion.engine.kernels import weight_and_bias
+from lesion.engine.memory import give_back
 from lesion.errors import InputError, nearest
 from lesion.identity import Document
 from lesion.interventions.intervention import Scale
@@ -109,10 +110,9 @@ def attribute(model: Model, batches: Sequence[Batch], target: Target = "logit_di
         InterventionError: when a norm has no known form, or a module did not run.
     """
     require_target(target)
-    reader = unembedding(model)
     bias = weight_and_bias(model.submodule(model.family.unembedding))[1]
-    for seen in capture(model, batches, _reads(model, target)):
-        yield _shares(model, seen.batch, seen.kept, target, reader, bias)
+    for seen in capture(model, batches, _reads(model, target), answers=True):
+        yield _shares(model, seen.batch, seen.kept, target, bias)
 
 
 def _reads(model: Model, target: Target) -> list[Read]:
@@ -123,7 +123,7 @@ def _reads(model: Model, target: Target) -> list[Read]:
         Read("embedding", model.block_path(0), "input", here),
         Read("final in", family.final_norm, "input", here),
         Read("final out", family.final_norm, "output", here),
-        Read("logits", family.unembedding, "output", here),
+        Read("logits", family.unembedding, "output", at(lambda batch: places(batch, target))),
     ]
     for layer in range(model.sizes.n_layers):
         block = model.block_path(layer)
@@ -138,13 +138,11 @@ def _reads(model: Model, target: Target) -> list[Read]:
     return reads
 
 
-def _shares(
-    model: Model, batch: Batch, kept: Mapping[str, Tensor], target: Target, reader: Tensor, bias: Tensor | None
-) -> Shares:
+def _shares(model: Model, batch: Batch, kept: Mapping[str, Tensor], target: Target, bias: Tensor | None) -> Shares:
     row, place = torch.arange(len(batch.rows)), places(batch, target)
     right, wrong = batch.answer[row, place], batch.wrong[row, place]
     sign = 0.0 if target == "answer" else 1.0
-    wanted = reader[:, right].T - sign * reader[:, wrong].T
+    wanted = unembedding(model, right).T - sign * unembedding(model, wrong).T
     final = freeze(model.submodule(model.family.final_norm), kept["final in"], kept["final out"])
     pulled = final.adjoint(wanted)
     parts: dict[str, list[Tensor]] = {"heads": [], "neurons": [], "attention_bias": [], "mlp_bias": []}
@@ -266,30 +264,39 @@ def attribution(
     model = engine.model
     if len(asked.compiled) < 2:
         raise InputError("an interval over items needs at least two items")
-    shares = list(track(attribute(model, asked.batches, target), "direct effects", len(asked.batches)))
-    heads, every = (torch.cat([getattr(s, name) for s in shares]) for name in ("heads", "neurons"))
+    heads, direct = _direct(model, asked, target, neurons)
+    give_back()
     total = total_effects(engine, asked, _measured(model, heads, totals), target)
     parts = [
         _part(str(site), heads[:, site.layer, site.index or 0].numpy(force=True), total.get(str(site)))
         for site in heads_of(model)
     ]
-    largest = every.mean(0).abs().flatten().topk(min(neurons, every[0].numel())).indices.tolist()
-    where = [divmod(i, model.sizes.d_mlp) for i in largest]
     cap = getattr(model.module.config, model.family.softcap, None) if model.family.softcap else None
-    constants = [torch.cat([getattr(s, name) for s in shares]) for name in ("attention_bias", "mlp_bias")]
-    layers = torch.stack([heads.sum(2) + constants[0], every.sum(2) + constants[1]]).mean(1).T
     return Attribution(
         target=target,
         items=len(heads),
-        mean=float(torch.cat([s.logit for s in shares]).mean()),
-        error=max(s.error for s in shares),
         tolerance=COMPLETE[model.dtype],
         capped=cap is not None,
         heads=tuple(parts),
-        neurons=tuple(_part(f"L{layer}N{i}", every[:, layer, i].numpy(force=True), None) for layer, i in where),
-        others=tuple(_others(shares, constants)),
-        layers=tuple((float(a), float(m)) for a, m in layers),
+        **direct,
     )
+
+
+def _direct(model: Model, asked: Asked, target: Target, neurons: int) -> tuple[Tensor, dict[str, Any]]:
+    """Each head's share by item, (items, layers, heads), and all that is said of the other parts."""
+    shares = list(track(attribute(model, asked.batches, target), "direct effects", len(asked.batches)))
+    heads, every = (torch.cat([getattr(s, name) for s in shares]) for name in ("heads", "neurons"))
+    largest = every.mean(0).abs().flatten().topk(min(neurons, every[0].numel())).indices.tolist()
+    where = [divmod(i, model.sizes.d_mlp) for i in largest]
+    constants = [torch.cat([getattr(s, name) for s in shares]) for name in ("attention_bias", "mlp_bias")]
+    layers = torch.stack([heads.sum(2) + constants[0], every.sum(2) + constants[1]]).mean(1).T
+    return heads, {
+        "mean": float(torch.cat([s.logit for s in shares]).mean()),
+        "error": max(s.error for s in shares),
+        "neurons": tuple(_part(f"L{layer}N{i}", every[:, layer, i].numpy(force=True), None) for layer, i in where),
+        "others": tuple(_others(shares, constants)),
+        "layers": tuple((float(a), float(m)) for a, m in layers),
+    }
 
 
 def _measured(model: Model, direct: Tensor, totals: Sequence[Site] | None) -> list[Site]:
@@ -317,7 +324,9 @@ def total_effects(
             base = values(engine.clean(batch), batch, target)
             for index, outcome in engine.run(batch, edits):
                 found[str(sites[index])][list(batch.rows)] = base - values(outcome.logits, batch, target)
+                del outcome  # its logits, before the next pass makes its own
                 advance(len(batch.rows))
+            give_back()
     return found
 
 

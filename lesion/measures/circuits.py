@@ -213,15 +213,21 @@ def ends(model: Model, most: int = 32_768) -> Ends:
     if size > most:
         tokens = torch.as_tensor(generator("circuit tokens", size).choice(size, most, replace=False)).sort().values
     plain, later = zip(*(_embedded(model, chunk) for chunk in tokens.split(ROWS)), strict=True)
-    weight = unembedding(model)[:, tokens]
+    weight = unembedding(model, tokens)
     norm = final_norm(model)
     folded = norm_adjoint(weight, norm)
     return Ends(tokens, torch.cat(plain), torch.cat(later), folded - folded.mean(1, keepdim=True))
 
 
-def unembedding(model: Model) -> Tensor:
-    """From the normed stream to logits, (d_model, vocab), float64; a projection in between is multiplied in."""
-    weight = weight_and_bias(model.submodule(model.family.unembedding))[0].double()
+def unembedding(model: Model, tokens: Tensor | None = None) -> Tensor:
+    """From the normed stream to logits, (d_model, tokens), float64; a projection in between is multiplied in.
+
+    Args:
+        model: whose.
+        tokens: ids; the columns of all tokens by default, which take twice the memory of float32's.
+    """
+    weight = weight_and_bias(model.submodule(model.family.unembedding))[0]
+    weight = (weight if tokens is None else weight[:, tokens]).double()
     if model.family.after_norm is None:
         return weight
     parent, _, name = model.family.after_norm.rpartition(".")

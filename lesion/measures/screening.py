@@ -29,6 +29,7 @@ from torch import Tensor
 from lesion.engine.batch import Batch
 from lesion.engine.choose import Engine
 from lesion.engine.hooks import edited
+from lesion.engine.memory import give_back
 from lesion.errors import InputError, nearest
 from lesion.identity import Document, generator
 from lesion.interventions.intervention import Scale
@@ -42,8 +43,8 @@ from lesion.progress import track
 
 Kind = Literal["head", "neuron"]
 METHODS = ("gradient", "integrated")
-TOKENS = 512
-"""Tokens that go through a backward pass together."""
+TOKENS = 128
+"""Tokens that go through a backward pass together, which keeps the activations of all: 1.6 MiB each on SmolLM2."""
 SAMPLE = 20
 """Sites of each kind, beside the chosen ones, whose exact effect is measured."""
 COMPLETE = 0.1
@@ -139,6 +140,7 @@ def estimate(
             if joint is not None:
                 worst = max(worst, float(np.abs(effect.sum(1) - joint).max()))
                 largest = max(largest, float(np.abs(joint).max()))
+    give_back()
     return Estimates(found["head"], found["neuron"], worst / largest if method == "integrated" else None)
 
 
@@ -299,14 +301,16 @@ def screen(
     found = estimate(engine.model, asked.batches, target, alpha, method, steps)
     _require_complete(found.completeness, steps, engine.model)
     most = found.heads[0].size if every else sample
+    heads, neurons, completeness = found.heads.mean(0), found.neurons.mean(0), found.completeness
+    del found  # every item's numbers, before exact effects need the memory
     return Screen(
         method=method,
         target=target,
         alpha=alpha,
         items=len(asked.compiled),
-        completeness=found.completeness,
-        heads=_confirmed(engine, asked, target, alpha, "head", found.heads.mean(0), top, most, seed),
-        neurons=_confirmed(engine, asked, target, alpha, "neuron", found.neurons.mean(0), top, sample, seed),
+        completeness=completeness,
+        heads=_confirmed(engine, asked, target, alpha, "head", heads, top, most, seed),
+        neurons=_confirmed(engine, asked, target, alpha, "neuron", neurons, top, sample, seed),
     )
 
 

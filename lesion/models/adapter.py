@@ -69,7 +69,7 @@ def merge_adapter(weights: Mapping[str, "Tensor"], folder: Path) -> int:
     from safetensors import SafetensorError  # noqa: PLC0415  (recognising an adapter needs no torch)
     from safetensors.torch import load_file  # noqa: PLC0415
 
-    settings = _settings(folder)
+    settings = read_adapter(folder)
     rank, alpha = settings["r"], settings["lora_alpha"]
     scale = alpha / math.sqrt(rank) if settings.get("use_rslora") else alpha / rank
     if not (folder / WEIGHTS).is_file():
@@ -118,9 +118,16 @@ def _add(
     weight.copy_((weight.float() + change).to(weight.dtype))
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def read_adapter(folder: Path) -> dict[str, Any]:
+    """The settings of a folder's adapter, which is plain LoRA.
+
+    Raises:
+        InputError: when there is no adapter, or it is of another kind.
+    """
     path = folder / CONFIG
-    said = read_object(path, MOST_BYTES)
+    if not path.exists():
+        raise InputError(f"{folder} has no {CONFIG}: it is no adapter; name the adapter's folder")
+    said = read_object(path, MOST_BYTES, finite=True)
     if said.get("peft_type") != "LORA":
         raise InputError(f"{path}: peft_type {said.get('peft_type')!r:.40}: only LORA can be merged")
     for key, allowed in _PLAIN.items():

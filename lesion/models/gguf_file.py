@@ -31,7 +31,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # 
 
 from lesion.errors import InputError
 from lesion.models.families import FAMILIES, Family, family_of
-from lesion.outside.files import opened
+from lesion.models.gguf_header import require_header
 
 SAME_MATRIX = 0.1
 """Two quantisations of one matrix differ by less than this, relative (Frobenius norm): Q5_0 and Q8_0 of one matrix by
@@ -160,13 +160,7 @@ def read_weights(file: GgufFile, dtype: torch.dtype, progress: Progress = silent
 
 
 def _reader(path: Path) -> Any:
-    try:
-        with opened(path) as stream:
-            magic = stream.read(4)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    if magic != b"GGUF":
-        raise InputError(f"{path} is not a GGUF file: it does not begin with 'GGUF'")
+    require_header(path)
     try:
         return GGUFReader(str(path))
     except Exception as error:  # gguf-py meets a cut file with whatever numpy raises

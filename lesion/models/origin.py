@@ -9,6 +9,8 @@ from lesion.outside.documents import read_document
 
 FILE = "origin.json"
 MOST_BYTES = 1_000_000
+DTYPES = ("float32", "bfloat16")
+"""Numbers that a conversion can write."""
 
 
 class Origin(Document):

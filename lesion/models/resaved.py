@@ -17,12 +17,13 @@ import torch
 
 from lesion.errors import InputError
 from lesion.identity import file_hash
-from lesion.models.adapter import CONFIG, merge_adapter
+from lesion.models.adapter import merge_adapter, read_adapter
 from lesion.models.converted import DTYPES, need_space, written_whole
 from lesion.models.families import family_of
 from lesion.models.model import Dtype, load_module, open_here
 from lesion.models.origin import Origin, versions, write_origin
 from lesion.models.sizes import Source, locate, read_config
+from lesion.outside.files import require_regular
 
 _TEXT = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja", "LICENSE")
 
@@ -43,9 +44,19 @@ def import_pickled(folder: Path, out: Path, dtype: str | None) -> Origin:
     pickled = sorted(folder.glob("pytorch_model*.bin"))
     if not pickled:
         raise InputError(f"{folder} has no pytorch_model.bin, and nothing else that `lesion import` converts")
+    for path in pickled:
+        require_regular(path)
     with written_whole(out) as half:
         need_space(half, 2 * sum(path.stat().st_size for path in pickled))
-        module: Any = load_module(folder, family, DTYPES[dtype] if dtype else "auto", pickled=True)
+        try:
+            module: Any = load_module(folder, family, DTYPES[dtype] if dtype else "auto", pickled=True)
+        except InputError as error:
+            if "weights_only" not in str(error):
+                raise
+            raise InputError(  # torch's own words advise to read the file in a way that runs its code
+                f"{folder}: {pickled[0].name} holds something else than tensors, or is damaged, and is not read; "
+                "download the model as safetensors"
+            ) from error
         step = f"{', '.join(path.name for path in pickled)} was read by torch's restricted unpickler (weights_only)."
         return _save(module, folder, half, folder.name, "a folder with pickled weights", step)
 
@@ -62,8 +73,7 @@ def import_adapted(base: str, adapter: Path, out: Path, dtype: str | None) -> Or
     Raises:
         InputError: when the base cannot be opened, or the adapter is no plain LoRA of it.
     """
-    if not (adapter / CONFIG).is_file():
-        raise InputError(f"{adapter} has no {CONFIG}: it is no adapter")
+    read_adapter(adapter)
     with written_whole(out) as half, _without_adapter(base, out.parent) as alone:
         if alone is None and locate(base).kind == "tiny":
             raise InputError(f"{base} has no folder that could be saved; name a folder, zoo:NAME or pretrained:NAME")

@@ -97,6 +97,12 @@ def rows(console: Console, columns: Sequence[str], lines: Sequence[Sequence[str]
     console.print(shown)
 
 
+def said_rounding(console: Console, found: Mapping[str, Any]) -> None:
+    """The engine's error against float64; nothing where it was not measured."""
+    if found.get("floor") is not None:
+        said(console, f"Rounding: {found['floor']:.0e} nats against float64; a smaller effect may be none.")
+
+
 def print_heads(console: Console, document: Mapping[str, Any]) -> None:
     """What each detector found: all named heads and the two best others, and the in-context-learning score."""
     for found in document["detectors"]:
@@ -152,6 +158,7 @@ def print_attribution(console: Console, found: Mapping[str, Any]) -> None:
         total = ("-", "-") if part["total"] is None else _ends(part["total"], part["total_low"], part["total_high"])
         shown.add_row(part["site"], *_ends(part["direct"], part["low"], part["high"]), *total)
     console.print(shown)
+    said_rounding(console, found)
     others = table("part", ">direct", "95 % interval")
     for part in [*found["neurons"], *found["others"]]:
         others.add_row(part["site"], *_ends(part["direct"], part["low"], part["high"]))
@@ -206,6 +213,7 @@ def print_effect(console: Console, found: Mapping[str, Any]) -> None:
 def print_screen(console: Console, found: Mapping[str, Any]) -> None:
     """Estimates beside exact effects, and how well they agree."""
     said(console, f"Scale {found['alpha']:g}, {found['target']}, {found['items']} items, {found['method']}", "bold")
+    said_rounding(console, found)
     if found["completeness"] is not None:
         said(console, f"Completeness error of the layers' sums: {found['completeness']:.1e}")
     for kind in ("heads", "neurons"):

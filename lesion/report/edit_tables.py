@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lesion.report.diagnostic_tables import said, table
+from lesion.report.diagnostic_tables import said, said_rounding, table
 
 SHOWN = 24
 """Rows of a grid that the terminal shows; `--json` has all."""
@@ -26,6 +26,7 @@ def print_grid(console: Console, found: Mapping[str, Any]) -> None:
     console.print(shown)
     if len(cells) > SHOWN:
         said(console, f"and {len(cells) - SHOWN} cells that move it less; --json gives all {len(cells)}")
+    said_rounding(console, found)
 
 
 def print_curve(console: Console, found: Mapping[str, Any]) -> None:
@@ -41,6 +42,7 @@ def print_curve(console: Console, found: Mapping[str, Any]) -> None:
         chance = _spread([other["stages"][place]["accuracy"] for other in others])
         shown.add_row(str(stage["sites"]), stage["added"] or "none", numbers[0], change, *numbers[1:], chance)
     console.print(shown)
+    said_rounding(console, found)
 
 
 def print_response(console: Console, found: Mapping[str, Any]) -> None:
@@ -55,6 +57,7 @@ def print_response(console: Console, found: Mapping[str, Any]) -> None:
         numbers = (f"{dose['relative']:.2f}", f"{dose['change']:+.3f}", ends, f"{dose['random']:+.3f}")
         shown.add_row(f"{dose['coefficient']:g}", *numbers)
     console.print(shown)
+    said_rounding(console, found)
 
 
 def _number(value: float | None) -> str:

@@ -24,6 +24,10 @@ from lesion.study.model_answers import InstrumentAnswer
 from lesion.study.study import Study
 
 ORDER = ["model", "tier", "split", "seed", "index"]
+CELL = ("model", "stage", "tier", "split", "seed", "start", "stop")
+"""What a row of receipts says of its unit's cell."""
+TOLD = ("arm", "firings", "elements", "l2_change")
+"""What it says at least."""
 
 
 def contradictions(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
@@ -113,15 +117,14 @@ def _files(folder: Path, manifest: Manifest) -> Iterator[tuple[str, str]]:
         yield "verdicts.json", "does not tell the manifest's results"
     path = folder / "receipts.parquet"
     if path.is_file():
-        columns = ("arm", "firings", "elements", "l2_change")
-        table = read_table(path)
-        written = [tuple(row.get(name) for name in columns) for row in table.to_dicts()]
+        written = read_table(path).to_dicts()
         given = [
-            (each.arm, each.receipt.firings, each.receipt.elements, each.receipt.l2_change)
+            {name: getattr(unit.cell, name) for name in CELL} | {"arm": each.arm} | each.receipt.model_dump()
             for unit in RunFolder(folder).units()
             for each in unit.receipts
         ]
-        if written != given:
+        told = [{name: row.get(name) for name in wrote} for row, wrote in zip(given, written, strict=False)]
+        if len(written) != len(given) or told != written or any(not {*TOLD} <= {*row} for row in written):
             yield "receipts.parquet", "does not hold the receipts of the units"
     path = folder / "study.yaml"
     if path.is_file() and read_text(path, MOST_MANIFEST_BYTES) != manifest.study_text:

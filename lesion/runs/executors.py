@@ -7,6 +7,7 @@ Workers end with the process that started them, however that one ends.
 
 import multiprocessing
 import os
+import pickle
 import signal
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -40,7 +41,7 @@ class Processes:
             ProcessPoolExecutor,
             workers,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=partial(_start_worker, prepare),
+            initializer=partial(_start_worker, pickle.dumps(prepare)),
         )
         self._pool = self._start()
 
@@ -106,9 +107,10 @@ def _without_interrupts() -> Generator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _start_worker(prepare: Callable[[], None]) -> None:
+def _start_worker(prepare: bytes) -> None:
+    """Watch the parent, then prepare: what prepares is still pickled, for unpickling it imports torch, in seconds."""
     Thread(target=_end_with_parent, name="end-with-parent", daemon=True).start()
-    prepare()
+    pickle.loads(prepare)()
 
 
 def _end_with_parent() -> None:

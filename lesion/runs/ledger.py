@@ -187,6 +187,18 @@ def finish(home: Path, manifest: Manifest) -> None:
         ) from error
 
 
+def missed(home: Path) -> set[str]:
+    """Finished runs that the ledger does not have, without entering them: their process was killed before it did."""
+    path = home / "ledger.sqlite"
+    if not path.exists():
+        return _names(home)
+    try:
+        with closing(sqlite3.connect(path, timeout=30)) as connection:
+            return _names(home) - {row[0] for row in connection.execute("select run from runs")}
+    except sqlite3.Error:  # half made; whoever opens it next makes the tables
+        return _names(home)
+
+
 def known(home: Path) -> list[Entry]:
     """Every run of this home; an index that is missing is made anew first, so deleting it hides nothing."""
     if not (home / "ledger.sqlite").exists():

@@ -25,7 +25,14 @@ from lesion.runs.store import RunFolder, Unit, read_begun
 from lesion.study.evidence import DRIFT
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEM_KEY
-from lesion.study.soundness import asked_twice, foreign_rows, unsound_cells, unsound_receipts
+from lesion.study.soundness import (
+    asked_twice,
+    doubled_rows,
+    foreign_rows,
+    missing_rows,
+    unsound_cells,
+    unsound_receipts,
+)  # fmt: skip
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.task import Draw, Split
@@ -51,14 +58,20 @@ def impossible(folder: Path, manifest: Manifest) -> Said:
     yield from (("plan", said) for said in unsound_cells([u.cell for u in units], manifest.plan.targets))
     items, prompts = run.items(), run.prompts()
     yield from (("items", said) for said in asked_twice(items))
-    yield from _receipts(run, units, manifest.study.dtype)
+    yield from (("items", said) for said in [doubled_rows(items)] if said)
+    yield from _receipts(run, units, manifest.study.dtype, prompts)
     yield from _numbers(items, manifest)
     yield from _questions(prompts, manifest)
 
 
 def unchecked(folder: Path, manifest: Manifest) -> Iterator[str]:
     """What no file here tells a second time, in sentences that end with who can tell."""
-    yield "processor, memory, system and package versions: told once; a replay with --fresh installs and compares them"
+    yield (
+        "processor, memory, workers, system and package versions: told once; a replay with --fresh installs and "
+        "compares them"
+    )
+    yield "commit and diff: told once; a replay with --fresh checks the commit out and compares the source hash"
+    yield "deviations: told once; the chain of registrations and the notes tell what was amended and seen"
     yield "dates and seconds: held against each other; that the clock was right only an outside witness can say"
     if manifest.cost.wall_seconds == 0:
         yield "the order of the dates: the run says that the clock was set back while it went on"
@@ -71,6 +84,8 @@ def unchecked(folder: Path, manifest: Manifest) -> Iterator[str]:
         if (folder / "explorer.parquet").is_file():
             yield "attention and answers that the explorer shows: a replay looks at them again"
         yield "numbers of edited rows within what is possible: only a replay measures them again"
+        yield "passes and logits that receipts tell of, engine and noise floor of units: a replay tells them again"
+        yield "refusals, token counts and prompt hashes: a replay compiles the questions again"
         if own := sorted(tier for tier, task in manifest.study.tasks.items() if not _makes_itself(task.task)):
             yield f"texts of {', '.join(own)}: made by code or a file that verify does not run or open; a replay does"
         if manifest.study.chat is not None:
@@ -174,13 +189,15 @@ def _moments(units: Iterable[Unit], manifest: Manifest) -> Said:
         yield "units", "tell a time that is none"
 
 
-def _receipts(run: RunFolder, units: Iterable[Unit], dtype: str) -> Said:
-    """Receipts against the plan's arms and the rows."""
+def _receipts(run: RunFolder, units: Iterable[Unit], dtype: str, prompts: pl.DataFrame) -> Said:
+    """Rows and receipts against the plan's arms and the questions."""
     for unit in units:
         if unit.file_hash:
             told, rows = ((each.arm, each.receipt) for each in unit.receipts), run.rows_of(unit)
             if strangers := foreign_rows(unit.cell, rows):
                 yield f"units/{run.key(unit.cell)}.json", f"is not its rows': {strangers}"
+            for said in missing_rows(unit.cell, rows, prompts):
+                yield f"units/{run.key(unit.cell)}.json", f"is not its rows': {said}"
             for said in unsound_receipts(unit.cell, told, rows, dtype):
                 yield f"units/{run.key(unit.cell)}.json", f"holds a receipt that does not fit: {said}"
 

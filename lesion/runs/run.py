@@ -1,7 +1,7 @@
 """One run from a study to a sealed manifest: make or resume the folder, conduct the plan, close it."""
 
 import fcntl
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -20,7 +20,7 @@ from lesion.runs.durable import DiskError, whole_folder, write_text
 from lesion.runs.environment import source_hash
 from lesion.runs.executors import Processes, run_here
 from lesion.runs.logs import LOGGER, run_log
-from lesion.runs.manifest import Manifest
+from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.prepare import prepare_plan
 from lesion.runs.store import Begun, RunFolder, read_begun
 from lesion.runs.work import work
@@ -79,6 +79,37 @@ def start(
     return Ran(path, manifest, conducted.budget_spent)
 
 
+def finished(order: Order, home: Path, names: Collection[str]) -> Ran | None:
+    """A run of the same study and source that was sealed, and whose process ended before the ledger had it.
+
+    Args:
+        order: what would be run.
+        home: where `runs/` is.
+        names: runs that the ledger does not have.
+    """
+    mine = _begun(order)
+    for name in sorted(names):
+        path = home / "runs" / name
+        if not (path / "begun.json").is_file():
+            continue
+        if read_begun(path / "begun.json").model_copy(update={"started": mine.started}) == mine:
+            return Ran(path, read_manifest(path), budget_spent=False)
+    return None
+
+
+def _begun(order: Order) -> Begun:
+    return Begun(
+        study=order.study.name,
+        study_hash=order.study.hash(),
+        key=order.key or order.study.hash(),
+        source_hash=source_hash(),
+        status=order.status,
+        command=order.command,
+        started=iso(now()),
+        device=described(),
+    )
+
+
 @contextmanager
 def _executor(workers: int, cluster: str) -> Generator[Executor]:
     """What computes the cells; workers are prepared, this process is when it is the worker."""
@@ -96,16 +127,7 @@ def _executor(workers: int, cluster: str) -> Generator[Executor]:
 @contextmanager
 def _folder(order: Order, home: Path) -> Generator[tuple[Path, Begun]]:
     """A locked run folder: an unfinished one of the same study and source, or a new one."""
-    mine = Begun(
-        study=order.study.name,
-        study_hash=order.study.hash(),
-        key=order.key or order.study.hash(),
-        source_hash=source_hash(),
-        status=order.status,
-        command=order.command,
-        started=iso(now()),
-        device=described(),
-    )
+    mine = _begun(order)
     elsewhere: list[str] = []
     for path in sorted((home / "runs").glob("*/begun.json")):
         folder = path.parent

@@ -3,6 +3,7 @@
 Both come from the models and the docstrings under their fields. `make docs` writes them, a test keeps them current.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from json import dumps
 from pathlib import Path
@@ -13,24 +14,26 @@ from pydantic import BaseModel
 from lesion.errors import InputError, nearest
 from lesion.study.study import Study
 
+_REFERENCE = re.compile(r'"#/\$defs/(\w+)"')
+
 SCHEMAS: Mapping[str, type[BaseModel]] = {"study": Study}
 """The documents that the study room defines; the command line joins those of the rooms above."""
 
 _INTRODUCTION = """\
-# The format of a study
+# Study format
 
 <!-- Written by `make docs` from the docstrings in lesion/study/study.py and lesion/tasks/config.py: change those. -->
 
-A study is one YAML file that says everything before the data: question, models, tiers, interventions, thresholds, seeds
-and budget. `lesion run STUDY.yaml` reads and checks it before anything is written. `lesion new` lists the shipped
-studies, and `lesion new arithmetic --out mine.yaml` writes a copy of one, to be changed. For completion while typing,
-put this line on top of a file in `studies/` (elsewhere, name the file that holds what `lesion schema study` prints):
+A study is one YAML file with everything that is decided before the data: question, models, tiers, interventions,
+thresholds, seeds and budget. `lesion run STUDY.yaml` checks it before anything is written. `lesion new` lists the
+shipped studies; `lesion new arithmetic --out mine.yaml` copies one. For completion in an editor, put this line on top
+of a file in `studies/` (elsewhere, name a file with the output of `lesion schema study`):
 
 ```yaml
 # yaml-language-server: $schema=../docs/schema/study.json
 ```
 
-The smallest study; every other key has the default that is given below, and all defaults stand in the manifest:
+The smallest study. Every other key has a default, which the manifest records:
 
 ```yaml
 name: smallest
@@ -40,9 +43,9 @@ tasks:
   tier1: {task: arithmetic}
 ```
 
-How the file is read: UTF-8, at most 1 MB, 50,000 values and 50 levels. Numbers are written plainly (`1000`, `0.5`,
-`1e-3`), never quoted; only `true` and `false` are booleans, and `no` is a word. Refused, with the line: unknown and
-repeated keys, NaN and infinity, anchors, aliases, merge keys and tags, tabs as indentation, and more than one document.
+The file is UTF-8, at most 1 MB, 50,000 values and 50 levels deep. Write numbers plainly (`1000`, `0.5`, `1e-3`), never
+quoted. Only `true` and `false` are booleans; `no` is a word. Refused, with the line: unknown and repeated keys, NaN and
+infinity, anchors, aliases, merge keys and tags, tabs as indentation, and more than one document.
 """
 
 
@@ -65,8 +68,9 @@ def schema_text(kind: str, schemas: Mapping[str, type[BaseModel]] = SCHEMAS) -> 
 def format_page() -> str:
     """The text of docs/study-format.md."""
     schema = json_schema("study")
-    sections = [("Study", schema), *schema["$defs"].items()]
-    return "\n".join([_INTRODUCTION, *(line for name, part in sections for line in _section(name, part))])
+    sections = [("Study", schema), *((name, schema["$defs"][name]) for name in _in_reading_order(schema))]
+    lines = [_INTRODUCTION, *(line for name, part in sections for line in _section(name, part))]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 def write_pages(root: Path) -> list[Path]:
@@ -79,13 +83,25 @@ def write_pages(root: Path) -> list[Path]:
     return list(pages)
 
 
+def _in_reading_order(schema: Mapping[str, Any]) -> list[str]:
+    """Names of the parts as the study's keys mention them; tasks come last."""
+    names: list[str] = []
+    waiting = [schema]
+    while waiting:
+        here = [name for name in _REFERENCE.findall(dumps(waiting.pop(0)["properties"])) if name not in names]
+        names += dict.fromkeys(here)
+        waiting += [schema["$defs"][name] for name in dict.fromkeys(here)]
+    return sorted(names, key=lambda name: name.endswith("Config"))
+
+
 def _section(name: str, schema: Mapping[str, Any]) -> Iterator[str]:
     yield f"## {name}\n\n{_one_line(schema['description'])}\n"
+    yield "| Key | Value | Default | Meaning |\n|---|---|---|---|"
     for key, field in schema["properties"].items():
         names_the_kind = isinstance(field.get("const"), str)
         default = "required" if names_the_kind or key in schema.get("required", []) else _default(field)
-        text = _one_line(field.get("description", ""))
-        yield f"- `{key}` ({kind_of(field)}; {default}){': ' + text if text else ''}"
+        cells = (f"`{key}`", kind_of(field), default, _one_line(field.get("description", "")))
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
     yield ""
 
 
@@ -96,49 +112,58 @@ def _one_line(text: str) -> str:
 def _default(field: Mapping[str, Any]) -> str:
     value = field.get("default")
     if value is None:
-        return "default none"
-    return "default as given there" if isinstance(value, dict) else f"default `{dumps(value, ensure_ascii=False)}`"
+        return "none"
+    refers = isinstance(value, dict) and field.get("type") != "object"
+    return "see there" if refers else f"`{dumps(value, ensure_ascii=False)}`"
 
 
 def kind_of(schema: Mapping[str, Any]) -> str:
-    """What may be written, in words.
+    """What may be written, in words; patterns are left to the JSON Schema and to the error messages.
 
     >>> kind_of({"type": "integer", "minimum": 1, "maximum": 64})
-    'whole number, 1 or more, at most 64'
+    'integer, 1 to 64'
+    >>> kind_of({"type": "array", "items": {"type": "number", "exclusiveMinimum": 0}, "maxItems": 16})
+    'list of number, above 0 (at most 16)'
     """
     match schema:
         case {"$ref": reference}:
             name = reference.removeprefix("#/$defs/")
             return f"[{name}](#{name.lower()})"
         case {"const": _} | {"enum": _}:
-            return " or ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
+            return ", ".join(f"`{value}`" for value in schema.get("enum", [schema.get("const")]))
         case {"anyOf": options} | {"oneOf": options}:
-            return " or ".join(kind_of(option) for option in options)
+            return " or ".join(kind_of(option) for option in options if option.get("type") != "null")
         case {"type": "array"}:
-            return _limited(f"list of: {kind_of(schema['items'])}", schema)
+            items = {key: value for key, value in schema["items"].items() if key != "maxLength"}
+            return f"list of {kind_of(items)}{_counted(schema, 'minItems', 'maxItems')}"
         case {"type": "object", "additionalProperties": value} | {"type": "object", "patternProperties": value}:
             inner = value if "patternProperties" not in schema else next(iter(schema["patternProperties"].values()))
-            return _limited(f"names, each with: {kind_of(inner)}", schema)
+            return f"names, each with {kind_of(inner)}{_counted(schema, 'minProperties', 'maxProperties')}"
         case _:
-            words = {"integer": "whole number", "number": "number", "string": "text", "null": "none"}
-            return _limited(words.get(schema.get("type", ""), "value"), schema)
+            words = {"integer": "integer", "number": "number", "string": "text", "boolean": "`true`, `false`"}
+            return ", ".join([words.get(schema.get("type", ""), "value"), *_bounds(schema)])
 
 
-def _limited(text: str, schema: Mapping[str, Any]) -> str:
-    limits = {
-        "minimum": "{} or more",
-        "exclusiveMinimum": "above {}",
-        "maximum": "at most {}",
-        "exclusiveMaximum": "below {}",
-        "minItems": "at least {} of them",
-        "maxItems": "at most {} of them",
-        "minProperties": "at least {} of them",
-        "maxProperties": "at most {} of them",
-        "minLength": "at least {} characters",
-        "maxLength": "at most {} characters",
-        "pattern": "matching `{}`",
+def _counted(schema: Mapping[str, Any], least: str, most: str) -> str:
+    """How many entries a list or mapping may have."""
+    limits = [f"at least {schema[least]}"] if schema.get(least, 0) > 1 else []
+    limits += [f"at most {schema[most]:,}"] if most in schema else []
+    return f" ({', '.join(limits)})" if limits else ""
+
+
+def _bounds(schema: Mapping[str, Any]) -> Iterator[str]:
+    """The ends of a number's range, and the longest text."""
+    if "minimum" in schema and "maximum" in schema:
+        yield f"{schema['minimum']:,} to {schema['maximum']:,}"
+        return
+    words = {
+        "minimum": "{:,} or more",
+        "exclusiveMinimum": "above {:,}",
+        "maximum": "at most {:,}",
+        "exclusiveMaximum": "below {:,}",
+        "maxLength": "at most {:,} characters",
     }
-    return ", ".join([text, *(words.format(schema[key]) for key, words in limits.items() if key in schema)])
+    yield from (text.format(schema[key]) for key, text in words.items() if key in schema)
 
 
 if __name__ == "__main__":

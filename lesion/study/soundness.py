@@ -9,9 +9,10 @@ from math import inf
 
 import polars as pl
 
-from lesion.interventions.intervention import Intervention, Receipt, Scale
+from lesion.interventions.intervention import Intervention, Receipt, Scale, replaces
 from lesion.study.evidence import DRIFT
 from lesion.study.plan import Cell, Plan, Stage, StageName
+from lesion.study.rows import ITEM_KEY
 from lesion.tasks.task import Split
 
 SPLITS: Mapping[StageName, Split] = {
@@ -68,6 +69,32 @@ def asked_twice(items: pl.DataFrame) -> Iterator[str]:
     both = parts.group_by("model", "tier", "item_id").agg(pl.col("part").n_unique().alias("n")).filter(pl.col("n") > 1)
     for row in both.group_by("model", "tier").agg(pl.len().alias("items")).sort("model", "tier").to_dicts():
         yield f"{row['items']} questions of {row['model']}, {row['tier']} were asked in discovery and in confirmation"
+
+
+def doubled_rows(items: pl.DataFrame) -> str:
+    """How many rows stand twice under one arm, in words; empty where none does."""
+    twice = items.group_by("stage", *ITEM_KEY, "arm").len().filter(pl.col("len") > 1).height
+    return f"{twice} rows stand twice under one arm" if twice else ""
+
+
+def missing_rows(cell: Cell, rows: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[str]:
+    """Arms that lack a row of a question that was asked, or have one of a question that was refused, in sentences.
+
+    Arms that put something in an activation's place skip items without a reference, so these may lack rows.
+    """
+    here = prompts.filter(
+        (pl.col("model") == cell.model) & (pl.col("tier") == cell.tier) & (pl.col("split") == cell.split)
+        & (pl.col("seed") == cell.seed) & pl.col("index").is_between(cell.start, cell.stop - 1)
+    )  # fmt: skip
+    asked = {*here.filter(pl.col("refused").is_null())["index"]}
+    for arm in cell.arms:
+        answered = {*rows.filter(pl.col("arm") == arm.name)["index"]}
+        if stray := len(answered - asked):
+            yield f"{arm.name} has {stray} rows of questions that were refused or not asked"
+        if arm.intervention is not None and replaces(arm.intervention):
+            continue
+        if lost := len(asked - answered):
+            yield f"{arm.name} lacks {lost} rows of questions that were asked"
 
 
 def foreign_rows(cell: Cell, rows: pl.DataFrame) -> str:

@@ -33,23 +33,23 @@ Positive = Annotated[float, Field(gt=0, le=1000)]
 
 
 class DetectedHeads(Document):
-    """Heads that a detector finds on discovery sequences; they are lesioned as one group."""
+    """Heads that a detector finds on discovery sequences. They are edited as one group."""
 
     kind: Literal["detected"] = "detected"
     detector: Detector = "induction"
-    """Which attention-pattern score picks the heads."""
+    """Attention-pattern score that selects the heads."""
     threshold: Share = 0.5
-    """Smallest score of a picked head on the standard probe, 0 … 1."""
+    """Smallest score of a selected head on the standard probe, 0 to 1."""
     most: int = Field(default=4, ge=1, le=64)
-    """At most so many heads, the highest scores first."""
+    """Maximum number of heads, the highest scores first."""
 
 
 class GivenSites(Document):
-    """Sites that the study names itself, lesioned as one group."""
+    """Sites that the study names. They are edited as one group."""
 
     kind: Literal["sites"] = "sites"
     sites: tuple[str, ...] = Field(min_length=1, max_length=10_000)
-    """Spellings such as L1H3 or L0N12, all of one kind."""
+    """Site names such as L1H3 or L0N12, all of one kind."""
 
     @field_validator("sites")
     @classmethod
@@ -70,42 +70,42 @@ class GivenSites(Document):
 
 
 class RankedNeurons(Document):
-    """MLP neurons that write most to the residual stream on a tier's items; they are lesioned as one group."""
+    """MLP neurons that write most to the residual stream on a tier's items. They are edited as one group."""
 
     kind: Literal["neurons"]
     tier: Slug
-    """On whose discovery items they are ranked, by mean |activation| times the norm of the output weights."""
+    """Tier whose discovery items rank the neurons, by mean |activation| times the norm of the output weights."""
     most: int = Field(default=16, ge=1, le=1024)
-    """So many neurons, the highest scores first."""
+    """Number of neurons, the highest scores first."""
 
 
 Target = Annotated[DetectedHeads | GivenSites | RankedNeurons, Field(discriminator="kind")]
 
 
 class Sweep(Document):
-    """What is done to the target, first on discovery items, then to those cells that confirmation tests."""
+    """The edits of the target, tried on discovery items; the chosen ones are tested in the confirmation."""
 
     target: Target = DetectedHeads()
-    """The sites."""
+    """The sites to edit."""
     alphas: tuple[Alpha, ...] = Field(default=(0.0, 0.5, 0.75, 1.25, 1.5, 2.0), min_length=1, max_length=32)
-    """Factors tried on discovery items: below 1 suppresses, above 1 amplifies; 1 is the placebo and not listed."""
+    """Factors tried on discovery items. Below 1 suppresses, above 1 amplifies; 1 is the placebo and is not allowed."""
     always: tuple[Alpha, ...] = (0.0,)
     """Factors that are always confirmed."""
     best: int = Field(default=1, ge=0, le=8)
-    """Besides, so many others per tier: those with the highest accuracy on discovery items."""
+    """Number of other factors that are confirmed per tier: those with the highest discovery accuracy."""
     ablations: tuple[Replaced, ...] = ("mean", "resample")
-    """Format 1 only: what stood beside a zeroing. Since format 2 all three ablations are always measured."""
+    """Format 1 only: ablations measured in addition to zero. Format 2 always measures all three."""
     controls: int = Field(default=3, ge=0, le=32)
     """Matched random sets that discovery measures at every factor: same layers and counts, disjoint from the target;
-    for neurons also the same tenth of their layer's output norms. They are exploratory: `claims.sets` decides what is
-    specific. In format 1 seed s was paired with set s modulo their number."""
+    for neurons also the same tenth of their layer's output norms. Exploratory: `claims.sets` decides what is specific.
+    In format 1, seed s was paired with set s modulo their number."""
     positions: Positions = "all"
-    """Where the factor acts."""
+    """Token positions at which the factor acts: `all`, `last` or `role:NAME`."""
     items: int = Field(default=512, ge=64, le=10**6)
     """Discovery items per tier."""
     staged: int = Field(default=0, ge=0, le=64, exclude_if=lambda heads: heads == 0)
-    """Staged ablation on discovery items: the first 1, 2, … so many heads are zeroed together, once in the detector's
-    order and once in a random one. Exploratory; no verdict rests on it."""
+    """Cumulative ablation on discovery items, up to this number of heads: the first 1, 2, … heads are zeroed together,
+    once in the detector's order and once in a random one. Exploratory: no verdict uses it."""
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -132,64 +132,64 @@ class Sweep(Document):
 
 
 class Replication(Document):
-    """The best configurations of the first model, tried on other models.
+    """The best configurations of the first model, tested on other models.
 
-    The same tier and factor, at the heads that stand for the first model's. See docs/replication.md.
+    Same tier and factor, at the corresponding heads. See docs/replication.md.
     """
 
     models: tuple[ModelName, ...] = Field(min_length=1, max_length=8)
-    """Other models, best of other families; nothing is discovered in them but the number of items that they need."""
+    """Other models, best of other families. Discovery on them only sets the number of items."""
     best: int = Field(default=3, ge=1, le=16)
-    """So many confirmed cells of the first model: its Improvements, largest first; where nothing improves, those with
-    the largest |change| in discovery. The positive control is replicated besides."""
+    """Number of confirmed cells of the first model: its Improvements, largest first; without any, the cells with the
+    largest |change| in discovery. The positive control is replicated in addition."""
 
 
 class Baseline(Document):
-    """The unedited model on every tier, before any intervention, and the gate on its stability."""
+    """The unedited model on every tier, before any intervention, and its stability gate."""
 
     seeds: int = Field(default=3, ge=3, le=16)
     """Independent seeds; each draws its own items and few-shot examples."""
     items: int = Field(default=1024, ge=64, le=10**6)
-    """Items per seed and tier at the start; the contingency enlarges them, at most `enlargements` times."""
+    """Items per seed and tier at the start. Too few are enlarged, at most `enlargements` times."""
     spread: Positive = 0.03
-    """The gate: the largest minus the smallest baseline over the seeds must stay below this. Accuracy: a share.
-    Continuous outcomes: nats, and the study must give it."""
+    """Baseline gate: the range of the baseline over the seeds must stay below this. Accuracy: a share. Continuous
+    outcomes: nats, and the study must give it."""
     enlargements: int = Field(default=2, ge=0, le=2)
-    """How often the data may be enlarged before the study stops."""
+    """Number of enlargements before the study stops."""
 
 
 class VerdictRule(Document):
     """The thresholds of the verdict. See docs/verdict.md for the rule."""
 
     margin: Positive = 0.03
-    """Equivalence margin m: a smaller difference is not worth having. Accuracy: a share. Continuous outcomes: nats, and
-    the study must give it. With `claims.margin_of: headroom` it is a share of (baseline - chance)."""
+    """Equivalence margin m: the largest difference that counts as none. Accuracy: a share. Continuous outcomes: nats,
+    and the study must give it. With `claims.margin_of: headroom` it is a share of (baseline - chance)."""
     alpha: Share = 0.05
     """Error rate over all looks."""
     looks: Literal[1, 2] = 2
-    """Looks at the data: the second, on N new items, only for what was ambiguous at the first."""
+    """Analyses of the confirmation data. The second adds N new items to cells that were Ambiguous at the first."""
     effect: Positive = 0.05
-    """Difference that the planned N must find. Accuracy: a share. Continuous outcomes: nats, and the study must give
+    """Difference that the planned N must detect. Accuracy: a share. Continuous outcomes: nats, and the study must give
     it."""
     power: Share = 0.8
-    """With what probability it must be found."""
+    """Probability of detecting that difference."""
     spread: Positive = 0.03
     """Seed gate: the range of the paired differences over seeds must stay below this. Accuracy: a share. Continuous
     outcomes: nats, and the study must give it."""
     strata: tuple[Slug, ...] = ("operator", "pair", "pattern")
-    """Buckets in which opposite effects make a verdict Mixed, where a tier has them."""
+    """Strata, where a tier has them. Opposite effects in strata make a cell Mixed."""
     cluster: Slug | None = "template"
-    """Bucket whose items are not independent of each other, where a tier has it: whole templates are then the unit of
-    tests and intervals, and too few of them make a cell Invalid."""
+    """Stratum whose items are not independent, where a tier has it. Its values are the units of tests and intervals;
+    too few of them make a cell Invalid."""
 
 
 class Budget(Document):
-    """What the study may cost; exceeding it ends the run."""
+    """Cost limits. Exceeding one ends the run."""
 
     cpu_hours: float = Field(default=1.0, gt=0, le=10_000)
     """Processor hours over all workers."""
     gpu_hours: float = Field(default=25.0, ge=0, le=25)
-    """Hours for which a run may hold a CUDA device; on processors it spends none."""
+    """Hours for which a run may hold a CUDA device; 0 are used on processors."""
     wall_minutes: float = Field(default=60.0, gt=0, le=100_000)
     """Minutes from start to end."""
 
@@ -204,51 +204,50 @@ class Study(Document):
     """A preregistered study."""
 
     lesion: Literal[1, 2] = 2
-    """Version of this format. A study of format 1 is a record: it can be read, verified and recounted, but not run."""
+    """Version of this format. Format 1 studies can be read, verified and recounted, but not run."""
     name: Slug
-    """Short name; it becomes part of the run folder's name."""
+    """Short name, part of the run folder's name: lower-case letters, digits, `-` and `_`."""
     question: str = Field(min_length=1, max_length=2000)
-    """What is asked, in a sentence or two."""
+    """The question, in one or two sentences."""
     hypotheses: tuple[str, ...] = ()
-    """What is expected, each in a sentence, written before the data."""
+    """Expectations, one sentence each, written before the data."""
     models: tuple[ModelName, ...] = Field(min_length=1, max_length=16)
     """`zoo:NAME`, `tiny:FAMILY`, `pretrained:NAME`, a local folder, or `org/name@COMMIT`."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Numbers that the models compute with. In bfloat16 a claim must clear a floor that is measured against float32,
-    and every verdict is marked."""
+    """Number type of the models. In bfloat16 a claim must exceed a noise floor measured against float32, and every
+    verdict is marked."""
     chat: Chat | None = None
-    """When given, every question is put through the model's own chat template; a model without one is refused."""
+    """Puts every question into the model's chat template. A model without a template is refused."""
     tasks: dict[Slug, TaskConfig] = Field(min_length=1, max_length=16)
-    """Tiers by name, each a task. They are taken in the order of their names (tier2 before tier10), however the file
-    lists them; when the budget is overrun the first is kept."""
+    """Tiers by name, each a task. Their order is that of their names (tier2 before tier10). If the budget is too small,
+    the first is kept."""
     baseline: Baseline = Baseline()
-    """The baseline and its gate."""
+    """Baseline and its gate."""
     sweep: Sweep = Sweep()
-    """The intervention."""
+    """Target and edits."""
     verdict: VerdictRule = VerdictRule()
-    """The rule that decides."""
+    """Thresholds of the verdict."""
     claims: Claims | None = Field(
         default_factory=lambda known: Claims() if known.get("lesion") == 2 else None,
         exclude_if=lambda value: value is None,
         json_schema_extra={"default": {}},
     )
-    """What may be claimed, and from which evidence. Not in format 1."""
+    """Evidence that claims need. Not in format 1."""
     replication: Replication | None = Field(default=None, exclude_if=lambda value: value is None)
-    """Whether, when all is decided, the best configurations are tried on other models."""
+    """Test of the best configurations on other models."""
     decoded: tuple[Slug, ...] = Field(default=(), max_length=16, exclude_if=lambda tiers: not tiers)
-    """Tiers whose confirmation also writes every answer out, token by token, so that the share of readable answers is
-    known and a verdict can be tagged `format_effect`. Meant for free text (GSM8K, worked steps); answers must be
-    numbers. Without any the key is left out of the study's hash."""
+    """Tiers whose confirmation also generates every answer as text. This gives the share of readable answers and the
+    tag `format_effect`. Meant for free text (GSM8K, worked steps); answers must be numbers."""
     positive_control: Slug | None = None
-    """The tier on which zeroing the target must be Harm, before any claim may name it."""
+    """Tier on which zeroing the target must be Harm, before a claim may name the target."""
     exclusions: Share = 0.01
-    """Largest share of items that may break the prompt contract of a model and tier; above it the study stops."""
+    """Largest share of a tier's items that may break the prompt contract; above it the study stops."""
     seed: int = Field(default=0, ge=0, lt=2**63)
-    """Draws discovery items, detector sequences and control sets."""
+    """Seed of discovery items, detector sequences and control sets."""
     block: int = Field(default=512, ge=16, le=65_536)
-    """Items per work unit; batches never cross a block, so no result depends on memory or on enlargement."""
+    """Items per work unit. Batches do not cross units, so results depend neither on memory nor on enlargement."""
     budget: Budget = Budget()
-    """Limits."""
+    """Cost limits."""
 
     @field_validator("tasks")
     @classmethod

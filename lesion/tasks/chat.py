@@ -17,13 +17,13 @@ from lesion.tasks.task import Item, Segment
 
 
 class Chat(Document):
-    """Questions are put through the model's chat template, as one turn of a user.
+    """Puts each question into the model's chat template, as one turn of a user.
 
     With the format `chat` each example is a turn of its own.
     """
 
     system: str | None = Field(default=None, min_length=1, max_length=10_000)
-    """What the system message says; none where there is no such message."""
+    """Text of the system message; without it there is no system message."""
 
 
 class Frame(NamedTuple):

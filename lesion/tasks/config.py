@@ -29,24 +29,25 @@ class ArithmeticConfig(Document):
 
     task: Literal["arithmetic"] = "arithmetic"
     operators: tuple[Operator, ...] = Field(default=("+", "-"), min_length=1)
-    """Which operators; every operand pair is asked with each."""
+    """Operators. Every operand pair is asked with each."""
     low: int = Field(default=0, ge=0, le=10**9)
     """Smallest value of both operands of sums and differences."""
     high: int = Field(default=99, ge=0, le=10**9)
     """Largest value of both operands of sums and differences."""
     factor_low: int = Field(default=1, ge=1, le=10**9)
-    """Smallest factor of a product; 0 is left out, for no twin of a product with 0 has an answer as long."""
+    """Smallest factor of a product. 0 is excluded: a product with 0 has no counterfactual with an answer of equal
+    length."""
     factor_high: int = Field(default=99, ge=1, le=10**9)
     """Largest factor of a product."""
     beyond: int | None = Field(default=None, ge=0, le=10**9)
-    """Near-OOD range: when given, exactly one operand lies above `high` (`factor_high`), in …+1 … `beyond`."""
+    """Out-of-range test: exactly one operand lies above `high` (`factor_high`), up to this value."""
     format: Written = "compact"
-    """How a problem is written. `compact`: `12+34=46;`. `equation`: `12 + 34 = 46`, one a line. `question`:
-    `Q: What is 12 + 34?`, then `A: 46`. `chat`: each example and the question a turn of the model's chat template.
-    `words`: `twelve plus thirty-four equals forty-six`. `spaced_digits`: `1 2 + 3 4 = 4 6`. `reversed_digits`: the
-    answer `64;`. A command takes `equation` when the model's vocabulary has a space and no format is given."""
+    """Notation. `compact`: `12+34=46;`. `equation`: `12 + 34 = 46`, one a line. `question`: `Q: What is 12 + 34?`, then
+    `A: 46`. `chat`: each example and the question a turn of the model's chat template. `words`: `twelve plus
+    thirty-four equals forty-six`. `spaced_digits`: `1 2 + 3 4 = 4 6`. `reversed_digits`: the answer `64;`. Commands
+    default to `equation` if the model's vocabulary has a space."""
     shots: int = Field(default=2, ge=0, le=32)
-    """Few-shot examples, shared by all items of a seed."""
+    """Number of few-shot examples before a question."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -71,7 +72,7 @@ class SymbolicConfig(Document):
 
     task: Literal["symbolic"] = "symbolic"
     patterns: tuple[Pattern, ...] = Field(default=("repeat",), min_length=1)
-    """Which patterns, in equal shares."""
+    """Patterns, in equal shares."""
     shortest: int = Field(default=6, ge=2, le=16)
     """Fewest symbols in a block; for `abab` and `aab`: symbols shown after the first unit."""
     longest: int = Field(default=16, ge=2, le=16)
@@ -89,19 +90,19 @@ class SymbolicConfig(Document):
 
 
 class AnalogyConfig(Document):
-    """`abc>de` asks for `f;`: the second run of letters goes on as the first does, also in a shuffled alphabet."""
+    """`abc>de` asks for `f;`: the second run of letters continues like the first, also in a shuffled alphabet."""
 
     task: Literal["analogy"] = "analogy"
     alphabets: tuple[Alphabet, ...] = Field(default=("standard", "permuted"), min_length=1)
-    """Alphabets in equal shares; a permuted one stands before the question: `qxjb…;qxj>lm`."""
+    """Alphabets in equal shares. A permuted one is shown before the question: `qxjb…;qxj>lm`."""
     letters: int = Field(default=26, ge=8, le=26)
     """Letters in the alphabet."""
     run: int = Field(default=3, ge=2, le=4)
     """Letters in a run."""
     steps: tuple[Annotated[int, Field(ge=1, le=2)], ...] = Field(default=(1,), min_length=1)
-    """Places in the alphabet from one letter of a run to the next, in equal shares."""
+    """Distances in the alphabet between neighbours of a run, in equal shares."""
     show_standard: bool = False
-    """Whether the standard alphabet, too, stands before the question."""
+    """Show the standard alphabet before the question too."""
     format: Literal["compact", "spaced"] = "compact"
     """Letters side by side, or with a space between."""
 
@@ -123,15 +124,15 @@ class MultistepConfig(Document):
     high: int = Field(default=49, ge=0, le=999)
     """Largest operand of sums and differences."""
     factor_low: int = Field(default=2, ge=1, le=999)
-    """Smallest operand that stands beside `*`."""
+    """Smallest operand of `*`."""
     factor_high: int = Field(default=9, ge=1, le=999)
-    """Largest operand that stands beside `*`."""
+    """Largest operand of `*`."""
     format: Written = "compact"
     """How a problem is written, as in arithmetic."""
     solution: Solution = "direct"
-    """`direct`: the answer at once, `46;`. `worked`: what is left after each step, `15*4=60;`. Same items."""
+    """`direct`: the answer at once, `46;`. `worked`: the rest after each step, `15*4=60;`. The items are the same."""
     shots: int = Field(default=2, ge=0, le=32)
-    """Few-shot examples, shared by all items of a seed."""
+    """Number of few-shot examples before a question."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -151,17 +152,17 @@ class WordProblemsConfig(Document):
 
     task: Literal["word_problems"] = "word_problems"
     templates: tuple[Template, ...] = Field(default=get_args(Template), min_length=1)
-    """Templates in equal shares. Fewer than six carry no inference beyond themselves."""
+    """Templates in equal shares. Results with fewer than six hold for these templates only."""
     low: int = Field(default=2, ge=2, le=99)
     """Smallest quantity."""
     high: int = Field(default=60, ge=2, le=99)
-    """Largest quantity; numbers of groups lie in 2 … 9."""
+    """Largest quantity. Numbers of groups are 2 to 9."""
     distractor: bool = False
-    """Whether a sentence with a number that does not matter is put in (as in GSM-NoOp)."""
+    """Add a sentence with an irrelevant number (as in GSM-NoOp)."""
     solution: Solution = "direct"
     """`direct`: the answer at once. `worked`: the steps, then `#### 46`. The items are the same."""
     shots: int = Field(default=2, ge=0, le=16)
-    """Few-shot examples, shared by all items of a seed."""
+    """Number of few-shot examples before a question."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -177,15 +178,15 @@ class Gsm8kConfig(Document):
 
     task: Literal["gsm8k"] = "gsm8k"
     path: str = Field(min_length=1, max_length=1000)
-    """The local file; with `hub`, the file's path in that data set."""
+    """Local file. With `hub`: the file's path in that data set."""
     hub: str | None = Field(default=None, max_length=200, exclude_if=lambda name: name is None)
-    """A data set of the Hugging Face hub at a pinned commit, `org/name@0123…4567`; it needs `sha256`."""
+    """Data set of the Hugging Face hub at a pinned commit, `org/name@0123…4567`. It needs `sha256`."""
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
-    """The file's hash; when given, another file is refused."""
+    """Hash of the file. Another file is refused."""
     solution: Solution = "direct"
     """`direct`: the answer at once. `worked`: the reference solution, then `#### 18`. The items are the same."""
     shots: int = Field(default=2, ge=0, le=16)
-    """Few-shot examples, shared by all items of a seed."""
+    """Number of few-shot examples before a question."""
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
@@ -202,17 +203,17 @@ class Gsm8kConfig(Document):
 
 
 class OwnConfig(Document):
-    """A task of the user's own: a Python file with a function that makes it. See examples/own_task.py."""
+    """Your own task: a Python file with a function that makes it. See examples/own_task.py."""
 
     task: Literal["own"] = "own"
     file: str = Field(min_length=1, max_length=1000)
-    """The Python file; it is run, so read it first."""
+    """The Python file. Its code runs, so read it first."""
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    """The file's hash; another file is refused."""
+    """Hash of the file. Another file is refused."""
     maker: str = Field(default="make", pattern=r"^[A-Za-z_]\w*$")
     """The function that takes `parameters` as keywords and returns the task."""
     parameters: dict[str, bool | int | float | str] = {}
-    """What the maker is called with."""
+    """Keyword arguments of the function."""
 
 
 TaskConfig = Annotated[

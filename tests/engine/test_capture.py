@@ -31,6 +31,21 @@ def test_only_what_the_reduction_returns_is_kept(tiny, compiled):
     assert predicted_bytes(batch, [model.sizes.d_mlp]) == 4 * 7 * 128 * 4
 
 
+def test_logits_of_the_answer_alone_are_those_of_the_whole_pass(tiny, compiled):
+    model = tiny("llama")
+    (batch,) = batches(compiled(3, 6, 2), 8)
+    made: list[tuple[int, ...]] = []
+
+    def seen(tensor, _):
+        made.append(tuple(tensor.shape))
+        return tensor.clone()
+
+    reads = [Read("logits", model.family.unembedding, "output", seen)]
+    (every,), (some,) = (list(capture(model, [batch], reads, answers=answers)) for answers in (False, True))
+    assert made == [(3, 7, model.sizes.vocab_size), (3, 2, model.sizes.vocab_size)]
+    assert torch.allclose(some.kept["logits"], every.kept["logits"][:, batch.first :], atol=1e-6)
+
+
 def test_a_read_that_cannot_be_is_refused_and_leaves_no_hook(tiny, compiled):
     model = tiny("gpt2")
     made = batches(compiled(2, 4, 1), 2)

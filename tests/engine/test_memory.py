@@ -4,8 +4,9 @@ import torch
 from lesion.engine import fast as module
 from lesion.engine import reference
 from lesion.engine.batch import batches
+from lesion.engine.clean import Clean
 from lesion.engine.fast import Fast
-from lesion.engine.memory import is_out_of_memory, pass_bytes, peak_bytes
+from lesion.engine.memory import give_back, is_out_of_memory, pass_bytes, peak_bytes
 from lesion.engine.trie import apart, trie
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Scale
@@ -112,3 +113,14 @@ def test_errors_of_torch_about_memory_are_known_as_such():
         torch.empty(2**60, dtype=torch.uint8)
     assert is_out_of_memory(refused.value)
     assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+
+
+def test_products_of_other_layers_are_dropped(batch):
+    clean = Clean(trie(batch.inputs, batch.first), given=[], trees=[])
+    clean.last = {(0, "middle", 0): (1, ()), (1, "middle", 0): (2, ()), "product": (3, ())}
+    clean.forget_other_layers(layer=1)
+    assert set(clean.last) == {(1, "middle", 0), "product"}
+
+
+def test_freed_memory_is_given_back_where_the_system_allows():
+    give_back()

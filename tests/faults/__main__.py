@@ -25,14 +25,20 @@ from tests.faults.fault import Caught, Fault, Finished
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "faults.md"
 HEAD = """\
-# Faults that were put in, and what caught them
+# Seeded faults
 
-`make faults` puts each of these faults, by itself, into the shipped code or into a finished run, asks the shipped
-defences in the order in which a user meets them, and writes down the first that spoke, in its own words. Without a
-fault the same defences say nothing. A traceback does not count as a defence. This page is written by that command.
+`make faults` puts each of these faults, one at a time, into the shipped code or into a finished run. It then runs the
+shipped defences in the order in which a user meets them and records the first that reports the fault. A traceback does
+not count. Without a fault the same defences must stay silent. The command writes this page; the defences' messages are
+on its screen and in its record (`result.json`).
 
-| | Fault | Put into | Caught by | In its words |
-|---|---|---|---|---|
+- *identity*, *agreement of the engines*: checks when a model is opened ([diagnostics](diagnostics.md)).
+- *trial of gates and tests*: the self-test before a run. *gate*: a stage of the study. *Invalid*: a cell without a
+  verdict ([gates](gates.md)).
+- *verify*, *replay*, *recount* (`lesion stats`), *ledger*: commands on a finished run ([run records](record.md)).
+
+| | Fault | Put into | Caught by |
+|---|---|---|---|
 """
 
 
@@ -76,8 +82,8 @@ def false_alarms(faults: Sequence[Fault], sound: Finished) -> int:
 
 
 def in_words(text: str, sound: Finished) -> str:
-    """A defence's words for a table: one line, without places and names that differ from run to run."""
-    text = text.replace(sound.folder.name, "RUN").replace(sound.call.name, "RECORD").replace("|", "\\|")
+    """A defence's message in one line, without places and names that differ from run to run."""
+    text = text.replace(sound.folder.name, "RUN").replace(sound.call.name, "RECORD")
     text = re.sub(r"/\S*/", "", " ".join(text.split()))
     text = re.sub(r"[0-9a-f]{12,}", "HASH", text)
     return text if len(text) <= 150 else text[:149] + "…"
@@ -111,10 +117,11 @@ def put_in(faults: Sequence[Fault], *, page: bool) -> dict[str, Any]:
     alarms = false_alarms(faults, sound)
     for number, fault in enumerate(faults, 1):
         found = tried(fault, fault.battery, fault.model, sound)
-        told.append({"fault": fault.name, "where": fault.where, "caught_by": found and found.defence})
         words = ("**nothing**", "") if found is None else (found.defence, in_words(found.words, sound))
+        caught_by = {"caught_by": found and found.defence, "message": words[1]}
+        told.append({"fault": fault.name, "where": fault.where, **caught_by})
         print(f"{number:3d} {'caught' if found else 'MISSED'}  {fault.name}: {words[0]}: {words[1]}", flush=True)
-        lines.append(f"| {number} | {fault.name} | `{fault.where}` | {words[0]} | {words[1]} |")
+        lines.append(f"| {number} | {fault.name} | `{fault.where}` | {words[0]} |")
     shutil.rmtree(sound.home)
     if page:
         PAGE.write_text(HEAD + "\n".join(lines) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ A quick profile in the test suite; `make fuzz` gives each reader a hundred thous
 
 import json
 import os
+import struct
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from hypothesis import strategies as st
 from lesion.errors import InputError, LesionError, Tampered
 from lesion.identity import generator
 from lesion.interventions.names import read_sites
+from lesion.models.gguf_header import require_header
 from lesion.models.sizes import read_sizes
 from lesion.models.vocabulary import read_tokenizer, tokenizer_settings
 from lesion.models.weights import weights_hash
@@ -119,7 +121,13 @@ CIRCUIT = (
     b'{"cfg": {"n_layers": 2, "n_heads": 2}, "nodes": {"a0.h1": {"in_graph": true, "neurons": [true, false]}, '
     b'"m1": true}, "edges": {}}'
 )
+GGUF = (
+    b"GGUF" + struct.pack("<IQQ", 3, 1, 2) + struct.pack("<Q20sIQ5s", 20, b"general.architecture", 8, 5, b"llama")
+    + struct.pack("<Q17sII", 17, b"llama.block_count", 4, 2)
+    + struct.pack("<Q17sIQQIQ", 17, b"token_embd.weight", 2, 4, 4, 0, 0)
+)  # fmt: skip
 READERS = {
+    "model.gguf": (require_header, GGUF),
     "tokenizer.json": (lambda path: read_tokenizer(path.parent), TOKENIZER),
     "tokenizer_config.json": (lambda path: tokenizer_settings(path.parent), SETTINGS),
     "gsm8k.jsonl": (read_rows, b'{"question": "q", "answer": "a #### 1"}\n{"question": "r", "answer": "#### 2"}\n'),

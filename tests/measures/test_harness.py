@@ -1,6 +1,7 @@
 """Tasks of lm-evaluation-harness, the real package on task files of the test's own, alone and under an intervention."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ import pytest
 import yaml
 
 from lesion import cli
+from lesion.cli.recorded import replay_call
 from lesion.engine.hooks import hook_count
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.spelling import scale
 from lesion.measures.harness import harness
 from lesion.models.model import Model, open_model
+from lesion.runs.recording import recording
+from lesion.tasks.trust import folder_hash
 
 SUMS = [(12, 30), (7, 8), (45, 13), (60, 9), (33, 44), (21, 5), (80, 17), (64, 28)]
 BLOCKS = ["eximdt", "fCxJdiR", "pKoNuJld", "KSaBcfgh"]
@@ -150,8 +154,34 @@ def test_the_command_says_numbers_and_receipt_and_its_record_can_be_repeated(fol
     assert "zoo:abacus-planted under scale 0 L1H0+L1H1" in text
     (kept,) = (tmp_path / "runs").iterdir()
     assert json.loads((kept / "result.json").read_text())["receipt"]["firings"] > 0
-    code, text = said("replay", kept, "--home", tmp_path)
+    code, text = said("--trust-code", folder_hash(folder), "replay", kept, "--home", tmp_path)
     assert (code, "bit-equal" in text) == (0, True)
+
+
+def test_a_record_that_names_a_folder_of_tasks_runs_nothing_of_it_before_its_hash_is_named(tmp_path, monkeypatch):
+    """The YAML files of lm-eval name Python functions; a record may come from a stranger."""
+    monkeypatch.chdir(tmp_path)
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    (evil / "evil.py").write_text("from pathlib import Path\nPath('ran').touch()\ndef text(doc):\n    return 'x'\n")
+    (evil / "evil.yaml").write_text("task: evil\ndoc_to_text: !function evil.text\n")
+    asked = {"model": "zoo:abacus-planted", "lm_eval": "evil", "include_path": "evil", "limit": 1}
+    with recording("eval", asked, tmp_path) as call:
+        call.result = {"found": {}}
+    assert call.folder is not None
+    with pytest.raises(InputError, match=f"--trust-code {folder_hash(evil)}"):
+        replay_call(tmp_path / "runs" / call.folder.name, tmp_path, as_json=False)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_folder_of_tasks_that_holds_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(InputError, match="is a pipe"):
+        folder_hash(tmp_path)
+    os.unlink(tmp_path / "mine.yaml")
+    before = folder_hash(tmp_path)
+    (tmp_path / "mine.yaml").write_text("task: mine\n")
+    assert folder_hash(tmp_path) != before
 
 
 def test_a_penalty_of_the_generation_config_is_set_aside_and_several_ends_are_known(planted, folder, monkeypatch):

@@ -192,10 +192,10 @@ class _Evil:
 
 def test_a_pickle_with_code_is_refused_and_not_run(pickled: Path, tmp_path: Path):
     torch.save({"weight": _Evil(tmp_path / "run")}, pickled / "pytorch_model.bin")
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match=r"cannot be loaded|holds something else than tensors"):
         import_pickled(pickled, tmp_path / "out", None)
     (pickled / "pytorch_model.bin").write_bytes(pickle.dumps(_Evil(tmp_path / "run"), protocol=2))
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match=r"cannot be loaded|holds something else than tensors"):
         import_pickled(pickled, tmp_path / "out", None)
     assert not (tmp_path / "run").exists()
     assert not (tmp_path / "out").exists()

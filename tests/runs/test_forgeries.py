@@ -14,10 +14,12 @@ from lesion.errors import LesionError
 from lesion.identity import file_hash
 from lesion.runs.durable import write_text
 from lesion.runs.ledger import check_seal, enter
-from lesion.runs.manifest import read_manifest
+from lesion.runs.manifest import Manifest, read_manifest
 from lesion.runs.recount import recount
 from lesion.runs.sealed import content_hash
+from lesion.runs.store import RunFolder
 from lesion.runs.verify import verify
+from lesion.study.rows import rows_hash
 
 Forge = Callable[[Path], object]
 
@@ -267,3 +269,83 @@ def test_what_stands_in_one_place_only_is_known_by_the_ledger(name: str, copied_
     edited(LEDGER[name], seal=True)(copied_run.folder)
     with pytest.raises(LesionError, match="the ledger has another seal"):
         check_seal(copied_run.home, read_manifest(copied_run.folder))
+
+
+def fitted(change: Callable[[Path], object]) -> Forge:
+    """Change files, then make all hashes of rows, units and files fit, and seal anew: all that needs no model."""
+
+    def both(folder: Path) -> None:
+        change(folder)
+        for path in sorted(folder.glob("units/*.json")):
+            rows, unit = folder / "items" / f"{path.stem}.parquet", json.loads(path.read_text())
+            if rows.exists():
+                unit |= {"rows_hash": rows_hash(pl.read_parquet(rows)), "file_hash": file_hash(rows)}
+                write_text(path, json.dumps(unit, indent=1) + "\n")
+        run, manifest = RunFolder(folder), Manifest.model_validate_json((folder / "manifest.json").read_text())
+        hashes = {run.key(unit.cell): unit.rows_hash for unit in run.units()}
+        units = tuple(f.model_copy(update={"rows_hash": hashes[f.key]}) for f in manifest.units if f.key in hashes)
+        made = {"units": units, "rows_hash": rows_hash(run.items()), "files": dict(run.files())}
+        write_text(folder / "manifest.json", manifest.model_copy(update=made).sealed().model_dump_json(indent=1) + "\n")
+
+    return both
+
+
+def confirmed(change: Callable[[pl.DataFrame], pl.DataFrame]) -> Forge:
+    """Change the rows of one unit of the confirmation."""
+
+    def rewrite(folder: Path) -> None:
+        paths = [path for path in sorted(folder.glob("items/*")) if pl.read_parquet(path)["stage"][0] == "confirm"]
+        change(pl.read_parquet(paths[0])).write_parquet(paths[0])
+
+    return fitted(rewrite)
+
+
+def doubled_unit(folder: Path) -> None:
+    path = one(folder, "units/*.json")
+    shutil.copy(path, path.with_name(f"{'0' * len(path.stem)}.json"))
+
+
+def refused(folder: Path) -> None:
+    """An item is called refused after the data; its rows stay."""
+    path = one(folder, "prompts/*.parquet")
+    first = pl.col("index") == pl.col("index").min()
+    table = pl.read_parquet(path)
+    table.with_columns(refused=pl.when(first).then(pl.lit("too_long: x")).otherwise("refused")).write_parquet(path)
+
+
+FIRST = pl.col("index") == pl.col("index").min()
+TARGET = pl.col("arm").str.starts_with("target")
+FITTED: dict[str, tuple[Forge, str]] = {
+    "a row twice": (confirmed(lambda t: pl.concat([t, t.tail(1)])), "stand twice"),
+    "a row of another item": (confirmed(lambda t: pl.concat([t, t.tail(1).with_columns(pl.col("index") + 1000)])),
+                              "belong to another cell"),
+    "an item taken away": (confirmed(lambda t: t.filter(~FIRST)), "lacks 1 rows"),
+    "an item of one arm taken away": (confirmed(lambda t: t.filter(~(FIRST & (pl.col("arm") == "baseline")))),
+                                      "baseline lacks 1 rows"),
+    "an arm taken away": (confirmed(lambda t: t.filter(~(TARGET & (pl.col("arm") == "target@1.5")))),
+                          r"target@1.5 lacks"),
+    "an arm renamed": (confirmed(lambda t: t.with_columns(pl.col("arm").replace("target@1.5", "target@2"))),
+                       "target@1.5 lacks"),
+    "another seed": (confirmed(lambda t: t.with_columns(pl.col("seed") + 1)), "belong to another cell"),
+    "another stage": (confirmed(lambda t: t.with_columns(stage=pl.lit("specificity"))), "belong to another cell"),
+    "an item refused afterwards": (fitted(refused), "refused or not asked"),
+    "a unit twice": (fitted(doubled_unit), "processor seconds"),
+    "passes in the table of receipts": (fitted(table("receipts.parquet", lambda t: t.with_columns(
+        pl.col("forwards") + 1))), "receipts of the units"),
+    "logits in the table of receipts": (fitted(table("receipts.parquet", lambda t: t.with_columns(
+        pl.col("max_logit_change") * 2))), "receipts of the units"),
+    "seeds in the table of receipts": (fitted(table("receipts.parquet", lambda t: t.with_columns(
+        pl.col("seed") + 1))), "receipts of the units"),
+    "stages in the table of receipts": (fitted(table("receipts.parquet", lambda t: t.with_columns(
+        stage=pl.lit("baseline")))), "receipts of the units"),
+    "a receipt taken from the table": (fitted(table("receipts.parquet", lambda t: t.slice(1))), "receipts of the"),
+    "a receipt twice in the table": (fitted(table("receipts.parquet", lambda t: pl.concat([t, t.tail(1)]))),
+                                     "receipts of the units"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_what_a_forger_who_makes_every_hash_fit_forgets_is_named(name: str, copied_run) -> None:
+    forge, part = FITTED[name]
+    forge(copied_run.folder)
+    assert part in named(copied_run.folder)
