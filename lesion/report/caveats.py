@@ -199,7 +199,7 @@ def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]
     paired = here.join(base, on=["seed", "index"]).group_by("role", "edit", "amount", "member").agg(change)
     effects = {Condition(*where): float(delta) for *where, delta in paired.iter_rows()}
     ways: tuple[Edit | float, ...] = (chosen.ablation or chosen.alpha, 0.0)
-    tried = [way for way in ways if effects.get(condition("target", way)) and _alone(effects, way)]
+    tried: list[Edit | float] = [way for way in ways if effects.get(condition("target", way)) and _alone(effects, way)]
     if finding.primary is None or not tried:
         return []
     target, own = effects[condition("target", tried[0])], set(record.manifest.plan.targets.get(chosen.model, ()))
