@@ -99,7 +99,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 schemas: $(STAMP)
-	$(BIN)/python -m lesion.study.schema
+	$(BIN)/python -m lesion.study.format.schema
 	$(BIN)/python docs/licences.py
 
 # --strict: a broken link or an unknown name in the reference ends it.

@@ -22,9 +22,9 @@ from targets import measured, targets
 from tokenizers import Tokenizer, models
 from transformers import PreTrainedTokenizerFast
 
-from lesion.engine.bench import matrix_speed
-from lesion.engine.workload import SHAPES, Work, workload
-from lesion.runs.environment import processor
+from lesion.engine.bench.bench import matrix_speed
+from lesion.engine.bench.workload import SHAPES, Work, workload
+from lesion.runs.manifest.environment import processor
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

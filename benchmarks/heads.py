@@ -20,11 +20,11 @@ import torch
 from results import with_section
 
 from lesion.identity import generator
-from lesion.measures.detection import Detection, _halves, _other, detections
-from lesion.measures.probe import fitted, ordinary_tokens, standard, unrepeated
-from lesion.measures.variation import VARIATIONS, readable, varied_groups
+from lesion.measures.heads.detection import Detection, _halves, _other, detections
+from lesion.measures.heads.repeated_sequences import fitted, ordinary_tokens, standard, unrepeated
+from lesion.measures.heads.robustness import VARIATIONS, readable, varied_groups
 from lesion.models.model import open_model
-from lesion.models.pretrained import is_there
+from lesion.models.obtain.pretrained import is_there
 
 ALLOWED = 1e-4
 

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import torch
 from results import OURS, with_section
 
-from lesion.measures.asked import ask
-from lesion.measures.probe import fitted, ordinary_tokens, standard
-from lesion.measures.standard import standard_scores
+from lesion.measures.heads.repeated_sequences import fitted, ordinary_tokens, standard
+from lesion.measures.heads.standard_scores import standard_scores
+from lesion.measures.prompt_set import ask
 from lesion.models.model import Model, open_model
-from lesion.models.pretrained import is_there, pretrained_folder
+from lesion.models.obtain.pretrained import is_there, pretrained_folder
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from results import EXPERT, OURS, Result, fastest, named
 
-from lesion.engine.bench import Timing, bench
-from lesion.engine.growth import growth
+from lesion.engine.bench.bench import Timing, bench
+from lesion.engine.bench.growth import growth
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = ("llama", "gpt_neox", "qwen2", "gemma2")

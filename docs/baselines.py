@@ -20,14 +20,14 @@ from typing import Any, NamedTuple
 import torch
 
 from lesion.engine.generate import cache_name
-from lesion.models.chat import open_frame
+from lesion.models.chat_template import open_frame
 from lesion.models.model import Model, open_model
 from lesion.stats.intervals import wilson
 from lesion.tasks.catalogue import make_task
-from lesion.tasks.chat import Chat, framed, is_chat
 from lesion.tasks.config import ArithmeticConfig
 from lesion.tasks.task import Draw, Item
-from lesion.tasks.tokenization import Compiled, Refused, compile_item
+from lesion.tasks.tokenizers.chat_turn import Chat, framed, is_chat
+from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, compile_item
 
 HERE = Path(__file__).parent
 ROWS, PAGE = HERE / "baselines.jsonl", HERE / "baselines.md"

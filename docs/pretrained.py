@@ -49,7 +49,7 @@ OPENING = """
 import json, resource, sys, time
 import torch
 torch.set_num_threads(1)
-from lesion.engine.proofs import engine_for, proved
+from lesion.engine.proof.cache import engine_for, proved
 from lesion.models.model import open_model
 begun = time.process_time()
 model = open_model(sys.argv[1])

@@ -20,9 +20,9 @@ from pathlib import Path
 from lesion.identity import file_hash
 from lesion.tasks.card import describe, render
 from lesion.tasks.config import OwnConfig
-from lesion.tasks.numbering import Place, Stratum, lane
+from lesion.tasks.drawing.numbering import Place, Stratum, lane
 from lesion.tasks.task import Draw, Item, Segment
-from lesion.tasks.trust import trust
+from lesion.tasks.trusted_code import trust
 
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 

@@ -17,31 +17,31 @@ import polars as pl
 from torch import nn
 
 from lesion.engine.batch import batches
-from lesion.engine.check import Proof
-from lesion.engine.choose import Engine
 from lesion.engine.generate import as_prompt, generate
 from lesion.engine.hooks import held
-from lesion.engine.proofs import engine_for, proved
-from lesion.engine.recorder import Recorder
-from lesion.engine.sources import Library, reference_hash
+from lesion.engine.proof.cache import engine_for, proved
+from lesion.engine.proof.prove import Proof
+from lesion.engine.receipts import Recorder
+from lesion.engine.replacement_activations import Library, reference_hash
+from lesion.engine.select_engine import Engine
 from lesion.errors import InputError, InterventionError
 from lesion.identity import canonical_json
 from lesion.interventions.intervention import Intervention, Receipt, Steer
-from lesion.interventions.spelling import parse_intervention, replacement, scale
-from lesion.measures.asked import ask
-from lesion.measures.attribution import Attribution, attribution
-from lesion.measures.detection import Detection, detection, detections
+from lesion.interventions.parse import parse_intervention, replacement, scale
+from lesion.measures.attribution.attribution_patching import Screen, screen
+from lesion.measures.attribution.direct_logit import Attribution, attribution
 from lesion.measures.effect import Change, Effect, effect
-from lesion.measures.heads import DETECTORS
-from lesion.measures.probe import StandardProbe
-from lesion.measures.screening import Screen, screen
-from lesion.models.conventions import ends_of
-from lesion.models.foreign import Mark, mark, require_unchanged
+from lesion.measures.heads.detection import Detection, detection, detections
+from lesion.measures.heads.pattern_scores import DETECTORS
+from lesion.measures.heads.repeated_sequences import StandardProbe
+from lesion.measures.prompt_set import ask
+from lesion.models.checks.changed_module import Mark, mark, require_unchanged
 from lesion.models.model import Model, adopted_model, open_model
-from lesion.report.notebook import Picture, as_pandas, framed, picture_of_changes, picture_of_scores
+from lesion.models.text_conventions import ends_of
+from lesion.report.terminal.notebook import Picture, as_pandas, framed, picture_of_changes, picture_of_scores
 from lesion.stats.intervals import Interval
 from lesion.tasks.config import TaskConfig
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 REFERENCE = 512
 """Other items whose mean or values `mean` and `resample` put in place."""
@@ -225,7 +225,8 @@ class Lab:
             items: how many are drawn, from the discovery split.
             seed: draws them.
             neutral: a text that the intervention should leave alone; by default a passage of this project's own.
-            library: makes what mean, resample, patch and steer put at sites; see `lesion.engine.sources`.
+            library: makes what mean, resample, patch and steer put at sites; see
+                `lesion.engine.replacement_activations`.
 
         Raises:
             InputError: for a task or an intervention that is not known.
@@ -280,7 +281,7 @@ class Lab:
             prompts: one or several; BOS is put in front where the model has one.
             do: what is changed, at `all`, `prompt`, `generated`, `last` or `index:N`.
             most: tokens at most.
-            stop: token ids that end a text; by default those of `lesion.models.conventions`.
+            stop: token ids that end a text; by default those of `lesion.models.text_conventions`.
 
         Raises:
             InputError: for a prompt that the tokenizer cannot write, or one that is too long.
@@ -315,7 +316,7 @@ class Lab:
         return pl.DataFrame(rows, infer_schema_length=None)
 
     def scores(self, *detectors: str, seed: int = 0, probe: StandardProbe | None = None) -> Scores:
-        """Score all heads with some detectors, by default with all; see `lesion.measures.detection`.
+        """Score all heads with some detectors, by default with all; see `lesion.measures.heads.detection`.
 
         Args:
             detectors: `induction`, `previous_token`, `duplicate_token`, `first_token`.
@@ -334,21 +335,21 @@ class Lab:
         return Scores(pl.DataFrame(rows), found)
 
     def heads(self, detector: str = "induction", seed: int = 0, probe: StandardProbe | None = None) -> Detection:
-        """Name the heads of a kind, or say that there are none; see `lesion.measures.detection`."""
+        """Name the heads of a kind, or say that there are none; see `lesion.measures.heads.detection`."""
         self._alone("heads")
         return detection(self.model, detector, seed, probe)
 
     def attribute(
         self, task: TaskConfig | str, items: int = 64, target: str = "logit_diff", seed: int = 0
     ) -> Attribution:
-        """Split a logit into its parts; see `lesion.measures.attribution`."""
+        """Split a logit into its parts; see `lesion.measures.attribution.direct_logit`."""
         self._alone("attribute")
         return attribution(self.engine, ask(self.model, task, items, seed), target)
 
     def screen(
         self, task: TaskConfig | str, items: int = 64, method: str = "gradient", top: int = 10, seed: int = 0
     ) -> Screen:
-        """Estimate all heads and neurons and confirm the best; see `lesion.measures.screening`."""
+        """Estimate all heads and neurons, and confirm the best; see `attribution_patching`."""
         self._alone("screen")
         return screen(self.engine, ask(self.model, task, items, seed), method=method, top=top, seed=seed)
 

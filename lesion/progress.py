@@ -8,7 +8,7 @@
     for batch in track(batches, "attribution"):
         ...
 
-Without a display nothing is shown and nothing is paid. The command line's display is `lesion.cli.progress`.
+Without a display nothing is shown and nothing is paid. The command line's display is `lesion.cli.common.progress`.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized

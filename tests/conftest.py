@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from lesion import cli
-from lesion.models.pretrained import is_there
+from lesion.models.obtain.pretrained import is_there
 
 if TYPE_CHECKING:
     from lesion.models.model import Model

@@ -198,7 +198,7 @@ def test_an_interrupt_says_how_to_go_on(lesion, monkeypatch: pytest.MonkeyPatch,
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lesion.study.load.load_study", interrupt)
+    monkeypatch.setattr("lesion.study.format.load.load_study", interrupt)
     answer = lesion("run", study)
     assert answer.code == 130
     assert "same command" in answer.err

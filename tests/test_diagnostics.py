@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lesion.training.hand import write_hand_model
+from lesion.training.hand_model import write_hand_model
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from lesion.interventions.names import Tool, name_site, tools_for
+from lesion.interventions.other_tools.names import Tool, name_site, tools_for
 from lesion.interventions.site import parse_site
 
 PAGE = Path(__file__).parents[1] / "docs" / "interchange.md"

@@ -11,7 +11,7 @@ from lesion.interventions.site import head
 from lesion.measures.sanity import model_checks, noise_floor, positive_control
 from lesion.models.families import FAMILIES
 from lesion.models.model import open_model
-from lesion.training.hand import write_hand_model
+from lesion.training.hand_model import write_hand_model
 
 
 def call(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, dict]:

@@ -6,8 +6,8 @@ import pytest
 
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.site import head, parse_site
-from lesion.measures.asked import ask, of
-from lesion.measures.selection import select
+from lesion.measures.prompt_set import ask, of
+from lesion.measures.site_groups import select
 from lesion.measures.steering import without
 from lesion.models.model import open_model
 

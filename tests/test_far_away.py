@@ -7,8 +7,11 @@ import polars as pl
 import pytest
 
 from lesion.device import VARIABLE
-from lesion.runs import explore, proof, work, worker
-from lesion.runs.store import RunFolder
+from lesion.runs.execute import explore
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.measure import measure_cell as work
+from lesion.runs.measure import proof
+from lesion.runs.measure import worker_state as worker
 from tests.faraway import far_away
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]

@@ -9,19 +9,19 @@ import polars as pl
 import pytest
 
 from lesion import cli
-from lesion.engine.choose import choose
+from lesion.engine.select_engine import choose
 from lesion.errors import InputError, InterventionError
 from lesion.identity import generator
 from lesion.interventions.intervention import Scale
+from lesion.interventions.parse import parse_intervention
 from lesion.interventions.site import head
-from lesion.interventions.spelling import parse_intervention
 from lesion.lab import Lab, scale
-from lesion.measures.asked import of
 from lesion.measures.effect import effect
-from lesion.measures.probe import repeats
+from lesion.measures.heads.repeated_sequences import repeats
+from lesion.measures.prompt_set import of
 from lesion.models.model import open_model
-from lesion.tasks.tokenization import Compiled
-from lesion.training.hand import write_hand_model
+from lesion.tasks.tokenizers.prompt_contract import Compiled
+from lesion.training.hand_model import write_hand_model
 
 
 @pytest.fixture(scope="module")

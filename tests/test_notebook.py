@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from lesion.engine.hooks import applied, hook_count
-from lesion.engine.sources import Library
+from lesion.engine.replacement_activations import Library
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.intervention import Steer
 from lesion.interventions.site import Site

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from lesion.errors import InputError
-from lesion.report.checks import loud_sets
+from lesion.report.memos.publication import phase2_criteria, phase3_criteria, read_publication
 from lesion.report.paper.write import trace
-from lesion.report.publication_memo import phase2_criteria, phase3_criteria, read_publication
-from lesion.runs.manifest import read_manifest
-from lesion.runs.verify import verify
+from lesion.report.wording.checks import loud_sets
+from lesion.runs.check.verify import verify
+from lesion.runs.manifest.run import read_manifest
 from tests.program import load_program
 
 

@@ -13,13 +13,13 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPTNeoXConfig, LlamaConfig, PreTrainedTokenizerFast
 
-from lesion.runs.closing import Order
-from lesion.runs.costs import outlook
-from lesion.runs.manifest import Manifest
-from lesion.runs.prepare import prepare_plan
-from lesion.runs.run import start
-from lesion.study.load import parse_document
-from lesion.study.rehearsal import rehearse
+from lesion.runs.execute.costs import outlook
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.prepare import prepare_plan
+from lesion.runs.execute.run import start
+from lesion.runs.manifest.run import Manifest
+from lesion.study.dry_run import rehearse
+from lesion.study.format.load import parse_document
 from lesion.study.study import Study
 
 NAMES = ("gpt2", "pythia", "llama", "gsm8k")

@@ -7,8 +7,8 @@ import torch
 from serve import load, numbers, read_job, serve
 
 from lesion.engine.batch import Batch
-from lesion.engine.fast import Fast
-from lesion.engine.workload import workload
+from lesion.engine.batched.engine import Fast
+from lesion.engine.bench.workload import workload
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head, neuron
 

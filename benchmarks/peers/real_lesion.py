@@ -3,11 +3,11 @@
 from real_work import answer, numbers, read
 
 from lesion.engine.batch import batches
-from lesion.engine.proofs import engine_for
+from lesion.engine.proof.cache import engine_for
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
 from lesion.models.model import open_model
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 folder, jobs = read()
 engine = engine_for(open_model(str(folder)))

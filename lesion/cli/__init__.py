@@ -8,57 +8,23 @@ from pathlib import Path
 import typer
 from typer.exceptions import TyperException
 
-from lesion.cli import (
-    benching,
-    budgets,
-    diagnostics,
-    edits,
-    evaluating,
-    getting,
-    inspection,
-    ledgers,
-    memos,
-    models,
-    naming,
-    papers,
-    records,
-    reports,
-    starters,
-    statistics,
-    studies,
-    tasks,
-)
 from lesion.cli.app import app, fail
-from lesion.cli.interrupts import second_interrupt_ends
+from lesion.cli.common.interrupts import second_interrupt_ends
+from lesion.cli.look import diagnostics, edits, evaluations, names, tasks
+from lesion.cli.models import bench, get, train
+from lesion.cli.publish import memos, papers, reports
+from lesion.cli.records import ledger, show, verify
+from lesion.cli.studies import new, plan, run, statistics
 from lesion.device import DEVICES, WORDS, refused
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
 from lesion.identity import file_hash
-from lesion.tasks.trust import trust
+from lesion.tasks.trusted_code import trust
 
-__all__ = [
-    "app",
-    "benching",
-    "budgets",
-    "diagnostics",
-    "edits",
-    "evaluating",
-    "getting",
-    "inspection",
-    "ledgers",
-    "main",
-    "memos",
-    "models",
-    "naming",
-    "papers",
-    "records",
-    "reports",
-    "starters",
-    "statistics",
-    "studies",
-    "tasks",
-]
-
-
+COMMANDS = (
+    run, plan, new, statistics, diagnostics, edits, evaluations, names, tasks, ledger, show, verify, memos, papers,
+    reports, bench, get, train,
+)  # fmt: skip
+"""The modules whose import adds commands to the application."""
 RESUMED = frozenset({"get", "run", "replay", "train"})
 """Commands that keep what they finished."""
 

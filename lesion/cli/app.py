@@ -15,10 +15,10 @@ import typer
 from rich.console import Console
 
 from lesion import __version__
-from lesion.cli import completion
+from lesion.cli.common import completion
 from lesion.device import VARIABLE, require_known, wanted
 from lesion.errors import InputError
-from lesion.tasks.trust import trust
+from lesion.tasks.trusted_code import trust
 
 app = typer.Typer(
     name="lesion",

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from lesion.engine.recorder import Recorder
+from lesion.engine.receipts import Recorder
 from lesion.errors import InterventionError
 from lesion.interventions.edit import rewrite
 from lesion.interventions.intervention import Intervention, KnockOut

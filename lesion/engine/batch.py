@@ -13,7 +13,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from lesion.errors import InputError, InterventionError, nearest
-from lesion.tasks.tokenization import Compiled, Span
+from lesion.tasks.tokenizers.prompt_contract import Compiled, Span
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,7 @@ from lesion.engine.hooks import applied
 from lesion.errors import InputError, InterventionError, nearest
 from lesion.interventions.intervention import Intervention, KnockOut, Receipt, replaces
 from lesion.models.model import Model
-from lesion.tasks.tokenization import Compiled, Refused, encode
+from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, encode
 
 
 class Text(NamedTuple):

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lesion.engine.attach import Attachment, Source, attachments
-from lesion.engine.recorder import Recorder
+from lesion.engine.receipts import Recorder
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Intervention, Scale, Steer
 from lesion.models.model import Model

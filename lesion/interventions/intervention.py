@@ -65,7 +65,7 @@ class Mean(_AtSites):
 
     kind: Literal["mean"] = "mean"
     reference: Sha256
-    """`lesion.engine.sources.reference_hash` of the reference set."""
+    """`lesion.engine.replacement_activations.reference_hash` of the reference set."""
     by: Literal["position", "role", "layout", "all"] = "position"
     """`position`: items of the same length, position by position; `role`: token by token within a role of the same
     length; `layout`: items of the same length whose roles all stand at the same places, position by position; `all`:
@@ -81,7 +81,7 @@ class Resample(_AtSites):
 
     kind: Literal["resample"] = "resample"
     reference: Sha256
-    """`lesion.engine.sources.reference_hash` of the reference set."""
+    """`lesion.engine.replacement_activations.reference_hash` of the reference set."""
     seed: int = Field(ge=0)
     """Chooses the other item, together with `draw` and the item's own prompt."""
     draw: int = Field(default=0, ge=0)

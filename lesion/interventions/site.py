@@ -13,8 +13,8 @@ Canonical spellings, layers and indices from 0:
   `L5.attn_out`, `L5.mlp_out`: what they add to it. The stream that leaves block 5 is `L6.resid_pre`.
 
 `parse_site` also reads what other tools write: `5.1`, `a5.h1`, `A5.1`, `m5`, `MLP 5`, `blocks.5.attn.hook_z[1]`,
-`layers_output[5]`, `Block 5 Resid Mid`, and a representation of pyvene as JSON. `lesion.interventions.names` writes
-them; `lesion.interventions.edges` says why an edge such as `a5.h1->m6` is none.
+`layers_output[5]`, `Block 5 Resid Mid`, and a representation of pyvene as JSON. `lesion.interventions.other_tools`
+writes them, and says why an edge such as `a5.h1->m6` is none.
 """
 
 import re
@@ -25,7 +25,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from lesion.errors import InputError, nearest
 from lesion.identity import Document
-from lesion.interventions.edges import refusal
+from lesion.interventions.other_tools.edges import refusal
 
 Kind = Literal[
     "head", "neuron", "resid_pre", "q", "k", "v", "pattern", "gate", "act", "up", "resid_mid", "attn_out", "mlp_out"

@@ -19,17 +19,17 @@ from torch import Tensor
 
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch
-from lesion.engine.choose import Engine
-from lesion.engine.sources import Library
+from lesion.engine.replacement_activations import Library
+from lesion.engine.select_engine import Engine
 from lesion.errors import InputError, InterventionError
 from lesion.identity import Document
 from lesion.interventions.intervention import Intervention, Receipt, Scale, Steer
-from lesion.measures.asked import Asked
-from lesion.measures.attribution import mean_interval
+from lesion.measures.attribution.direct_logit import mean_interval
+from lesion.measures.collateral import neutral, neutral_text
+from lesion.measures.greedy_answers import parsed, spoken
 from lesion.measures.metrics import METRICS, measure
-from lesion.measures.neutral import neutral, neutral_text
-from lesion.measures.passage import PASSAGE
-from lesion.measures.spoken import parsed, spoken
+from lesion.measures.neutral_text import PASSAGE
+from lesion.measures.prompt_set import Asked
 from lesion.progress import track
 from lesion.stats.intervals import tango
 from lesion.tasks.answers import Unparsed, extract, plain

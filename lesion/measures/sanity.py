@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lesion.engine.check import TOLERANCES
+from lesion.engine.batched.linear_kernels import weight_and_bias
 from lesion.engine.hooks import applied, recorded
-from lesion.engine.kernels import weight_and_bias
+from lesion.engine.proof.prove import TOLERANCES
 from lesion.identity import Document, generator
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site, head, neuron
-from lesion.measures.circuits import run
-from lesion.measures.detection import detection
-from lesion.measures.heads import robust_induction
-from lesion.measures.probe import repeats
+from lesion.measures.heads.detection import detection
+from lesion.measures.heads.pattern_scores import robust_induction
+from lesion.measures.heads.qk_ov_circuits import run
+from lesion.measures.heads.repeated_sequences import repeats
 from lesion.models.device import on_processor, whole_copy
 from lesion.models.model import Model
 

@@ -15,15 +15,15 @@ import torch
 from torch import Tensor
 
 from lesion.engine.capture import Read, at, capture
-from lesion.engine.choose import Engine
-from lesion.engine.sources import Library
+from lesion.engine.replacement_activations import Library
+from lesion.engine.select_engine import Engine
 from lesion.errors import InputError
 from lesion.identity import Document, generator
 from lesion.interventions.edit import vector_hash
 from lesion.interventions.intervention import Steer
 from lesion.interventions.site import Site
-from lesion.measures.asked import Asked, of
-from lesion.measures.attribution import Target, mean_interval, values
+from lesion.measures.attribution.direct_logit import Target, mean_interval, values
+from lesion.measures.prompt_set import Asked, of
 from lesion.models.model import Model
 from lesion.progress import track
 

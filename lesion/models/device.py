@@ -3,7 +3,8 @@
 A process has one device, `cpu` unless LESION_DEVICE (or `lesion --device`) says `cuda`. `settle` makes it torch's
 default, so whatever is made afterwards lies beside the weights. The processor is what a device is held against: a model
 that is moved must give the processor's logits (`moved`), and stored numbers of the processor must come out of the
-engine (`lesion.engine.fixture`). No machine with CUDA has run this code yet; its tests use a make-believe device.
+engine (`lesion.engine.proof.device_fixture`). No machine with CUDA has run this code yet; its tests use a make-believe
+device.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

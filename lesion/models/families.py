@@ -2,7 +2,7 @@
 
 A head is a slice of the *input* of the attention output projection, a neuron a column of the *input* of the MLP down
 projection, the residual stream the *input* of a block. So a row needs paths only, read from the class in transformers;
-`lesion.engine.check` proves each row on the loaded weights. This module imports neither torch nor transformers: a study
+`lesion.engine.proof` proves each row on the loaded weights. This module imports neither torch nor transformers: a study
 is checked against it in milliseconds. To add an architecture, add a row and run tests/engine/test_check.py;
 `make oracles` then asks for the peer's own paths in tests/oracles/tracer.py.
 """
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lesion.errors import InputError, nearest
-from lesion.models.lookalikes import refuse_lookalikes
+from lesion.models.checks.lookalikes import refuse_lookalikes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig

@@ -21,18 +21,18 @@ from transformers.utils import logging as hf_logging
 from lesion.device import wanted
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.site import Kind, Site
-from lesion.models.agreement import agreed, submodule_at
+from lesion.models.checks.changed_module import require_fit, require_native
+from lesion.models.checks.config_agreement import agreed, submodule_at
+from lesion.models.checks.plausible_config import require_enough_weights
 from lesion.models.device import moved, on_processor, settle
 from lesion.models.families import Family, Residual, family_named, family_of, residual_rule
-from lesion.models.foreign import require_fit, require_native
-from lesion.models.hub import hub_folder
-from lesion.models.origin import require_origin
-from lesion.models.plausible import require_enough_weights
+from lesion.models.obtain.hub import hub_folder
+from lesion.models.obtain.origin import require_origin
+from lesion.models.provenance import OpenedModel, opened
 from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_config, sizes_of
 from lesion.models.tiny import character_tokenizer, tiny_module
 from lesion.models.vocabulary import added_bos, read_bos, read_tokenizer
 from lesion.models.weights import weight_files, weights_hash
-from lesion.models.witness import OpenedModel, opened
 
 Dtype = Literal["float32", "bfloat16", "float64"]
 DTYPES: dict[str, torch.dtype] = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float64": torch.float64}
@@ -55,7 +55,7 @@ class Place:
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """An opened model; `lesion.engine.check.prove` says which of its sites can be trusted."""
+    """An opened model; `lesion.engine.proof.prove.prove` says which of its sites can be trusted."""
 
     name: str
     """As it was asked for."""

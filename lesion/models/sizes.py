@@ -15,12 +15,12 @@ from typing import Any, Literal, NamedTuple
 from lesion.errors import InputError, InterventionError, nearest
 from lesion.identity import Document
 from lesion.interventions.site import UNITS, Site
-from lesion.models.adapter import refuse_adapter
+from lesion.models.checks.plausible_config import readable_config, require_sizes
 from lesion.models.families import Family, Names, family_named, family_of
-from lesion.models.hub import hub_file
-from lesion.models.plausible import readable_config, require_sizes
-from lesion.models.pretrained import pretrained_folder
-from lesion.tasks.alphabet import DIGITS, MARKS, SYMBOLS
+from lesion.models.obtain.hub import hub_file
+from lesion.models.obtain.lora import refuse_adapter
+from lesion.models.obtain.pretrained import pretrained_folder
+from lesion.tasks.problems.alphabet import DIGITS, MARKS, SYMBOLS
 
 ZOO = Path(__file__).parent / "zoo"
 TINY_VOCABULARY = ("<pad>", "<bos>", *MARKS, *DIGITS, *SYMBOLS)

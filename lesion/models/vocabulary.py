@@ -9,9 +9,9 @@ from typing import Any, NamedTuple, cast
 from tokenizers import Encoding, Tokenizer
 
 from lesion.errors import InputError
-from lesion.models.hub import hub_folder
+from lesion.models.obtain.hub import hub_folder
+from lesion.models.provenance import OpenedModel, opened, watched
 from lesion.models.sizes import TINY_VOCABULARY, Source, locate
-from lesion.models.witness import OpenedModel, opened, watched
 from lesion.outside.documents import parse_json, read_object
 from lesion.outside.files import read_text
 

@@ -7,16 +7,16 @@ from typing import NamedTuple
 
 import polars as pl
 
-from lesion.runs.manifest import Manifest
-from lesion.runs.store import RunFolder, Unit
-from lesion.stats.companion import Companion
-from lesion.stats.rank_specificity import RankSpecificity
-from lesion.stats.specific import Specificity
-from lesion.stats.verdict import CellVerdict
-from lesion.study.findings import PositiveControl
+from lesion.runs.folder.run_folder import RunFolder, Unit
+from lesion.runs.manifest.run import Manifest
+from lesion.stats.specificity.companion import Companion
+from lesion.stats.specificity.contrast import Specificity
+from lesion.stats.specificity.rank import RankSpecificity
+from lesion.stats.verdict.cell_verdict import CellVerdict
+from lesion.study.gates.specificity import Within
+from lesion.study.gates.written_answers import Reading
 from lesion.study.plan import Chosen, pair_name
-from lesion.study.reading import Reading
-from lesion.study.specificity import Within
+from lesion.study.results import PositiveControl
 from lesion.study.study import DetectedHeads
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lesion.errors import InputError
-from lesion.stats.paired import sign_draws
+from lesion.stats.paired.tests import sign_draws
 
 Floats = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from math import ceil, sqrt
 
 from lesion.errors import InputError
 from lesion.stats.distributions import range_quantile, z
-from lesion.stats.rule import Discovered, Rule
+from lesion.stats.verdict.rule import Discovered, Rule
 
 UNREACHABLE = 10**12
 """Items where no number of items would do, because clusters differ too much."""

@@ -14,14 +14,14 @@ import polars as pl
 from numpy.typing import NDArray
 
 from lesion.identity import generator
-from lesion.stats.comparison import compare
 from lesion.stats.intervals import bca, cluster_mean
 from lesion.stats.multiplicity import bh, holm, max_t
-from lesion.stats.paired import deltas, sign_flip, sign_flip_exact, wilcoxon
-from lesion.stats.rows import PairedRows
-from lesion.study.evidence import paired_numbers, paired_rows
-from lesion.study.family import rule_of
+from lesion.stats.paired.comparison import compare
+from lesion.stats.paired.rows import PairedRows
+from lesion.stats.paired.tests import deltas, sign_flip, sign_flip_exact, wilcoxon
+from lesion.study.gates.paired_arms import paired_numbers, paired_rows
 from lesion.study.plan import Chosen, Plan
+from lesion.study.stages.confirmatory_cells import rule_of
 
 BCA_CLUSTERS = 30
 """Units without which the bootstrap covers too rarely (lesion/stats/intervals.py)."""

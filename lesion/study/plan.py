@@ -11,7 +11,7 @@ from pydantic import Field
 
 from lesion.identity import Document, content_hash
 from lesion.interventions.site import head
-from lesion.stats.rule import Discovered
+from lesion.stats.verdict.rule import Discovered
 from lesion.study.arm import REFERENCE, Arm
 from lesion.study.claims import Ablation
 from lesion.study.condition import Condition, Role, condition

@@ -14,8 +14,8 @@ from lesion.interventions.intervention import Positions
 from lesion.interventions.site import Site, parse_site
 from lesion.study.claims import Claims, Outcome, Replaced
 from lesion.study.names import Detector
-from lesion.tasks.chat import Chat
 from lesion.tasks.config import AnalogyConfig, SymbolicConfig, TaskConfig
+from lesion.tasks.tokenizers.chat_turn import Chat
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 ModelName = Annotated[

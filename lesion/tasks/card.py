@@ -7,7 +7,7 @@ from lesion.errors import InputError
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import TaskConfig
 from lesion.tasks.task import Draw, Item, Split
-from lesion.tasks.tokenization import dataset_hash
+from lesion.tasks.tokenizers.prompt_contract import dataset_hash
 
 _KEY = "card"
 _SPLITS: tuple[Split, ...] = ("discovery", "confirm")

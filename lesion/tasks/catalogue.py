@@ -4,15 +4,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args
 
 from lesion.errors import InputError, nearest
-from lesion.tasks.analogy import AnalogyTask
-from lesion.tasks.arithmetic import ArithmeticTask
 from lesion.tasks.config import TaskConfig
-from lesion.tasks.gsm8k import Gsm8kTask
-from lesion.tasks.multistep import MultistepTask
-from lesion.tasks.own import own_task
-from lesion.tasks.symbolic import SymbolicTask
+from lesion.tasks.problems.analogy import AnalogyTask
+from lesion.tasks.problems.arithmetic import ArithmeticTask
+from lesion.tasks.problems.custom import own_task
+from lesion.tasks.problems.gsm8k import Gsm8kTask
+from lesion.tasks.problems.multistep import MultistepTask
+from lesion.tasks.problems.symbolic import SymbolicTask
+from lesion.tasks.problems.word_problems import WordProblemsTask
 from lesion.tasks.task import Task
-from lesion.tasks.word_problems import WordProblemsTask
 
 TASKS: Mapping[str, Callable[[Any], Task]] = {
     "arithmetic": ArithmeticTask,

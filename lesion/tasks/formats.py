@@ -8,8 +8,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, NamedTuple
 
-from lesion.tasks.alphabet import END
 from lesion.tasks.config import ArithmeticConfig, Format, MultistepConfig, TaskConfig
+from lesion.tasks.problems.alphabet import END
 from lesion.tasks.task import Segment
 
 _ONES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")

@@ -1,8 +1,8 @@
 """The rows of the training mixture: packed arithmetic problems and symbol patterns, with their loss mask.
 
 The rows of a step depend on the recipe's seed and the step's number alone, so a resumed training meets the same rows.
-No held-out problem (`lesion.tasks.heldout`) ever appears. Only what can be predicted is graded: answers with their end
-mark, and the part of a pattern that follows from what came before.
+No held-out problem (`lesion.tasks.drawing.heldout`) ever appears. Only what can be predicted is graded: answers with
+their end mark, and the part of a pattern that follows from what came before.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lesion.identity import generator
-from lesion.tasks.alphabet import COPY, END, REVERSE, SYMBOLS
-from lesion.tasks.heldout import held_out
+from lesion.tasks.drawing.heldout import held_out
+from lesion.tasks.problems.alphabet import COPY, END, REVERSE, SYMBOLS
 from lesion.training.recipe import Mixture, Recipe
 from lesion.training.vocabulary import BOS_ID, encode_rows
 

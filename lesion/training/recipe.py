@@ -10,8 +10,8 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lesion.identity import Document
-from lesion.study.load import load_document
-from lesion.training.ending import Share, Until
+from lesion.study.format.load import load_document
+from lesion.training.stopping import Share, Until
 
 FamilyName = Literal["llama", "gpt2", "gpt_neox"]
 

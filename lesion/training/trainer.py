@@ -20,8 +20,8 @@ from torch.nn import functional as F
 from torch.nn.utils import clip_grad_norm_
 
 from lesion.errors import InputError
-from lesion.measures.heads import robust_induction
-from lesion.measures.probe import Probe
+from lesion.measures.heads.pattern_scores import robust_induction
+from lesion.measures.heads.repeated_sequences import Probe
 from lesion.outside.documents import read_document
 from lesion.training.checkpoint import (
     FILE,
@@ -32,13 +32,13 @@ from lesion.training.checkpoint import (
     save_checkpoint,
     write_atomically,
 )
-from lesion.training.ending import Until
-from lesion.training.evaluate import Examination
+from lesion.training.evaluation.accuracy import Examination
+from lesion.training.evaluation.report import MOST_REPORT_BYTES, REPORT, TrainingReport
 from lesion.training.folder import save_model, weights_hash
 from lesion.training.mixture import Batch, draw_batch
 from lesion.training.network import GatedProjection, decay_groups, gated, new_network, set_gates
 from lesion.training.recipe import Optimiser, Recipe
-from lesion.training.report import MOST_REPORT_BYTES, REPORT, TrainingReport
+from lesion.training.stopping import Until
 from lesion.training.vocabulary import BOS_ID, SYMBOL_IDS
 
 _STAGE_BLOCKS, _STAGE_SEQUENCES = (7,), 16

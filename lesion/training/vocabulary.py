@@ -1,7 +1,8 @@
 """The vocabulary of the embedded models: one token per character, and the fast tokenizer that is saved beside them.
 
 A character outside the alphabet becomes [UNK], on which no model is trained and which the prompt contract
-(`lesion.tasks.tokenization`) refuses. Use `encode_rows` in the trainer only; all else goes through the tokenizer.
+(`lesion.tasks.tokenizers.prompt_contract`) refuses. Use `encode_rows` in the trainer only; all else goes through the
+tokenizer.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 from transformers import PreTrainedTokenizerFast
 
-from lesion.tasks.alphabet import DIGITS, MARKS, SYMBOLS
+from lesion.tasks.problems.alphabet import DIGITS, MARKS, SYMBOLS
 
 PAD, BOS, UNK = "[PAD]", "[BOS]", "[UNK]"
 """Square brackets are no part of the alphabet, so no text of a task can spell a special token."""

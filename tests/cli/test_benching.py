@@ -5,8 +5,8 @@ import json
 import pytest
 
 from lesion import cli
-from lesion.engine import growth, workload
-from lesion.engine.workload import Shape
+from lesion.engine.bench import growth, workload
+from lesion.engine.bench.workload import Shape
 
 
 @pytest.fixture(autouse=True)

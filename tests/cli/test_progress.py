@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from lesion.cli import progress
-from lesion.cli.progress import display_on, left
+from lesion.cli.common import progress
+from lesion.cli.common.progress import display_on, left
 from lesion.progress import shown_by, stage, track
 
 

@@ -6,10 +6,10 @@ import shutil
 import pytest
 
 from lesion import cli
-from lesion.report.write import write_report
-from lesion.runs.closing import Order
-from lesion.runs.run import start
-from lesion.study.load import parse_document
+from lesion.report.page.write import write_report
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.run import start
+from lesion.study.format.load import parse_document
 from lesion.study.study import Study
 from tests.runs.conftest import SMALL
 

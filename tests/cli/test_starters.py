@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lesion.study.load import load_study
-from lesion.study.shipped import FOLDER, shipped
+from lesion.study.format.load import load_study
+from lesion.study.format.shipped import FOLDER, shipped
 
 Call = Callable[..., tuple[int, str, str]]
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from lesion.engine import climb
+from lesion.engine.batched import forward_pass as climb
 from lesion.models.families import FAMILIES
 from lesion.models.model import open_model
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 _OPENED = {}
 

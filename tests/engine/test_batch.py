@@ -5,7 +5,7 @@ from hypothesis import given, settings
 
 from lesion.engine.batch import batches
 from lesion.errors import InputError, InterventionError
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 
 def _item(prompt, answer, start=0):

@@ -1,8 +1,8 @@
 import pytest
 
-from lesion.engine import workload as module
-from lesion.engine.bench import bench
-from lesion.engine.workload import Shape
+from lesion.engine.bench import workload as module
+from lesion.engine.bench.bench import bench
+from lesion.engine.bench.workload import Shape
 from lesion.models.families import FAMILIES
 
 

@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 import torch
 
-from lesion.engine.check import CHECKS, prove
 from lesion.engine.hooks import hook_count
+from lesion.engine.proof.prove import CHECKS, prove
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import KINDS, parse_site
@@ -143,7 +143,7 @@ def test_hooks_that_look_and_change_something_refuse_the_model(tiny):
 
 
 def test_a_projection_without_its_bias_breaks_the_sum_of_heads(tiny, monkeypatch):
-    from lesion.engine import check
+    from lesion.engine.proof import prove as check
 
     plain = check.weight_and_bias
     monkeypatch.setattr(check, "weight_and_bias", lambda projection: (plain(projection)[0], None))

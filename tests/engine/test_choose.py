@@ -6,9 +6,9 @@ from torch.nn import functional
 
 from lesion.engine import reference
 from lesion.engine.batch import batches
-from lesion.engine.choose import AGREEMENT, choose
-from lesion.engine.fast import Fast
-from lesion.engine.kernels import PackedLinear, kernel_rule
+from lesion.engine.batched.engine import Fast
+from lesion.engine.batched.linear_kernels import PackedLinear, kernel_rule
+from lesion.engine.select_engine import AGREEMENT, choose
 from lesion.errors import InputError
 from lesion.identity import generator
 from lesion.interventions.intervention import Scale
@@ -24,7 +24,7 @@ def test_every_family_runs_the_quick_way_within_a_tenth_of_the_tolerance(model):
 
 
 def test_a_batched_engine_that_differs_is_not_taken_and_says_so(tiny, monkeypatch):
-    monkeypatch.setattr("lesion.engine.tree._masked", lambda scores, allowed: scores)
+    monkeypatch.setattr("lesion.engine.batched.prefix_shared_attention._masked", lambda scores, allowed: scores)
     choice = choose(tiny("gpt2")).choice
     assert choice.engine == "reference"
     assert choice.error > choice.tolerance

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from lesion.engine.check import examine
-from lesion.engine.evidence import gather
+from lesion.engine.proof.prove import examine
+from lesion.engine.proof.recorded_passes import gather
 from lesion.identity import generator
 from lesion.models.families import FAMILIES
 from lesion.models.model import open_model
-from lesion.training.hand import write_hand_model
+from lesion.training.hand_model import write_hand_model
 
 
 def _failed(model):

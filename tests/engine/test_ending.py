@@ -3,14 +3,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from lesion.engine import ending as endings
 from lesion.engine import reference
 from lesion.engine.batch import batches
-from lesion.engine.ending import Ending, Thrift
-from lesion.engine.fast import Fast
+from lesion.engine.batched import last_layer_attention as endings
+from lesion.engine.batched.engine import Fast
+from lesion.engine.batched.last_layer_attention import Ending, Thrift
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site, head, neuron
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 POSITIONS_BY_NUMBER = {"gpt2", "gpt_neo", "opt"}
 """Families whose keys know nothing of positions and have no norm."""

@@ -7,16 +7,16 @@ from hypothesis import HealthCheck, given, settings
 
 from lesion.engine import reference
 from lesion.engine.batch import batches
-from lesion.engine.fast import Fast
+from lesion.engine.batched.engine import Fast
+from lesion.engine.batched.prefix_shared_attention import Tree, tree_attention
+from lesion.engine.batched.token_trie import apart
 from lesion.engine.hooks import hook_count
-from lesion.engine.tree import Tree, tree_attention
-from lesion.engine.trie import apart
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site, parse_site
 from lesion.models.families import FAMILIES, family_named
 from lesion.models.model import random_model
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 _FAST = {}
 POSITIONS = ("all", "last", "role:operand_1", "role:answer")

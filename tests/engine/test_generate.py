@@ -7,7 +7,7 @@ from lesion.engine import reference
 from lesion.engine.batch import batches
 from lesion.engine.generate import generate, padded
 from lesion.engine.hooks import hook_count
-from lesion.engine.sources import Library, reference_hash
+from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.intervention import KnockOut, Mean, Patch, Scale, Steer
 from lesion.interventions.site import parse_site

@@ -1,9 +1,9 @@
 import pytest
 
-from lesion.engine import growth as module
-from lesion.engine import workload
-from lesion.engine.growth import growth, tune
-from lesion.engine.workload import Shape
+from lesion.engine.bench import growth as module
+from lesion.engine.bench import workload
+from lesion.engine.bench.growth import growth, tune
+from lesion.engine.bench.workload import Shape
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@ import hypothesis.strategies as st
 import torch
 from hypothesis import given, settings
 
-from lesion.engine.trie import apart, trie
+from lesion.engine.batched.token_trie import apart, trie
 
 
 @st.composite

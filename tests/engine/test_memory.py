@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from lesion.engine import fast as module
 from lesion.engine import reference
 from lesion.engine.batch import batches
-from lesion.engine.clean import Clean
-from lesion.engine.fast import Fast
-from lesion.engine.memory import give_back, is_out_of_memory, pass_bytes, peak_bytes
-from lesion.engine.trie import apart, trie
+from lesion.engine.batched import engine as module
+from lesion.engine.batched.clean_cache import Clean
+from lesion.engine.batched.engine import Fast
+from lesion.engine.batched.memory import give_back, is_out_of_memory, pass_bytes, peak_bytes
+from lesion.engine.batched.token_trie import apart, trie
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from lesion.device import cache_folder
-from lesion.engine import proofs
-from lesion.engine.proofs import engine_for, proved
+from lesion.engine.proof import cache as proofs
+from lesion.engine.proof.cache import engine_for, proved
 from lesion.models.model import open_model
 
 

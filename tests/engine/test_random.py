@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 
 from lesion.engine import reference
 from lesion.engine.batch import batches
-from lesion.engine.fast import Fast
-from lesion.engine.sources import Library, reference_hash
+from lesion.engine.batched.engine import Fast
+from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.interventions.intervention import Mean, Patch, Resample, Scale, Steer
 from lesion.interventions.site import Site
 from lesion.models.families import FAMILIES

@@ -1,10 +1,12 @@
 import pytest
 import torch
 
-from lesion.engine import climb, readers, reference
+from lesion.engine import reference
 from lesion.engine.batch import batches
-from lesion.engine.fast import Fast
-from lesion.engine.readers import find, form_of
+from lesion.engine.batched import forward_pass as climb
+from lesion.engine.batched import norm_consumers as readers
+from lesion.engine.batched.engine import Fast
+from lesion.engine.batched.norm_consumers import find, form_of
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head, neuron
 

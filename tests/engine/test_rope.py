@@ -8,7 +8,7 @@ from lesion.engine.batch import batches
 from lesion.engine.generate import as_prompt, generate, rope_switch
 from lesion.engine.reference import run
 from lesion.errors import InputError
-from lesion.measures.asked import ask
+from lesion.measures.prompt_set import ask
 from lesion.models.model import Model, adopted_model
 from lesion.models.tiny import character_tokenizer
 

@@ -5,9 +5,9 @@ import torch
 
 from lesion.engine import reference
 from lesion.engine.batch import batches
-from lesion.engine.choose import Engine, choose
-from lesion.engine.fast import Fast
-from lesion.engine.sources import Library, observe, reference_hash
+from lesion.engine.batched.engine import Fast
+from lesion.engine.replacement_activations import Library, observe, reference_hash
+from lesion.engine.select_engine import Engine, choose
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.intervention import KnockOut, Mean, Patch, Resample, Scale, Steer, draws
 from lesion.interventions.site import KINDS, UNITS, Site, head, parse_site, stream

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-from lesion.runs.recording import recording
+from lesion.runs.manifest.recording import recording
 from tests.faults import defences
 from tests.faults.catalogue import FAULTS
 from tests.faults.fault import Caught, Fault, Finished

@@ -8,18 +8,25 @@ import polars as pl
 import torch
 
 import lesion.interventions.edit as edit_module
-from lesion.engine import donors, reference
+from lesion.engine import reference
+from lesion.engine import reference_activations as donors
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site
 from lesion.models.model import Model
-from lesion.runs import block, work
-from lesion.runs import reference as reference_items
-from lesion.stats import comparison, evidence
-from lesion.stats.paired import Deltas
-from lesion.stats.rows import PairedRows
-from lesion.study import contingency, gates, soundness, stages, trial_looks
-from lesion.study import evidence as rows_evidence
+from lesion.runs.measure import cell_items as block
+from lesion.runs.measure import measure_cell as work
+from lesion.runs.measure import reference_sets as reference_items
+from lesion.stats.paired import comparison
+from lesion.stats.paired.rows import PairedRows
+from lesion.stats.paired.tests import Deltas
+from lesion.stats.verdict import cell_measures as evidence
+from lesion.study.gates import judge as gates
+from lesion.study.gates import paired_arms as rows_evidence
+from lesion.study.gates import soundness
 from lesion.study.rows import ITEM_KEY
+from lesion.study.selftest import looks as trial_looks
+from lesion.study.stages import cells as stages
+from lesion.study.stages import transitions as contingency
 from lesion.tasks.task import Draw
 from tests.faults.fault import Fault
 from tests.faults.model_faults import _opened
@@ -267,7 +274,7 @@ def others_mean_not_read(patch):
     def blind(model, answer, kinds):
         return plain(model, {**answer, "others_mean": 0.0}, kinds)
 
-    from lesion.study import trial_gates
+    from lesion.study.selftest import gates as trial_gates
 
     for module in (gates, trial_gates):
         patch.setattr(module, "instrument", blind)

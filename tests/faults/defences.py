@@ -14,32 +14,32 @@ import torch
 
 from lesion.cli import app
 from lesion.cli.app import SCREEN
-from lesion.cli.recorded import replay_call
+from lesion.cli.common.recorded import replay_call
 from lesion.device import cache_folder
 from lesion.engine.batch import batches
-from lesion.engine.check import examine
-from lesion.engine.choose import choose
+from lesion.engine.proof.prove import examine
 from lesion.engine.reference import run as run_reference
+from lesion.engine.select_engine import choose
 from lesion.errors import InterventionError, LesionError
 from lesion.identity import generator
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
 from lesion.models.model import open_model
-from lesion.runs import worker
-from lesion.runs.calls import read_call
-from lesion.runs.closing import Order
-from lesion.runs.ledger import check_seal, enter
-from lesion.runs.manifest import Manifest, read_manifest
-from lesion.runs.recount import recount
-from lesion.runs.registry import read_chain
-from lesion.runs.replay import replay, reproduced
-from lesion.runs.run import start
-from lesion.runs.store import RunFolder
-from lesion.runs.verify import verify
-from lesion.study.load import parse_document
+from lesion.runs.check.recompute_stats import recount
+from lesion.runs.check.replay import replay, reproduced
+from lesion.runs.check.verify import verify
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.run import start
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.index.ledger import check_seal, enter
+from lesion.runs.index.registrations import read_chain
+from lesion.runs.manifest.command import read_call
+from lesion.runs.manifest.run import Manifest, read_manifest
+from lesion.runs.measure import worker_state as worker
+from lesion.study.format.load import parse_document
+from lesion.study.selftest.selftest import WRONGLY, trial
 from lesion.study.study import Study
-from lesion.study.trial import WRONGLY, trial
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 from tests.faults.fault import Caught, Finished
 
 STUDY = """\

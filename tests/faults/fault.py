@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 import pytest
 
-from lesion.runs.manifest import Manifest
+from lesion.runs.manifest.run import Manifest
 
 
 class Caught(NamedTuple):

@@ -6,15 +6,17 @@ import math
 import polars as pl
 
 from lesion import identity
-from lesion.engine import choose as choose_module
-from lesion.engine import reference, sources
+from lesion.engine import reference
+from lesion.engine import replacement_activations as sources
+from lesion.engine import select_engine as choose_module
 from lesion.engine.reference import Outcome
 from lesion.measures.metrics import METRICS
 from lesion.models.model import open_model
-from lesion.runs import block, work
-from lesion.runs import run as run_module
+from lesion.runs.execute import run as run_module
+from lesion.runs.measure import cell_items as block
+from lesion.runs.measure import measure_cell as work
 from lesion.tasks.task import Draw
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 from tests.faults.fault import Fault
 
 DRAW, COMPILE, MEASURED = block.draw_of, block.compile_item, work._measured

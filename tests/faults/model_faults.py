@@ -7,8 +7,10 @@ import torch
 
 import lesion.engine.batch as batch_module
 import lesion.interventions.edit as edit_module
-from lesion.engine import attach, check, fast, hooks, reference
+from lesion.engine import attach, hooks, reference
 from lesion.engine.batch import Batch
+from lesion.engine.batched import engine as fast
+from lesion.engine.proof import prove as check
 from lesion.interventions.intervention import Scale
 from lesion.models import model as model_module
 from lesion.models.model import Model
@@ -278,7 +280,7 @@ def random_logits(patch):
 
 
 def tree_without_mask(patch):
-    patch.setattr("lesion.engine.tree._masked", lambda scores, hidden: scores)
+    patch.setattr("lesion.engine.batched.prefix_shared_attention._masked", lambda scores, hidden: scores)
 
 
 def stale_clean(patch):
@@ -322,7 +324,7 @@ def padded(patch):
             made.append(dataclasses.replace(p, ids=ids, prompt_length=longest, roles=moved, twin_ids=None))
         return BATCHES(made, most, max_positions)
 
-    for module in ("lesion.runs.work", "lesion.runs.proof", "lesion.engine.choose"):
+    for module in ("lesion.runs.measure.measure_cell", "lesion.runs.measure.proof", "lesion.engine.select_engine"):
         patch.setattr(f"{module}.batches", fill)
 
 

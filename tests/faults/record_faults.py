@@ -6,11 +6,11 @@ import polars as pl
 
 from lesion.identity import file_hash
 from lesion.models.model import open_model
-from lesion.runs.durable import write_text
-from lesion.runs.manifest import Manifest
-from lesion.runs.registry import register
-from lesion.runs.store import RunFolder
-from lesion.study.findings import Results
+from lesion.runs.folder.atomic_io import write_text
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.index.registrations import register
+from lesion.runs.manifest.run import Manifest
+from lesion.study.results import Results
 from lesion.study.rows import rows_hash
 from tests.faults.defences import STUDY, order
 from tests.faults.fault import Fault, Finished

@@ -4,11 +4,20 @@ import dataclasses
 
 import numpy as np
 
-from lesion.stats import baseline, comparison, decide, evidence, rank_specificity
-from lesion.stats.rows import PairedRows
-from lesion.stats.rule import Rule
-from lesion.study import ablations, checks, companions, gates, matched_sets, trial, trial_companions, trial_gates
-from lesion.study import evidence as rows_evidence
+from lesion.stats import baseline_gate as baseline
+from lesion.stats.paired import comparison
+from lesion.stats.paired.rows import PairedRows
+from lesion.stats.specificity import rank as rank_specificity
+from lesion.stats.verdict import cell_measures as evidence
+from lesion.stats.verdict import judge as decide
+from lesion.stats.verdict.rule import Rule
+from lesion.study.gates import ablations, checks, companions
+from lesion.study.gates import judge as gates
+from lesion.study.gates import paired_arms as rows_evidence
+from lesion.study.selftest import companions as trial_companions
+from lesion.study.selftest import gates as trial_gates
+from lesion.study.selftest import selftest as trial
+from lesion.study.stages import matched_sets
 from tests.faults.fault import Fault
 
 MCNEMAR, DIFFERENCE = comparison.mcnemar_exact, PairedRows.difference

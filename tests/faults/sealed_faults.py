@@ -8,8 +8,8 @@ import shutil
 import polars as pl
 
 from lesion.identity import content_hash, file_hash
-from lesion.runs.durable import write_text
-from lesion.study.register import Registration
+from lesion.runs.folder.atomic_io import write_text
+from lesion.study.registration.registration import Registration
 from tests.faults.fault import Fault, Finished
 from tests.faults.record_faults import _read, forge
 

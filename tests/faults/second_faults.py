@@ -6,15 +6,18 @@ import json
 from pydantic_core import to_json
 
 from lesion import identity
-from lesion.engine.ending import Ending, Heads
+from lesion.engine.batched.last_layer_attention import Ending, Heads
 from lesion.identity import content_hash, file_hash
-from lesion.runs import closing, conduct, store
-from lesion.runs.calls import read_call
-from lesion.runs.durable import write_text
-from lesion.runs.results import comparable
-from lesion.study import stages, trial
-from lesion.tasks.arithmetic import ArithmeticTask, Problem
-from lesion.tasks.numbering import Lane
+from lesion.runs.execute import conduct
+from lesion.runs.execute import finish as closing
+from lesion.runs.folder import run_folder as store
+from lesion.runs.folder.atomic_io import write_text
+from lesion.runs.manifest.command import read_call
+from lesion.runs.manifest.command_results import comparable
+from lesion.study.selftest import selftest as trial
+from lesion.study.stages import cells as stages
+from lesion.tasks.drawing.numbering import Lane
+from lesion.tasks.problems.arithmetic import ArithmeticTask, Problem
 from lesion.tasks.task import Segment
 from tests.faults.fault import Fault, Finished
 

@@ -13,11 +13,11 @@ import pytest
 
 from lesion import cli
 from lesion.errors import InputError, LesionError
-from lesion.models.chat import open_frame
-from lesion.models.conventions import read_conventions
+from lesion.models.chat_template import open_frame
 from lesion.models.model import open_model
+from lesion.models.text_conventions import read_conventions
 from lesion.models.vocabulary import open_vocabulary
-from lesion.tasks.chat import Chat
+from lesion.tasks.tokenizers.chat_turn import Chat
 
 ROOT = Path(__file__).resolve().parents[2]
 LLAMA = ROOT / "lesion" / "models" / "zoo" / "abacus-llama"

@@ -19,23 +19,23 @@ from hypothesis import strategies as st
 
 from lesion.errors import InputError, LesionError, Tampered
 from lesion.identity import generator
-from lesion.interventions.names import read_sites
-from lesion.models.gguf_header import require_header
+from lesion.interventions.other_tools.names import read_sites
+from lesion.models.obtain.gguf_header import require_header
 from lesion.models.sizes import read_sizes
 from lesion.models.vocabulary import read_tokenizer, tokenizer_settings
 from lesion.models.weights import weights_hash
-from lesion.runs.calls import read_repeat, read_result
-from lesion.runs.certificate import certificate_path, read_certificate
-from lesion.runs.find import small_text
-from lesion.runs.manifest import read_manifest
-from lesion.runs.marks import marks_path, read_marks
-from lesion.runs.notes import read_note
-from lesion.runs.records import read_record
-from lesion.runs.results import comparable
-from lesion.runs.store import read_begun, read_table, read_unit
-from lesion.study.load import load_study
+from lesion.runs.check.certificate import certificate_path, read_certificate
+from lesion.runs.folder.find import small_text
+from lesion.runs.folder.run_folder import read_begun, read_table, read_unit
+from lesion.runs.index.notes import read_note
+from lesion.runs.index.tags import marks_path, read_marks
+from lesion.runs.manifest.any import read_record
+from lesion.runs.manifest.command import read_repeat, read_result
+from lesion.runs.manifest.command_results import comparable
+from lesion.runs.manifest.run import read_manifest
+from lesion.study.format.load import load_study
 from lesion.study.rows import ITEMS, PROMPTS, empty
-from lesion.tasks.gsm8k import read_rows
+from lesion.tasks.problems.gsm8k import read_rows
 
 INPUTS = int(os.environ.get("LESION_FUZZ", "60"))
 fuzz = settings(max_examples=INPUTS, deadline=None, suppress_health_check=list(HealthCheck), derandomize=INPUTS < 1000)
@@ -201,6 +201,6 @@ def test_a_table_with_other_columns_or_too_many_rows_is_refused_unread(tmp_path:
         read_table(path, ITEMS)
     path.write_bytes(parquet(ITEMS))
     assert read_table(path, ITEMS).height == 0
-    monkeypatch.setattr("lesion.runs.store.MOST_ROWS", -1)
+    monkeypatch.setattr("lesion.runs.folder.run_folder.MOST_ROWS", -1)
     with pytest.raises(Tampered, match="rows"):
         read_table(path, ITEMS)

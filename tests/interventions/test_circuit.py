@@ -11,7 +11,7 @@ from hypothesis import given
 
 from lesion import cli
 from lesion.errors import InputError
-from lesion.interventions.names import HeadSet, name_site, read_sites
+from lesion.interventions.other_tools.names import HeadSet, name_site, read_sites
 
 LAYERS, HEADS = 3, 2
 NODES = [

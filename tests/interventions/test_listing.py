@@ -3,9 +3,9 @@
 import pytest
 
 from lesion.errors import InputError
-from lesion.interventions.listing import parse_sites, site_words, sites_of
+from lesion.interventions.parse import parse_intervention, replacement, scale
 from lesion.interventions.site import head
-from lesion.interventions.spelling import parse_intervention, replacement, scale
+from lesion.interventions.site_list import parse_sites, site_words, sites_of
 
 BOTH = [head(5, 1), head(6, 9)]
 

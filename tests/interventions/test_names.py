@@ -10,10 +10,10 @@ from jsonschema import Draft202012Validator
 from lesion import cli
 from lesion.errors import InputError
 from lesion.interventions.intervention import KnockOut, Patch, Scale
-from lesion.interventions.names import TOOLS, AnyIntervention, HeadSet, name_site, read_sites, tools_for
+from lesion.interventions.other_tools.names import TOOLS, AnyIntervention, HeadSet, name_site, read_sites, tools_for
 from lesion.interventions.site import KINDS, UNITS, Site, parse_site
-from lesion.runs.schemas import SCHEMAS
-from lesion.study.schema import json_schema
+from lesion.runs.manifest.schemas import SCHEMAS
+from lesion.study.format.schema import json_schema
 
 NAMES = {
     "L5H1": {

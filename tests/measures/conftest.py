@@ -3,10 +3,10 @@
 import pytest
 
 from lesion.identity import generator
-from lesion.measures.probe import repeats
+from lesion.measures.heads.repeated_sequences import repeats
 from lesion.models.model import Model, open_model
-from lesion.tasks.tokenization import Compiled
-from lesion.training.hand import write_hand_model
+from lesion.tasks.tokenizers.prompt_contract import Compiled
+from lesion.training.hand_model import write_hand_model
 
 
 @pytest.fixture(scope="session")

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from lesion.engine.choose import choose
 from lesion.engine.hooks import applied, recorded
 from lesion.engine.reference import run
+from lesion.engine.select_engine import choose
 from lesion.errors import InputError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head, neuron
-from lesion.measures import attribution as module
-from lesion.measures.asked import ask, of
-from lesion.measures.attribution import attribute, attribution, heads_of, total_effects, values
-from lesion.measures.circuits import unembedding
-from lesion.measures.norms import freeze
+from lesion.measures.attribution import direct_logit as module
+from lesion.measures.attribution.direct_logit import attribute, attribution, heads_of, total_effects, values
+from lesion.measures.attribution.frozen_norm import freeze
+from lesion.measures.heads.qk_ov_circuits import unembedding
+from lesion.measures.prompt_set import ask, of
 from lesion.models.families import FAMILIES
 from lesion.models.model import open_model
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 
 def random_items(vocabulary: int = 66, count: int = 5) -> list[Compiled]:

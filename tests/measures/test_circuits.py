@@ -7,7 +7,10 @@ import torch
 
 from lesion.engine.hooks import edited, recorded
 from lesion.errors import InterventionError
-from lesion.measures.circuits import (
+from lesion.measures.attribution.frozen_norm import freeze
+from lesion.measures.heads.copy_scores import circuit_report, copy_scores, copying
+from lesion.measures.heads.in_context_score import in_context
+from lesion.measures.heads.qk_ov_circuits import (
     Circuits,
     _gaussian,
     _values,
@@ -17,9 +20,6 @@ from lesion.measures.circuits import (
     positivity,
     run,
 )
-from lesion.measures.copying import circuit_report, copy_scores, copying
-from lesion.measures.in_context import in_context
-from lesion.measures.norms import freeze
 from lesion.models.families import FAMILIES
 from lesion.models.model import open_model
 

@@ -8,13 +8,13 @@ import torch
 
 from lesion.errors import InputError
 from lesion.identity import generator
-from lesion.measures import heads as scoring
-from lesion.measures.agreement import spearman
-from lesion.measures.detection import _familywise, detection, detections
-from lesion.measures.heads import DETECTORS
-from lesion.measures.probe import Probe, StandardProbe, standard, unrepeated
-from lesion.measures.stripes import pairs, permuted_scores
-from lesion.measures.variation import Variation, holds
+from lesion.measures.attribution.rank_correlation import spearman
+from lesion.measures.heads import pattern_scores as scoring
+from lesion.measures.heads.detection import _familywise, detection, detections
+from lesion.measures.heads.pattern_scores import DETECTORS
+from lesion.measures.heads.perfect_patterns import pairs, permuted_scores
+from lesion.measures.heads.repeated_sequences import Probe, StandardProbe, standard, unrepeated
+from lesion.measures.heads.robustness import Variation, holds
 from lesion.models.model import open_model
 
 QUICK = StandardProbe(block=12, sequences=8)

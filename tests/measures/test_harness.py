@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from lesion import cli
-from lesion.cli.recorded import replay_call
+from lesion.cli.common.recorded import replay_call
 from lesion.engine.hooks import hook_count
 from lesion.errors import InputError, InterventionError
-from lesion.interventions.spelling import scale
-from lesion.measures.harness import harness
+from lesion.interventions.parse import scale
+from lesion.measures.interop.lm_eval import harness
 from lesion.models.model import Model, open_model
-from lesion.runs.recording import recording
-from lesion.tasks.trust import folder_hash
+from lesion.runs.manifest.recording import recording
+from lesion.tasks.trusted_code import folder_hash
 
 SUMS = [(12, 30), (7, 8), (45, 13), (60, 9), (33, 44), (21, 5), (80, 17), (64, 28)]
 BLOCKS = ["eximdt", "fCxJdiR", "pKoNuJld", "KSaBcfgh"]

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models
 
 from lesion.errors import InputError
 from lesion.identity import generator
-from lesion.measures.heads import (
+from lesion.measures.heads.pattern_scores import (
     DETECTORS,
     attention_patterns,
     detect,
@@ -18,11 +18,11 @@ from lesion.measures.heads import (
     prefix_matching,
     robust_induction,
 )
-from lesion.measures.probe import Probe, Repeats, ordinary_tokens, probes, repeats
+from lesion.measures.heads.repeated_sequences import Probe, Repeats, ordinary_tokens, probes, repeats
 from lesion.models.model import open_model
 from lesion.study import names
-from lesion.tasks.alphabet import SYMBOLS
-from lesion.training.hand import hand_network, write_hand_model
+from lesion.tasks.problems.alphabet import SYMBOLS
+from lesion.training.hand_model import hand_network, write_hand_model
 from lesion.training.vocabulary import SYMBOL_IDS, build_tokenizer
 
 LETTERS = np.arange(1, 33)

@@ -4,16 +4,16 @@ import pytest
 import torch
 
 from lesion.engine.batch import batches
-from lesion.engine.sources import observe
+from lesion.engine.replacement_activations import observe
 from lesion.errors import InputError
 from lesion.interventions.site import Site
-from lesion.measures.output_norms import head_norms
+from lesion.measures.heads.output_norms import head_norms
 from lesion.models.model import open_model
 
 
 def _rows(model, lengths=(9, 9, 12)):
     from lesion.identity import generator
-    from lesion.tasks.tokenization import Compiled
+    from lesion.tasks.tokenizers.prompt_contract import Compiled
 
     rng = generator("output norms")
     made = [tuple(map(int, rng.integers(2, model.sizes.vocab_size, n))) for n in lengths]

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from lesion.cli import main
-from lesion.engine.choose import choose
+from lesion.engine.select_engine import choose
 from lesion.errors import InputError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
-from lesion.measures.asked import ask
+from lesion.measures.collateral import neutral_text
 from lesion.measures.effect import effect
-from lesion.measures.neutral import neutral_text
-from lesion.measures.passage import PASSAGE, WINDOW, windows
+from lesion.measures.neutral_text import PASSAGE, WINDOW, windows
+from lesion.measures.prompt_set import ask
 from lesion.models.model import open_model
 
 ZERO = Scale(sites=(head(0, 0),), alpha=0.0)

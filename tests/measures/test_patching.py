@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 
-from lesion.engine.choose import choose
-from lesion.engine.sources import Library
+from lesion.engine.replacement_activations import Library
+from lesion.engine.select_engine import choose
 from lesion.errors import InputError, InterventionError
 from lesion.identity import generator
 from lesion.interventions.site import Site, head, neuron
-from lesion.measures.asked import ask, of
-from lesion.measures.patching import patch_grid, path_patch
-from lesion.measures.probe import repeats
+from lesion.measures.attribution.patching import patch_grid, path_patch
+from lesion.measures.heads.repeated_sequences import repeats
+from lesion.measures.prompt_set import ask, of
 from lesion.models.model import open_model
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 
 @pytest.fixture(scope="module")

@@ -9,18 +9,18 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from lesion.engine.choose import choose
-from lesion.engine.sources import Library
+from lesion.engine.replacement_activations import Library
+from lesion.engine.select_engine import choose
 from lesion.interventions.intervention import Patch
+from lesion.interventions.parse import scale
 from lesion.interventions.site import stream
-from lesion.interventions.spelling import scale
-from lesion.measures.asked import of
-from lesion.measures.detection import detections
-from lesion.measures.heads import DETECTORS
-from lesion.measures.probe import Probe, StandardProbe, ordinary_tokens, standard
-from lesion.measures.standard import standard_scores
+from lesion.measures.heads.detection import detections
+from lesion.measures.heads.pattern_scores import DETECTORS
+from lesion.measures.heads.repeated_sequences import Probe, StandardProbe, ordinary_tokens, standard
+from lesion.measures.heads.standard_scores import standard_scores
+from lesion.measures.prompt_set import of
 from lesion.models.model import Model
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 pytestmark = pytest.mark.pretrained
 FEW = StandardProbe(sequences=3)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from lesion.errors import InputError
-from lesion.interventions.spelling import parse_intervention, scale
-from lesion.measures.provider import answered, asked
+from lesion.interventions.parse import parse_intervention, scale
+from lesion.measures.interop.inspect import answered, asked
 from lesion.models.model import open_model
 
 BLOCKS = ["eximdt", "fCxJdiR", "pKoNuJld"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lesion.identity import generator
-from lesion.measures.recall import Stratum, recall
+from lesion.measures.attribution.recall import Stratum, recall
 
 
 def truth(chosen: np.ndarray, others: np.ndarray) -> float:

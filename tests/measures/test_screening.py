@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from lesion.engine.choose import choose
 from lesion.engine.hooks import hook_count
 from lesion.engine.reference import run
+from lesion.engine.select_engine import choose
 from lesion.errors import InputError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head, neuron
-from lesion.measures import screening
-from lesion.measures.asked import of
-from lesion.measures.attribution import values
-from lesion.measures.screening import estimate, gated_gradients, joint_effect, screen, target_of
+from lesion.measures.attribution import attribution_patching as screening
+from lesion.measures.attribution.attribution_patching import estimate, gated_gradients, joint_effect, screen, target_of
+from lesion.measures.attribution.direct_logit import values
+from lesion.measures.prompt_set import of
 from lesion.models.model import open_model
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 
 def random_items(count: int = 4) -> list[Compiled]:

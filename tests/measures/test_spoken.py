@@ -2,14 +2,14 @@
 
 import pytest
 
-from lesion.engine.choose import choose
-from lesion.engine.sources import Library, reference_hash
+from lesion.engine.replacement_activations import Library, reference_hash
+from lesion.engine.select_engine import choose
 from lesion.interventions.intervention import Mean, Scale
 from lesion.interventions.site import head
 from lesion.measures import effect as module
-from lesion.measures.asked import ask
 from lesion.measures.effect import effect
-from lesion.measures.spoken import parsed, spoken
+from lesion.measures.greedy_answers import parsed, spoken
+from lesion.measures.prompt_set import ask
 from lesion.models.model import open_model
 from lesion.tasks.answers import extract, plain
 

@@ -3,15 +3,15 @@
 import numpy as np
 import pytest
 
-from lesion.engine.choose import choose
 from lesion.engine.reference import run
-from lesion.engine.sources import Library
+from lesion.engine.replacement_activations import Library
+from lesion.engine.select_engine import choose
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.site import head, neuron
-from lesion.measures.asked import ask, of
-from lesion.measures.attribution import heads_of
-from lesion.measures.screening import joint_effect
-from lesion.measures.staged import averaging, ordered, resampling, scaling, staged
+from lesion.measures.attribution.attribution_patching import joint_effect
+from lesion.measures.attribution.direct_logit import heads_of
+from lesion.measures.cumulative_ablation import averaging, ordered, resampling, scaling, staged
+from lesion.measures.prompt_set import ask, of
 from lesion.models.model import open_model
 
 

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from lesion.engine.choose import choose
+from lesion.engine.select_engine import choose
 from lesion.errors import InputError
 from lesion.interventions.site import Site, head
-from lesion.measures.asked import ask, of
+from lesion.measures.prompt_set import ask, of
 from lesion.measures.steering import contrast, dose_response
 from lesion.models.model import open_model
 

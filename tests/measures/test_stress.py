@@ -2,8 +2,8 @@
 
 import pytest
 
-from lesion.engine.choose import choose
-from lesion.measures.stress import Answered, separate, stress
+from lesion.engine.select_engine import choose
+from lesion.measures.tokenization_stress import Answered, separate, stress
 from lesion.models.model import open_model
 
 

@@ -4,14 +4,14 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from lesion.errors import InputError
-from lesion.models.chat import open_frame
+from lesion.models.chat_template import open_frame
 from lesion.models.model import open_model
 from lesion.models.tiny import character_tokenizer
 from lesion.tasks.catalogue import make_task
-from lesion.tasks.chat import Chat, framed
 from lesion.tasks.config import ArithmeticConfig
 from lesion.tasks.task import Draw
-from lesion.tasks.tokenization import Compiled, compile_item, contradiction
+from lesion.tasks.tokenizers.chat_turn import Chat, framed
+from lesion.tasks.tokenizers.prompt_contract import Compiled, compile_item, contradiction
 
 PLAIN = (
     "{{ bos_token }}{% for m in messages %}{% if m['role'] == 'system' %}S({{ m['content'] }})"

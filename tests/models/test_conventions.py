@@ -9,9 +9,9 @@ import torch
 from transformers import AutoTokenizer
 
 from lesion.engine.generate import as_prompt, generate
-from lesion.measures.provider import answered
-from lesion.models.conventions import conventions, ends_of, greedily, read_conventions
+from lesion.measures.interop.inspect import answered
 from lesion.models.model import Model, open_model
+from lesion.models.text_conventions import conventions, ends_of, greedily, read_conventions
 from lesion.models.vocabulary import open_vocabulary
 
 TEMPLATE = (

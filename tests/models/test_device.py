@@ -7,20 +7,20 @@ import pytest
 import torch
 
 from lesion.device import VARIABLE, wanted
-from lesion.engine import fixture
 from lesion.engine.batch import batches
-from lesion.engine.choose import choose
-from lesion.engine.fixture import fixture_error, require_fixture
+from lesion.engine.proof import device_fixture as fixture
+from lesion.engine.proof.device_fixture import fixture_error, require_fixture
 from lesion.engine.reference import run
+from lesion.engine.select_engine import choose
 from lesion.errors import InputError, InterventionError
 from lesion.identity import generator
-from lesion.interventions.spelling import scale
+from lesion.interventions.parse import scale
 from lesion.lab import Lab
 from lesion.measures.sanity import noise_floor
 from lesion.models.device import described, settle, whole_copy
 from lesion.models.families import FAMILIES
 from lesion.models.model import Dtype, open_model
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 from tests import faraway
 from tests.faraway import NAME, far_away
 

@@ -12,8 +12,8 @@ from torch import nn
 
 from lesion.errors import InputError
 from lesion.lab import Lab
+from lesion.models.checks.changed_module import mark, require_native, require_unchanged
 from lesion.models.families import FAMILIES, family_of
-from lesion.models.foreign import mark, require_native, require_unchanged
 from lesion.models.model import Model, adopted_model, open_model
 
 ZOO = Path(__file__).resolve().parents[2] / "lesion" / "models" / "zoo" / "abacus-gpt2"

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from lesion.errors import InputError
-from lesion.models import wheels
 from lesion.models.model import open_model
-from lesion.models.origin import Origin, read_origin, write_origin
-from lesion.models.pretrained import PRETRAINED, VARIABLE, Pretrained, Wheel, models_folder, pretrained_folder
+from lesion.models.obtain import wheels
+from lesion.models.obtain.origin import Origin, read_origin, write_origin
+from lesion.models.obtain.pretrained import PRETRAINED, VARIABLE, Pretrained, Wheel, models_folder, pretrained_folder
 from lesion.models.sizes import locate, read_sizes
 
 Call = Callable[..., tuple[int, str, str]]
@@ -85,7 +85,7 @@ def packed(write_gguf: Any, empty: Path, tmp_path: Path, monkeypatch: pytest.Mon
         licence="Apache-2.0",
         origin="a tiny random model",
     )
-    monkeypatch.setattr("lesion.models.pretrained.PRETRAINED", {"toy": row})
+    monkeypatch.setattr("lesion.models.obtain.pretrained.PRETRAINED", {"toy": row})
     return folder
 
 

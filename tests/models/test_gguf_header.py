@@ -14,7 +14,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES  # 
 
 from lesion.errors import InputError
 from lesion.models.families import FAMILIES
-from lesion.models.gguf_header import ARCHITECTURES, require_header
+from lesion.models.obtain.gguf_header import ARCHITECTURES, require_header
 
 
 def text(words: str) -> bytes:

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
 from lesion.errors import InputError
-from lesion.models.converted import import_gguf
 from lesion.models.model import open_model
-from lesion.models.origin import read_origin
-from lesion.models.resaved import import_adapted, import_pickled
+from lesion.models.obtain.from_folder import import_adapted, import_pickled
+from lesion.models.obtain.from_gguf import import_gguf
+from lesion.models.obtain.origin import read_origin
 
 Call = Callable[..., tuple[int, str, str]]
 Q = gguf.GGMLQuantizationType
@@ -74,7 +74,7 @@ def test_one_matrix_quantised_twice_stays_one_and_the_finer_is_kept(write_gguf: 
 
 def test_two_matrices_stay_two(write_gguf: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     made = write_gguf(kind=Q.Q4_0, head=Q.F32)
-    monkeypatch.setattr("lesion.models.gguf_file.SAME_MATRIX", -1.0)
+    monkeypatch.setattr("lesion.models.obtain.gguf_file.SAME_MATRIX", -1.0)
     origin = import_gguf(made.path, tmp_path / "out", "float32", None)
     assert origin.embeddings == "two matrices, as in the file"
     assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False

@@ -8,8 +8,8 @@ from tokenizers import Tokenizer, processors
 from lesion.errors import InputError, InterventionError
 from lesion.identity import file_hash
 from lesion.interventions.site import parse_site
-from lesion.measures.asked import ask
-from lesion.models.agreement import agreed
+from lesion.measures.prompt_set import ask
+from lesion.models.checks.config_agreement import agreed
 from lesion.models.families import FAMILIES
 from lesion.models.model import open_model
 from lesion.models.vocabulary import open_vocabulary

@@ -7,7 +7,7 @@ import pytest
 from lesion.errors import InputError
 from lesion.models.model import open_model
 from lesion.models.vocabulary import open_vocabulary
-from lesion.training.hand import write_hand_model
+from lesion.training.hand_model import write_hand_model
 
 
 @pytest.mark.parametrize("name", ["tiny:llama", "zoo:abacus-llama"])

@@ -20,7 +20,7 @@ from lesion.interventions.intervention import Scale
 from lesion.interventions.site import parse_site
 from lesion.models.families import FAMILIES
 from lesion.models.model import Model, open_model
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 collect_ignore = ["lens.py", "detector.py", "tracer.py"]
 

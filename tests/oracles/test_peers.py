@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lesion.engine import reference
-from lesion.engine.fast import Fast
+from lesion.engine.batched.engine import Fast
 from lesion.engine.patterns import patterns
 from lesion.models.families import FAMILIES
 

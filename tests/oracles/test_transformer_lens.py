@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from lesion.engine.choose import choose
+from lesion.engine.select_engine import choose
 from lesion.identity import generator
-from lesion.measures.asked import of
-from lesion.measures.attribution import attribution
-from lesion.measures.heads import attention_patterns, induction_stripe
-from lesion.measures.probe import Repeats, repeats
-from lesion.tasks.tokenization import Compiled
-from lesion.training.hand import hand_network
+from lesion.measures.attribution.direct_logit import attribution
+from lesion.measures.heads.pattern_scores import attention_patterns, induction_stripe
+from lesion.measures.heads.repeated_sequences import Repeats, repeats
+from lesion.measures.prompt_set import of
+from lesion.tasks.tokenizers.prompt_contract import Compiled
+from lesion.training.hand_model import hand_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -13,23 +13,23 @@ import pytest
 from lesion.identity import canonical_json, content_hash, file_hash, generator
 from lesion.interventions.intervention import Receipt
 from lesion.report.record import Record, read_record
-from lesion.runs.conduct import conduct
-from lesion.runs.durable import write_table, write_text
-from lesion.runs.explored import DOCUMENT, LOOKS, TABLE, Answered, Explored, Looked
-from lesion.runs.manifest import Code, Cost, DatasetFacts, Environment, Manifest, ModelFacts, Status, UnitFacts
-from lesion.runs.store import ArmReceipt, Result, RunFolder
+from lesion.runs.execute.conduct import conduct
+from lesion.runs.folder.atomic_io import write_table, write_text
+from lesion.runs.folder.explorer_data import DOCUMENT, LOOKS, TABLE, Answered, Explored, Looked
+from lesion.runs.folder.run_folder import ArmReceipt, Result, RunFolder
+from lesion.runs.manifest.run import Code, Cost, DatasetFacts, Environment, Manifest, ModelFacts, Status, UnitFacts
 from lesion.stats.intervals import tango
-from lesion.stats.rank_specificity import RankSpecificity, SetEffects, rank_specificity
-from lesion.stats.verdict import CellVerdict
+from lesion.stats.specificity.rank import RankSpecificity, SetEffects, rank_specificity
+from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.arm import Arm
 from lesion.study.claims import Ablation
 from lesion.study.condition import with_conditions
-from lesion.study.family import rule_of
-from lesion.study.findings import findings
-from lesion.study.gate_verdict import GateVerdict, LookEvidence, SpecificityEvidence
-from lesion.study.model_answers import InstrumentAnswer
+from lesion.study.gates.gate_verdict import GateVerdict, LookEvidence, SpecificityEvidence
+from lesion.study.gates.model_answers import InstrumentAnswer
 from lesion.study.plan import Cell, Plan, Shape, new_plan, pair_name
+from lesion.study.results import findings
 from lesion.study.rows import ITEMS, PROMPTS, rows_hash, shape_of
+from lesion.study.stages.confirmatory_cells import rule_of
 from lesion.study.study import Study
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig
 from tests.study.made import detector_answer, instrument_answer

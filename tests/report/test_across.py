@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lesion.report.across import Source, across, forests_of
+from lesion.report.page.several_runs import Source, across, forests_of
 from lesion.report.record import Record, read_record
-from lesion.runs.manifest import Manifest
+from lesion.runs.manifest.run import Manifest
 
 HOSTILE = "<img/src=x/onerror=alert(1)>"
 

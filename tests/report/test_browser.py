@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lesion.report.across import Source, across
-from lesion.report.figures import figures
+from lesion.report.figures.figures import figures
+from lesion.report.page.html import figure_page
+from lesion.report.page.several_runs import Source, across
+from lesion.report.page.write import write_report
 from lesion.report.record import read_record
-from lesion.report.shell import figure_page
-from lesion.report.write import write_report
 
 playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

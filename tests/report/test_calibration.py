@@ -4,8 +4,8 @@ import json
 import runpy
 from pathlib import Path
 
-from lesion.report.calibration import calibration_chart
-from lesion.report.promises import calibrated
+from lesion.report.figures.calibration import calibration_chart
+from lesion.report.wording.error_rates import calibrated
 
 
 def rate(promise: str, side: str = "at most") -> dict[str, object]:

@@ -1,7 +1,7 @@
 """Failed checks are a sentence while they are few, and a table of loud sets where they are many."""
 
-from lesion.report.checks import loud_table, told_note
-from lesion.study.checks import Check
+from lesion.report.wording.checks import loud_table, told_note
+from lesion.study.gates.checks import Check
 from lesion.study.plan import PlanNote
 from tests.study.made import gate
 

@@ -10,34 +10,34 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from lesion.errors import Tampered
-from lesion.report import caveats, ranks
-from lesion.report.audit import COLUMNS
-from lesion.report.cells import answers_words, cell_views
-from lesion.report.charts import compressed, effects
-from lesion.report.checks import LoudSet, edit_name, factors
-from lesion.report.claims import claim
-from lesion.report.figures import figures
-from lesion.report.headline import MOST_WORDS, headline, in_full
-from lesion.report.origins import named as named_arm
-from lesion.report.origins import provenance
-from lesion.report.page import page
-from lesion.report.paper import front
-from lesion.report.paper.cast import Cast
-from lesion.report.paper.cells import cells
-from lesion.report.paper.claim import Register, Source
+from lesion.report.figures.charts import compressed, effects
+from lesion.report.figures.figures import figures
+from lesion.report.figures.tables import select
+from lesion.report.memos.audit import COLUMNS
+from lesion.report.memos.publication import Publication, _scenarios  # pyright: ignore[reportPrivateUsage]
+from lesion.report.page.cells import answers_words, cell_views
+from lesion.report.page.page import page
+from lesion.report.page.provenance import named as named_arm
+from lesion.report.page.provenance import provenance
+from lesion.report.page.readme import readme
+from lesion.report.paper.claims.cells import cells
+from lesion.report.paper.claims.claim import Register, Source
 from lesion.report.paper.manuscript import Manuscript, Theirs
 from lesion.report.paper.markdown import markdown
-from lesion.report.paper.methods import methods
-from lesion.report.paper.results import results
-from lesion.report.publication_memo import Publication, _scenarios  # pyright: ignore[reportPrivateUsage]
-from lesion.report.readme import readme
+from lesion.report.paper.select_runs import Cast
+from lesion.report.paper.text import abstract as front
+from lesion.report.paper.text.methods import methods
+from lesion.report.paper.text.results import results
 from lesion.report.record import Record, findings_of
-from lesion.report.tables import select
-from lesion.report.terminal import print_run
-from lesion.report.words import conditional, unit_of
+from lesion.report.terminal.run import print_run
+from lesion.report.wording import caveats, ranks
+from lesion.report.wording.checks import LoudSet, edit_name, factors
+from lesion.report.wording.claims import claim
+from lesion.report.wording.headline import MOST_WORDS, headline, in_full
+from lesion.report.wording.words import conditional, unit_of
 from lesion.study.condition import older_condition
-from lesion.study.findings import findings
-from lesion.study.gate_verdict import LookEvidence
+from lesion.study.gates.gate_verdict import LookEvidence
+from lesion.study.results import findings
 
 
 @pytest.fixture(scope="module")

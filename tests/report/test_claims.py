@@ -7,15 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from lesion.report.caveats import limits, open_questions
-from lesion.report.claims import beside_zero, claim, status_words
-from lesion.report.headline import MOST_WORDS_1 as MOST_WORDS
-from lesion.report.headline import headline, in_full
 from lesion.report.record import Record, findings_of, read_record
-from lesion.runs.manifest import Manifest
-from lesion.stats.companion import Companion
-from lesion.study.findings import PositiveControl
-from lesion.study.register import Registration
+from lesion.report.wording.caveats import limits, open_questions
+from lesion.report.wording.claims import beside_zero, claim, status_words
+from lesion.report.wording.headline import MOST_WORDS_1 as MOST_WORDS
+from lesion.report.wording.headline import headline, in_full
+from lesion.runs.manifest.run import Manifest
+from lesion.stats.specificity.companion import Companion
+from lesion.study.registration.registration import Registration
+from lesion.study.results import PositiveControl
 from tests.study.made import with_cell as changed_cell
 
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from lesion.errors import Tampered
-from lesion.report import explorer
-from lesion.report.explorer import STEPS, explorer_view, packed
+from lesion.report.page import explorer
+from lesion.report.page.explorer import STEPS, explorer_view, packed
+from lesion.report.page.write import write_report
 from lesion.report.record import Record, read_record
-from lesion.report.write import write_report
-from lesion.runs.explored import TABLE, read_explored
-from lesion.runs.manifest import Manifest
+from lesion.runs.folder.explorer_data import TABLE, read_explored
+from lesion.runs.manifest.run import Manifest
 
 HOSTILE = "</script><img src=x onerror=alert(1)>{{ 7*7 }}"
 

@@ -6,16 +6,16 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lesion.report import tables
-from lesion.report.drawing import verdict_rows
-from lesion.report.exports import EXPORTS, write_figures
-from lesion.report.figures import Figure, figures
-from lesion.report.origins import named
+from lesion.report.figures import tables
+from lesion.report.figures.exports import EXPORTS, write_figures
+from lesion.report.figures.figures import Figure, figures
+from lesion.report.figures.marks import verdict_rows
+from lesion.report.page.provenance import named
 from lesion.report.record import Record, read_record
-from lesion.runs.manifest import Manifest
+from lesion.runs.manifest.run import Manifest
 from lesion.study.arm import Arm, scaled
 from lesion.study.condition import COLUMNS, older_condition, with_conditions
-from lesion.study.gate_verdict import BaselineEvidence
+from lesion.study.gates.gate_verdict import BaselineEvidence
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lesion.report.memo import (
+from lesion.report.memos.memo import (
     Audited,
     PhaseOneFacts,
     PhaseZeroFacts,

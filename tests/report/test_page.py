@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lesion.report.page import page
+from lesion.report.page.gates import timeline
+from lesion.report.page.page import page
+from lesion.report.page.write import write_report
 from lesion.report.record import read_record
-from lesion.report.timeline import timeline
-from lesion.report.write import write_report
-from lesion.runs.manifest import Manifest
+from lesion.runs.manifest.run import Manifest
 from tests.study.made import gate, neuron_answer
 
 MODEL = "zoo:abacus-llama"

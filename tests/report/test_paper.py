@@ -10,16 +10,16 @@ import pytest
 from pydantic_core import from_json
 
 from lesion.errors import InputError, Tampered
-from lesion.report.paper.claim import Claim, counted
-from lesion.report.paper.kinds import KINDS
+from lesion.report.paper.claims.claim import Claim, counted
+from lesion.report.paper.claims.number_kinds import KINDS
+from lesion.report.paper.claims.row_queries import select
 from lesion.report.paper.manuscript import Number, Paragraph, Section, checked, inlines, words
-from lesion.report.paper.prose import passage
-from lesion.report.paper.ranges import select
+from lesion.report.paper.text.prose import passage
 from lesion.report.paper.typst import escaped
 from lesion.report.paper.write import trace, write_paper
-from lesion.runs.ledger import enter
-from lesion.runs.manifest import Manifest
-from lesion.runs.store import RunFolder
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.index.ledger import enter
+from lesion.runs.manifest.run import Manifest
 from tests.study.made import with_cell
 
 HOSTILE = '#panic("run") $x$ #let a = 1 // *b* <script>alert(1)</script> | `c` [d](javascript:1) \\'
@@ -37,7 +37,7 @@ def seal(home: Path, folder: Path, manifest: Manifest, **changes: Any) -> Manife
 @pytest.fixture
 def made(tmp_path: Path, make_run: Callable[..., tuple[Path, Manifest]], monkeypatch: pytest.MonkeyPatch):
     """Makes a home with one sealed run: `made(status=…, world=…)`; drafts of tests tell less than real manifests."""
-    monkeypatch.setattr("lesion.report.paper.cast.contradictions", lambda folder, manifest: ())
+    monkeypatch.setattr("lesion.report.paper.select_runs.contradictions", lambda folder, manifest: ())
 
     def make(**changes: Any) -> Path:
         folder, manifest = make_run(tmp_path / "runs", **changes)
@@ -121,7 +121,7 @@ def test_a_cell_of_the_second_look_is_corrected_over_those_that_were_judged_with
 def test_a_corrected_p_that_its_rows_do_not_give_is_not_written(
     tmp_path: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("lesion.report.paper.cast.contradictions", lambda folder, manifest: ())
+    monkeypatch.setattr("lesion.report.paper.select_runs.contradictions", lambda folder, manifest: ())
     folder, manifest = make_run(tmp_path / "runs")
     held = {name: cell.p_holm for name, cell in manifest.results.cells.items() if cell.p_holm is not None}
     name = max(held, key=lambda each: held[each])
@@ -149,7 +149,7 @@ def test_changed_rows_are_not_written_about(made):
 def test_rows_that_contradict_the_verdict_are_not_written_about(
     tmp_path: Path, make_run: Any, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("lesion.report.paper.cast.contradictions", lambda folder, manifest: ())
+    monkeypatch.setattr("lesion.report.paper.select_runs.contradictions", lambda folder, manifest: ())
     folder, manifest = make_run(tmp_path / "runs")
     name, cell = next(iter(manifest.results.cells.items()))
     seal(tmp_path, folder, manifest, results=with_cell(manifest.results, name, gained=cell.gained + 1))

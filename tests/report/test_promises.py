@@ -4,9 +4,9 @@ from dataclasses import asdict
 
 import pytest
 
-from lesion.report.promises import calibrated, promises_of
+from lesion.report.wording.error_rates import calibrated, promises_of
 from lesion.stats.calibration.promises import coverage, promises
-from lesion.stats.rule import Rule
+from lesion.stats.verdict.rule import Rule
 from lesion.study.study import Study
 
 
@@ -30,7 +30,7 @@ def test_what_needs_no_simulation_is_what_was_shipped():
 
 
 def test_a_study_with_the_default_rule_is_told_its_own_rates_with_bounds_and_origin(study, monkeypatch):
-    monkeypatch.setattr("lesion.report.promises.rule_of", lambda _: Rule())
+    monkeypatch.setattr("lesion.report.wording.error_rates.rule_of", lambda _: Rule())
     told = promises_of(study)
     assert told.sentences[0] == "This study's rule is the one that was simulated."
     assert "seed 0" in told.origin

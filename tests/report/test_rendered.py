@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from lesion.errors import InputError
-from lesion.report import rendered as module
-from lesion.report.rendered import rendered
-from lesion.runs.manifest import Manifest, read_manifest
-from lesion.runs.store import RunFolder
+from lesion.report.page import rendered_again as module
+from lesion.report.page.rendered_again import rendered
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.manifest.run import Manifest, read_manifest
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "runs" / "examples"
 MANIFEST = next(iter(sorted(EXAMPLES.glob("run-*.json"))), None)

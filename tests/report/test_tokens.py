@@ -3,8 +3,8 @@
 import polars as pl
 import pytest
 
+from lesion.report.page.tokens import tokenization
 from lesion.report.record import Record, read_record
-from lesion.report.tokens import tokenization
 
 
 @pytest.fixture(scope="module")

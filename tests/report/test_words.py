@@ -4,7 +4,8 @@ import doctest
 
 import pytest
 
-from lesion.report import readme, words
+from lesion.report.page import readme
+from lesion.report.wording import words
 from lesion.tasks.config import ArithmeticConfig, Gsm8kConfig, SymbolicConfig, TaskConfig
 
 

@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 import pytest
 
-from lesion.runs.closing import Order, WriteReport
-from lesion.runs.conduct import Progress, Tick
-from lesion.runs.manifest import Manifest
-from lesion.runs.run import start
-from lesion.study.load import parse_document
+from lesion.runs.execute.conduct import Progress, Tick
+from lesion.runs.execute.finish import Order, WriteReport
+from lesion.runs.execute.run import start
+from lesion.runs.manifest.run import Manifest
+from lesion.study.format.load import parse_document
 from lesion.study.study import Study
 
 SMALL = """\

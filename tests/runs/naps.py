@@ -7,7 +7,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from lesion.runs.executors import Processes
+from lesion.runs.execute.executors import Processes
 
 
 def nothing() -> None:

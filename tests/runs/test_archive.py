@@ -7,7 +7,7 @@ import pytest
 
 from lesion.errors import InputError, LesionError, Tampered
 from lesion.identity import file_hash
-from lesion.runs.archive import PROFILE, _check, export_crate
+from lesion.runs.folder.archive import PROFILE, _check, export_crate
 
 
 def test_a_crate_holds_every_file_of_the_run_and_says_what_made_it(copied_run, tmp_path) -> None:

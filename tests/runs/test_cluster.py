@@ -7,7 +7,7 @@ from typing import Any
 import psutil
 import pytest
 
-from lesion.runs.cluster import LOOPBACK, QUIET
+from lesion.runs.execute.cluster import LOOPBACK, QUIET
 
 os.environ.update(QUIET | LOOPBACK)  # ray reads them when it is imported
 
@@ -15,11 +15,11 @@ import ray
 from ray.cluster_utils import Cluster as Nodes
 
 from lesion.errors import InputError, LesionError
-from lesion.runs import cluster as module
-from lesion.runs.cluster import Cluster, Place
-from lesion.runs.conduct import Tick
-from lesion.runs.run import start
-from lesion.runs.worker import prepare
+from lesion.runs.execute import cluster as module
+from lesion.runs.execute.cluster import Cluster, Place
+from lesion.runs.execute.conduct import Tick
+from lesion.runs.execute.run import start
+from lesion.runs.measure.worker_state import prepare
 from tests.runs.conftest import small_order
 
 pytestmark = pytest.mark.filterwarnings("default")  # ray's own

@@ -4,11 +4,11 @@ import polars as pl
 import pytest
 
 from lesion.errors import InputError, Tampered
-from lesion.report.listing import diff_words, show_words, shown
-from lesion.runs.compare import MISSING, compare_runs, grade_of
-from lesion.runs.durable import write_text
-from lesion.runs.find import find_run, small_text
-from lesion.runs.store import RunFolder
+from lesion.report.terminal.records import diff_words, show_words, shown
+from lesion.runs.check.compare import MISSING, compare_runs, grade_of
+from lesion.runs.folder.atomic_io import write_text
+from lesion.runs.folder.find import find_run, small_text
+from lesion.runs.folder.run_folder import RunFolder
 from lesion.study.rows import rows_hash
 from tests.study.made import with_proof
 

@@ -11,17 +11,17 @@ from rich.console import Console
 
 from lesion import cli
 from lesion.interventions.site import parse_site
-from lesion.report.terminal import budget_words, progress_bar
-from lesion.runs import costs
-from lesion.runs.closing import Order
-from lesion.runs.conduct import Reading, Spent, Tick, conduct
-from lesion.runs.ledger import enter, sums
-from lesion.runs.prepare import prepare_plan
-from lesion.runs.recount import recount
-from lesion.runs.replay import replay
-from lesion.runs.run import start
-from lesion.runs.store import Result, RunFolder
-from lesion.study.load import load_study, parse_document
+from lesion.report.terminal.run import budget_words, progress_bar
+from lesion.runs.check.recompute_stats import recount
+from lesion.runs.check.replay import replay
+from lesion.runs.execute import costs
+from lesion.runs.execute.conduct import Reading, Spent, Tick, conduct
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.prepare import prepare_plan
+from lesion.runs.execute.run import start
+from lesion.runs.folder.run_folder import Result, RunFolder
+from lesion.runs.index.ledger import enter, sums
+from lesion.study.format.load import load_study, parse_document
 from lesion.study.study import Budget, Study
 
 

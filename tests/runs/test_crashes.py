@@ -15,27 +15,27 @@ from threading import Barrier
 
 import pytest
 
-import lesion.runs.run as module
-from lesion.cli.studies import keep
+import lesion.runs.execute.run as module
+from lesion.cli.studies.run import keep
 from lesion.errors import InputError
 from lesion.identity import generator
-from lesion.runs import closing
-from lesion.runs.closing import Order
-from lesion.runs.durable import DiskError
-from lesion.runs.logs import LOGGER, run_log
-from lesion.runs.manifest import read_manifest
-from lesion.runs.run import Ran, start
-from lesion.runs.store import RunFolder, read_begun
-from lesion.runs.verify import verify
-from lesion.study.load import parse_document
+from lesion.runs.check.verify import verify
+from lesion.runs.execute import finish as closing
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.logs import LOGGER, run_log
+from lesion.runs.execute.run import Ran, start
+from lesion.runs.folder.atomic_io import DiskError
+from lesion.runs.folder.run_folder import RunFolder, read_begun
+from lesion.runs.manifest.run import read_manifest
+from lesion.study.format.load import parse_document
 from lesion.study.study import Study
 
 RUN = """
 import sys
 from pathlib import Path
-from lesion.runs.closing import Order
-from lesion.runs.run import Ran, start
-from lesion.study.load import parse_document
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.run import Ran, start
+from lesion.study.format.load import parse_document
 from lesion.study.study import Study
 text = Path(sys.argv[1]).read_text()
 order = Order(study=parse_document(text, "x.yaml", Study), text=text, status="exploratory")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lesion.runs import environment
+from lesion.runs.manifest import environment
 
 
 def test_a_difference_with_bytes_that_are_no_text_is_recorded_with_marks(

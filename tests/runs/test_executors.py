@@ -7,10 +7,10 @@ import signal
 import pytest
 
 from lesion.errors import LesionError
-from lesion.runs.conduct import Tick
-from lesion.runs.executors import MOST_LOSSES, Processes
-from lesion.runs.run import start
-from lesion.runs.worker import prepare
+from lesion.runs.execute.conduct import Tick
+from lesion.runs.execute.executors import MOST_LOSSES, Processes
+from lesion.runs.execute.run import start
+from lesion.runs.measure.worker_state import prepare
 from tests.runs.conftest import small_order
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lesion.runs.explore import explore, exploring
-from lesion.runs.explored import DOCUMENT, TABLE, read_explored
-from lesion.runs.run import start
-from lesion.runs.store import RunFolder
-from lesion.runs.verify import verify
+from lesion.runs.check.verify import verify
+from lesion.runs.execute.explore import explore, exploring
+from lesion.runs.execute.run import start
+from lesion.runs.folder.explorer_data import DOCUMENT, TABLE, read_explored
+from lesion.runs.folder.run_folder import RunFolder
 from tests.runs.conftest import small_order
 
 
@@ -64,7 +64,7 @@ def test_what_cannot_be_read_is_named_and_ends_no_run(small_run, tmp_path, monke
     def refuse(*_):
         raise RuntimeError("this block reports no\npatterns")
 
-    monkeypatch.setattr("lesion.runs.explore.look", refuse)
+    monkeypatch.setattr("lesion.runs.execute.explore.look", refuse)
     document = explore(small_run.folder, small_run.manifest, tmp_path)
     assert document.refused == {"tiny:llama|tier1": "this block reports no patterns"}
     assert not document.items

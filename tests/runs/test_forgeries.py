@@ -12,13 +12,13 @@ import pytest
 
 from lesion.errors import LesionError
 from lesion.identity import file_hash
-from lesion.runs.durable import write_text
-from lesion.runs.ledger import check_seal, enter
-from lesion.runs.manifest import Manifest, read_manifest
-from lesion.runs.recount import recount
-from lesion.runs.sealed import content_hash
-from lesion.runs.store import RunFolder
-from lesion.runs.verify import verify
+from lesion.runs.check.recompute_stats import recount
+from lesion.runs.check.verify import verify
+from lesion.runs.folder.atomic_io import write_text
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.index.ledger import check_seal, enter
+from lesion.runs.manifest.base import content_hash
+from lesion.runs.manifest.run import Manifest, read_manifest
 from lesion.study.rows import rows_hash
 
 Forge = Callable[[Path], object]

@@ -8,12 +8,12 @@ import pytest
 
 from lesion import cli
 from lesion.errors import InputError, Tampered
-from lesion.report.listing import dossier_words
-from lesion.runs import fresh
-from lesion.runs.environment import source_hash
-from lesion.runs.fresh import dossier, make_tree
-from lesion.runs.ledger import enter, entries
-from lesion.runs.replay import replay
+from lesion.report.terminal.records import dossier_words
+from lesion.runs.check import clean_replay as fresh
+from lesion.runs.check.clean_replay import dossier, make_tree
+from lesion.runs.check.replay import replay
+from lesion.runs.index.ledger import enter, entries
+from lesion.runs.manifest.environment import source_hash
 
 
 def git(where: Path, *arguments: str) -> str:

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import yaml
 
-from lesion.report import caveats
-from lesion.report.page import page
-from lesion.report.readme import readme
+from lesion.report.page.page import page
+from lesion.report.page.readme import readme
 from lesion.report.record import read_record
-from lesion.runs import registry
-from lesion.runs.manifest import Code
-from lesion.runs.registry import register, standing
-from lesion.study.load import parse_document
+from lesion.report.wording import caveats
+from lesion.runs.index import registrations as registry
+from lesion.runs.index.registrations import register, standing
+from lesion.runs.manifest.run import Code
+from lesion.study.format.load import parse_document
 from lesion.study.study import Study
 
 CLEAN = Code(version="0", commit="c" * 40, dirty=False, diff="", source_hash="s" * 64)

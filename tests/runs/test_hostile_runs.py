@@ -10,7 +10,7 @@ import pytest
 
 from lesion import cli
 from lesion.identity import content_hash, file_hash
-from lesion.runs.published import publish
+from lesion.runs.folder.published import publish
 
 Spoil = Callable[[Path], object]
 

@@ -13,13 +13,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lesion.cli.studies import keep
+from lesion.cli.studies.run import keep
 from lesion.identity import generator
-from lesion.runs.ledger import entries
-from lesion.runs.manifest import Manifest
-from lesion.runs.run import Ran, start
-from lesion.runs.store import read_begun, read_unit
-from lesion.runs.verify import verify
+from lesion.runs.check.verify import verify
+from lesion.runs.execute.run import Ran, start
+from lesion.runs.folder.run_folder import read_begun, read_unit
+from lesion.runs.index.ledger import entries
+from lesion.runs.manifest.run import Manifest
 from tests.runs.conftest import SMALL, _no_report, _quiet, small_order
 
 KILLS = int(os.environ.get("LESION_KILLS", "5"))
@@ -153,7 +153,7 @@ def test_a_run_killed_between_its_manifest_and_its_ledger_is_finished_by_the_sam
         assert entries(copied_run.home) == []
         moved.rename(copied_run.folder)
     with monkeypatch.context() as patched:
-        patched.setattr("lesion.runs.ledger.enter", cut)
+        patched.setattr("lesion.runs.index.ledger.enter", cut)
         with pytest.raises(Cut):
             keep(Ran(copied_run.folder, copied_run.manifest, budget_spent=False), copied_run.home, as_json=True)
     if ledger == "empty":

@@ -8,12 +8,12 @@ import pytest
 
 from lesion import cli
 from lesion.errors import InputError
-from lesion.report.listing import runs_words
-from lesion.runs.certificate import Certificate, certificate_path, read_certificate, write_certificate
-from lesion.runs.durable import DiskError, write_text
-from lesion.runs.ledger import _COLUMNS, enter, entries, known, rebuild, untrusted
-from lesion.runs.marks import mark, marks_path, read_marks
-from lesion.runs.selection import STANDINGS, Wanted, select, unfinished
+from lesion.report.terminal.records import runs_words
+from lesion.runs.check.certificate import Certificate, certificate_path, read_certificate, write_certificate
+from lesion.runs.folder.atomic_io import DiskError, write_text
+from lesion.runs.index.ledger import _COLUMNS, enter, entries, known, rebuild, untrusted
+from lesion.runs.index.selection import STANDINGS, Wanted, select, unfinished
+from lesion.runs.index.tags import mark, marks_path, read_marks
 from tests.study.made import FORGED
 
 

@@ -9,19 +9,19 @@ from itertools import combinations
 import numpy as np
 
 from lesion.engine.batch import batches
-from lesion.engine.choose import choose
+from lesion.engine.select_engine import choose
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head, parse_site
 from lesion.measures.metrics import measure
 from lesion.models.model import open_model
-from lesion.stats.rank_specificity import SetEffects, rank_specificity
-from lesion.stats.rule import Rule
-from lesion.study.matched_sets import matched_sets
+from lesion.stats.specificity.rank import SetEffects, rank_specificity
+from lesion.stats.verdict.rule import Rule
 from lesion.study.plan import Shape, new_plan
+from lesion.study.stages.matched_sets import matched_sets
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.task import Draw
-from lesion.tasks.tokenization import Compiled, compile_item
+from lesion.tasks.tokenizers.prompt_contract import Compiled, compile_item
 
 MODEL = "zoo:abacus-llama"
 TARGET = ("L1H0", "L1H1")

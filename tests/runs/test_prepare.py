@@ -9,12 +9,12 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 
 from lesion.errors import InputError
 from lesion.models.model import open_model
-from lesion.runs.block import block_of
-from lesion.runs.prepare import prepare_plan
-from lesion.study.load import parse_document
+from lesion.runs.execute.prepare import prepare_plan
+from lesion.runs.measure.cell_items import block_of
+from lesion.study.format.load import parse_document
 from lesion.study.plan import Cell
 from lesion.study.study import Study
-from lesion.tasks.tokenization import Refused
+from lesion.tasks.tokenizers.prompt_contract import Refused
 
 PIECES = ["<pad>", "<bos>", *"0123456789+-*=;ABQ?:", " ", "\n", "=-"]
 

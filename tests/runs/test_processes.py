@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lesion.runs.manifest import read_manifest
+from lesion.runs.manifest.run import read_manifest
 
 ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., "subprocess.Popen[str]"]
 TWICE = """
 import signal, time
-from lesion.cli.interrupts import second_interrupt_ends
+from lesion.cli.common.interrupts import second_interrupt_ends
 signal.signal(signal.SIGINT, signal.default_int_handler)
 with second_interrupt_ends():
     try:

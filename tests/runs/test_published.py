@@ -10,11 +10,11 @@ import pytest
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
-from lesion.runs.manifest import read_manifest
-from lesion.runs.published import NAME, QUESTIONS, ROWS, UNITS, PublishedRun, publish
-from lesion.runs.recount import recount
-from lesion.runs.replay import replay, reproduced
-from lesion.runs.verify import verify
+from lesion.runs.check.recompute_stats import recount
+from lesion.runs.check.replay import replay, reproduced
+from lesion.runs.check.verify import verify
+from lesion.runs.folder.published import NAME, QUESTIONS, ROWS, UNITS, PublishedRun, publish
+from lesion.runs.manifest.run import read_manifest
 from lesion.study.rows import slim_hash
 
 

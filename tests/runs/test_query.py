@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 import pytest
 
 from lesion.errors import InputError
-from lesion.report.listing import notes_words, table_words
-from lesion.runs.notes import read_note, read_notes, write_note
-from lesion.runs.query import query
-from lesion.runs.store import RunFolder
+from lesion.report.terminal.records import notes_words, table_words
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.index.notes import read_note, read_notes, write_note
+from lesion.runs.index.query import query
 
 
 def test_every_row_of_every_run_is_there_once_with_the_name_of_its_run(small_run, copied_run) -> None:

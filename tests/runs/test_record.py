@@ -11,17 +11,17 @@ import pytest
 import yaml
 
 from lesion.errors import InputError, LesionError, Tampered
-from lesion.runs.closing import Order
-from lesion.runs.compare import compare_rows
-from lesion.runs.durable import STALE_SECONDS, DiskError, new_folder, whole_folder, write_text
-from lesion.runs.ledger import check_seal, enter, entries, rebuild
-from lesion.runs.manifest import read_manifest
-from lesion.runs.notes import write_note
-from lesion.runs.replay import grade, replay, reproduced
-from lesion.runs.run import start
-from lesion.runs.store import RunFolder
-from lesion.runs.verify import verify
-from lesion.study.load import parse_document
+from lesion.runs.check.compare import compare_rows
+from lesion.runs.check.replay import grade, replay, reproduced
+from lesion.runs.check.verify import verify
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.run import start
+from lesion.runs.folder.atomic_io import STALE_SECONDS, DiskError, new_folder, whole_folder, write_text
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.index.ledger import check_seal, enter, entries, rebuild
+from lesion.runs.index.notes import write_note
+from lesion.runs.manifest.run import read_manifest
+from lesion.study.format.load import parse_document
 from lesion.study.study import Study
 from tests.study.made import with_cell, with_proof
 
@@ -218,7 +218,7 @@ def test_what_a_killed_process_left_half_filled_is_swept_after_an_hour(tmp_path)
 def test_a_meter_that_counts_nothing_ends_the_run_before_it_begins(
     small_text, tmp_path, quiet, no_report, monkeypatch
 ) -> None:
-    monkeypatch.setattr("lesion.runs.conduct._Meter.add", lambda meter, unit: None)
+    monkeypatch.setattr("lesion.runs.execute.conduct._Meter.add", lambda meter, unit: None)
     order = Order(parse_document(small_text, "small.yaml", Study), small_text, "exploratory")
     with pytest.raises(LesionError, match="lets a study go over its budget"):
         start(order, tmp_path, 1, quiet, no_report)

@@ -12,15 +12,15 @@ import pytest
 
 from lesion import cli
 from lesion.cli.app import app
-from lesion.cli.recorded import OUTPUTS
+from lesion.cli.common.recorded import OUTPUTS
 from lesion.errors import InputError, Tampered
-from lesion.runs.calls import Call, read_call, read_given
-from lesion.runs.durable import write_text
-from lesion.runs.manifest import read_manifest
-from lesion.runs.records import read_record
-from lesion.runs.results import differences, grade
-from lesion.runs.trainings import read_training
-from lesion.runs.verify import verify
+from lesion.runs.check.verify import verify
+from lesion.runs.folder.atomic_io import write_text
+from lesion.runs.manifest.any import read_record
+from lesion.runs.manifest.command import Call, read_call, read_given
+from lesion.runs.manifest.command_results import differences, grade
+from lesion.runs.manifest.run import read_manifest
+from lesion.runs.manifest.training import read_training
 
 EXAMPLES = Path(__file__).parent / "examples"
 PERSON = "wal" + "burga"
@@ -122,7 +122,7 @@ def test_a_replay_that_differs_ends_with_4_and_says_where(measured: Path, said, 
     write_text(measured / "result.json", json.dumps(result))
     assert said("replay", measured, "--home", tmp_path)[0] == 5, "the result is not the sealed one"
     from lesion.identity import file_hash
-    from lesion.runs.recording import comparable, content_hash
+    from lesion.runs.manifest.recording import comparable, content_hash
 
     files = {**read_call(measured).files, "result.json": file_hash(measured / "result.json")}
     sealed_anew(measured, files=files, result_hash=content_hash(comparable("measure", result)))
@@ -178,7 +178,7 @@ def test_nothing_is_left_of_help_and_refusals(said, tmp_path: Path):
 
 
 def test_a_failure_is_recorded_as_one(said, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    from lesion.measures.attribution import Attribution
+    from lesion.measures.attribution.direct_logit import Attribution
 
     monkeypatch.setattr(Attribution, "complete", property(lambda _: False))
     code, _, _ = said(
@@ -216,7 +216,7 @@ def test_names_secrets_and_home_folders_are_never_recorded(said, tmp_path: Path,
     secret = "hf_" + "Zq9" * 9
     for name, value in {"HOME": person, "USER": PERSON, "LOGNAME": PERSON, "HF_TOKEN": secret}.items():
         monkeypatch.setenv(name, str(value))
-    from lesion.training.hand import write_hand_model
+    from lesion.training.hand_model import write_hand_model
 
     write_hand_model(person / "model")
     assert said("heads", person / "model", "--detector", "induction", "--home", tmp_path / "record")[0] == 0
@@ -310,7 +310,7 @@ def test_results_are_graded():
 
 
 def test_a_record_is_whole_or_not_there(tmp_path: Path, said, monkeypatch: pytest.MonkeyPatch):
-    from lesion.runs import recording
+    from lesion.runs.manifest import recording
 
     def killed(*_: object) -> None:
         raise KeyboardInterrupt

@@ -11,10 +11,10 @@ from scipy import stats as oracle
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
-from lesion.runs.manifest import read_manifest
-from lesion.runs.recount import decided_rows, recount
-from lesion.runs.store import RunFolder
-from lesion.runs.verify import verify
+from lesion.runs.check.recompute_stats import decided_rows, recount
+from lesion.runs.check.verify import verify
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.manifest.run import read_manifest
 from tests.study.made import with_cell
 
 
@@ -84,7 +84,7 @@ def test_corrections_over_the_family_never_lower_a_p(counted) -> None:
 
 
 def test_a_manifest_with_other_verdicts_is_found_out(copied_run) -> None:
-    from lesion.runs.durable import write_text
+    from lesion.runs.folder.atomic_io import write_text
 
     results = copied_run.manifest.results
     other = with_cell(results, next(iter(results.cells)), verdict="Improvement")
@@ -113,9 +113,9 @@ def test_a_run_that_was_stopped_is_counted_as_far_as_it_came(
 ) -> None:
     import yaml
 
-    from lesion.runs.closing import Order
-    from lesion.runs.run import start
-    from lesion.study.load import parse_document
+    from lesion.runs.execute.finish import Order
+    from lesion.runs.execute.run import start
+    from lesion.study.format.load import parse_document
     from lesion.study.study import Study
 
     text = yaml.safe_dump({**yaml.safe_load(small_text), "budget": {"cpu_hours": 1e-9}})

@@ -8,18 +8,18 @@ import pytest
 import yaml
 
 from lesion.errors import InputError, Tampered
-from lesion.report.caveats import deviations as reported
 from lesion.report.record import read_record
-from lesion.runs import registry
-from lesion.runs.closing import Order
-from lesion.runs.ledger import enter, entries
-from lesion.runs.manifest import Code
-from lesion.runs.registry import read_chain, register, standing
-from lesion.runs.replay import replay
-from lesion.runs.run import start
-from lesion.runs.store import Begun, RunFolder
-from lesion.study.load import parse_document
-from lesion.study.register_page import readable
+from lesion.report.wording.caveats import deviations as reported
+from lesion.runs.check.replay import replay
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.run import start
+from lesion.runs.folder.run_folder import Begun, RunFolder
+from lesion.runs.index import registrations as registry
+from lesion.runs.index.ledger import enter, entries
+from lesion.runs.index.registrations import read_chain, register, standing
+from lesion.runs.manifest.run import Code
+from lesion.study.format.load import parse_document
+from lesion.study.registration.page import readable
 from lesion.study.study import Study
 
 CLEAN = Code(version="0", commit="c" * 40, dirty=False, diff="", source_hash="s" * 64)
@@ -205,7 +205,7 @@ def test_a_run_that_was_cut_off_under_another_name_is_told(tree, small_text, tmp
 
 
 def test_a_study_is_beside_its_rows_from_the_first_moment(small_text, quiet, no_report, monkeypatch, tmp_path) -> None:
-    from lesion.runs import run as module
+    from lesion.runs.execute import run as module
 
     def cut(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

@@ -5,20 +5,20 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from lesion.report.write import write_report
-from lesion.runs.closing import Order
-from lesion.runs.manifest import Manifest
-from lesion.runs.recount import recount
-from lesion.runs.run import start
-from lesion.runs.store import RunFolder
-from lesion.runs.verify import verify
-from lesion.runs.work import work
+from lesion.report.page.write import write_report
+from lesion.runs.check.recompute_stats import recount
+from lesion.runs.check.verify import verify
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.run import start
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.manifest.run import Manifest
+from lesion.runs.measure.measure_cell import work
 from lesion.study.arm import scaled
-from lesion.study.gate_verdict import DetectionEvidence, last_evidence
-from lesion.study.load import parse_document
-from lesion.study.model_answers import DetectorAnswer
+from lesion.study.dry_run import rehearse
+from lesion.study.format.load import parse_document
+from lesion.study.gates.gate_verdict import DetectionEvidence, last_evidence
+from lesion.study.gates.model_answers import DetectorAnswer
 from lesion.study.plan import Cell
-from lesion.study.rehearsal import rehearse
 from lesion.study.study import Study
 
 TEXT = """\

@@ -11,22 +11,22 @@ import pytest
 import torch
 import yaml
 
-import lesion.runs.work as module
+import lesion.runs.measure.measure_cell as module
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
 from lesion.models.model import open_model
-from lesion.models.origin import Origin, write_origin
+from lesion.models.obtain.origin import Origin, write_origin
 from lesion.models.tiny import character_tokenizer
-from lesion.runs.closing import Order
-from lesion.runs.conduct import Tick
-from lesion.runs.executors import Processes, run_here
-from lesion.runs.manifest import read_manifest
-from lesion.runs.proof import _origin
-from lesion.runs.run import start
-from lesion.runs.store import RunFolder
-from lesion.runs.work import work
-from lesion.runs.worker import opened, prepare
-from lesion.study.load import parse_document
+from lesion.runs.execute.conduct import Tick
+from lesion.runs.execute.executors import Processes, run_here
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.run import start
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.manifest.run import read_manifest
+from lesion.runs.measure.measure_cell import work
+from lesion.runs.measure.proof import _origin
+from lesion.runs.measure.worker_state import opened, prepare
+from lesion.study.format.load import parse_document
 from lesion.study.rows import ITEM_KEY, rows_hash
 from lesion.study.study import Study
 
@@ -283,7 +283,7 @@ def test_weights_that_change_between_stages_end_the_run(small_text, quiet, no_re
         result = work(cell, plan, **options)
         return result if cell.stage == "instrument" else result._replace(engine={**result.engine, "weights_hash": "0"})
 
-    monkeypatch.setattr("lesion.runs.run.work", other)
+    monkeypatch.setattr("lesion.runs.execute.run.work", other)
     with pytest.raises(Tampered, match="its weights changed while the run went on"):
         start(order_of(small_text), tmp_path, 1, quiet, no_report)
     (folder,) = (tmp_path / "runs").iterdir()

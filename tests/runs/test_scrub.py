@@ -2,7 +2,7 @@
 
 import pytest
 
-from lesion.runs.scrub import scrubbed, without_secrets
+from lesion.runs.manifest.redact import scrubbed, without_secrets
 
 TOKENS = [
     "ghp_" + "a1B2" * 9,

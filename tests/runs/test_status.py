@@ -5,12 +5,12 @@ import sqlite3
 from contextlib import closing
 
 from lesion.identity import content_hash
-from lesion.report.listing import runs_words
-from lesion.runs.durable import write_text
-from lesion.runs.ledger import enter, entries, untrusted
-from lesion.runs.manifest import Manifest
-from lesion.runs.status import counted, unconfirmed
-from lesion.study.register import Registration
+from lesion.report.terminal.records import runs_words
+from lesion.runs.check.status import counted, unconfirmed
+from lesion.runs.folder.atomic_io import write_text
+from lesion.runs.index.ledger import enter, entries, untrusted
+from lesion.runs.manifest.run import Manifest
+from lesion.study.registration.registration import Registration
 
 
 def _row(home, **columns: str) -> None:

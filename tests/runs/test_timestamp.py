@@ -8,8 +8,8 @@ import pytest
 
 from lesion.cli import main
 from lesion.errors import InputError
-from lesion.runs.registry import read_registration
-from lesion.runs.timestamp import check_proof, witness_text, write_witness
+from lesion.runs.index.registrations import read_registration
+from lesion.runs.index.timestamp import check_proof, witness_text, write_witness
 
 CONFIG = """
 [tsa]

@@ -8,10 +8,10 @@ import pytest
 
 from lesion import cli
 from lesion.errors import InputError
-from lesion.runs import trainings
-from lesion.runs.trainings import SITTINGS, conduct_training, read_training
-from lesion.runs.verify import verify
-from lesion.training.examine import make_model
+from lesion.runs.check.verify import verify
+from lesion.runs.manifest import training as trainings
+from lesion.runs.manifest.training import SITTINGS, conduct_training, read_training
+from lesion.training.evaluation.examine import make_model
 from lesion.training.recipe import Optimiser, Recipe, Shape
 from lesion.training.trainer import Progress
 

@@ -10,28 +10,28 @@ from lesion.engine.generate import Generation, Text
 from lesion.errors import InputError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
-from lesion.measures import spoken as spoken_module
-from lesion.measures.asked import of
+from lesion.measures import greedy_answers as spoken_module
+from lesion.measures.prompt_set import of
 from lesion.models.model import open_model
-from lesion.report.cells import cell_views
+from lesion.report.page.cells import cell_views
 from lesion.report.record import read_record
-from lesion.runs.closing import Order
-from lesion.runs.compare import compare_rows
-from lesion.runs.costs import basis_of
-from lesion.runs.prepare import prepare_plan
-from lesion.runs.query import query
-from lesion.runs.recount import recount, table
-from lesion.runs.run import start
-from lesion.runs.store import RunFolder
-from lesion.runs.verify import verify
+from lesion.runs.check.compare import compare_rows
+from lesion.runs.check.recompute_stats import recount, table
+from lesion.runs.check.verify import verify
+from lesion.runs.execute.costs import basis_of
+from lesion.runs.execute.finish import Order
+from lesion.runs.execute.prepare import prepare_plan
+from lesion.runs.execute.run import start
+from lesion.runs.folder.run_folder import RunFolder
+from lesion.runs.index.query import query
 from lesion.study.arm import BASELINE, made, writes
 from lesion.study.condition import PLACEBO, older_condition, target
-from lesion.study.forecast import expected
-from lesion.study.load import parse_document
+from lesion.study.forecast.forecast import expected
+from lesion.study.format.load import parse_document
+from lesion.study.gates.written_answers import number, spoiled_reading
 from lesion.study.plan import Cell
-from lesion.study.reading import number, spoiled_reading
 from lesion.study.study import Study
-from lesion.tasks.tokenization import Compiled
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 BROKEN = """\
 name: broken

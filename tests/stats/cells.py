@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lesion.stats.decide import Discovered, PairedRows, Rule, judge
+from lesion.stats.verdict.judge import Discovered, PairedRows, Rule, judge
 
 RULE = Rule()
 N = 1300

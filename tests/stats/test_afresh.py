@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize, special, stats
 
-from lesion.stats.decide import Discovered, PairedRows, Rule, judge
+from lesion.stats.verdict.judge import Discovered, PairedRows, Rule, judge
 
 MARGIN, LEVEL = 0.03, 0.025
 

@@ -5,7 +5,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import signal, special, stats
 
-from lesion.stats.decide import Discovered, PairedNumbers, PairedRows, Rule, judge
+from lesion.stats.verdict.judge import Discovered, PairedNumbers, PairedRows, Rule, judge
 from tests.stats.test_afresh import adjusted, exact, interval, score
 
 LEVEL, SPREAD, Q = 0.025, 0.09, 3.314

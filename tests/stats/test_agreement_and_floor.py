@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.stats.agreement import agreement
-from lesion.stats.floor import chance_accuracy, chance_logprob
+from lesion.stats.verdict.ablation_agreement import agreement
+from lesion.stats.verdict.guessing import chance_accuracy, chance_logprob
 from tests.stats.cells import one, rows
 
 HARM, NULL = one(rows(10, 160)), one(rows(40, 40))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lesion.errors import InputError
-from lesion.stats.baseline import baseline_gate, baseline_numbers_gate
+from lesion.stats.baseline_gate import baseline_gate, baseline_numbers_gate
 
 N = 6_000
 

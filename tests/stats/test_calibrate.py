@@ -9,10 +9,10 @@ from scipy import stats
 
 from lesion.errors import InputError
 from lesion.stats.calibration.calibrate import calibrate
-from lesion.stats.calibration.cases import example_rows, permutation, selection
 from lesion.stats.calibration.promises import ask, promises
 from lesion.stats.calibration.rates import Rate, bound, counted, worst
-from lesion.stats.rule import Rule
+from lesion.stats.calibration.selection_scenes import example_rows, permutation, selection
+from lesion.stats.verdict.rule import Rule
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lesion.stats.calibration.ablations import Truth, conduct_ablations, conduct_guessing
-from lesion.stats.calibration.clustered import Units, judge_units
-from lesion.stats.calibration.numbers import Numbers, conduct_numbers
-from lesion.stats.calibration.prefixes import (
+from lesion.stats.calibration.ablation_scenes import Truth, conduct_ablations, conduct_guessing
+from lesion.stats.calibration.clustered_studies import Units, judge_units
+from lesion.stats.calibration.continuous_scenes import Numbers, conduct_numbers
+from lesion.stats.calibration.prefix_scenes import (
     Clustered,
     _items,
     _own,
@@ -17,12 +17,12 @@ from lesion.stats.calibration.prefixes import (
     conduct_clusters,
     null,
 )
-from lesion.stats.calibration.ranks import Sets, conduct_sets
-from lesion.stats.clusters import guarded
-from lesion.stats.decide import Discovered, PairedNumbers, PairedRows, Rule, judge
+from lesion.stats.calibration.rank_scenes import Sets, conduct_sets
+from lesion.stats.paired.cluster_mean import guarded
 from lesion.stats.power import gate_n
-from lesion.stats.rank_specificity import SetEffects, rank_specificity, ranks
-from lesion.stats.rule import VERDICTS
+from lesion.stats.specificity.rank import SetEffects, rank_specificity, ranks
+from lesion.stats.verdict.judge import Discovered, PairedNumbers, PairedRows, Rule, judge
+from lesion.stats.verdict.rule import VERDICTS
 
 RULE = Rule(margin=0.06, spread=0.09)
 OPEN = Rule(spread=0.999)
@@ -130,7 +130,7 @@ def test_without_the_guard_the_same_templates_would_break_the_promise(monkeypatc
         rest = s - (s.sum(-1) / n.sum(-1))[..., None] * n
         return np.sqrt(s.shape[-1] / (s.shape[-1] - 1) * (rest**2).sum(-1)) / n.sum(-1)
 
-    monkeypatch.setattr("lesion.stats.clusters._doubled", plain)
+    monkeypatch.setattr("lesion.stats.paired.cluster_mean._doubled", plain)
     endings, _ = conduct_clusters(
         Clustered(-0.03, 36, 150, 0.1, shape="one in twelve"), OPEN, 4_000, np.random.default_rng(3)
     )

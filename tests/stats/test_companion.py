@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lesion.stats.companion import companion, zero_only
-from lesion.stats.rows import PairedRows
-from lesion.stats.rule import Rule
+from lesion.stats.paired.rows import PairedRows
+from lesion.stats.specificity.companion import companion, zero_only
+from lesion.stats.verdict.rule import Rule
 
 
 def rows(gained: int, lost: int, n: int = 3000) -> PairedRows:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.stats.decide import Discovered, PairedRows, Rule, judge, specific
+from lesion.stats.verdict.judge import Discovered, PairedRows, Rule, judge, specific
 from tests.stats.cells import RULE, N, by_stratum, holds, one, rows, swapped
 
 

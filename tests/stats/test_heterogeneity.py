@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.meta_analysis import combine_effects
 
 from lesion.errors import InputError
-from lesion.stats.heterogeneity import Estimate, pooled, predicted, variance
+from lesion.stats.meta_analysis import Estimate, pooled, predicted, variance
 
 ESTIMATES = st.lists(
     st.builds(Estimate, st.floats(-0.9, 0.9), st.floats(1e-6, 1e-2)), min_size=2, max_size=8

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lesion.stats.decide import Discovered, PairedRows, Rule, judge
-from lesion.stats.look import Counts, Look, first_match, judge_counts, seed_gate
 from lesion.stats.power import gate_n
-from lesion.stats.rule import GATE_OUTCOMES, VERDICTS
+from lesion.stats.verdict.decision_rule import Counts, Look, first_match, judge_counts, seed_gate
+from lesion.stats.verdict.judge import Discovered, PairedRows, Rule, judge
+from lesion.stats.verdict.rule import GATE_OUTCOMES, VERDICTS
 
 
 def rows_of(gained, lost, n):

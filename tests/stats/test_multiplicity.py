@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from lesion.errors import InputError
 from lesion.stats.multiplicity import bh, by, holm, max_t
-from lesion.stats.paired import sign_flip
+from lesion.stats.paired.tests import sign_flip
 
 BENJAMINI_HOCHBERG = [
     0.0001, 0.0004, 0.0019, 0.0095, 0.0201, 0.0278, 0.0298, 0.0344, 0.0459, 0.3240, 0.4262, 0.5719, 0.6528, 0.7590, 1.0,

@@ -8,7 +8,7 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 from lesion.errors import InputError
-from lesion.stats.paired import deltas, mcnemar_exact, sign_flip, sign_flip_exact, wilcoxon
+from lesion.stats.paired.tests import deltas, mcnemar_exact, sign_flip, sign_flip_exact, wilcoxon
 
 GOLDEN = {
     (0, 0): 1.0,

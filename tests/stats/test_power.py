@@ -6,10 +6,10 @@ from scipy import stats
 
 from lesion.errors import InputError
 from lesion.stats.intervals import tango_equivalence
-from lesion.stats.look import seed_gate
-from lesion.stats.paired import mcnemar_exact
+from lesion.stats.paired.tests import mcnemar_exact
 from lesion.stats.power import connor_n, gate_n, needed_n, settling_n, tost_n
-from lesion.stats.rule import Discovered, Rule
+from lesion.stats.verdict.decision_rule import seed_gate
+from lesion.stats.verdict.rule import Discovered, Rule
 
 TABLE = {  # psi: N for 3 points at 80 / 90 %, for 5 points at 80 %, TOST 3 points at 80 / 90 %, at alpha .025
     0.05: (434, 580, None, 476, 602, 584),

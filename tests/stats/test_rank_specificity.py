@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.stats.rank_specificity import SetEffects, evaluable, fewest_sets, rank_specificity
-from lesion.stats.rule import Rule
+from lesion.stats.specificity.rank import SetEffects, evaluable, fewest_sets, rank_specificity
+from lesion.stats.verdict.rule import Rule
 
 RULE = Rule()
 

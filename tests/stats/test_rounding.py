@@ -3,10 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lesion.stats.decide import judge
-from lesion.stats.rounding import CLAUSE, beside_floor, rounding_floor
-from lesion.stats.rows import PairedRows
-from lesion.stats.rule import Discovered, Rule
+from lesion.stats.paired.rows import PairedRows
+from lesion.stats.verdict.bfloat16_floor import CLAUSE, beside_floor, rounding_floor
+from lesion.stats.verdict.judge import judge
+from lesion.stats.verdict.rule import Discovered, Rule
 
 RULE = Rule()
 SIDES = [("operator=+", 0.1, 0.2), ("operator=-", -0.2, -0.04)]

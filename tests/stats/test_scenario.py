@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.stats.scenario import scenario
+from lesion.stats.verdict.scenario import scenario
 
 UP, DOWN, NULL, MIXED, OPEN, BAD = "Improvement", "Harm", "Null", "Mixed", "Inconclusive", "Invalid"
 

@@ -7,11 +7,11 @@ import pytest
 from scipy import stats
 
 from lesion.errors import InputError
-from lesion.stats.clusters import guarded, p_sign_flip
-from lesion.stats.comparison import compare
-from lesion.stats.decide import Discovered, PairedNumbers, PairedRows, Rule, judge
 from lesion.stats.intervals import cluster_mean
+from lesion.stats.paired.cluster_mean import guarded, p_sign_flip
+from lesion.stats.paired.comparison import compare
 from lesion.stats.power import UNREACHABLE, gate_n, needed_n, needed_numbers_n
+from lesion.stats.verdict.judge import Discovered, PairedNumbers, PairedRows, Rule, judge
 from tests.stats.cells import holds, one, rows
 
 QUIET = Discovered(0.0, sd=0.4)

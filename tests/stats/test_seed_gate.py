@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lesion.stats.decide import PairedRows, Rule
+from lesion.stats.verdict.judge import PairedRows, Rule
 from tests.stats.cells import N, by_stratum, holds, one, rows
 
 

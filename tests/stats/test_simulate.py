@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from lesion.errors import InputError
-from lesion.stats.calibration.prefixes import Clustered, conduct_clusters
+from lesion.stats.calibration.prefix_scenes import Clustered, conduct_clusters
 from lesion.stats.calibration.promises import UNGATED, claims, exact_coverage
 from lesion.stats.calibration.simulate import Scene, _items, conduct
-from lesion.stats.rule import Rule
+from lesion.stats.verdict.rule import Rule
 
 RULE, OPEN = Rule(), Rule(spread=UNGATED)
 

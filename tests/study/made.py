@@ -3,14 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
-from lesion.runs.manifest import Manifest
-from lesion.stats.baseline import BaselineCell
-from lesion.stats.rule import GateOutcome, Verdict
-from lesion.stats.verdict import CellVerdict
-from lesion.study.findings import Results
-from lesion.study.gate_verdict import GateVerdict, InstrumentEvidence
-from lesion.study.model_answers import DetectorAnswer, InstrumentAnswer, NeuronAnswer
+from lesion.runs.manifest.run import Manifest
+from lesion.stats.baseline_gate import BaselineCell
+from lesion.stats.verdict.cell_verdict import CellVerdict
+from lesion.stats.verdict.rule import GateOutcome, Verdict
+from lesion.study.gates.gate_verdict import GateVerdict, InstrumentEvidence
+from lesion.study.gates.model_answers import DetectorAnswer, InstrumentAnswer, NeuronAnswer
 from lesion.study.plan import Outcome, StageName
+from lesion.study.results import Results
 
 SOUND: dict[str, Any] = {
     "weights_hash": "", "tokenizer_hash": "", "revision": "", "family": "llama", "placebo_bit_equal": True,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lesion.study.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
+from lesion.study.gates.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
 from tests.study.made import BROKEN, instrument_answer
 
 

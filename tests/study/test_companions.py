@@ -3,13 +3,13 @@
 import polars as pl
 import pytest
 
-from lesion.study.companions import spoiled_companion
-from lesion.study.evidence import arm_rows
-from lesion.study.gate_verdict import LookEvidence
-from lesion.study.gates import Facts, judge
+from lesion.study.gates.companions import spoiled_companion
+from lesion.study.gates.gate_verdict import LookEvidence
+from lesion.study.gates.judge import Facts, judge
+from lesion.study.gates.paired_arms import arm_rows
 from lesion.study.plan import Chosen
-from lesion.study.trial_companions import CHOSEN, companion_rows, confirming, spoiled_rows
-from lesion.study.trial_rows import questions
+from lesion.study.selftest.companions import CHOSEN, companion_rows, confirming, spoiled_rows
+from lesion.study.selftest.known_rows import questions
 
 SAID = {
     "doubled": "rows of the resample ablation are doubled",

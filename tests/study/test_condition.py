@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from lesion.errors import InputError
 from lesion.study.arm import Arm, scaled
 from lesion.study.condition import COLUMNS, Condition, condition, older_condition, with_conditions
-from lesion.study.trial_rows import known_plan
+from lesion.study.selftest.known_rows import known_plan
 
 NAMES = {
     "baseline": Condition("baseline"),

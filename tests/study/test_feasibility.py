@@ -2,11 +2,11 @@
 
 import pytest
 
-from lesion.study.family import SD_GRID, assumed_n, power_table
-from lesion.study.feasibility import baseline_items, carried, foreseen
-from lesion.study.forecast import needs
+from lesion.study.forecast.feasibility import baseline_items, carried, foreseen
+from lesion.study.forecast.forecast import needs
+from lesion.study.forecast.reachable_specificity import exist, reaches, words
 from lesion.study.plan import Plan, Shape, new_plan
-from lesion.study.reach import exist, reaches, words
+from lesion.study.stages.confirmatory_cells import SD_GRID, assumed_n, power_table
 from lesion.study.study import Study
 
 MODEL = "tiny:llama"

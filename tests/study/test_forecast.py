@@ -5,10 +5,20 @@ import pytest
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import parse_site
 from lesion.study.arm import BASELINE, Arm
-from lesion.study.forecast import Anatomy, Basis, Lengths, arm_weight, expected, forecast, minutes, needs, total
-from lesion.study.overrun import afford, as_before, defer
+from lesion.study.forecast.forecast import (
+    Anatomy,
+    Basis,
+    Lengths,
+    arm_weight,
+    expected,
+    forecast,
+    minutes,
+    needs,
+    total,
+)
 from lesion.study.plan import Chosen, Plan, Shape, new_plan
-from lesion.study.stages import next_stage
+from lesion.study.stages.cells import next_stage
+from lesion.study.stages.overrun import afford, as_before, defer
 from lesion.study.study import Study
 
 MODELS = ("tiny:llama", "tiny:gpt2")

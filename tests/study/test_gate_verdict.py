@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from lesion.errors import InputError
 from lesion.identity import content_hash
-from lesion.runs.manifest import Manifest, read_manifest
-from lesion.runs.store import Result, RunFolder
-from lesion.stats.companion import Companion
-from lesion.stats.rank_specificity import RankSpecificity
-from lesion.stats.specific import Specificity
-from lesion.study.gate_verdict import (
+from lesion.runs.folder.run_folder import Result, RunFolder
+from lesion.runs.manifest.run import Manifest, read_manifest
+from lesion.stats.specificity.companion import Companion
+from lesion.stats.specificity.contrast import Specificity
+from lesion.stats.specificity.rank import RankSpecificity
+from lesion.study.gates.gate_verdict import (
     EVIDENCE,
     DetectionEvidence,
     GateVerdict,
@@ -22,11 +22,11 @@ from lesion.study.gate_verdict import (
     LookEvidence,
     last_evidence,
 )
-from lesion.study.model_answers import AnyAnswer
+from lesion.study.gates.model_answers import AnyAnswer
+from lesion.study.gates.specificity import Within
+from lesion.study.gates.written_answers import Reading
 from lesion.study.plan import Cell, Chosen, StageName
-from lesion.study.reading import Reading
-from lesion.study.replication import Stand
-from lesion.study.specificity import Within
+from lesion.study.stages.replication import Stand
 from tests.study.made import baseline_cell, cell_verdict, detector_answer, gate, instrument_answer, neuron_answer
 
 ROOT = Path(__file__).resolve().parents[2]

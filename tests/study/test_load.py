@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.study.load import load_document, load_study, parse_document
+from lesion.study.format.load import load_document, load_study, parse_document
 from lesion.study.study import Budget, Study
 
 VALID: dict[str, Any] = {

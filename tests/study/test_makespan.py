@@ -5,8 +5,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesion.study.forecast import Costed
-from lesion.study.makespan import WORTH, makespan, scaling
+from lesion.study.forecast.forecast import Costed
+from lesion.study.forecast.makespan import WORTH, makespan, scaling
 
 stages = st.lists(
     st.builds(

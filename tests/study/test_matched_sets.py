@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion.interventions.site import head, neuron, parse_site
-from lesion.study.matched_sets import Population, matched_sets
 from lesion.study.plan import Plan, Shape, new_plan
+from lesion.study.stages.matched_sets import Population, matched_sets
 from lesion.study.study import Study
 
 MODEL = "zoo:some-model"

@@ -3,8 +3,8 @@
 import pytest
 
 from lesion.errors import Tampered
-from lesion.study.register import Registration, akin, changes, check_chain, deviations, lineage
-from lesion.study.register_page import readable
+from lesion.study.registration.page import readable
+from lesion.study.registration.registration import Registration, akin, changes, check_chain, deviations, lineage
 from lesion.study.study import Study
 
 

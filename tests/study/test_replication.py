@@ -5,18 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.stats.heterogeneity import Predicted
-from lesion.stats.rule import Verdict
-from lesion.stats.verdict import CellVerdict
-from lesion.study.contingency import amend
-from lesion.study.findings import ReplicationResults, findings
-from lesion.study.forecast import Anatomy, Basis, Lengths, forecast
-from lesion.study.gate_verdict import GateVerdict
-from lesion.study.load import parse_document
-from lesion.study.overrun import afford
+from lesion.stats.meta_analysis import Predicted
+from lesion.stats.verdict.cell_verdict import CellVerdict
+from lesion.stats.verdict.rule import Verdict
+from lesion.study.forecast.forecast import Anatomy, Basis, Lengths, forecast
+from lesion.study.format.load import parse_document
+from lesion.study.gates.gate_verdict import GateVerdict
 from lesion.study.plan import Chosen, Plan, Shape, StageName, new_plan
-from lesion.study.replication import configurations, mapped
-from lesion.study.stages import next_stage
+from lesion.study.results import ReplicationResults, findings
+from lesion.study.stages.cells import next_stage
+from lesion.study.stages.overrun import afford
+from lesion.study.stages.replication import configurations, mapped
+from lesion.study.stages.transitions import amend
 from lesion.study.study import Study
 from tests.study.made import cell_verdict, gate
 

@@ -7,8 +7,8 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from lesion.errors import InputError
 from lesion.identity import Document
-from lesion.study.load import load_study, parse_document
-from lesion.study.schema import SCHEMAS, format_page, json_schema, schema_text, write_pages
+from lesion.study.format.load import load_study, parse_document
+from lesion.study.format.schema import SCHEMAS, format_page, json_schema, schema_text, write_pages
 from lesion.study.study import Study
 
 ROOT = Path(__file__).resolve().parents[2]

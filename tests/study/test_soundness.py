@@ -7,9 +7,9 @@ from lesion.interventions.intervention import Receipt, Scale
 from lesion.interventions.site import head
 from lesion.study.arm import BASELINE, Arm, made
 from lesion.study.condition import older_condition
+from lesion.study.gates.soundness import unsound_receipts
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEMS
-from lesion.study.soundness import unsound_receipts
 
 
 def scaled(name: str, alpha: float, number: int = 0) -> Arm:

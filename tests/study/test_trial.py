@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lesion.errors import LesionError
-from lesion.stats import decide
-from lesion.study.trial import CASES, trial
+from lesion.stats.verdict import judge as decide
+from lesion.study.selftest.selftest import CASES, trial
 
 
 def test_every_gate_and_test_judges_known_evidence_as_it_must() -> None:

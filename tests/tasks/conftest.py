@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from lesion.tasks.alphabet import DIGITS, MARKS, SYMBOLS
+from lesion.tasks.problems.alphabet import DIGITS, MARKS, SYMBOLS
 
 
 @pytest.fixture(scope="session")

@@ -5,8 +5,8 @@ from string import ascii_lowercase
 
 import pytest
 
-from lesion.tasks.analogy import AnalogyTask
 from lesion.tasks.config import AnalogyConfig
+from lesion.tasks.problems.analogy import AnalogyTask
 from lesion.tasks.task import Draw
 
 LANE = Draw("confirm", "k", 0, 3)

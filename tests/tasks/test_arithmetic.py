@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.tasks.arithmetic import ArithmeticTask
 from lesion.tasks.config import ArithmeticConfig
+from lesion.tasks.drawing.heldout import held_out
 from lesion.tasks.formats import in_words
-from lesion.tasks.heldout import held_out
+from lesion.tasks.problems.arithmetic import ArithmeticTask
 from lesion.tasks.task import Draw, Item
 
 ALL = ("+", "-", "*")

@@ -22,7 +22,7 @@ from lesion.tasks.config import (
 )
 from lesion.tasks.croissant import export, metadata
 from lesion.tasks.task import Draw
-from lesion.tasks.trust import VARIABLE
+from lesion.tasks.trusted_code import VARIABLE
 
 CONFIGS = [ArithmeticConfig(), SymbolicConfig(), AnalogyConfig(), MultistepConfig(), WordProblemsConfig()]
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.tasks.counterfactual import Operand, as_long, changes, twin, values
+from lesion.tasks.problems.counterfactual import Operand, as_long, changes, twin, values
 
 
 @given(number=st.integers(-(10**6), 10**6), other=st.integers(-(10**6), 10**6))

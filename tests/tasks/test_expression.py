@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion.tasks.config import Form
-from lesion.tasks.expression import Grid, filled, is_factor, steps, value
+from lesion.tasks.problems.expression import Grid, filled, is_factor, steps, value
 
 FORMS = get_args(Form)
 

@@ -13,7 +13,7 @@ from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
 from lesion.tasks.answers import extract
 from lesion.tasks.config import Gsm8kConfig
-from lesion.tasks.gsm8k import Gsm8kTask, read_rows
+from lesion.tasks.problems.gsm8k import Gsm8kTask, read_rows
 from lesion.tasks.task import Draw
 
 SHA256 = "3730d312f6e3440559ace48831e51066acaca737f6eabec99bccb9e4b3c39d14"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lesion.tasks.heldout import held_out
+from lesion.tasks.drawing.heldout import held_out
 
 
 @given(operands=st.permutations([3, 17, 42]), operator=st.sampled_from(["+", "-", "*", "+-"]))

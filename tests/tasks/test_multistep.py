@@ -9,8 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from lesion.tasks.config import Form, MultistepConfig
-from lesion.tasks.heldout import held_out
-from lesion.tasks.multistep import MultistepTask, kind_of
+from lesion.tasks.drawing.heldout import held_out
+from lesion.tasks.problems.multistep import MultistepTask, kind_of
 from lesion.tasks.task import Draw, Item
 
 FORMS = get_args(Form)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.tasks.numbering import PARTS, Lane, Permutation, Stratum, chosen, part_size
+from lesion.tasks.drawing.numbering import PARTS, Lane, Permutation, Stratum, chosen, part_size
 
 SEEDS = 3
 

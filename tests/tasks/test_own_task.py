@@ -12,7 +12,7 @@ from lesion.identity import file_hash
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import OwnConfig
 from lesion.tasks.task import Draw
-from lesion.tasks.trust import VARIABLE, trust
+from lesion.tasks.trusted_code import VARIABLE, trust
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "own_task.py"

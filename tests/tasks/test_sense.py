@@ -5,9 +5,9 @@ import dataclasses
 import pytest
 
 from lesion.tasks.catalogue import make_task
-from lesion.tasks.numbering import Lane
-from lesion.tasks.sense import nonsense
-from lesion.tasks.spelling import parse_task
+from lesion.tasks.drawing.numbering import Lane
+from lesion.tasks.parse import parse_task
+from lesion.tasks.sanity import nonsense
 from lesion.tasks.task import Draw, Item, Segment
 
 FORMATS = ("compact", "spaced", "spaced_digits", "reversed_digits", "words")
@@ -42,7 +42,7 @@ def test_what_makes_no_sense_is_named() -> None:
 
 
 def test_a_lane_that_asks_twice_ends_the_trial(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lesion.study.trial import _lanes
+    from lesion.study.selftest.selftest import _lanes
 
     at = Lane.at
     monkeypatch.setattr(Lane, "at", lambda lane, item: at(lane, item - item % 2)._replace(item=item))

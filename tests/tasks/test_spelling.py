@@ -8,8 +8,8 @@ from lesion.errors import InputError
 from lesion.identity import file_hash
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import ArithmeticConfig, OwnConfig, SymbolicConfig
-from lesion.tasks.spelling import parse_task
-from lesion.tasks.trust import VARIABLE, trust
+from lesion.tasks.parse import parse_task
+from lesion.tasks.trusted_code import VARIABLE, trust
 
 
 def test_a_spelling_gives_the_configuration():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lesion.tasks.config import SymbolicConfig
-from lesion.tasks.symbolic import SymbolicTask, arranged
+from lesion.tasks.problems.symbolic import SymbolicTask, arranged
 from lesion.tasks.task import Draw, Item
 
 PATTERNS = ("repeat", "copy", "reverse", "abab", "aab")

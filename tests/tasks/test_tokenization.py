@@ -9,7 +9,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, proce
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig, TaskConfig
 from lesion.tasks.task import Draw, Item, Segment
-from lesion.tasks.tokenization import Compiled, Refused, compile_item, contradiction, dataset_hash
+from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, compile_item, contradiction, dataset_hash
 
 PATTERNS = ("repeat", "copy", "reverse", "abab", "aab")
 LANE = Draw("confirm", "k", 0, 3)

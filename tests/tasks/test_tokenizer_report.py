@@ -11,8 +11,8 @@ from transformers.convert_slow_tokenizer import generate_merges
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import ArithmeticConfig
 from lesion.tasks.task import Draw, Segment
-from lesion.tasks.tokenization import compile_item
-from lesion.tasks.tokenizer_report import alignment, contract_report, pieces, splits, token_buckets
+from lesion.tasks.tokenizers.number_report import alignment, contract_report, pieces, splits, token_buckets
+from lesion.tasks.tokenizers.prompt_contract import compile_item
 
 LANE = Draw("confirm", "k", 0, 3)
 

@@ -7,12 +7,12 @@ import pytest
 from lesion import cli
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
-from lesion.runs.prepare import UNKNOWN_POOL, prepare_plan
-from lesion.study.load import parse_document
+from lesion.runs.execute.prepare import UNKNOWN_POOL, prepare_plan
+from lesion.study.format.load import parse_document
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import OwnConfig
-from lesion.tasks.trust import VARIABLE, is_trusted, trust
+from lesion.tasks.trusted_code import VARIABLE, is_trusted, trust
 
 EVIL = 'from pathlib import Path\nPath("{mark}").write_text("ran")\ndef make():\n    raise SystemExit("ran")\n'
 

@@ -5,7 +5,7 @@ from tokenizers import Tokenizer
 
 from lesion.errors import InputError
 from lesion.tasks.config import ArithmeticConfig
-from lesion.tasks.vocabulary_report import token_report
+from lesion.tasks.tokenizers.report import token_report
 
 
 def test_gpt2_in_every_context(gpt2: Tokenizer):

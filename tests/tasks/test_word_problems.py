@@ -8,9 +8,9 @@ import pytest
 
 from lesion.tasks.answers import extract
 from lesion.tasks.config import WordProblemsConfig
-from lesion.tasks.stories import STORIES
+from lesion.tasks.problems.word_problems import WordProblemsTask
+from lesion.tasks.problems.word_templates import STORIES
 from lesion.tasks.task import Draw, Item
-from lesion.tasks.word_problems import WordProblemsTask
 
 LANE = Draw("confirm", "k", 0, 3)
 

@@ -7,12 +7,12 @@ import pytest
 
 from lesion.errors import InputError
 from lesion.models.sizes import ZOO
-from lesion.training.card import Card, shortcomings
-from lesion.training.evaluate import REPEAT, TIER_1
-from lesion.training.examine import make_model, write_card
-from lesion.training.prose import trainings_table
+from lesion.training.evaluation.accuracy import REPEAT, TIER_1
+from lesion.training.evaluation.card import Card, shortcomings
+from lesion.training.evaluation.card_page import trainings_table
+from lesion.training.evaluation.examine import make_model, write_card
+from lesion.training.evaluation.report import REPORT
 from lesion.training.recipe import Recipe, Shape
-from lesion.training.report import REPORT
 
 SMALL = Recipe(
     name="small",

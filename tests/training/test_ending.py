@@ -3,9 +3,9 @@
 import pytest
 
 from lesion.models.sizes import ZOO
-from lesion.training.card import Card
-from lesion.training.ending import CHAINS, TIER_1, TIER_2, Until
+from lesion.training.evaluation.card import Card
 from lesion.training.recipe import load_recipe
+from lesion.training.stopping import CHAINS, TIER_1, TIER_2, Until
 
 UNTIL = Until(tier_1=0.88, tier_2=0.07, tier_4=0.5, most=0.995, cycle=10, cycles=2, peak=0.25)
 ROOT = ZOO.parents[2]

@@ -9,7 +9,7 @@ from lesion.errors import InputError
 from lesion.models.model import open_model
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig
 from lesion.tasks.task import Item, Segment
-from lesion.training.evaluate import CHAINS, chain_items, compile_all, exactly_right, tier_items, tiers
+from lesion.training.evaluation.accuracy import CHAINS, chain_items, compile_all, exactly_right, tier_items, tiers
 
 MODEL = open_model("zoo:abacus-llama")
 

@@ -10,13 +10,13 @@ import pytest
 
 from lesion import cli
 from lesion.errors import InputError
-from lesion.measures.heads import HeadScores, detect
-from lesion.measures.probe import Probe
+from lesion.measures.heads.pattern_scores import HeadScores, detect
+from lesion.measures.heads.repeated_sequences import Probe
 from lesion.models.model import open_model
-from lesion.runs import trainings
-from lesion.runs.verify import verify
-from lesion.training.examine import make_model
-from lesion.training.formation import Formation, formation
+from lesion.runs.check.verify import verify
+from lesion.runs.manifest import training as trainings
+from lesion.training.evaluation.examine import make_model
+from lesion.training.evaluation.formation import Formation, formation
 from lesion.training.recipe import Optimiser, Recipe, Shape, load_recipe
 from lesion.training.trainer import train
 

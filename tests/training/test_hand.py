@@ -8,9 +8,9 @@ import torch
 from torch.nn import functional as F
 
 from lesion.identity import generator
-from lesion.measures.probe import repeats
+from lesion.measures.heads.repeated_sequences import repeats
 from lesion.models.model import open_model
-from lesion.training.hand import GAIN, TOKENS, hand_network, write_hand_model
+from lesion.training.hand_model import GAIN, TOKENS, hand_network, write_hand_model
 from lesion.training.network import gated, set_gates
 
 NETWORK = hand_network()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lesion.identity import generator
-from lesion.tasks.alphabet import SYMBOLS
-from lesion.tasks.heldout import held_out
+from lesion.tasks.drawing.heldout import held_out
+from lesion.tasks.problems.alphabet import SYMBOLS
 from lesion.training.mixture import (
     arithmetic_row,
     copy_row,

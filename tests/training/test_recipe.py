@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from lesion.errors import InputError
-from lesion.training.ending import Until
 from lesion.training.recipe import Recipe, Stage, load_recipe
+from lesion.training.stopping import Until
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 

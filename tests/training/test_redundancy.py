@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lesion.engine.choose import choose
+from lesion.engine.select_engine import choose
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
-from lesion.measures.asked import ask
-from lesion.measures.heads import detect
+from lesion.measures.heads.pattern_scores import detect
 from lesion.measures.metrics import measure
+from lesion.measures.prompt_set import ask
 from lesion.models.model import open_model
-from lesion.stats.decide import Discovered, PairedRows, Rule, judge
+from lesion.stats.verdict.judge import Discovered, PairedRows, Rule, judge
 from lesion.training.recipe import load_recipe
 from lesion.training.trainer import train
 

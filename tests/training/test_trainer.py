@@ -14,12 +14,12 @@ from lesion.errors import InputError
 from lesion.models.model import open_model
 from lesion.training import trainer
 from lesion.training.checkpoint import FILE, State, load_checkpoint
-from lesion.training.ending import Until
-from lesion.training.evaluate import Examination
+from lesion.training.evaluation.accuracy import Examination
+from lesion.training.evaluation.report import REPORT, TrainingReport
 from lesion.training.mixture import draw_batch
 from lesion.training.network import decay_groups, new_network
 from lesion.training.recipe import Optimiser, Recipe, Shape, Stage
-from lesion.training.report import REPORT, TrainingReport
+from lesion.training.stopping import Until
 from lesion.training.trainer import head_factors, learning_rate, train
 
 SMALL = Recipe(

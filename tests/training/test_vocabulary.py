@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from lesion.tasks.alphabet import DIGITS, MARKS, SYMBOLS
+from lesion.tasks.problems.alphabet import DIGITS, MARKS, SYMBOLS
 from lesion.training.vocabulary import BOS_ID, IDS, SYMBOL_IDS, TOKENS, UNK, build_tokenizer, encode_rows
 
 ALPHABET = MARKS + DIGITS + SYMBOLS

@@ -6,12 +6,12 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from lesion.identity import file_hash
-from lesion.measures.heads import DETECTORS, detect
+from lesion.measures.heads.pattern_scores import DETECTORS, detect
 from lesion.models.model import open_model
 from lesion.models.sizes import ZOO
-from lesion.training.card import Card, shortcomings
-from lesion.training.evaluate import compile_all, exactly_right, tier_items, tiers
-from lesion.training.prose import card_text, trainings_table
+from lesion.training.evaluation.accuracy import compile_all, exactly_right, tier_items, tiers
+from lesion.training.evaluation.card import Card, shortcomings
+from lesion.training.evaluation.card_page import card_text, trainings_table
 from lesion.training.recipe import load_recipe
 
 NAMES = sorted(path.parent.name for path in ZOO.glob("*/card.json"))

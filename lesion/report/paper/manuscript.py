@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from lesion.errors import InputError
-from lesion.report.paper.claim import Claim
+from lesion.report.paper.claims.claim import Claim
 
 
 class Words(NamedTuple):

@@ -1,5 +1,6 @@
 """The paper as Markdown. A number is a link to its entry in the audit appendix; `p` beside it means provisional."""
 
+from lesion.report.page.readme import escape
 from lesion.report.paper.manuscript import (
     Block,
     Bullets,
@@ -22,8 +23,7 @@ from lesion.report.paper.manuscript import (
     Words,
     Works,
 )
-from lesion.report.paper.references import short
-from lesion.report.readme import escape
+from lesion.report.paper.text.references import short
 
 
 def markdown(paper: Manuscript) -> str:

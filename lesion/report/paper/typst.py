@@ -29,7 +29,7 @@ from lesion.report.paper.manuscript import (
     Words,
     Works,
 )
-from lesion.report.paper.references import short
+from lesion.report.paper.text.references import short
 
 APPENDICES = ("tables", "audit")
 """Sections before which every figure that still floats is placed."""

@@ -15,24 +15,25 @@ from lesion.errors import InputError
 from lesion.identity import file_hash
 from lesion.outside.documents import read_json
 from lesion.outside.tables import read_table
-from lesion.report.audit import audit
-from lesion.report.figures import VEGA_LITE, Figure, figures, themed
-from lesion.report.paper import back, front
-from lesion.report.paper.appendix import appendix
-from lesion.report.paper.cast import Cast, cast, read_published, read_source
-from lesion.report.paper.cells import cells
-from lesion.report.paper.claim import AUDIT, Claim, Computed, Register, Source, compute
+from lesion.report.figures.figures import VEGA_LITE, Figure, figures, themed
+from lesion.report.memos.audit import audit
+from lesion.report.paper.claims.cells import cells
+from lesion.report.paper.claims.claim import AUDIT, Claim, Computed, Register, Source, compute
 from lesion.report.paper.manuscript import Cited, Manuscript, Section, Theirs, inlines
 from lesion.report.paper.markdown import markdown
-from lesion.report.paper.methods import methods
-from lesion.report.paper.prose import PLACES, passage, read_prose
-from lesion.report.paper.results import results, tables
+from lesion.report.paper.select_runs import Cast, cast, read_published, read_source
+from lesion.report.paper.text import abstract as front
+from lesion.report.paper.text import closing_sections
+from lesion.report.paper.text.appendix import appendix
+from lesion.report.paper.text.methods import methods
+from lesion.report.paper.text.prose import PLACES, passage, read_prose
+from lesion.report.paper.text.results import results, tables
 from lesion.report.paper.typst import typst
-from lesion.runs.durable import write_bytes, write_table, write_text
-from lesion.runs.environment import read_code
-from lesion.runs.ledger import known
-from lesion.runs.notes import Note, read_notes
-from lesion.runs.published import is_published
+from lesion.runs.folder.atomic_io import write_bytes, write_table, write_text
+from lesion.runs.folder.published import is_published
+from lesion.runs.index.ledger import known
+from lesion.runs.index.notes import Note, read_notes
+from lesion.runs.manifest.environment import read_code
 
 FONT = "Libertinus Serif"
 """The font of figures in the paper: one that the typesetter brings with it."""
@@ -84,8 +85,8 @@ def _manuscript(
     found = {run: cells(register, run) for run in picked.sources}
     parts = [
         front.abstract(picked, register, found), front.question(picked, register), methods(picked, register),
-        results(picked, register, found, drawn), back.limitations(picked, register),
-        back.open_questions(picked, register, notes), back.reproducibility(picked),
+        results(picked, register, found, drawn), closing_sections.limitations(picked, register),
+        closing_sections.open_questions(picked, register, notes), closing_sections.reproducibility(picked),
     ]  # fmt: skip
     more = [tables(picked, register, found, drawn), appendix(picked, register, register.audit_table)]
     added = {name: passage(name, text, register.claims) for name, text in prose.items() if PLACES[name]}
@@ -98,7 +99,7 @@ def _manuscript(
     title = (Theirs(prose.get("title", f"A study of causal interventions: {study.name}")),)
     return Manuscript(
         title, (Theirs(prose.get("authors", study.question)),), front.badge(picked),
-        (*body, back.references(cited), *more),
+        (*body, closing_sections.references(cited), *more),
     )  # fmt: skip
 
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from lesion.errors import InputError
-from lesion.stats.calibration.ablations import ablation_rate, floor_rates
-from lesion.stats.calibration.cases import example_rows, permutation, selection
-from lesion.stats.calibration.costs import (
+from lesion.stats.calibration.ablation_scenes import ablation_rate, floor_rates
+from lesion.stats.calibration.continuous_scenes import number_rates
+from lesion.stats.calibration.power_costs import (
     Efficiency,
     PrefixPower,
     RankPower,
@@ -21,14 +21,14 @@ from lesion.stats.calibration.costs import (
     prefix_power,
     rank_power,
 )
-from lesion.stats.calibration.numbers import number_rates
-from lesion.stats.calibration.prefixes import prefix_rates
+from lesion.stats.calibration.prefix_scenes import prefix_rates
 from lesion.stats.calibration.promises import ask, coverage, promises
-from lesion.stats.calibration.ranks import rank_rates
+from lesion.stats.calibration.rank_scenes import rank_rates
 from lesion.stats.calibration.rates import Rate, document
+from lesion.stats.calibration.selection_scenes import example_rows, permutation, selection
 from lesion.stats.calibration.simulate import Scene, conduct
-from lesion.stats.rows import PairedRows
-from lesion.stats.rule import Rule
+from lesion.stats.paired.rows import PairedRows
+from lesion.stats.verdict.rule import Rule
 
 
 @dataclass(frozen=True)

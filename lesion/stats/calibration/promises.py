@@ -11,8 +11,8 @@ from lesion.stats.calibration.rates import Rate, Side, counted, worst
 from lesion.stats.calibration.simulate import Endings, Scene, conduct
 from lesion.stats.distributions import trinomial, z
 from lesion.stats.intervals import tango_score
-from lesion.stats.look import Bools
-from lesion.stats.rule import Rule, Verdict
+from lesion.stats.verdict.decision_rule import Bools
+from lesion.stats.verdict.rule import Rule, Verdict
 
 PSIS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
 SIZES = (0, 250, 1000, 2440, 4000)

@@ -12,9 +12,9 @@ import numpy as np
 from lesion.errors import InputError
 from lesion.stats.distributions import z
 from lesion.stats.intervals import tango_score
-from lesion.stats.look import Bools, Counts, Floats, Ints, judge_counts
 from lesion.stats.power import gate_n, needed_n
-from lesion.stats.rule import VERDICTS, Discovered, Rule, Verdict
+from lesion.stats.verdict.decision_rule import Bools, Counts, Floats, Ints, judge_counts
+from lesion.stats.verdict.rule import VERDICTS, Discovered, Rule, Verdict
 
 SEEDS = 3
 AMBIGUOUS, INCONCLUSIVE = VERDICTS.index("Ambiguous"), VERDICTS.index("Inconclusive")

@@ -1,0 +1,333 @@
+"""Commands that look into a model or a tokenizer: tokens, heads, attribute, measure and doctor."""
+
+# ruff: noqa: PLC0415  (commands import what they need)
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+
+from lesion.cli.app import Json, app, tell, verbose
+from lesion.cli.common import completion
+from lesion.cli.common.recorded import recorded, wrote
+from lesion.device import wanted
+from lesion.errors import InputError, LesionError
+
+ModelName = Annotated[
+    str,
+    typer.Argument(
+        help="zoo:NAME, tiny:FAMILY, pretrained:NAME (lesion get), a folder, or org/name@COMMIT.",
+        autocompletion=completion.models,
+    ),
+]
+DtypeName = Annotated[
+    Literal["float32", "bfloat16", "float64"], typer.Option("--dtype", help="bfloat16 is marked, with its rounding.")
+]
+TaskText = Annotated[
+    str,
+    typer.Option(
+        "--task", help="A task and its settings: 'arithmetic high=999 shots=1'.", autocompletion=completion.tasks
+    ),
+]
+
+
+def unregistered(document: dict[str, Any], as_json: bool, show: Callable[[Console, dict[str, Any]], None]) -> None:
+    """Print numbers that belong to no registered study, and say so: in the document, and below the tables."""
+
+    def shown(console: Console, found: dict[str, Any]) -> None:
+        show(console, found)
+        console.print("Exploratory: nothing was registered before these numbers.")
+
+    tell({"status": "exploratory", **document}, as_json, shown)
+
+
+@app.command()
+@recorded("tokens")
+def tokens(
+    model: Annotated[str, typer.Argument(help="A model's name, its folder, or a tokenizer.json.")],
+    to: Annotated[int, typer.Option(min=0, max=10**7, help="The highest number.")] = 10_000,
+    task: Annotated[list[str] | None, typer.Option(help="A task whose prompt contract is tried; repeat it.")] = None,
+    stress: Annotated[
+        bool, typer.Option("--stress", help="Ask the model, and separate failures by tokens from those by digits.")
+    ] = False,
+    as_json: Json = False,
+) -> int:
+    """Say how numbers split into tokens, which tasks' prompts keep the contract, and which format to take."""
+    from lesion.models.text_conventions import read_conventions
+    from lesion.models.vocabulary import open_vocabulary, vocabulary_folder
+    from lesion.report.terminal.diagnostics import print_tokens
+    from lesion.tasks.formats import suited
+    from lesion.tasks.parse import parse_task
+    from lesion.tasks.tokenizers.prompt_contract import has_space
+    from lesion.tasks.tokenizers.report import token_report
+
+    vocabulary = open_vocabulary(model)
+    spaces = has_space(vocabulary.tokenizer)
+    named = {text: suited(parse_task(text), spaces=spaces) for text in task or ["arithmetic", "symbolic"]}
+    report = token_report(model, *vocabulary, to, named)
+    settled = read_conventions(model, None if Path(model).is_file() else vocabulary_folder(model), vocabulary)
+    document: dict[str, Any] = {
+        **report.model_dump(mode="json"),
+        "conventions": {**settled.model_dump(mode="json"), "words": settled.words},
+    }
+    if stress:
+        document["stress"] = _stressed(model)
+    tell(document, as_json, print_tokens)
+    return 0
+
+
+def _stressed(model: str) -> dict[str, Any]:
+    from lesion.engine.proof.cache import engine_for
+    from lesion.measures.tokenization_stress import stress
+    from lesion.models.model import open_model
+
+    found = stress(engine_for(open_model(model)))
+    return {**found.model_dump(mode="json"), "verdict": found.verdict}
+
+
+@app.command()
+@recorded("heads", outputs=("picture",))
+def heads(
+    model: ModelName,
+    detector: Annotated[list[str] | None, typer.Option(help="A detector; repeat it. All of them by default.")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a named head.")] = 0.3,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the sequences.")] = 0,
+    block: Annotated[
+        int | None,
+        typer.Option(min=3, max=10_000, help="Tokens of the repeated block. 50, or what the model can read."),
+    ] = None,
+    copies: Annotated[int, typer.Option(min=2, max=100, help="Copies of the block in a sequence.")] = 2,
+    sequences: Annotated[int, typer.Option(min=2, max=10_000, help="Sequences in each set.")] = 24,
+    circuits: Annotated[
+        bool, typer.Option("--circuits", help="Also read OV and QK circuits: copying, composition.")
+    ] = False,
+    over_training: Annotated[
+        bool, typer.Option("--over-training", help="MODEL is a training's folder or a recipe: watch its heads form.")
+    ] = False,
+    against: Annotated[list[str] | None, typer.Option(help="Another training to show beside it; repeat it.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Draw the training: a file that ends in .svg or .png.")] = None,
+    as_json: Json = False,
+) -> int:
+    """Name induction, previous-token, duplicate-token and first-token heads, or say that there are none."""
+    if over_training:
+        from lesion.cli.look.formation import over_training as watch
+
+        if circuits:
+            raise InputError("--circuits and --over-training do not go together: give a checkpoint's folder instead")
+        return watch([model, *(against or [])], detector or [], threshold, seed, picture, as_json)
+    if against or picture:
+        raise InputError("--against and --picture belong to --over-training")
+    from lesion.measures.heads.detection import detections
+    from lesion.measures.heads.pattern_scores import DETECTORS, require_detectors
+    from lesion.measures.heads.repeated_sequences import asked_probe
+    from lesion.models.model import open_model
+    from lesion.report.terminal.diagnostics import print_heads
+
+    require_detectors(detector or ())
+    opened = open_model(model)
+    probe = asked_probe(opened, block, copies, sequences)
+    found = detections(opened, detector or tuple(DETECTORS), seed, probe, threshold)
+    document: dict[str, Any] = {
+        "model": model,
+        "weights_hash": opened.weights_hash,
+        "tokenizer_hash": opened.tokenizer_hash,
+        "layers": opened.sizes.n_layers,
+        "heads_per_layer": opened.sizes.n_heads,
+        "prefix": opened.bos,
+        "detectors": [{**each.model_dump(mode="json"), "verdict": each.verdict} for each in found.detections],
+        "in_context": {**found.in_context.model_dump(mode="json"), "score": found.in_context.score},
+    }
+    if circuits:
+        from lesion.measures.heads.copy_scores import circuit_report
+
+        document["circuits"] = circuit_report(opened, seed).model_dump(mode="json")
+    unregistered(document, as_json, print_heads)
+    return 0
+
+
+@app.command()
+@recorded("attribute")
+def attribute(
+    model: ModelName,
+    task: TaskText = "arithmetic",
+    items: Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")] = 64,
+    target: Annotated[str, typer.Option(help="logit_diff, or answer.")] = "logit_diff",
+    neurons: Annotated[int, typer.Option(min=0, max=10_000, help="How many of the largest neurons are shown.")] = 10,
+    totals: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=10_000,
+            help="Heads whose total effect is measured, one edited run each: the largest by a gradient estimate.",
+        ),
+    ] = 20,
+    every: Annotated[bool, typer.Option("--every", help="Measure the total effect of every head.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the items.")] = 0,
+    as_json: Json = False,
+) -> int:
+    """Split a logit exactly into heads, neurons and layers; direct beside total effects of heads."""
+    from lesion.engine.proof.cache import engine_for
+    from lesion.measures.attribution.attribution_patching import estimate as estimate_all
+    from lesion.measures.attribution.attribution_patching import largest_estimates
+    from lesion.measures.attribution.direct_logit import attribution, require_target
+    from lesion.measures.prompt_set import ask, known_task
+    from lesion.models.model import open_model
+    from lesion.report.terminal.diagnostics import print_attribution
+
+    known_task(task)
+    require_target(target)
+    opened = open_model(model)
+    asked = ask(opened, task, items, seed)
+    measured = None
+    if not every and totals < opened.sizes.n_layers * opened.sizes.n_heads:
+        measured = largest_estimates(estimate_all(opened, asked.batches, target), totals) if totals else []
+    engine = engine_for(opened)
+    found = attribution(engine, asked, target, neurons, measured)
+    document: dict[str, Any] = {
+        "model": model,
+        "task": task,
+        "floor": engine.choice.floor,
+        "refused": asked.refused,
+        "complete": found.complete,
+        **found.model_dump(mode="json"),
+    }
+    unregistered(document, as_json, print_attribution)
+    return 0 if found.complete else LesionError.exit_code
+
+
+@app.command()
+@recorded("measure", outputs=("rows",))
+def measure(
+    model: ModelName,
+    do: Annotated[
+        str, typer.Option("--do", help="'scale L5H1 0.5', 'zero L5H1,L6H9 @last', 'mean L5H1', 'resample L5H1'.")
+    ],
+    task: TaskText = "arithmetic",
+    items: Annotated[int, typer.Option(min=2, max=1_000_000, help="Items asked.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the items.")] = 0,
+    rows: Annotated[Path | None, typer.Option(help="Write every item's numbers here, as Parquet.")] = None,
+    neutral: Annotated[Path | None, typer.Option(help="A text file that the edit should leave alone.")] = None,
+    dtype: DtypeName = "float32",
+    as_json: Json = False,
+) -> int:
+    """Measure an intervention on a task: every measure per item, paired differences, intervals and the receipt."""
+    from lesion.interventions.parse import parse_intervention, replacement
+    from lesion.measures.neutral_text import given_text
+
+    text = None if neutral is None else given_text(neutral)  # garbage is refused before torch is imported
+
+    from lesion.lab import Lab
+    from lesion.measures.prompt_set import known_task
+    from lesion.measures.sanity import noise_floor
+    from lesion.models.model import open_model
+    from lesion.report.terminal.diagnostics import print_effect
+
+    known_task(task)
+    if replacement(do) is None:
+        parse_intervention(do)
+    opened = open_model(model, dtype=dtype)
+    found = Lab(opened).run(task, do, items, seed, neutral=text)
+    if rows is not None:
+        found.table.write_parquet(rows)
+        wrote(rows)
+    floor = {"dtype": opened.dtype, "noise_floor": noise_floor(opened)}
+    document: dict[str, Any] = {"task": task, **floor, **found.effect.model_dump(mode="json")}
+    unregistered(document, as_json, print_effect)
+    return 0
+
+
+@app.command()
+@recorded("screen")
+def screen(
+    model: ModelName,
+    task: TaskText = "arithmetic",
+    items: Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")] = 64,
+    alpha: Annotated[float, typer.Option(help="What sites are scaled by.")] = 0.0,
+    method: Annotated[str, typer.Option(help="gradient, or integrated.")] = "gradient",
+    top: Annotated[int, typer.Option(min=1, max=1000, help="Sites of each kind that the screen chooses.")] = 10,
+    sample: Annotated[
+        int,
+        typer.Option(min=2, max=10_000, help="Other sites of each kind that are measured, to estimate the recall."),
+    ] = 20,
+    every: Annotated[bool, typer.Option("--every", help="Measure every head, so that the recall is exact.")] = False,
+    steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of integrated gradients.")] = 5,
+    seed: Annotated[int, typer.Option(min=0, help="Draws the items and the random sites.")] = 0,
+    as_json: Json = False,
+) -> int:
+    """Estimate every head and neuron by gradients, and confirm the best exactly."""
+    from lesion.engine.proof.cache import engine_for
+    from lesion.measures.attribution.attribution_patching import require_screen
+    from lesion.measures.attribution.attribution_patching import screen as estimate
+    from lesion.measures.prompt_set import ask, known_task
+    from lesion.models.model import open_model
+    from lesion.report.terminal.diagnostics import print_screen
+
+    known_task(task)
+    require_screen(method, alpha, steps)
+    opened = open_model(model)
+    asked = ask(opened, task, items, seed)
+    engine = engine_for(opened)
+    found = estimate(engine, asked, "logit_diff", alpha, method, top, steps, seed, sample, every)
+    document: dict[str, Any] = {
+        "model": model,
+        "task": task,
+        "floor": engine.choice.floor,
+        **found.model_dump(mode="json"),
+    }
+    unregistered(document, as_json, print_screen)
+    return 0
+
+
+@app.command()
+@recorded("doctor")
+def doctor(
+    model: ModelName,
+    full: Annotated[
+        bool, typer.Option("--full", help="Also silent layers, the placebo, and the positive control on a hand model.")
+    ] = False,
+    dtype: DtypeName = "float32",
+    as_json: Json = False,
+) -> int:
+    """Prove the instrument on the loaded weights: identities, noise floor, engine; ends with 1 when something fails."""
+    from lesion.engine.proof.device_fixture import TOLERANCE, fixture_error
+    from lesion.engine.proof.prove import examine
+    from lesion.engine.select_engine import choose
+    from lesion.measures.sanity import at_most, model_checks, noise_floor
+    from lesion.models.model import open_model
+    from lesion.report.terminal.diagnostics import print_doctor
+
+    opened = open_model(model, dtype=dtype)
+    identities, chosen = examine(opened), choose(opened)  # never from the cache
+    checks = [at_most(f"reference fixture on {wanted()}, nats", fixture_error(), TOLERANCE)]
+    checks += [*model_checks(opened), *_hand_checks()] if full else []
+    document: dict[str, Any] = {
+        "model": model,
+        "dtype": opened.dtype,
+        "weights_hash": opened.weights_hash,
+        "identities": [identity.model_dump(mode="json") for identity in identities],
+        "noise_floor": noise_floor(opened),
+        "engine": chosen.choice.model_dump(mode="json"),
+        "checks": [check.model_dump(mode="json") for check in checks],
+        "healthy": all(one.holds for one in (*identities, *checks)),
+    }
+    tell(document, as_json, partial(print_doctor, verbose=verbose()))
+    return 0 if document["healthy"] else LesionError.exit_code
+
+
+def _hand_checks() -> list[Any]:
+    """The positive control, on a hand model that is written for the occasion."""
+    import tempfile
+
+    from lesion.interventions.site import head
+    from lesion.measures.sanity import positive_control
+    from lesion.models.device import on_processor
+    from lesion.models.model import open_model
+    from lesion.training.hand_model import write_hand_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        with on_processor():
+            write_hand_model(Path(folder))
+        return list(positive_control(open_model(folder), head(1, 1)))

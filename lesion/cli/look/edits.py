@@ -1,0 +1,228 @@
+"""Commands that edit a model cell by cell and read the answer: patch, ablate and steer."""
+
+# ruff: noqa: PLC0415  (commands import what they need)
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lesion.cli.app import Json, app
+from lesion.cli.common.recorded import recorded
+from lesion.cli.look.diagnostics import ModelName, TaskText, unregistered
+from lesion.errors import InputError
+
+if TYPE_CHECKING:
+    from lesion.engine.select_engine import Engine
+    from lesion.interventions.site import Site
+    from lesion.measures.cumulative_ablation import Ablation
+    from lesion.measures.prompt_set import Asked
+
+REFERENCE = 512
+"""Items whose mean or values are put in place."""
+Items = Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")]
+Seed = Annotated[int, typer.Option(min=0, help="Draws the items, and what else is random.")]
+Target = Annotated[str, typer.Option(help="logit_diff, or answer.")]
+
+
+@app.command()
+@recorded("patch")
+def patch(
+    model: ModelName,
+    task: TaskText = "arithmetic",
+    sites: Annotated[str, typer.Option(help="'heads', 'streams', 'L0-1.heads', 'L1H0+L2.mlp_out'.")] = "heads",
+    at: Annotated[str, typer.Option(help="Places, joined by '+': all, prompt, last, role:NAME, index:N.")] = "all",
+    path: Annotated[bool, typer.Option("--path", help="Along one path: to --to, or past all heads.")] = False,
+    to: Annotated[str | None, typer.Option(help="With --path: the head that receives; none: the logits.")] = None,
+    items: Items = 64,
+    target: Target = "logit_diff",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> int:
+    """Put the counterfactual twin's activation at every site and place, each alone, or along one path."""
+    from lesion.engine.proof.cache import engine_for
+    from lesion.engine.replacement_activations import Library
+    from lesion.interventions.site import parse_site
+    from lesion.measures.attribution.direct_logit import require_target
+    from lesion.measures.attribution.patching import patch_grid, path_grid
+    from lesion.measures.prompt_set import ask, known_task
+    from lesion.measures.site_groups import places, select
+    from lesion.models.model import open_model
+    from lesion.report.terminal.edits import print_grid
+
+    if to is not None and not path:
+        raise InputError("--to names the end of a path; ask for --path too")
+    known_task(task)
+    require_target(target)
+    where = places(at)
+    opened = open_model(model)
+    asked = ask(opened, task, items, seed)
+    chosen, engine = select(opened.sizes, sites), engine_for(opened)
+    floor = engine.choice.reference_error if path else engine.choice.floor
+    if path:
+        receiver = None if to is None else parse_site(to)
+        found = path_grid(opened, asked, _senders(chosen, receiver), receiver, where, target)
+    else:
+        found = patch_grid(engine, asked, Library(opened), chosen, where, target)
+    document = _document(model, task, asked, {"floor": floor, "path": path, "to": to, **found.model_dump(mode="json")})
+    unregistered(document, as_json, print_grid)
+    return 0
+
+
+def _senders(chosen: "list[Site]", receiver: "Site | None") -> "list[Site]":
+    """Of several sites those that stand before the receiver; a single one as it is, to be refused if it does not."""
+    earlier = [site for site in chosen if receiver is None or site.layer < receiver.layer]
+    return earlier or chosen
+
+
+@app.command()
+@recorded("ablate")
+def ablate(
+    model: ModelName,
+    task: TaskText = "arithmetic",
+    sites: Annotated[str, typer.Option(help="'heads', 'L0-1.heads', 'L1H0+L2H3', 'L2.neurons'.")] = "heads",
+    order: Annotated[str, typer.Option(help="score, layer or random.")] = "score",
+    by: Annotated[
+        str, typer.Option(help="What the score is: effect (estimated on other items), or a detector's name.")
+    ] = "effect",
+    alpha: Annotated[float, typer.Option(help="What sites are scaled by.")] = 0.0,
+    by_what: Annotated[
+        str, typer.Option("--ablation", help="scale (by --alpha), or mean or resample over other items.")
+    ] = "scale",
+    chance: Annotated[int, typer.Option(min=0, max=100, help="Curves in random orders that stand beside it.")] = 3,
+    items: Items = 100,
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> int:
+    """Ablate sites one after another, those before stay so, and measure after each: a curve, beside random ones."""
+    from lesion.engine.proof.cache import engine_for
+    from lesion.measures.cumulative_ablation import require_order, staged
+    from lesion.measures.prompt_set import ask, known_task
+    from lesion.measures.site_groups import select
+    from lesion.models.model import open_model
+    from lesion.report.terminal.edits import print_curve
+
+    known_task(task)
+    require_order(order)
+    _check_ablation(by, by_what, alpha)
+    opened = open_model(model)
+    engine, asked, chosen = engine_for(opened), ask(opened, task, items, seed), select(opened.sizes, sites)
+    scores = _scores(engine, task, items, seed, by, alpha) if order == "score" else None
+    how = _ablation(engine, task, items, seed, by_what, alpha)
+    curve = staged(engine, asked, chosen, order, scores, how, seed)
+    others = [staged(engine, asked, chosen, "random", None, how, seed + 1 + number) for number in range(chance)]
+    curves = {"curve": curve.model_dump(mode="json"), "random": [one.model_dump(mode="json") for one in others]}
+    document = _document(
+        model, task, asked, {"floor": engine.choice.floor, "by": by if order == "score" else None, **curves}
+    )
+    unregistered(document, as_json, print_curve)
+    return 0
+
+
+def _check_ablation(by: str, by_what: str, alpha: float) -> None:
+    """Refuse an unknown score or ablation before a model is opened."""
+    from lesion.errors import nearest
+    from lesion.measures.cumulative_ablation import ABLATIONS
+    from lesion.measures.heads.pattern_scores import DETECTORS
+
+    if by not in ("effect", *DETECTORS):
+        raise InputError(f"'{by}' is no score; {nearest(by, ['effect', *DETECTORS])}")
+    if by_what not in ABLATIONS:
+        raise InputError(f"'{by_what}' is no ablation; {nearest(by_what, ABLATIONS)}")
+    if by_what != "scale" and alpha != 0.0:
+        raise InputError(f"--alpha belongs to --ablation scale; {by_what} puts other items' values in place")
+
+
+def _ablation(engine: "Engine", task: str, items: int, seed: int, by_what: str, alpha: float) -> "Ablation":
+    """What is done to the sites; what is put in place comes from items behind those measured and those scored."""
+    from lesion.engine.replacement_activations import Library
+    from lesion.measures.cumulative_ablation import averaging, resampling, scaling
+    from lesion.measures.prompt_set import ask
+
+    if by_what == "scale":
+        return scaling(alpha)
+    library = Library(engine.model, ask(engine.model, task, REFERENCE, seed, 2 * items).compiled)
+    return averaging(library) if by_what == "mean" else resampling(library, seed)
+
+
+def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: float) -> dict[str, float]:
+    """Of every head and neuron how much its scaling is estimated to cost, or of every head a detector's score.
+
+    The items behind those that are measured, in the same lane, so that what orders the sites never judges them.
+    """
+    from lesion.measures.attribution.attribution_patching import estimate
+    from lesion.measures.heads.standard_scores import standard_scores
+    from lesion.measures.prompt_set import ask
+
+    if by != "effect":
+        table = {"H": standard_scores(engine.model, [by], seed)[by].numpy(force=True)}
+    else:
+        found = estimate(engine.model, ask(engine.model, task, items, seed, items).batches, alpha=alpha)
+        table = {"H": -found.heads.mean(0), "N": -found.neurons.mean(0)}
+    return {
+        f"L{layer}{letter}{index}": float(score)
+        for letter, scores in table.items()
+        for layer, row in enumerate(scores)
+        for index, score in enumerate(row)
+    }
+
+
+@app.command()
+@recorded("steer")
+def steer(
+    model: ModelName,
+    shown: Annotated[str, typer.Option(help="A task whose prompts show what the vector stands for.")],
+    other: Annotated[str, typer.Option(help="A task whose prompts do not.")],
+    task: TaskText = "arithmetic",
+    site: Annotated[str | None, typer.Option(help="Where: L1.resid_pre. The middle of the model by default.")] = None,
+    doses: Annotated[str, typer.Option(help="Strengths, joined by commas.")] = "-2,-1,-0.5,0,0.5,1,2",
+    at: Annotated[str, typer.Option(help="At which positions: last, all, prompt, generated, role:NAME.")] = "last",
+    items: Items = 64,
+    target: Target = "logit_diff",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> int:
+    """Make a vector from contrasting prompts, add it with rising strength to other items, and say what changes."""
+    from lesion.engine.proof.cache import engine_for
+    from lesion.interventions.site import parse_site, stream
+    from lesion.measures.attribution.direct_logit import require_target
+    from lesion.measures.prompt_set import ask, known_task
+    from lesion.measures.site_groups import places
+    from lesion.measures.steering import contrast, dose_response, without
+    from lesion.models.model import open_model
+    from lesion.report.terminal.edits import print_response
+
+    strengths, where = _numbers(doses), places(at)
+    if len(where) > 1:
+        raise InputError(f"'{at}': a vector is added at one kind of place; ask for each by a call of its own")
+    for text in (shown, other, task):
+        known_task(text)
+    require_target(target)
+    given = None if site is None else parse_site(site)
+    opened = open_model(model)
+    place = given or stream(opened.sizes.n_layers // 2)
+    pair = [ask(opened, text, items, seed) for text in (shown, other)]
+    vector = contrast(opened, place, *pair)
+    asked = ask(opened, task, items, seed)
+    tried, seen = without(asked, pair)
+    engine = engine_for(opened)
+    found = dose_response(engine, tried, place, vector, strengths, where[0], target, seed)
+    extra = {"floor": engine.choice.floor, "shown": shown, "other": other, "seen": seen}
+    document = _document(model, task, asked, {**extra, **found.model_dump(mode="json")})
+    unregistered(document, as_json, print_response)
+    return 0
+
+
+def _numbers(text: str) -> list[float]:
+    import math
+
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise InputError(f"'{text[:60]}' are no strengths; write numbers joined by commas: -1,0,1") from error
+    if not all(map(math.isfinite, found)):
+        raise InputError(f"'{text[:60]}': a strength is a finite number")
+    return found
+
+
+def _document(model: str, task: str, asked: "Asked", found: dict[str, Any]) -> dict[str, Any]:
+    return {"model": model, "task": task, "refused": asked.refused, **found}

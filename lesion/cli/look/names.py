@@ -1,0 +1,73 @@
+"""The command that says sites in the names of other tools: names."""
+
+# ruff: noqa: PLC0415  (commands import what they need)
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from lesion.cli.app import Json, app, say, tell
+
+if TYPE_CHECKING:
+    from lesion.interventions.other_tools.names import Tool
+    from lesion.interventions.site import Site
+
+Asked = Literal["all", "heads", "lesion", "transformer-lens", "nnsight", "pyvene", "eap-ig", "auto-circuit"]
+
+
+@app.command("names")
+def names(
+    sites: Annotated[
+        list[str], typer.Argument(help="L5H1, L5H1+L6H9, another tool's names, or a .json file: heads, EAP-IG's graph.")
+    ],
+    tool: Annotated[Asked, typer.Option("--as", help="Whose names; heads: a document of a head set.")] = "all",
+    only: Annotated[str, typer.Option(help="Of what is read, the sites of this kind: head, mlp_out, …")] = "",
+    as_json: Json = False,
+) -> int:
+    """Say sites in the names of other tools, or read theirs."""
+    from lesion.interventions.other_tools.names import TOOLS, HeadSet, name_site, tools_for
+    from lesion.interventions.site_list import parse_sites
+
+    found: list[Site] = []
+    for text in sites:
+        if text.endswith(".json"):
+            found += _of_file(Path(text))
+        else:
+            found += parse_sites(text)
+    found = _of_kind(found, only) if only else found
+    if tool == "heads":
+        say(HeadSet.of(tuple(found)).model_dump(mode="json"), True, "")
+        return 0
+    wanted: list[Tool] = [one for one in TOOLS if tool in ("all", one)]
+    rows = [
+        {"site": str(site), "as": one, "name": name_site(site, one)}
+        for site in found
+        for one in wanted
+        if tool != "all" or one in tools_for(site)
+    ]
+
+    def shown(console: Console, document: dict[str, list[dict[str, str]]]) -> None:
+        for row in document["names"]:
+            words = row["name"] if tool != "all" else f"{row['site']:<14} {row['as']:<17} {row['name']}"
+            console.print(words, markup=False, soft_wrap=True)
+
+    tell({"names": rows}, as_json, shown)
+    return 0
+
+
+def _of_kind(sites: "list[Site]", kind: str) -> "list[Site]":
+    from lesion.errors import InputError, nearest
+
+    kept = [site for site in sites if site.kind == kind]
+    if not kept:
+        raise InputError(f"--only {kind}: no such site was read; {nearest(kind, {site.kind for site in sites})}")
+    return kept
+
+
+def _of_file(path: Path) -> "tuple[Site, ...]":
+    from lesion.interventions.other_tools.names import read_sites
+    from lesion.runs.folder.find import small_text
+
+    return read_sites(small_text(path))

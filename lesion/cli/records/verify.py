@@ -1,0 +1,195 @@
+"""Commands about what was done: verify, export, note, notes and schema."""
+
+# ruff: noqa: PLC0415  (commands import what they need)
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lesion.cli.app import Home, Json, RunPath, app, say
+from lesion.errors import InputError, Tampered, nearest
+
+if TYPE_CHECKING:
+    from lesion.runs.check.verify import Finding
+
+
+@app.command()
+def verify(
+    run_folder: RunPath,
+    proof: Annotated[
+        Path | None, typer.Option(help="An outside witness of the registration: a .tsr time-stamp, or a text.")
+    ] = None,
+    authority: Annotated[
+        Path | None, typer.Option(help="Root certificate (PEM) of the time-stamp's authority that you trust.")
+    ] = None,
+    home: Home = Path(),
+    as_json: Json = False,
+) -> int:
+    """Name every file of a run or a training that differs, is missing or was added since it was sealed."""
+    from lesion.runs.index.registrations import is_registration, registered_by
+    from lesion.runs.manifest.base import raw_manifest
+
+    if not is_registration(run_folder):
+        raw_manifest(run_folder)  # garbage is refused before torch is imported
+
+    from lesion.runs.check.recomputed import unchecked, unrendered
+    from lesion.runs.check.status import counted
+    from lesion.runs.check.verify import verify as check
+    from lesion.runs.folder.find import folder_of
+    from lesion.runs.index.ledger import check_seal
+    from lesion.runs.index.timestamp import check_proof
+    from lesion.runs.manifest.any import read_record
+    from lesion.runs.manifest.run import Manifest
+    from lesion.runs.manifest.training import TrainingManifest
+
+    findings = [] if is_registration(run_folder) else check(run_folder)
+    if not findings and not is_registration(run_folder):
+        findings = _report_faults(folder_of(run_folder))
+    if not findings and not is_registration(run_folder):
+        record = read_record(run_folder)
+        if not isinstance(record, TrainingManifest):
+            check_seal(home, record)
+    document: dict[str, Any] = {"run": str(run_folder), "intact": not findings}
+    document["findings"] = [f._asdict() for f in findings]
+    words = "\n".join(f"{f.what} {f.fault}" for f in findings) or f"{run_folder}: intact"
+    if not findings and not is_registration(run_folder) and isinstance(record := read_record(run_folder), Manifest):
+        folder = folder_of(run_folder)
+        standing = counted(folder, record)
+        said = [*standing.claimed, *unchecked(folder, record), *unrendered(folder, record)]
+        document |= {"status": standing.status, "unchecked": said}
+        words += "".join([f"\nstatus: {standing.status}", *(f"\nnot checkable here: {one}" for one in said)])
+    if not findings and (registration := registered_by(run_folder)) is not None:
+        seen = check_proof(registration, proof, authority) if proof else None
+        document["priority"] = seen._asdict() if seen else None
+        priority = (
+            seen.words if seen else "no outside witness was given, so nothing shows that it is older than the data"
+        )
+        words += f"\nintegrity: the registration is unchanged\npriority: {priority}"
+    elif proof is not None:
+        raise InputError(f"{run_folder} has no registration that is intact, so --proof shows nothing of it")
+    say(document, as_json, words)
+    return Tampered.exit_code if findings else 0
+
+
+def _report_faults(folder: Path) -> "list[Finding]":
+    """Files of a report that its rows do not give, where that can be told."""
+    from lesion.runs.check.recomputed import unrendered
+    from lesion.runs.manifest.any import read_record
+    from lesion.runs.manifest.run import Manifest
+
+    record = read_record(folder)
+    if not isinstance(record, Manifest) or unrendered(folder, record):
+        return []
+    from lesion.report.page.rendered_again import rendered
+    from lesion.runs.check.verify import Finding
+
+    return [Finding(*found) for found in rendered(folder, record)]
+
+
+@app.command()
+def export(
+    run_folder: RunPath,
+    ro_crate: Annotated[bool, typer.Option("--ro-crate", help="As a Process Run Crate, for Zenodo or OSF.")] = False,
+    to: Annotated[Path | None, typer.Option(help="The new zip file; beside the run folder by default.")] = None,
+    license_url: Annotated[str, typer.Option(help="Address of the licence under which it is given away.")] = "",
+    as_json: Json = False,
+) -> int:
+    """Pack an intact run into one zip file that an archive can keep and read; needs the extra 'archive'."""
+    from lesion.runs.manifest.base import raw_manifest
+
+    raw_manifest(run_folder)  # garbage is refused before the heavy imports
+
+    from lesion.runs.folder.archive import export_crate
+    from lesion.runs.folder.find import folder_of
+
+    if not ro_crate:
+        raise InputError("say as what it is exported; there is one kind: --ro-crate")
+    folder = folder_of(run_folder)
+    made = export_crate(folder, to or folder.with_name(f"{folder.resolve().name}.crate.zip"), license_url)
+    words = f"{made.path}: {made.files} files, SHA-256 {made.sha256}"
+    say({"crate": str(made.path), "files": made.files, "sha256": made.sha256}, as_json, words)
+    return 0
+
+
+@app.command()
+def publish(
+    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, intact.")],
+    to: Annotated[Path, typer.Option(help="The folder that they are published in.")],
+    as_json: Json = False,
+) -> int:
+    """Copy intact runs into a folder for a repository: all but the tables of every row, which a slim one stands for."""
+    from lesion.runs.check.verify import verify as faults_of
+    from lesion.runs.folder.find import folder_of
+    from lesion.runs.folder.published import publish as publish_run
+
+    folders = [folder_of(run) for run in run_folders]
+    for folder in folders:
+        if faults := faults_of(folder):
+            raise Tampered(f"{folder.name}: not published, for {faults[0].what} {faults[0].fault}; see lesion verify")
+    made = [str(publish_run(folder, to)) for folder in folders]
+    say({"published": made}, as_json, "\n".join(made))
+    return 0
+
+
+@app.command()
+def note(
+    text: Annotated[str, typer.Argument(help="What you noticed, Markdown.")],
+    topic: Annotated[str, typer.Option(help="A few words; the file is named after them.")] = "",
+    kind: Annotated[str, typer.Option(help="rationale, anomaly or follow-up.")] = "rationale",
+    run_name: Annotated[str | None, typer.Option("--run", help="Name of the run folder that it is about.")] = None,
+    home: Home = Path(),
+    as_json: Json = False,
+) -> int:
+    """Write a timestamped note under notes/."""
+    from lesion.runs.folder.clock import now
+    from lesion.runs.index.notes import NOTE_KINDS, write_note
+
+    if kind not in NOTE_KINDS:
+        raise InputError(f"--kind '{kind}': {nearest(kind, NOTE_KINDS)}")
+    path = write_note(home, now(), kind, topic or text, text, run_name)
+    say({"note": str(path)}, as_json, str(path))
+    return 0
+
+
+@app.command()
+def notes(
+    kind: Annotated[str, typer.Option(help="Only rationale, anomaly or follow-up.")] = "",
+    run_name: Annotated[str, typer.Option("--run", help="Only those about this run; its name or a part of it.")] = "",
+    topic: Annotated[str, typer.Option(help="Only those whose topic holds this.")] = "",
+    home: Home = Path(),
+    as_json: Json = False,
+) -> int:
+    """List the notes, the oldest first."""
+    from lesion.report.terminal.records import notes_words
+    from lesion.runs.index.notes import NOTE_KINDS, read_notes
+
+    if kind and kind not in NOTE_KINDS:
+        raise InputError(f"--kind '{kind}': {nearest(kind, NOTE_KINDS)}")
+    good, bad = read_notes(home)
+    listed = [
+        note
+        for note in good
+        if kind in ("", note.kind)
+        and topic.lower() in note.topic.lower()
+        and (not run_name or any(run_name in run for run in note.runs))
+    ]
+    document = {"notes": [{**note._asdict(), "path": str(note.path)} for note in listed], "unreadable": bad}
+    say(document, as_json, "\n".join([notes_words(listed), *bad]))
+    return 0
+
+
+@app.command()
+def schema(
+    kind: Annotated[
+        str, typer.Argument(help="study, recipe, manifest, training, marks, certificate, heads, intervention.")
+    ] = "study",
+    as_json: Json = False,
+) -> int:
+    """Print the JSON Schema of a document: on one line with --json, else to be read."""
+    from lesion.runs.manifest.schemas import SCHEMAS
+    from lesion.study.format.schema import json_schema
+
+    print(json.dumps(json_schema(kind, SCHEMAS), indent=None if as_json else 2, ensure_ascii=False))
+    return 0

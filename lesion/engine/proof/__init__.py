@@ -1,0 +1,1 @@
+"""The proof of a model on its loaded weights."""

@@ -1,0 +1,1 @@
+"""Sites in the names and files of other tools."""

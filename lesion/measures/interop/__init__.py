@@ -1,0 +1,1 @@
+"""Other evaluation tools under an intervention."""

@@ -1,0 +1,113 @@
+"""Items of a task, drawn and compiled for a model: what every diagnostic that needs questions starts from."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lesion.engine.batch import Batch, batches
+from lesion.errors import InputError
+from lesion.identity import canonical_json, content_hash
+from lesion.models.chat_template import open_frame
+from lesion.models.model import Model
+from lesion.models.provenance import AskedItems, asked, watched
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.config import TaskConfig
+from lesion.tasks.formats import suited
+from lesion.tasks.parse import parse_task
+from lesion.tasks.task import Draw, Item
+from lesion.tasks.tokenizers.chat_turn import Chat, framed, is_chat
+from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, compile_item, has_space
+
+ROWS = 64
+"""Most rows of a batch."""
+
+
+class Asked(NamedTuple):
+    """Questions that keep the prompt contract, in batches."""
+
+    items: tuple[Item, ...]
+    """The items that were kept; a batch's rows are places in this list."""
+    compiled: tuple[Compiled, ...]
+    """Their tokens."""
+    batches: tuple[Batch, ...]
+    """Rows of equal lengths, in a fixed order."""
+    refused: dict[str, int]
+    """Items that were not asked, by reason; `too_long` is longer than the model reads."""
+    written: str = "compact"
+    """How the task writes numbers: `spaced_digits` and `reversed_digits` must be read back before they are numbers."""
+
+
+def known_task(task: TaskConfig | str) -> TaskConfig:
+    """A task's configuration; commands ask for it before they open a model.
+
+    Raises:
+        InputError: when the task is not known.
+    """
+    config = parse_task(task) if isinstance(task, str) else task
+    make_task(config)
+    return config
+
+
+def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0, start: int = 0) -> Asked:
+    """Draw items of a task from its discovery split and compile them.
+
+    Args:
+        model: whose tokens they become.
+        task: a configuration, or its spelling.
+        items: how many.
+        seed: of the lane, an order of all items.
+        start: place of the first in the lane; other places of the same lane are other items.
+
+    Raises:
+        InputError: when the task is not known, its lane is too short, or no item can be asked.
+    """
+    config = suited(parse_task(task) if isinstance(task, str) else task, spaces=has_space(model.tokenizer))
+    made = make_task(config)
+    draw = Draw("discovery", f"diagnostics-{seed}", 0, 1)
+    if start + items > (capacity := made.capacity(draw)):
+        raise InputError(
+            f"this task has {capacity:,} items to ask, not {start + items:,}: ask for fewer (--items), or "
+            "widen the task (operands: low=…, high=…; `lesion tasks` lists the settings)"
+        )
+    kept: list[tuple[Item, Compiled]] = []
+    refused: Counter[str] = Counter()
+    drawn, bos = list(made.items(draw, start, start + items)), model.bos
+    if is_chat(config):
+        frame = open_frame(model.name, Chat())
+        drawn, bos = [framed(item, frame, turns=True) for item in drawn], frame.bos_id(model.tokenizer)
+    details: dict[str, str] = {}
+    for item in drawn:
+        compiled = _readable(compile_item(item, model.tokenizer, bos), model.sizes.max_positions)
+        if isinstance(compiled, Compiled):
+            kept.append((item, compiled))
+        else:
+            refused[compiled.reason] += 1
+            details.setdefault(compiled.reason, compiled.detail)
+    if not kept:
+        told = "; ".join(f"{reason} {count}, e.g. {details[reason]}" for reason, count in refused.items())
+        raise InputError(f"no item of this task can be asked of {model.name}: {told or 'none was drawn'}")
+    if watched():
+        spelled = task if isinstance(task, str) else canonical_json(config.model_dump(mode="json")).decode()
+        ordered = content_hash([[item.id for item, _ in kept], [compiled.prompt_hash for _, compiled in kept]])
+        asked(AskedItems(model.name, spelled, seed, items, items - len(kept), ordered))
+    return Asked(
+        tuple(i for i, _ in kept), *batched([c for _, c in kept]), dict(refused), getattr(config, "format", "compact")
+    )
+
+
+def _readable(compiled: Compiled | Refused, most: int | None) -> Compiled | Refused:
+    """An item that is not longer than the model reads; its last token need not be read."""
+    if most is None or isinstance(compiled, Refused) or len(compiled.ids) - 1 <= most:
+        return compiled
+    said = f"{len(compiled.ids) - 1} tokens must be read, and this model reads {most}: take fewer shots"
+    return Refused("too_long", said)
+
+
+def batched(compiled: Sequence[Compiled]) -> tuple[tuple[Compiled, ...], tuple[Batch, ...]]:
+    """Compiled items and their batches."""
+    return tuple(compiled), tuple(batches(compiled, ROWS))
+
+
+def of(compiled: Sequence[Compiled]) -> Asked:
+    """Items that are compiled already."""
+    return Asked((), *batched(compiled), {})

@@ -1,0 +1,1 @@
+"""Bringing and converting models."""

@@ -1,0 +1,234 @@
+"""The gates in order, each with what it saw, as small tables."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple, TypeVar
+
+from lesion.report.wording.words import STAGES, count, listed, model_name, p_value, percent, points, signed
+from lesion.runs.manifest.run import Manifest
+from lesion.study.gates.gate_verdict import (
+    BaselineEvidence,
+    DetectionEvidence,
+    FamilyEvidence,
+    GateVerdict,
+    InstrumentEvidence,
+    LookEvidence,
+    SpecificityEvidence,
+)
+from lesion.study.gates.model_answers import InstrumentAnswer, NeuronAnswer, TargetAnswer
+from lesion.study.plan import Chosen, Plan, pair_name
+
+V = TypeVar("V")
+MOST_RANKED = 30
+"""Neurons of a ranking that are shown; the manifest holds all that were kept."""
+
+
+class Table(NamedTuple):
+    """A table of words."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+
+class Step(NamedTuple):
+    """One gate on the timeline."""
+
+    stage: str
+    question: str
+    attempt: int
+    outcome: str
+    reason: str
+    tables: list[Table]
+
+
+def timeline(manifest: Manifest) -> list[Step]:
+    """Every gate of the run in order."""
+    return [
+        Step(
+            gate.stage,
+            STAGES[gate.stage],
+            gate.attempt + 1,
+            gate.outcome,
+            _reason(gate),
+            _TABLES[gate.stage](gate, manifest.plan),
+        )
+        for gate in manifest.gates
+    ]
+
+
+def _reason(gate: GateVerdict) -> str:
+    """What the gate said; where it only lists cells, how many, for they stand in its table."""
+    if gate.outcome == "Fail":
+        return gate.reason
+    if gate.stage == "transfer":
+        replicas = gate.saw(FamilyEvidence).family
+        return f"{count(len(replicas))} cells are replicated, each with the number of items that it needs there"
+    if gate.stage == "discovery":
+        family = gate.saw(FamilyEvidence).family
+        return f"{count(len(family))} cells go on to confirmation, on items that nothing has seen"
+    if isinstance(gate.evidence, SpecificityEvidence):
+        ranks = gate.evidence.specific
+        kinds = Counter(rank.status for rank in ranks.values())
+        return (
+            f"of {len(ranks)} cells that ask, {listed([f'{n} {kind}' for kind, n in sorted(kinds.items())]) or 'none'}"
+        )
+    if isinstance(gate.evidence, LookEvidence):
+        verdicts = gate.evidence.verdicts
+        found = Counter(cell.verdict for cell in verdicts.values())
+        return f"of {len(verdicts)} cells, {listed([f'{kind} in {number}' for kind, number in sorted(found.items())])}"
+    return gate.reason
+
+
+def _instrument(gate: GateVerdict, plan: Plan) -> list[Table]:  # noqa: ARG001  (all tables are made alike)
+    answers = gate.saw(InstrumentEvidence).models
+    identities = [
+        (model_name(model), i.name, _small(i.error), _small(i.tolerance), "holds" if i.holds else "fails")
+        for model, answer in answers.items()
+        for i in answer.identities
+    ]
+    proofs = [
+        (
+            model_name(model),
+            "bit-equal" if answer.placebo_bit_equal else "differs",
+            str(answer.repeat_flips),
+            _small(answer.noise_floor),
+            _rounding(answer),
+            "; ".join(f"{tier}: {c.refused} of {c.items}" for tier, c in answer.contract.items()),
+        )
+        for model, answer in answers.items()
+    ]
+    about = (
+        "model",
+        "scaling by 1",
+        "answers that flip when repeated",
+        "noise floor, log-prob",
+        "error against float64",
+        "prompts refused",
+    )
+    shown = ("model", "identity", "relative error", "tolerance", "outcome")
+    return [
+        Table("Placebo, repetition, prompts", about, proofs),
+        Table("Identities on the loaded weights", shown, identities),
+    ]
+
+
+def _rounding(answer: InstrumentAnswer) -> str:
+    """The engine's error against float64, where it was measured: rounding alone makes effects of this size."""
+    floor = answer.engine.floor
+    return "not measured" if floor is None else f"{floor:.1e} nats"
+
+
+def _baseline(gate: GateVerdict, plan: Plan) -> list[Table]:
+    cells = gate.saw(BaselineEvidence).cells
+    pairs = [(model, tier) for model in plan.study.subjects for tier in plan.study.tasks]
+    rows = [
+        (
+            model_name(model),
+            tier,
+            ", ".join(percent(share) for share in cell.accuracies),
+            points(cell.spread, 2).lstrip("+"),
+            f"{cell.n:,}",
+            f"{cell.needed_n:,}",
+            str(cell.outcome),
+        )
+        for model, tier in pairs
+        if (cell := cells.get(pair_name(model, tier))) is not None
+    ]
+    columns = ("model", "tier", "accuracy by seed", "spread, points", "items per seed", "needed", "outcome")
+    return [Table("Accuracy of the unedited model by seed", columns, rows)] if rows else []
+
+
+def _detect(gate: GateVerdict, plan: Plan) -> list[Table]:  # noqa: ARG001  (all tables are made alike)
+    seen = gate.saw(DetectionEvidence)
+    picked, answers = seen.picked, seen.answers
+    rows = [(model_name(model), ", ".join(sites) or "none", _best(answers[model])) for model, sites in picked.items()]
+    ranked = [
+        (model_name(model), str(place), site, f"{score:.4g}", "yes" if site in picked.get(model, ()) else "no")
+        for model, answer in answers.items()
+        for place, (site, score) in enumerate(_neurons(answer)[:MOST_RANKED], 1)
+    ]
+    told = [Table("What the detector picked", ("model", "sites picked", "highest score"), rows)]
+    if ranked:
+        told.append(Table("The neurons that write most", ("model", "place", "neuron", "score", "picked"), ranked))
+    return told
+
+
+def _neurons(answer: TargetAnswer) -> tuple[tuple[str, float], ...]:
+    return answer.ranked if isinstance(answer, NeuronAnswer) else ()
+
+
+def _best(answer: TargetAnswer) -> str:
+    if isinstance(answer, NeuronAnswer):
+        return "; ".join(f"{score:.3f} ({site})" for site, score in answer.ranked[:1])
+    score, site = max((s, f"L{layer}H{head}") for layer, row in enumerate(answer.scores) for head, s in enumerate(row))
+    return f"{score:.3f} ({site})"
+
+
+def _discovery(gate: GateVerdict, plan: Plan) -> list[Table]:  # noqa: ARG001  (all tables are made alike)
+    seen = gate.saw(FamilyEvidence)
+    dropped = seen.dropped
+    rows = [
+        (
+            model_name(c.model),
+            c.tier,
+            c.ablation or f"×{c.alpha:g}",
+            f"{c.items:,}",
+            percent(c.psi),
+            points(c.delta),
+        )
+        for c in seen.family
+    ]
+    columns = ("model", "tier", "factor", "items per seed", "answers that changed", "change, points (exploratory)")
+    tables = [Table("Chosen for confirmation, with N fixed before the first look", columns, rows)]
+    if dropped:
+        tables.append(Table("Left out, because N is never lowered", ("why",), [(text,) for text in dropped]))
+    return tables
+
+
+def _confirm(gate: GateVerdict, plan: Plan) -> list[Table]:
+    seen = gate.saw(LookEvidence)
+    rows = [
+        (model_name(chosen.model), chosen.tier, chosen.edit, cell.verdict, points(cell.delta), f"{cell.n:,}")
+        for chosen, cell in _of_members(plan, seen.verdicts)
+    ]
+    return [
+        Table(f"Verdicts at look {seen.look}", ("model", "tier", "factor", "verdict", "change, points", "items"), rows)
+    ]
+
+
+def _of_members(plan: Plan, cells: Mapping[str, V]) -> Iterator[tuple[Chosen, V]]:
+    """The members that have a value, each with it, in the family's order."""
+    return ((chosen, cells[chosen.id]) for chosen in plan.members() if chosen.id in cells)
+
+
+def _specificity(gate: GateVerdict, plan: Plan) -> list[Table]:
+    rows = [
+        (
+            model_name(chosen.model), chosen.tier, chosen.edit, each.status, f"{each.rank} of {each.sets + 1}",
+            f"{each.exist:,}", f"{each.items:,}", p_value(each.p), p_value(each.p_holm),
+        )
+        for chosen, each in _of_members(plan, gate.saw(SpecificityEvidence).specific)
+    ]  # fmt: skip
+    columns = ("model", "tier", "edit", "status", "rank", "sets that exist", "items each", "p", "Holm p")
+    return [Table("The target's rank among matched sets, on the same items", columns, rows)] if rows else []
+
+
+_TABLES: dict[str, Callable[[GateVerdict, Plan], list[Table]]] = {
+    "instrument": _instrument,
+    "baseline": _baseline,
+    "detect": _detect,
+    "discovery": _discovery,
+    "confirm": _confirm,
+    "transfer": _discovery,
+    "replicate": _confirm,
+    "specificity": _specificity,
+    "replicate_specificity": _specificity,
+}
+
+
+def _small(number: float | None) -> str:
+    """A tolerance or an error: bit-equal is 0."""
+    if number is None:
+        return "–"
+    return f"{number:.2g}" if number else signed(0, 0)

@@ -1,0 +1,79 @@
+"""`report.html`: one file that works offline, on a telephone, in light and dark, by keyboard and screen reader.
+
+Everything from the run goes through autoescaping; specifications are JSON in script tags, escaped too. The page may
+load nothing (its content security policy says so); links lead only to files beside it.
+"""
+
+from pathlib import Path
+
+from lesion.report.figures.figures import Figure
+from lesion.report.page.cells import cell_views
+from lesion.report.page.explorer import explorer_view
+from lesion.report.page.gates import timeline
+from lesion.report.page.html import figure_view, library, shipped, templates
+from lesion.report.page.provenance import provenance, questions, receipts, unit_views
+from lesion.report.page.tokens import tokenization
+from lesion.report.record import Record
+from lesion.report.wording import caveats
+from lesion.report.wording.checks import loud_table
+from lesion.report.wording.claims import MARKS, status_words
+from lesion.report.wording.error_rates import promises_of
+from lesion.report.wording.headline import headline, in_full
+from lesion.report.wording.replication import replication_view
+from lesion.report.wording.words import model_name, outcome_words, target_words, task_words, unit_of
+from lesion.runs.folder.explorer_data import read_explored
+
+
+def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
+    """The page of a run as HTML, at most some megabytes whatever the size of the run."""
+    manifest = record.manifest
+    environment = templates()
+    return environment.get_template("report.html").render(
+        manifest=manifest,
+        study=manifest.study,
+        headline=headline(record).partition("; "),
+        in_full=in_full(record),
+        confidence=f"{100 * record.findings[0].verdict.confidence:g} %" if record.findings else "",
+        mark=MARKS[manifest.status],
+        status_words=status_words(manifest),
+        models=[model_name(model) for model in manifest.study.models],
+        targets=[
+            f"{model_name(model)}: {target_words(manifest, model, licensed=False)}"
+            for model in manifest.study.models
+            if model in manifest.plan.targets
+        ],
+        tiers=[(tier, task_words(task)) for tier, task in manifest.study.tasks.items()],
+        cells=cell_views(record),
+        claimed=manifest.study.claims is not None,
+        unit=unit_of(manifest.study).name,
+        outcome=outcome_words(manifest.study),
+        margin=unit_of(manifest.study).plain(manifest.study.verdict.margin),
+        figures={figure.name: figure_view(figure) for figure in drawn},
+        lead=_lead(record, drawn),
+        replication=replication_view(record),
+        steps=timeline(manifest),
+        receipts=receipts(record),
+        questions=questions(record),
+        deviations=caveats.deviations(record),
+        open_questions=caveats.open_questions(record),
+        limits=caveats.limits(record),
+        absent=caveats.absent(record),
+        provenance=provenance(record),
+        units=unit_views(record),
+        prompt_files=sorted(path.name for path in (folder / "prompts").glob("*.parquet")),
+        loud=loud_table(manifest),
+        tokens=tokenization(record),
+        promises=promises_of(manifest.study),
+        explorer=explorer_view(record, read_explored(folder)),
+        style=shipped(environment, "style.css"),
+        charts_script=shipped(environment, "charts.js"),
+        explorer_script=shipped(environment, "explorer.js"),
+        library=library() if drawn else "",
+    )
+
+
+def _lead(record: Record, drawn: tuple[Figure, ...]) -> str:
+    """Name of the figure that shows the headline: the verdicts, or the baseline that stopped the run."""
+    names = [figure.name for figure in drawn]
+    stopped_at = record.manifest.gates[-1].stage if record.manifest.gates else ""
+    return next((name for name in ("verdicts", stopped_at) if name in names), "")

@@ -1,0 +1,75 @@
+"""Tables of the commands that edit cell by cell: patching grids, staged ablations, dose-response curves; 80 columns."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from lesion.report.terminal.diagnostics import said, said_rounding, table
+
+SHOWN = 24
+"""Rows of a grid that the terminal shows; `--json` has all."""
+
+
+def print_grid(console: Console, found: Mapping[str, Any]) -> None:
+    """The cells that move the target most, with intervals and the share of the way to the twin."""
+    end = f"; path to {found['to'] or 'the logits'}" if found["path"] else ""
+    said(console, f"Patching from the twin, {found['target']}, {found['items']} items{end}", "bold")
+    told = f", {found['without_twin']} items have no twin that aligns" if found["without_twin"] else ""
+    said(console, f"The whole way, from item to twin: {found['whole']:+.3f}{told}{_refused(found)}")
+    cells = sorted(found["cells"], key=lambda cell: -abs(cell["change"]))
+    shown = table("site", "at", ">change", "95 % interval", ">share of the way")
+    for cell in cells[:SHOWN]:
+        share = "-" if cell["share"] is None else f"{cell['share']:.3f}"
+        ends = f"{cell['low']:+.3f} … {cell['high']:+.3f}"
+        shown.add_row(cell["site"], cell["positions"], f"{cell['change']:+.3f}", ends, share)
+    console.print(shown)
+    if len(cells) > SHOWN:
+        said(console, f"and {len(cells) - SHOWN} cells that move it less; --json gives all {len(cells)}")
+    said_rounding(console, found)
+
+
+def print_curve(console: Console, found: Mapping[str, Any]) -> None:
+    """Stage by stage: what was added, accuracy and logit difference, beside the range of the random orders."""
+    curve, others = found["curve"], found["random"]
+    by = f" by {found['by']}" if found["by"] else ""
+    ordered = f"in the order of {curve['order']}{by}" if curve["order"] != "random" else "in a random order"
+    said(console, f"Cumulative: {curve['ablation']}, {ordered}{_refused(found)}", "bold")
+    shown = table(">sites", "added", ">accuracy", "change, 95 %", ">logit diff", ">log-prob", ">random orders")
+    for place, stage in enumerate(curve["stages"]):
+        numbers = [_number(stage[name]) for name in ("accuracy", "logit_diff", "answer_logprob")]
+        change = f"{stage['low']:+.3f} … {stage['high']:+.3f}" if stage["sites"] else ""
+        chance = _spread([other["stages"][place]["accuracy"] for other in others])
+        shown.add_row(str(stage["sites"]), stage["added"] or "none", numbers[0], change, *numbers[1:], chance)
+    console.print(shown)
+    said_rounding(console, found)
+
+
+def print_response(console: Console, found: Mapping[str, Any]) -> None:
+    """By strength: the change of the target, and that of a random vector of the same norm."""
+    said(console, f"Steering at {found['site']} @{found['positions']}, {found['items']} items", "bold")
+    said(console, f"Vector: '{found['shown']}' minus '{found['other']}', norm {found['norm']:.3g}")
+    if found["seen"]:
+        said(console, f"{found['seen']} items are left out: the vector was made from them")
+    shown = table(">dose", ">share of the stream", f">change of {found['target']}", "95 % interval", ">random vector")
+    for dose in found["doses"]:
+        ends = f"{dose['low']:+.3f} … {dose['high']:+.3f}"
+        numbers = (f"{dose['relative']:.2f}", f"{dose['change']:+.3f}", ends, f"{dose['random']:+.3f}")
+        shown.add_row(f"{dose['coefficient']:g}", *numbers)
+    console.print(shown)
+    said_rounding(console, found)
+
+
+def _number(value: float | None) -> str:
+    return "unscored" if value is None else f"{value:.3f}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    return f"{min(values):.3f} … {max(values):.3f}"
+
+
+def _refused(found: Mapping[str, Any]) -> str:
+    lost = ", ".join(f"{reason} {count}" for reason, count in found["refused"].items())
+    return f"; not asked: {lost}" if lost else ""

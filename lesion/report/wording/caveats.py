@@ -1,0 +1,231 @@
+"""What a reader must know besides the numbers: deviations, open questions, limits; all computed from the run."""
+
+from collections.abc import Mapping
+
+import polars as pl
+
+from lesion.report.figures.marks import unit_words
+from lesion.report.record import Finding, Record, positive_control
+from lesion.report.wording import ranks
+from lesion.report.wording.ablations import beside, differing
+from lesion.report.wording.checks import told_note
+from lesion.report.wording.claims import beside_zero, form, specificity
+from lesion.report.wording.words import MEANINGS, Unit, count, doing, interval, listed, model_name, points, unit_of
+from lesion.study.condition import Condition, Edit, condition
+from lesion.study.stages.confirmatory_cells import rule_of
+from lesion.study.study import RankedNeurons, Study
+
+_KINDS = ("Mixed", "Ambiguous", "Inconclusive", "Invalid")
+
+
+def deviations(record: Record) -> list[str]:
+    """Where the run left the straight line: enlargements, second looks, refused cells, an unclean source tree."""
+    manifest = record.manifest
+    told = [*manifest.deviations, *(told_note(manifest, note) for note in manifest.plan.notes)]
+    if manifest.code.commit is None:
+        told.append("The code ran outside a git checkout; the hash of its source stands under Provenance.")
+    elif manifest.code.dirty:
+        told.append("The source differed from its commit; the whole difference stands in the manifest (code.diff).")
+    if manifest.replay_of is not None:
+        told.append(
+            f"This run repeats another one (seal {manifest.replay_of[:12]}…); match: {manifest.match or 'not judged'}."
+        )
+    return told
+
+
+def open_questions(record: Record) -> list[str]:
+    """What the run raises and does not answer."""
+    told = [
+        f"The {gate.stage} gate said {gate.outcome}: {gate.reason}."
+        for gate in record.manifest.gates
+        if gate.outcome == "Fail"
+    ]
+    told += _control_questions(record)
+    level = rule_of(record.manifest.study).alpha_strata(len(record.manifest.plan.family) or 1)
+    for finding in record.findings:
+        told += [f"{_name(finding)}: {question}" for question in _cell_questions(record, finding, level)]
+    return told
+
+
+def _margin(study: Study) -> str:
+    """`3 points`, `0.5 nats`, or the share of the headroom that the study names."""
+    if study.headroom:
+        return f"{100 * study.verdict.margin:g} % of what lies between chance and the baseline"
+    unit = unit_of(study)
+    return f"{unit.plain(study.verdict.margin)} {unit.name}"
+
+
+def limits(record: Record) -> list[str]:
+    """How far the findings reach, whatever they are."""
+    study = record.manifest.study
+    models = listed([model_name(model) for model in study.subjects])
+    told = [
+        f"Only {models} {'was' if len(study.subjects) == 1 else 'were'} examined; nothing follows for other models.",
+        _prompts(record),
+        "An answer is correct when greedy decoding gives exactly its tokens; nothing is given for being close.",
+        f"Null rules out an effect of {_margin(study)} or more; it does not say there is none.",
+        _off_distribution(record),
+        "Maps of single heads and dashed lines are exploratory. Heads can stand in for one another: that one alone does"
+        " nothing says nothing about a group.",
+    ]
+    told += _rounding(record)
+    if record.manifest.registration is None:
+        told.append("The study was not registered, so its authors could have seen data before fixing it.")
+    return told
+
+
+def _prompts(record: Record) -> str:
+    """For which few-shot examples the findings hold."""
+    study = record.manifest.study
+    if study.prefixes == 1:
+        return f"Findings hold for the {count(study.baseline.seeds)} sets of few-shot examples that the seeds drew."
+    if study.prefixes < 1:
+        return "Every item has few-shot examples of its own."
+    total = study.prefixes * study.baseline.seeds
+    return f"Intervals and tests count {total} sets of few-shot examples as clusters where a tier has examples."
+
+
+def _rounding(record: Record) -> list[str]:
+    """What bfloat16 alone may do, by model and tier, where the study computed in it."""
+    floors = record.manifest.plan.rounding
+    return [
+        f"{model_name(model)} computed in bfloat16. On {tier} that alone may move the accuracy by"
+        f" {100 * floor:.1f} points (measured on unedited passes, against float32); a claim stands only beyond that."
+        for model, tiers in floors.items()
+        for tier, floor in tiers.items()
+    ]
+
+
+def _off_distribution(record: Record) -> str:
+    """What zero can and cannot show, and what was run beside it."""
+    said = "Scaling an activation, above all to zero, takes the model off its usual distribution."
+    if record.manifest.study.claims is not None:
+        return (
+            f"{said} So zero, mean and resample ablation are all measured, and nothing is said about what the target"
+            " does where they disagree. A factor other than 0 is not checked by another ablation."
+        )
+    if not any(finding.companions for finding in record.findings):
+        return f"{said} Mean and resample ablation, which do not, are no part of this run."
+    return (
+        f"{said} Mean and resample ablation stand beside every zeroing, on the same items; other factors have no such"
+        " companion. With few-shot examples that all items share, a mean acts on the question alone."
+    )
+
+
+def _control_questions(record: Record) -> list[str]:
+    control = positive_control(record.manifest)
+    if not record.findings:
+        return []
+    if control is None:
+        units = unit_words(record)
+        return [f"The study has no positive control, so no claim says what kind of {units} the target are."]
+    return [
+        f"The positive control fails for {model_name(model)}: zeroing the target on {control.tier}"
+        f" was {control.verdicts.get(model) or 'not decided'} instead of Harm,"
+        f" so no claim says what kind of {unit_words(record)} these are."
+        for model, holds in control.holds.items()
+        if not holds
+    ]
+
+
+def _name(finding: Finding) -> str:
+    chosen = finding.chosen
+    return f"{model_name(chosen.model)}, {chosen.tier}, {doing(chosen)}"
+
+
+def _cell_questions(record: Record, finding: Finding, level: float) -> list[str]:
+    """What a cell leaves open; `level` is that at which strata were judged."""
+    told = _verdict_questions(finding, level, unit_of(record.manifest.study))
+    if record.manifest.study.claims is not None:
+        return told + _claimed_questions(record, finding)
+    if finding.verdict.verdict in ("Improvement", "Harm") and (finding.specific is None or not finding.specific.holds):
+        told.append(specificity(finding))
+    if "zero_only" in finding.verdict.tags:
+        told.append(f"{finding.verdict.verdict} rests on zeroing alone.{beside_zero(finding)}")
+    return told
+
+
+def _verdict_questions(finding: Finding, level: float, unit: Unit) -> list[str]:
+    """What a verdict and its tags leave open."""
+    verdict = finding.verdict
+    told: list[str] = []
+    if verdict.verdict in _KINDS:
+        told.append(f"{verdict.verdict} ({verdict.reason or MEANINGS[verdict.verdict]}); {interval(verdict, unit)}.")
+    if verdict.verdict == "Inconclusive":
+        told.append(
+            f"About {verdict.needed_n:,} items per seed would settle it."
+            if verdict.needed_n
+            else "No number of items would settle it as it stands."
+        )
+    if verdict.verdict == "Mixed":
+        sides = [f"{part.name} {unit.said(part.delta)}" for part in verdict.strata if part.p_holm <= level]
+        told.append(f"Why do these kinds of items part: {listed(sides)}?")
+    if "format_effect" in verdict.tags:
+        told.append(f"The edit changed how answers are written.{form(finding)}")
+    if "magnitude_unstable" in verdict.tags:
+        told.append(
+            "Is the size of the effect the same in every seed? It differs, or too few items were asked to tell."
+        )
+    if "floor" in verdict.tags:
+        told.append(
+            "The unedited model is at chance here, so neither Harm nor Null can be shown; an easier tier could."
+        )
+    return told
+
+
+def _claimed_questions(record: Record, finding: Finding) -> list[str]:
+    """What ablations and matched sets leave open, in a study of format 2."""
+    unit, told = unit_of(record.manifest.study), list[str]()
+    if finding.dependent:
+        why = "; ".join(f"{name}: {reason}" for name, reason in differing(finding).items())
+        told.append(f"Why do the ablations disagree ({why})?{beside(finding, unit)}")
+    if finding.rank is not None and finding.rank.status == "not evaluable":
+        told.append(ranks.sentence(record, finding))
+    if strong := ranks.as_strong(finding):
+        named = listed([f"{name} ({unit.said(effect)} {unit.name})" for name, effect in strong])
+        told.append(f"Matched sets that do as much as the target or more: {named}. What do they do?")
+    if heads := as_strong_alone(record, finding):
+        named = listed([f"{name} ({points(delta)} points)" for name, delta in heads])
+        told.append(f"Heads that alone do as much as the whole target, on discovery items: {named}. What do they do?")
+    return told
+
+
+def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]:
+    """Single heads outside the target whose edit alone changes discovery's accuracy as much as the target's does."""
+    chosen = finding.chosen
+    here = record.items.filter(stage="discovery", model=chosen.model, tier=chosen.tier)
+    base = here.filter(arm="baseline").select("index", "seed", pl.col("correct").cast(pl.Int64).alias("before"))
+    change = (pl.col("correct").cast(pl.Int64) - pl.col("before")).mean()
+    paired = here.join(base, on=["seed", "index"]).group_by("role", "edit", "amount", "member").agg(change)
+    effects = {Condition(*where): float(delta) for *where, delta in paired.iter_rows()}
+    ways: tuple[Edit | float, ...] = (chosen.ablation or chosen.alpha, 0.0)
+    tried: list[Edit | float] = [way for way in ways if effects.get(condition("target", way)) and _alone(effects, way)]
+    if finding.primary is None or not tried:
+        return []
+    target, own = effects[condition("target", tried[0])], set(record.manifest.plan.targets.get(chosen.model, ()))
+    sign = -1 if target < 0 else 1
+    found = [(site, d) for site, d in _alone(effects, tried[0]) if site not in own and sign * d >= sign * target]
+    return sorted(found, key=lambda each: -abs(each[1]))
+
+
+def _alone(effects: Mapping[Condition, float], edit: Edit | float) -> list[tuple[str, float]]:
+    """Single heads under an edit, each with its effect."""
+    return [
+        (one.member, delta)
+        for one, delta in effects.items()
+        if one.role == "single" and one == condition("single", edit, one.member)
+    ]
+
+
+def absent(record: Record) -> list[str]:
+    """What a reader might look for here and will not find, and why, in sentences."""
+    manifest = record.manifest
+    reached = {gate.stage for gate in manifest.gates}
+    told: list[str] = []
+    if "discovery" not in reached:
+        told.append("No sweep over factors, no head map and no changes in certainty: the run ended before discovery.")
+    if not isinstance(manifest.study.sweep.target, RankedNeurons):
+        told.append("No ranking of neurons: the study's target is not picked by one.")
+    if "discovery" in reached and "staged" not in record.items["role"]:
+        told.append("No curves of zeroing heads one after another: the study asks for none (sweep.staged).")
+    return told

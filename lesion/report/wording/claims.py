@@ -1,0 +1,128 @@
+"""What was found, cell by cell, without claiming more than the rule allows. In one sentence: headline.py."""
+
+from lesion.report.record import Finding, Record
+from lesion.report.wording import ranks
+from lesion.report.wording.ablations import beside
+from lesion.report.wording.words import (
+    MEANINGS,
+    action,
+    conditional,
+    doing,
+    interval,
+    level,
+    listed,
+    model_name,
+    p_value,
+    percent,
+    points,
+    target_words,
+    task_words,
+    unit_of,
+)
+from lesion.runs.manifest.run import Manifest
+
+MARKS = {"exploratory": "Exploratory: ", "confirmatory": "", "dry-run": "Dry run, not a finding: "}
+"""What must stand before any sentence about a run of that status."""
+
+
+def status_words(manifest: Manifest) -> str:
+    """What the run's status means, in a sentence."""
+    if manifest.status == "dry-run":
+        return "A tiny study walked down the whole line to test the machinery. Its numbers mean nothing."
+    if manifest.registration is None:
+        return "The study was not registered before its data, so what follows suggests and does not confirm."
+    number = manifest.registration.number
+    if manifest.status == "exploratory":
+        return f"The study is registered (number {number}), but this run does not confirm it; see the deviations."
+    told = "" if not manifest.deviations else " What changed or was seen before that stands under the deviations."
+    return f"The study was registered (number {number}) before its confirmation items existed.{told}"
+
+
+def claim(record: Record, finding: Finding) -> str:
+    """One cell as a sentence: what was done, the verdict, the interval, n, and what random heads did."""
+    if record.manifest.study.claims is not None:
+        return _claim(record, finding)
+    chosen, verdict = finding.chosen, finding.verdict
+    target = target_words(record.manifest, chosen.model, licensed=finding.licensed)
+    where = f"on {chosen.tier} ({task_words(record.manifest.study.tasks[chosen.tier])})"
+    did = action(chosen.alpha)
+    said = f"{did[0].upper()}{did[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
+    if verdict.verdict == "Invalid":
+        return f"{said} ({verdict.reason})."
+    return (
+        f"{said}, {points(verdict.delta)} points ({interval(verdict)}, n = {verdict.n:,}"
+        f"{conditional(record.manifest.study, chosen.tier)}); {MEANINGS[verdict.verdict]}."
+        f" {specificity(finding)}{beside_zero(finding)}{form(finding)}"
+    )
+
+
+def _claim(record: Record, finding: Finding) -> str:
+    """The same of a study of format 2: with the baseline and chance, all ablations, and the target's rank."""
+    study, chosen, verdict = record.manifest.study, finding.chosen, finding.verdict
+    unit = unit_of(study)
+    target, verb = target_words(record.manifest, chosen.model, licensed=finding.licensed), doing(chosen)
+    where = f"on {chosen.tier} ({task_words(study.tasks[chosen.tier])})"
+    said = f"{verb[0].upper()}{verb[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
+    if verdict.delta is None:
+        return f"{said} ({verdict.reason})."
+    ends = f"{100 * verdict.confidence:g} % CI {unit.span(verdict.ci_low, verdict.ci_high)}"
+    named = " Function-vector overlap has not been measured yet." if finding.licensed else ""
+    return (
+        f"{said}, {unit.said(verdict.delta)} {unit.name} ({ends}, n = {verdict.n:,}{conditional(study, chosen.tier)})."
+        f" Baseline {baseline_words(record, finding)}.{beside(finding, unit)} {ranks.sentence(record, finding)}"
+        f"{named}{form(finding)}"
+    )
+
+
+def baseline_words(record: Record, finding: Finding) -> str:
+    """`98.5 % (chance 2.1 %)`."""
+    study = record.manifest.study
+    chance = "" if finding.chance is None else f" (chance {level(finding.chance, study)})"
+    return f"{level(finding.verdict.baseline_accuracy, study)}{chance}"
+
+
+def beside_zero(finding: Finding) -> str:
+    """What mean and resample ablation show, as a sentence with a space before it; empty where there are none."""
+    if not finding.companions:
+        return ""
+    told = listed([f"{kind} ablation {points(each.delta)} points" for kind, each in finding.companions.items()])
+    if any(each.answer == "differs" for each in finding.companions.values()):
+        return f" Only zeroing says so: {told} on the same items, so no heads are named."
+    if unheard := sorted({each.reason for each in finding.companions.values() if each.answer == "unknown"}):
+        return (
+            " For mean and resample ablation another item of equal layout must stand in."
+            f" Mean and resample ablation could not judge it: {'; '.join(unheard)} ({told}). No heads are named."
+        )
+    return f" On the same items: {told}."
+
+
+def form(finding: Finding) -> str:
+    """How many answers could be read, as a sentence with a space before it; empty where none were written out."""
+    if not finding.readings:
+        return ""
+    before, after = (percent(finding.readings[arm].rate) for arm in ("baseline", "edited"))
+    said = f" Parse rate: {before} unedited, {after} edited."
+    if "format_effect_only" in finding.verdict.tags:
+        return f"{said} The change is one of form: among answers that both arms gave readably it is not shown."
+    return said
+
+
+def specificity(finding: Finding) -> str:
+    """How the target compares with the matched random set, in a sentence."""
+    against = finding.specific
+    if against is None:
+        return "No matched random set exists, so nothing is said about specificity."
+    apart = (
+        f"apart from the matched random set ({points(random_delta(finding))} points) by {points(against.delta)} points"
+        f" ({points(against.ci_low)} to {points(against.ci_high)}), Holm p {p_value(against.p_holm)}."
+    )
+    if against.holds:
+        return f"Specific: {apart}"
+    return f"Not shown to be specific: {apart}"
+
+
+def random_delta(finding: Finding) -> float | None:
+    """Accuracy change under the matched random set: the target's, less what sets it apart."""
+    if finding.specific is None or finding.verdict.delta is None:
+        return None
+    return finding.verdict.delta - finding.specific.delta

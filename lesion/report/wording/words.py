@@ -1,0 +1,242 @@
+"""Numbers, sites and conditions in plain words.
+
+What kind of heads the target are ("induction heads") is said only where the claim is licensed: the positive control
+holds and the effect is specific. Everywhere else they are the selected heads.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from lesion.interventions.site import parse_site
+from lesion.runs.manifest.run import Manifest
+from lesion.stats.verdict.cell_verdict import CellVerdict
+from lesion.study.plan import Chosen
+from lesion.study.study import Study
+from lesion.tasks.config import ArithmeticConfig, SymbolicConfig, TaskConfig
+
+MINUS = "−"
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_OPERATIONS = {"+": "sums", "-": "differences", "*": "products"}
+
+STAGES = {
+    "instrument": "Is the instrument sound?",
+    "baseline": "Is the unedited model stable?",
+    "detect": "Which heads?",
+    "discovery": "What is worth confirming?",
+    "confirm": "Does it hold on new items?",
+    "transfer": "What do other models need?",
+    "replicate": "Does it hold on other models?",
+    "specificity": "Do matched random sets do as much?",
+    "replicate_specificity": "Do matched random sets of other models do as much?",
+}
+"""The question that each stage's gate answers."""
+
+TAGS = {
+    "negligible+": "significant, yet smaller than the margin: a gain too small to matter",
+    "negligible-": "significant, yet smaller than the margin: a loss too small to matter",
+    "magnitude_unstable": "the direction holds in every seed, the size is not shown to be the same: claim no size",
+    "material": "the whole interval lies beyond the margin",
+    "floor": "the unedited model is at chance here: neither Harm nor Null can be shown",
+    "ceiling": "the unedited model is almost always right here: Improvement cannot be shown",
+    "format_effect": "the share of readable answers changed by more than a point",
+    "format_effect_only": "an effect on the answers' form, not on arithmetic",
+    "bfloat16": "the model computed in bfloat16; the effect was compared with what rounding alone may do",
+    "ablation_dependent": "zero, mean and resample ablation do not give one verdict: it depends on what takes the"
+    " activation's place, so nothing is said about what the target does",
+    "few_clusters": "too few templates or example sets to speak of others than these, so Null is refused",
+    "zero_only": "not shown by mean and resample ablation both: it may be the disturbance, so no heads are named",
+}
+"""What each tag of a verdict means."""
+
+MEANINGS = {
+    "Improvement": "more answers are correct; the gain is significant, and stable over seeds or seen in each",
+    "Harm": "fewer answers are correct; the loss is significant, and stable over seeds or seen in each",
+    "Null": "an effect as large as the margin is ruled out",
+    "Mixed": "some kinds of items gain and others lose, each significantly",
+    "Ambiguous": "not decided at the first look; the run ended before the second",
+    "Inconclusive": "neither an effect nor its absence could be shown",
+    "Invalid": "the measurement cannot be trusted",
+}
+"""What each verdict means."""
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A number with its sign, and a real minus.
+
+    >>> signed(-85.11), signed(0.04), signed(2)
+    ('−85.1', '0.0', '+2.0')
+    """
+    rounded = round(value, digits)
+    if rounded == 0:
+        return f"{0:.{digits}f}"
+    return f"{'+' if rounded > 0 else MINUS}{abs(rounded):.{digits}f}"
+
+
+def points(share: float | None, digits: int = 1) -> str:
+    """A difference of shares in percentage points; a dash when it is not known.
+
+    >>> points(-0.8511)
+    '−85.1'
+    """
+    return "–" if share is None else signed(100 * share, digits)
+
+
+def percent(share: float | None) -> str:
+    """A share in percent; a dash when it is not known."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def interval(verdict: CellVerdict, unit: "Unit | None" = None) -> str:
+    """`95 % CI −86.1 to −84.1`; nothing is said of an Invalid cell without rows."""
+    if verdict.ci_low is None or verdict.ci_high is None:
+        return "no interval"
+    span = ends(verdict) if unit is None else unit.span(verdict.ci_low, verdict.ci_high)
+    return f"{100 * verdict.confidence:g} % CI {span}"
+
+
+def ends(verdict: CellVerdict) -> str:
+    """`−86.1 to −84.1`, in points."""
+    return f"{points(verdict.ci_low)} to {points(verdict.ci_high)}"
+
+
+def p_value(p: float | None) -> str:
+    """Three digits, or a bound.
+
+    >>> p_value(0.0413895), p_value(1e-200), p_value(None)
+    ('0.041', '< 0.001', '–')
+    """
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def count(number: int) -> str:
+    """A number in words up to ten."""
+    return _NUMBERS[number] if number < len(_NUMBERS) else f"{number:,}"
+
+
+def listed(words: Sequence[str]) -> str:
+    """`a, b and c`."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def model_name(name: str) -> str:
+    """A model's name without its kind, its folder and the rest of its revision.
+
+    >>> model_name("zoo:abacus-llama"), model_name("org/name@" + 40 * "a"), model_name("/home/me/model")
+    ('abacus-llama', 'org/name@aaaaaaaa', 'model')
+    """
+    kind, _, rest = name.partition(":")
+    if kind in ("zoo", "pretrained", "tiny") and rest:
+        return f"tiny random {rest}" if kind == "tiny" else rest
+    place, at, revision = name.partition("@")
+    return f"{place}@{revision[:8]}" if at else name.rstrip("/").rpartition("/")[2]
+
+
+def task_words(task: TaskConfig) -> str:
+    """A tier in a few words: `sums and differences up to 99`, `... beyond 99` (one operand larger)."""
+    if isinstance(task, SymbolicConfig):
+        plain = task.patterns == ("repeat",)
+        return "repeated symbol patterns" if plain else f"symbol patterns ({listed(task.patterns)})"
+    if not isinstance(task, ArithmeticConfig):
+        return task.task.replace("_", " ")
+    sums = [_OPERATIONS[operator] for operator in task.operators if operator != "*"]
+    reach = "up to" if task.beyond is None else "beyond"
+    said = [f"{listed(sums)} {reach} {task.high}"] if sums else []
+    if "*" in task.operators:
+        said.append(f"{_OPERATIONS['*']} {reach} {task.factor_high} × {task.factor_high}")
+    return listed(said)
+
+
+def action(alpha: float) -> str:
+    """What a factor does, as a verb: `zeroing`, `suppressing (×0.5)`, `amplifying (×1.5)`."""
+    if alpha == 0:
+        return "zeroing"
+    if alpha < 0:
+        return f"reversing (×{MINUS}{abs(alpha):g})"
+    return f"suppressing (×{alpha:g})" if alpha < 1 else f"amplifying (×{alpha:g})"
+
+
+_ABLATING = {"zero": "zero-ablating", "mean": "mean-ablating", "resample": "resample-ablating"}
+
+
+def doing(chosen: Chosen) -> str:
+    """What a cell does to the target, as a verb: `resample-ablating`, `amplifying (×2)`."""
+    return action(chosen.alpha) if chosen.ablation is None else _ABLATING[chosen.ablation]
+
+
+def did(edit: str) -> str:
+    """The same, of an edit as an arm's name has it.
+
+    >>> did("mean"), did("2"), did("0")
+    ('mean-ablating', 'amplifying (×2)', 'zeroing')
+    """
+    return _ABLATING.get(edit) or action(float(edit))
+
+
+class Unit(NamedTuple):
+    """In what a study's effects are counted."""
+
+    name: str
+    """`points` (percentage points of accuracy) or `nats`."""
+    factor: float
+    """Recorded number times this is what is printed."""
+    digits: int
+
+    def said(self, value: float | None) -> str:
+        """A change with its sign; a dash when it is not known."""
+        return "–" if value is None else signed(self.factor * value, self.digits)
+
+    def plain(self, value: float) -> str:
+        """A size without a sign, as short as it goes."""
+        return f"{self.factor * value:.4g}"
+
+    def span(self, low: float | None, high: float | None) -> str:
+        """`−86.1 to −84.1`; a dash when it is not known."""
+        return "–" if low is None or high is None else f"{self.said(low)} to {self.said(high)}"
+
+
+POINTS, NATS = Unit("points", 100.0, 1), Unit("nats", 1.0, 3)
+_OUTCOMES = {
+    "accuracy": "accuracy", "answer_logprob": "log-probability of the answer", "logit_diff": "logit difference",
+}  # fmt: skip
+
+
+def unit_of(study: Study) -> Unit:
+    """Points where accuracy is judged, nats where a continuous outcome is."""
+    return POINTS if study.outcome == "accuracy" else NATS
+
+
+def outcome_words(study: Study) -> str:
+    """What is judged: `accuracy`, `log-probability of the answer` or `logit difference`."""
+    return _OUTCOMES[study.outcome]
+
+
+def level(value: float | None, study: Study) -> str:
+    """The outcome itself, of one model: `98.5 %`, or `−0.412 nats`."""
+    if value is None:
+        return "–"
+    return percent(value) if study.outcome == "accuracy" else f"{signed(value, 3)} nats"
+
+
+def conditional(study: Study, tier: str) -> str:
+    """`, conditional on three example sets` where a tier has few-shot examples and one set of them for each seed."""
+    shots = getattr(study.tasks[tier], "shots", 0)
+    if not shots or study.prefixes != 1:
+        return ""
+    return f", conditional on {count(study.baseline.seeds)} example sets"
+
+
+def target_words(manifest: Manifest, model: str, *, licensed: bool) -> str:
+    """The target as a claim may call it: `the two induction heads L1H0 + L1H1`, or `the two selected heads …`."""
+    sites = sorted(
+        manifest.plan.targets.get(model, ()), key=lambda text: (parse_site(text).layer, parse_site(text).index)
+    )
+    kind = f"{parse_site(sites[0]).kind}{'s' if len(sites) > 1 else ''}" if sites else "sites"
+    target = manifest.study.sweep.target
+    if target.kind == "detected":
+        what = f"{target.detector.replace('_', '-')} {kind}" if licensed else f"selected {kind}"
+    else:
+        what = f"named {kind}"
+    names = " + ".join(sites) if len(sites) <= 4 else f"{', '.join(sites[:3])} … {sites[-1]}"
+    return f"the {count(len(sites))} {what} {names}"

@@ -1,0 +1,1 @@
+"""Verifying, replaying and comparing runs."""

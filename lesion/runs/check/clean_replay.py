@@ -1,0 +1,241 @@
+"""A run repeated from its manifest and the project's repository alone, in a work tree and environment of its own.
+
+    dossier: what would be run, shown first     tree: commit and recorded difference, held against the source hash
+    environment: the recorded packages          again: `lesion replay` there; the folder is kept, a certificate written
+
+It runs what a manifest names, so a caller must be told to trust it. Names and versions of packages are checked letter
+by letter before an installer sees them, and the difference goes through git, which refuses paths outside the tree.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import venv
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lesion.device import VARIABLE
+from lesion.errors import InputError, LesionError, Tampered
+from lesion.identity import Document, content_hash
+from lesion.runs.check.certificate import Certificate, write_certificate
+from lesion.runs.check.verify import verify
+from lesion.runs.folder.atomic_io import DiskError
+from lesion.runs.folder.clock import iso, now
+from lesion.runs.index.ledger import enter
+from lesion.runs.manifest.environment import PACKAGE, source_hash
+from lesion.runs.manifest.run import Manifest, read_manifest
+from lesion.tasks.config import OwnConfig
+from lesion.tasks.problems.custom import code_of
+from lesion.tasks.trusted_code import VARIABLE as TRUSTED
+from lesion.tasks.trusted_code import trust
+
+COMMIT = re.compile(r"[0-9a-f]{40}", re.ASCII)
+NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?", re.ASCII)
+VERSION = re.compile(r"[a-z0-9]+([._!+-]?[a-z0-9]+)*", re.ASCII | re.IGNORECASE)
+OURSELVES = "lesion"
+KEPT_VARIABLES = (
+    "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES",
+    VARIABLE, TRUSTED,
+)  # fmt: skip
+"""All that the repeated run sees of the caller's environment."""
+
+Tell = Callable[[str], None]
+
+
+class Dossier(Document):
+    """What a fresh replay would run."""
+
+    run: str
+    seal: str
+    commit: str
+    remote: str
+    """Where the repository says it comes from, without a user's name or password; empty when nowhere."""
+    diff: str
+    """What is put on top of the commit."""
+    python: str
+    packages: dict[str, str]
+    models: dict[str, str]
+    """Name -> SHA-256 of the weights."""
+    code: dict[str, str] = {}
+    """SHA-256 of every Python file of an own task -> its text, which is run as well."""
+
+
+def dossier(manifest: Manifest, repository: Path = PACKAGE.parent) -> Dossier:
+    """What would be run, and from where.
+
+    Raises:
+        InputError: when the manifest names no commit, or something that is no package and version.
+    """
+    commit = manifest.code.commit or ""
+    if not COMMIT.fullmatch(commit):
+        raise InputError(f"{manifest.run}: names no git commit, so no fresh work tree can be made; use plain replay")
+    packages = {name: version for name, version in manifest.environment.packages.items() if name != OURSELVES}
+    for name, version in packages.items():
+        if not (NAME.fullmatch(name) and VERSION.fullmatch(version) and len(name + version) <= 200):
+            raise InputError(f"{manifest.run}: '{name[:60]} {version[:60]}' is no package and version; not installed")
+    own = [config for config in manifest.study.tasks.values() if isinstance(config, OwnConfig)]
+    asked = subprocess.run(_git(repository, "remote", "get-url", "origin"), capture_output=True, text=True, check=False)
+    return Dossier(
+        run=manifest.run,
+        seal=manifest.seal,
+        commit=commit,
+        remote=re.sub(r"//[^/@]*@", "//", asked.stdout.strip()),
+        diff=manifest.code.diff,
+        python=manifest.environment.python,
+        packages=packages,
+        models={model.name: model.weights_hash for model in manifest.models},
+        code={config.sha256: code_of(config).decode("utf-8", "backslashreplace") for config in own},
+    )
+
+
+def replay_fresh(path: Path, home: Path, place: Path, repository: Path, workers: int, tell: Tell) -> Certificate:
+    """Repeat a run in a fresh environment and certify it.
+
+    Args:
+        path: the run folder or its manifest; rows are compared one by one when they lie beside it.
+        home: where the replay's folder and the certificate go.
+        place: an empty folder for work tree, environment and the replay while it runs.
+        repository: a checkout that has the commit.
+        workers: processes of the replay.
+        tell: told of every step.
+
+    Raises:
+        InputError: when the commit is not there, or a package cannot be installed.
+        Tampered: when the work tree is not the recorded source, or the replay is not one of this run.
+    """
+    manifest = read_manifest(path)
+    given = dossier(manifest, repository)
+    for digest in given.code:
+        trust(digest)  # the caller has seen the dossier and trusts all of it
+    tell(f"work tree at {given.commit[:12]} …")
+    make_tree(given, repository, place / "tree")
+    found = source_hash(place / "tree" / "lesion")
+    if found != manifest.code.source_hash:
+        raise Tampered(
+            f"{manifest.run}: commit and difference do not give the recorded sources ({found[:12]}, recorded "
+            f"{manifest.code.source_hash[:12]}); files that git did not know are the usual reason"
+        )
+    tell(f"environment with {len(given.packages)} packages …")
+    python = make_environment(given, place)
+    tell("replay …")
+    again = _again(python, path.resolve(), place / "home", workers)
+    return _certify(manifest, given, again, _installed(python), home)
+
+
+def make_tree(given: Dossier, repository: Path, tree: Path) -> None:
+    """A clone at the commit, with the recorded difference on top; no hook of anybody runs.
+
+    Raises:
+        InputError: when the repository has no such commit, or the difference does not fit.
+    """
+    _do(["git", "clone", "--quiet", "--no-checkout", "--no-hardlinks", "--", str(repository), str(tree)], "the clone")
+    checkout = _git(tree, "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--detach", given.commit)
+    _do(checkout, f"commit {given.commit}: fetch it first, or name another --repository; the checkout")
+    if given.diff:
+        _do(_git(tree, "apply", "--whitespace=nowarn", "-"), "the recorded difference", given.diff)
+
+
+def make_environment(given: Dossier, place: Path) -> Path:
+    """An environment with the recorded packages and the work tree; its interpreter.
+
+    Raises:
+        InputError: when a package cannot be installed.
+    """
+    folder = place / "environment"
+    venv.create(folder, with_pip=True, symlinks=True)
+    python = folder / "bin" / "python"
+    wanted = place / "requirements.txt"
+    pinned = (f"{name}=={version.split('+')[0]}\n" for name, version in sorted(given.packages.items()))
+    wanted.write_text("".join(pinned), encoding="utf-8")
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"]
+    _do([*pip, "-r", str(wanted)], "the recorded packages")
+    _do([*pip, "--no-build-isolation", "-e", str(place / "tree")], "the work tree as a package")
+    return python
+
+
+def _again(python: Path, path: Path, home: Path, workers: int) -> Path:
+    """The replay in its own interpreter; its run folder."""
+    command = [str(python.parent / "lesion"), "replay", str(path), "--home", str(home), "--workers", str(workers)]
+    variables = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, env=variables)
+    try:
+        answer: Any = json.loads(done.stdout)
+        return home / "runs" / Path(answer["run"]).name
+    except (ValueError, KeyError, TypeError) as error:
+        raise LesionError(f"the replay did not end: {(done.stdout or done.stderr).strip()[-400:]}") from error
+
+
+def _installed(python: Path) -> dict[str, str]:
+    code = (
+        "import json; from importlib.metadata import distributions as every; "
+        "print(json.dumps({d.metadata['Name'].lower(): d.version for d in every() if d.metadata['Name']}))"
+    )
+    found: dict[str, str] = json.loads(_do([str(python), "-I", "-c", code], "the list of packages"))
+    return {name: version for name, version in sorted(found.items()) if name != OURSELVES}
+
+
+def _certify(manifest: Manifest, given: Dossier, made: Path, installed: dict[str, str], home: Path) -> Certificate:
+    """Check the replay, keep its folder, and write the certificate."""
+    again = read_manifest(made)
+    weights = {model.name: model.weights_hash for model in again.models}
+    if faults := verify(made):
+        raise Tampered(f"the replay's folder is not what it sealed: {faults[0].what} {faults[0].fault}")
+    if again.match is None or again.replay_of != manifest.seal or again.code.source_hash != manifest.code.source_hash:
+        raise Tampered(f"{made.name}: is not a replay of {manifest.run} by the recorded sources")
+    if weights != given.models:
+        raise Tampered(f"{made.name}: was made with other weights than {manifest.run}")
+    kept = home / "runs" / made.name
+    if kept.exists():
+        raise DiskError(f"{kept}: is taken by another replay of this minute; nothing is replaced, repeat it")
+    shutil.copytree(made, kept, symlinks=True)
+    enter(home, again)
+    other = [
+        f"{name} {given.packages.get(name, 'none')} -> {installed.get(name, 'none')}"
+        for name in sorted(given.packages.keys() | installed.keys())
+        if given.packages.get(name) != installed.get(name)
+    ]
+    certificate = Certificate(
+        run=manifest.run,
+        run_seal=manifest.seal,
+        replay=again.run,
+        replay_seal=again.seal,
+        match=again.match,
+        made=iso(now()),
+        commit=given.commit,
+        diff_hash=content_hash(given.diff),
+        source_hash=again.code.source_hash,
+        packages=installed,
+        other_packages=tuple(other),
+        python_recorded=given.python,
+        python=again.environment.python,
+        system=again.environment.system,
+        processor=again.environment.processor,
+        weights=weights,
+        datasets_equal=sum(fact in manifest.datasets for fact in again.datasets),
+    ).sealed()
+    write_certificate(home, certificate)
+    if (home / "runs" / manifest.run / "manifest.json").exists():
+        enter(home, manifest)
+    return certificate
+
+
+def _git(where: Path, *arguments: str) -> list[str]:
+    return ["git", "-C", str(where), *arguments]
+
+
+def _do(command: list[str], what: str, text: str | None = None) -> str:
+    """Standard output of a command.
+
+    Raises:
+        InputError: when it ends with an error, with its last words.
+    """
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, input=text)
+    except OSError as error:
+        raise InputError(f"{what} failed: {command[0]} cannot be started ({error.strerror})") from error
+    if done.returncode:
+        raise InputError(f"{what} failed: {' '.join((done.stderr or done.stdout).split())[-300:]}")
+    return done.stdout

@@ -1,0 +1,109 @@
+"""What is checked before a run may leave a trace: models, sites, roles and pools. Torch is not needed for it."""
+
+from lesion.errors import InputError, nearest
+from lesion.models.sizes import Sizes, read_sizes
+from lesion.models.vocabulary import open_vocabulary
+from lesion.study.plan import Plan, Shape, new_plan
+from lesion.study.selftest.selftest import trial
+from lesion.study.study import GivenSites, Study
+from lesion.tasks.answers import Unparsed, extract
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.config import OwnConfig, TaskConfig
+from lesion.tasks.formats import suited
+from lesion.tasks.problems.custom import code_of
+from lesion.tasks.task import Draw, Task
+from lesion.tasks.tokenizers.chat_turn import is_chat
+from lesion.tasks.tokenizers.prompt_contract import has_space
+
+UNKNOWN_POOL = 10**9
+"""Items of a tier whose code is not run before the run itself: its pool is checked then."""
+
+
+def prepare_plan(study: Study, key: str, *, run_code: bool = False) -> Plan:
+    """The plan of a study whose parts all exist and fit together.
+
+    Args:
+        study: what is to be done.
+        key: orders the confirmation items.
+        run_code: whether the code of the user's own tasks may run, if its hash is trusted. Only a run does that; else
+            the pools of such tiers count as large enough.
+
+    Raises:
+        InputError: for a model, site, role or pool that does not do, naming it.
+        LesionError: when the gates and tests do not judge known evidence as they must.
+    """
+    trial()
+    sizes = {name: read_sizes(name) for name in study.subjects}
+    for name, size in sizes.items():
+        _check_sites(study, name, size)
+    if study.chat is not None:
+        from lesion.models.chat_template import open_frame  # noqa: PLC0415  (a plan without chat needs no templates)
+
+        for name in study.subjects:
+            open_frame(name, study.chat)
+    for tier, config in study.tasks.items():
+        _check_format(study, tier, config)
+    known = {tier: config for tier, config in study.tasks.items() if run_code or not isinstance(config, OwnConfig)}
+    tasks = {tier: make_task(config) for tier, config in known.items()}
+    for config in study.tasks.values():
+        if isinstance(config, OwnConfig):
+            code_of(config)
+    for tier, task in tasks.items():
+        _check_task(study, tier, task)
+    shapes = {name: Shape(layers=s.n_layers, heads=s.n_heads, neurons=s.d_mlp) for name, s in sizes.items()}
+    held = {tier: _capacity(study, task, key) for tier, task in tasks.items()}
+    return new_plan(study, key, shapes, {tier: held.get(tier, UNKNOWN_POOL) for tier in study.tasks})
+
+
+def _check_sites(study: Study, name: str, size: Sizes) -> None:
+    target = study.sweep.target
+    if isinstance(target, GivenSites):
+        for site in target.parsed():
+            try:
+                size.check(site)
+            except InputError as error:
+                raise InputError(f"sweep.target: {name}: {error}") from error
+
+
+def _check_format(study: Study, tier: str, config: TaskConfig) -> None:
+    """A task is written as its models read it: without spaces only where they read none, or where it is asked for."""
+    if is_chat(config) and study.chat is None:
+        raise InputError(
+            f"tasks.{tier}: the format chat needs the model's chat template: add `chat: {{}}` to the study"
+        )
+    for name in study.subjects:
+        vocabulary = None if suited(config, spaces=True) == config else open_vocabulary(name)
+        if vocabulary is not None and has_space(vocabulary.tokenizer):
+            written = suited(config, spaces=True).model_dump()["format"]
+            raise InputError(
+                f"tasks.{tier}: {name} reads text with spaces, and no format is given: add `format: {written}`, or "
+                "`format: compact` for prompts as the embedded models read them; `lesion tokens` compares the formats"
+            )
+
+
+def _check_task(study: Study, tier: str, task: Task) -> None:
+    seen = task.capacity(Draw("discovery", f"discovery-{study.seed}", 0, 1))
+    if study.sweep.items > seen:
+        raise InputError(
+            f"{tier}: sweep.items is {study.sweep.items}, and its discovery pool holds {seen}: set sweep.items to "
+            f"{seen} or less, or widen the tier (operands: low, high)"
+        )
+    held = _capacity(study, task, "any")
+    if study.block > held:
+        raise InputError(
+            f"{tier}: a seed's confirmation pool holds {held} items, fewer than one block ({study.block}): set "
+            f"block to {held} or less, or widen the tier (operands: low, high)"
+        )
+    item = next(iter(task.items(Draw("discovery", f"discovery-{study.seed}", 0, 1), 0, 1)))
+    if tier in study.decoded and isinstance(extract(item.answer), Unparsed):
+        raise InputError(f"decoded: {tier} is answered by '{item.answer.strip()[:40]}', in which there is no number")
+    roles = {segment.role for segment in item.segments} - {""}
+    role = study.sweep.positions.removeprefix("role:")
+    if study.sweep.positions.startswith("role:") and role not in roles:
+        raise InputError(f"sweep.positions: {tier} has no role '{role}'; {nearest(role, roles)}")
+
+
+def _capacity(study: Study, task: Task, key: str) -> int:
+    """Items that every confirmation seed holds."""
+    seeds = range(study.baseline.seeds)
+    return min(task.capacity(Draw("confirm", key, seed, study.baseline.seeds)) for seed in seeds)

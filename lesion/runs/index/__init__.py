@@ -1,0 +1,1 @@
+"""The ledger, notes, tags and registrations."""

@@ -1,0 +1,83 @@
+"""The items of a cell: made by the task, asked as the study wants them, and compiled for a model."""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import NamedTuple
+
+from lesion.models.chat_template import open_frame
+from lesion.models.model import Model
+from lesion.study.plan import Cell, Plan
+from lesion.study.study import Study
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.task import Draw, Item
+from lesion.tasks.tokenizers.chat_turn import Chat, Frame, framed, is_chat
+from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, compile_item
+
+BATCH_ROWS = 256
+"""Most rows of a batch; batches never cross a block of the plan."""
+
+
+@lru_cache(maxsize=8)
+def frame_of(name: str, system: str | None) -> Frame:
+    """What a model's chat template puts around a question, read once per worker."""
+    return open_frame(name, Chat(system=system))
+
+
+def confirmation(plan: Plan, seed: int) -> Draw:
+    """The lane of one confirmation seed."""
+    return Draw("confirm", plan.key, seed, plan.study.baseline.seeds, plan.study.prefixes)
+
+
+def discovery(study: Study, seed: int = 0) -> Draw:
+    """The discovery lane."""
+    return Draw("discovery", f"discovery-{study.seed}", seed, 1, study.prefixes)
+
+
+def draw_of(cell: Cell, plan: Plan) -> Draw:
+    """Whose items a cell asks: confirmation lanes are ordered by the plan's key, discovery by the study's seed."""
+    if cell.split == "confirm":
+        return confirmation(plan, cell.seed)
+    return discovery(plan.study, cell.seed)
+
+
+class Block(NamedTuple):
+    """The items of a cell, compiled for a model."""
+
+    made: list[Item]
+    """As the task made them."""
+    items: list[Item]
+    """As they are asked: inside the chat template's text, where the study wants that."""
+    compiled: list[Compiled | Refused]
+    bos: int | None
+    """The token that begins each prompt, where one does."""
+
+    @property
+    def asked(self) -> list[tuple[Item, Compiled]]:
+        """Those that keep the prompt contract."""
+        pairs = zip(self.items, self.compiled, strict=True)
+        return [(item, compiled) for item, compiled in pairs if isinstance(compiled, Compiled)]
+
+
+def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
+    """Make and compile a cell's items."""
+    items = make_task(plan.study.tasks[cell.tier]).items(draw_of(cell, plan), cell.start, cell.stop)
+    return compiled_block(model, plan.study, cell.tier, items)
+
+
+def compiled_block(model: Model, study: Study, tier: str, made: Iterable[Item]) -> Block:
+    """Items as a study asks them of a model, compiled."""
+    items = made = list(made)
+    bos = model.bos
+    if study.chat is not None:
+        frame, turns = frame_of(model.name, study.chat.system), is_chat(study.tasks[tier])
+        items, bos = [framed(item, frame, turns=turns) for item in items], frame.bos_id(model.tokenizer)
+    compiled = [compile_item(item, model.tokenizer, bos) for item in items]
+    return Block(made, items, [_placed(one, study.sweep.positions) for one in compiled], bos)
+
+
+def _placed(compiled: Compiled | Refused, positions: str) -> Compiled | Refused:
+    """An item whose interventions have a place: a sign that shares its token with the answer has none."""
+    role = positions.removeprefix("role:")
+    if isinstance(compiled, Refused) or role == positions or role in compiled.roles:
+        return compiled
+    return Refused("role_crosses_token", f"'{role}' has no token of its own, and interventions act there")

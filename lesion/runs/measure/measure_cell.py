@@ -1,0 +1,227 @@
+"""What is done for a cell, in a worker: prove a model, score its heads, or measure a block of items under every arm."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+from torch import Tensor
+
+from lesion.engine.batch import Batch, batches
+from lesion.identity import canonical_json, seed_from
+from lesion.interventions.intervention import Receipt, replaces
+from lesion.measures.attribution.neurons import highest, write_scores
+from lesion.measures.heads.repeated_sequences import SHORTEST, fitted, ordinary_tokens
+from lesion.measures.heads.standard_scores import standard_scores
+from lesion.measures.metrics import METRICS, Numbers, measure
+from lesion.models.device import busy_seconds
+from lesion.models.model import Model
+from lesion.runs.folder.run_folder import ArmReceipt, Result
+from lesion.runs.measure.cell_items import BATCH_ROWS, Block, block_of
+from lesion.runs.measure.proof import proof
+from lesion.runs.measure.reference_sets import Lane, covered_by, library_of
+from lesion.runs.measure.sample import Part, reread, sampled
+from lesion.runs.measure.worker_state import chosen, opened, plain
+from lesion.runs.measure.written_answers import with_texts
+from lesion.study.arm import BASELINE, Arm
+from lesion.study.condition import COLUMNS, Condition
+from lesion.study.gates.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
+from lesion.study.plan import Cell, Plan
+from lesion.study.rows import PROMPTS, shape_of
+from lesion.study.study import DetectedHeads, RankedNeurons
+from lesion.tasks.task import Item
+from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused
+
+RANKED_ITEMS = 256
+"""Discovery items on which neurons are ranked, at most."""
+
+
+def work(cell: Cell, plan: Plan, *, memory: int | None = None) -> Result:
+    """Do a cell of a plan.
+
+    Args:
+        cell: which.
+        plan: whose.
+        memory: bytes that a pass may take beside weights and clean run; the unit tells of passes that were cut.
+    """
+    started, began = time.process_time(), time.perf_counter()
+    model = opened(cell.model, plan.study.dtype)
+    if cell.stage == "instrument":
+        result = Result(None, None, proof(model, plan), (), 0.0, {})
+    elif cell.stage == "detect":
+        result = Result(None, None, _target_answer(model, cell, plan), (), 0.0, {})
+    else:
+        result = _measured(model, cell, plan, memory)
+    told = {**result.engine, "weights_hash": model.weights_hash}
+    held = busy_seconds(began)
+    return result._replace(cpu_seconds=time.process_time() - started, gpu_seconds=held, engine=told)
+
+
+def _parts(model: Model, cell: Cell, plan: Plan, block: Block) -> list[Part]:
+    """The cell's batches with the arms that scale, and, of the items that have a reference, those that replace."""
+    scaled = tuple(arm for arm in cell.arms if arm.intervention is None or not replaces(arm.intervention))
+    parts = [Part(batch, block.asked, scaled, None) for batch in _cut(model, block.asked)]
+    others = tuple(arm for arm in cell.arms if arm not in scaled)
+    if others:
+        library = library_of(model, plan, cell.tier, cell.seed if cell.split == "confirm" else -1)
+        asked = covered_by(library, block.asked)
+        source = library.donors if isinstance(library, Lane) else library
+        parts += [Part(batch, asked, others, source) for batch in _cut(model, asked)]
+    return parts
+
+
+def _cut(model: Model, asked: Sequence[tuple[Item, Compiled]]) -> list[Batch]:
+    return batches([compiled for _, compiled in asked], BATCH_ROWS, model.sizes.max_positions)
+
+
+def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Result:
+    block = block_of(model, cell, plan)
+    parts = _parts(model, cell, plan, block)
+    engine = chosen(cell.model, memory, plan.study.dtype)
+    sample = sampled(engine, parts, cell)
+    error = 0.0 if sample is None else sample.error
+    before = len(engine.halvings)
+    if not error <= engine.choice.tolerance:  # this cell goes the plain way, and its unit says so
+        engine = plain(cell.model, plan.study.dtype)
+    receipts: dict[str, list[Receipt]] = {}
+    rows = _Rows(cell, {item.index: item.id[:16] for item, _ in block.asked})
+    for part in parts:
+        batch, base = part.batch, engine.clean(part.batch)
+        if part.library is None and BASELINE in cell.arms:
+            rows.add(BASELINE, batch, base, part.asked)
+        edits = [(arm, arm.intervention) for arm in part.arms if arm.intervention is not None]
+        changes = [edit for _, edit in edits]
+        for index, outcome in engine.run(batch, changes, base, part.sources(changes)):
+            arm = edits[index][0]
+            if outcome.receipt is not None:
+                receipts.setdefault(arm.name, []).append(outcome.receipt)
+            rows.add(arm, batch, outcome.logits, part.asked)
+    table = rows.table()
+    if sample is not None:
+        reread(sample, table, model.dtype, quick=engine.fast is not None)
+    if cell.decoded:
+        table = with_texts(table, model, cell, plan, block)
+    merged = tuple(
+        ArmReceipt(arm=arm.name, receipt=_merged(receipts[arm.name])) for arm in cell.arms if arm.name in receipts
+    )
+    halvings = Counter(engine.halvings[before:])
+    facts = {
+        "engine": engine.choice.engine,
+        "batches": len(parts),
+        "sample_error": error,
+        **({"memory_limit": memory} if memory is not None else {}),
+        **({"halvings": [{**one._asdict(), "times": many} for one, many in halvings.items()]} if halvings else {}),
+    }
+    return Result(table.sort("index", "arm"), _prompt_rows(cell, block), None, merged, 0.0, facts)
+
+
+class _Rows:
+    """The rows of a cell while they come in, put into one table at the end: a frame for each arm and batch is dear."""
+
+    def __init__(self, cell: Cell, names: Mapping[int, str]) -> None:
+        self.cell = cell
+        self.names = names
+        """Index of an item -> the beginning of its content hash."""
+        self.conditions: list[Condition] = []
+        self.indices: list[int] = []
+        self.numbers: dict[str, list[Numbers]] = {name: [] for name in METRICS}
+
+    def add(self, arm: Arm, batch: Batch, logits: Tensor, asked: Sequence[tuple[Item, Compiled]]) -> None:
+        """Measure a batch under an arm."""
+        for name, values in measure(logits, batch, list(METRICS)).items():
+            self.numbers[name].append(values)
+        self.indices += [asked[row][0].index for row in batch.rows]
+        self.conditions += [arm.condition] * len(batch.rows)
+
+    def table(self) -> pl.DataFrame:
+        """One row per item and arm."""
+        if not self.conditions:
+            return pl.DataFrame(schema=shape_of(decoded=False))
+        numbers = {name: np.concatenate(values) for name, values in self.numbers.items()}
+        cell, many = self.cell, len(self.conditions)
+        columns: dict[str, Any] = {
+            **{name: [getattr(cell, name)] * many for name in ("stage", "model", "tier", "split", "seed")},
+            "index": self.indices,
+            "arm": [condition.name for condition in self.conditions],
+            **{name: [getattr(condition, name) for condition in self.conditions] for name in COLUMNS},
+            "item_id": [self.names[index] for index in self.indices],
+            "correct": numbers["correct"] == 1,
+            "ties": np.nan_to_num(numbers["ties"], nan=-1).astype(np.int64),
+            **{name: numbers[name] for name in ("margin", "answer_logprob", "entropy", "logit_diff")},
+        }
+        return pl.DataFrame(columns, schema=shape_of(decoded=False))
+
+
+def _merged(receipts: Sequence[Receipt]) -> Receipt:
+    """One receipt for all batches of a cell."""
+    return Receipt(
+        forwards=sum(r.forwards for r in receipts),
+        firings=sum(r.firings for r in receipts),
+        modules=max(r.modules for r in receipts),
+        elements=sum(r.elements for r in receipts),
+        l2_change=math.sqrt(sum(r.l2_change**2 for r in receipts)),
+        max_logit_change=max(r.max_logit_change or 0.0 for r in receipts),
+    )
+
+
+def _prompt_rows(cell: Cell, block: Block) -> pl.DataFrame:
+    rows = [_prompt_row(cell, *pair) for pair in zip(block.items, block.compiled, strict=True)]
+    return pl.DataFrame(rows, schema=PROMPTS)
+
+
+def _prompt_row(cell: Cell, item: Item, compiled: Compiled | Refused) -> dict[str, Any]:
+    kept = isinstance(compiled, Compiled)
+    return {
+        "model": cell.model,
+        "tier": cell.tier,
+        "split": cell.split,
+        "seed": cell.seed,
+        "index": item.index,
+        "item_id": item.id,
+        "prompt": item.prompt,
+        "answer": item.answer,
+        "wrong": item.wrong,
+        "buckets": canonical_json(dict(item.buckets)).decode(),
+        "prompt_tokens": compiled.prompt_length if kept else 0,
+        "answer_tokens": len(compiled.answer_ids) if kept else 0,
+        "prompt_hash": compiled.prompt_hash if kept else "",
+        "refused": None if kept else f"{compiled.reason}: {compiled.detail}",
+    }
+
+
+def _target_answer(model: Model, cell: Cell, plan: Plan) -> TargetAnswer:
+    """What picks the target: neuron scores on discovery items, or detector scores of every head."""
+    target = plan.study.sweep.target
+    if isinstance(target, RankedNeurons):
+        return _neurons(model, target, plan)
+    return _scores(model, target.detector if isinstance(target, DetectedHeads) else "induction", cell.seed, plan)
+
+
+def _neurons(model: Model, target: RankedNeurons, plan: Plan) -> NeuronAnswer:
+    """The neurons that write most on the first discovery items of a tier."""
+    cell = Cell(stage="discovery", model=model.name, tier=target.tier, stop=min(plan.study.sweep.items, RANKED_ITEMS))
+    rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
+    scores = write_scores(model, batches(rows, BATCH_ROWS, model.sizes.max_positions))
+    ranked = tuple((site, score) for site, score in highest(scores, target.most))
+    return NeuronAnswer(score="write", tier=target.tier, items=len(rows), ranked=ranked)
+
+
+def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> DetectorAnswer:
+    """Detector scores of every head on the standard probe, twice, on sequences that no tier uses.
+
+    The second set's blocks are a third shorter: a head that attends a fixed distance back can pass only one of the two.
+    """
+    first = fitted(model, len(ordinary_tokens(model.tokenizer)), seed=plan.study.seed)
+    first = first.model_copy(update={"sequences": first.sequences * (1 + attempt)})
+    other = {"seed": seed_from("again", plan.study.seed) % 2**31, "block": max(SHORTEST, first.block * 2 // 3)}
+    probes = (first, first.model_copy(update=other))
+    scores, again = (standard_scores(model, [detector], each.seed, each)[detector] for each in probes)
+    return DetectorAnswer(
+        detector=detector,
+        probe=first.model_dump(mode="json"),
+        scores=tuple(tuple(float(s) for s in row) for row in scores),
+        again=tuple(tuple(float(s) for s in row) for row in again),
+    )

@@ -1,0 +1,1 @@
+"""Two arms on the same items: rows, tests, comparisons."""

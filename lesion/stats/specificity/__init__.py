@@ -1,0 +1,1 @@
+"""Is an effect the target's own?"""

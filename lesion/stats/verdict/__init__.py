@@ -1,0 +1,1 @@
+"""The decision rule, and the verdict of one cell."""

@@ -1,0 +1,326 @@
+"""What a plan will take, before it runs: items, rows, tokens, arithmetic, bytes and minutes, by stage. Pure.
+
+Arithmetic is counted as multiply-adds times two, one whole forward pass for a clean row; per token and layer
+2 (4 d a + 3 d m) + 2 a T for width d, heads times d_head a, neurons m and T tokens (grouped keys and ungated MLPs need
+less: it is an upper bound), and 2 d V for each logit row. An edited row starts at its lowest edited layer, as the quick
+engine does. Minutes follow from a rate (arithmetic per processor second) that the caller names and measured or assumed.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import NamedTuple, get_args
+
+from lesion.interventions.site import parse_site
+from lesion.study.arm import Arm, companions
+from lesion.study.claims import ABLATIONS
+from lesion.study.forecast.reachable_specificity import exist
+from lesion.study.gates.specificity import ARMS
+from lesion.study.plan import Plan, StageName, all_heads, swept
+from lesion.study.stages.confirmatory_cells import assumed_n
+from lesion.study.stages.matched_sets import WITHIN
+from lesion.study.stages.set_items import SEEN
+from lesion.study.study import DetectedHeads, GivenSites
+
+PSI = 0.2
+"""Share of changed answers that a forecast assumes; discovery will measure it."""
+SD = 1.0
+"""Standard deviation of a paired difference that a forecast assumes where an outcome is in nats."""
+ROW_BYTES = 40
+"""On disk, per row of the item tables; measured on a run of the default study."""
+PROOF_ROWS = 6
+"""Rows that the instrument stage runs for each item of its sample: twice plain, two placebos, alone, the engine's."""
+PROOF_ITEMS = 64
+PROBE_ROWS, PROBE_TOKENS = 48, 84
+"""Sequences of a detector, both sets of the standard probe together, and their mean length."""
+TEXT_PASSES = 3.0
+"""Whole passes whose time it takes to write one answer out, in small steps of one token; 1.6 to 3 were measured."""
+ASSUMED_RATE = 2e10
+"""FLOP per processor second where no run was measured: half of what the default study made on the quick engine."""
+ASSUMED_DEVICE_RATE = 1e13
+"""FLOP per second of a CUDA device where no run was measured: a third of what a 24 GB card is sold for, float32."""
+
+
+class Anatomy(NamedTuple):
+    """The sizes of a model that its arithmetic depends on."""
+
+    layers: int
+    width: int
+    attention: int
+    """Heads times width of a head."""
+    neurons: int
+    vocabulary: int
+
+    @property
+    def parameters(self) -> int:
+        """Weights, upper bound."""
+        block = 4 * self.width * self.attention + 3 * self.width * self.neurons
+        return self.layers * block + 2 * self.width * self.vocabulary
+
+    def row(self, tokens: float, logits: float) -> float:
+        """FLOP of one whole forward pass."""
+        dense = 2 * self.width * (4 * self.attention + 3 * self.neurons) + 2 * self.attention * tokens
+        return self.layers * tokens * dense + 2 * logits * self.width * self.vocabulary
+
+
+class Lengths(NamedTuple):
+    """Mean tokens of a tier's items, from a sample."""
+
+    prompt: float
+    answer: float
+    shared: float
+    """Leading tokens that all items of a seed share: few-shot examples, which the quick engine runs once."""
+
+    @property
+    def tokens(self) -> float:
+        """What a forward pass reads."""
+        return self.prompt + self.answer - 1
+
+
+class Costed(NamedTuple):
+    """One stage, or a whole study."""
+
+    stage: StageName | str
+    cells: int
+    items: int
+    rows: int
+    """Items times arms."""
+    tokens: int
+    """Tokens of all rows, shared ones counted each time."""
+    flop: float
+
+    @property
+    def bytes(self) -> int:
+        """Of the row tables on disk."""
+        return self.rows * ROW_BYTES
+
+
+class Basis(NamedTuple):
+    """What a forecast is made from."""
+
+    anatomy: Mapping[str, Anatomy]
+    """By model."""
+    lengths: Mapping[str, Mapping[str, Lengths]]
+    """By model and tier."""
+
+
+def arm_weight(anatomy: Anatomy, arm: Arm) -> float:
+    """Share of a whole forward pass that an arm needs: the layers from its lowest edited one on."""
+    if arm.intervention is None:
+        return 1.0
+    lowest = min(site.layer for site in arm.intervention.sites)
+    return max(1.0, anatomy.layers - lowest) / anatomy.layers
+
+
+def forecast(plan: Plan, basis: Basis) -> list[Costed]:
+    """Every stage that the plan has not passed yet, the confirmation with its first look, and then its second."""
+    stages = [_instrument(plan, basis), _baseline(plan, basis)]
+    if not isinstance(plan.study.sweep.target, GivenSites):
+        stages.append(_detect(plan, basis))
+    looks = [_confirm(plan, basis)]
+    stages += [_discovery(plan, basis), *looks, *_specificity("specificity", plan, basis)]
+    if plan.study.replication is not None:
+        looks.append(_replicate(plan, basis))
+        stages += [_transfer(plan, basis), looks[-1], *_specificity("replicate_specificity", plan, basis)]
+    if plan.study.verdict.looks == 2:
+        stages.append(total(looks)._replace(stage="second look, of every cell"))
+    order = list(get_args(StageName))
+    return [each for each in stages if each.stage not in order or order.index(each.stage) >= order.index(plan.stage)]
+
+
+def total(stages: list[Costed]) -> Costed:
+    """The sum."""
+    return Costed(
+        "all",
+        sum(each.cells for each in stages),
+        sum(each.items for each in stages),
+        sum(each.rows for each in stages),
+        sum(each.tokens for each in stages),
+        sum(each.flop for each in stages),
+    )
+
+
+def expected(plan: Plan, basis: Basis) -> float:
+    """FLOP of what is left, the second look left out."""
+    return total(ahead(plan, basis)).flop
+
+
+def ahead(plan: Plan, basis: Basis) -> list[Costed]:
+    """The stages that are left, the second look left out: most cells do not need it."""
+    return [each for each in forecast(plan, basis) if not each.stage.startswith("second")]
+
+
+def needs(plan: Plan) -> dict[str, dict[str, int | bool]]:
+    """Tier -> items per seed that all looks need at the assumed spread, what a seed holds, and whether it is enough."""
+    need = _look_items(plan) * plan.study.verdict.looks
+    return {tier: {"needs": need, "holds": held, "enough": need <= held} for tier, held in plan.capacity.items()}
+
+
+def _look_items(plan: Plan) -> int:
+    study = plan.study
+    need = assumed_n(study, SD if study.continuous else PSI)
+    return -(-need // study.block) * study.block
+
+
+def _stage(
+    stage: StageName, plan: Plan, basis: Basis, rows: Mapping[tuple[str, str], tuple[int, int, float]]
+) -> Costed:
+    """A stage from (model, tier) -> (cells, items, arms weighted by their share of a pass)."""
+    cost = Costed(stage, 0, 0, 0, 0, 0.0)
+    for (model, tier), (cells, items, weight) in rows.items():
+        lengths = basis.lengths[model][tier]
+        arms = round(weight) if stage in ("transfer", "replicate") else _arms(stage, plan, model)
+        cost = Costed(
+            stage,
+            cost.cells + cells,
+            cost.items + items,
+            cost.rows + items * arms,
+            cost.tokens + round(items * arms * lengths.tokens),
+            cost.flop + items * weight * basis.anatomy[model].row(lengths.tokens, lengths.answer),
+        )
+    return cost
+
+
+def _arms(stage: StageName, plan: Plan, model: str) -> int:
+    study = plan.study
+    if stage == "instrument":
+        return PROOF_ROWS
+    if stage == "discovery":
+        singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
+        controls = min(study.sweep.controls, _seen(plan, model))
+        ablated = len(ABLATIONS) + _seen(plan, model) if study.claims is not None and 0.0 in swept(study) else 0
+        return 1 + len(swept(study)) * (1 + controls) + ablated + singles + 2 * study.sweep.staged
+    if stage == "confirm" and study.claims is not None:
+        return 1 + len(study.sweep.always) + study.sweep.best + (len(ABLATIONS) - 1) * (0.0 in study.sweep.always)
+    if stage == "confirm":
+        cells = (len(study.sweep.always) + study.sweep.best) * (1 + (study.sweep.controls > 0))
+        return 1 + cells + sum(len(companions(alpha, study)) for alpha in study.sweep.always)
+    return 1
+
+
+def _seen(plan: Plan, model: str) -> int:
+    """Sets that discovery measures under the primary ablation."""
+    claims = plan.study.claims
+    if claims is None or not claims.sets:
+        return plan.study.sweep.controls
+    return min(SEEN, claims.sets, exist(plan, model, claims.population)[1])
+
+
+def _instrument(plan: Plan, basis: Basis) -> Costed:
+    rows = {pair: (0, PROOF_ITEMS, float(PROOF_ROWS)) for pair in plan.pairs()}
+    return _stage("instrument", plan, basis, rows)._replace(cells=len(plan.models()))
+
+
+def _baseline(plan: Plan, basis: Basis) -> Costed:
+    seeds, block = plan.study.baseline.seeds, plan.study.block
+    rows = {(m, t): (seeds * -(-plan.items[m][t] // block), seeds * plan.items[m][t], 1.0) for m, t in plan.pairs()}
+    return _stage("baseline", plan, basis, rows)
+
+
+def _detect(plan: Plan, basis: Basis) -> Costed:
+    flop = sum(PROBE_ROWS * basis.anatomy[model].row(PROBE_TOKENS, PROBE_TOKENS) for model in plan.models())
+    models = len(plan.models())
+    return Costed("detect", models, 0, PROBE_ROWS * models, PROBE_ROWS * PROBE_TOKENS * models, flop)
+
+
+def _discovery(plan: Plan, basis: Basis) -> Costed:
+    """Group arms may begin at layer 0; a map of single heads starts, on average, half way up."""
+    study, rows = plan.study, dict[tuple[str, str], tuple[int, int, float]]()
+    for model, tier in plan.own_pairs():
+        layers = basis.anatomy[model].layers
+        singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
+        groups = _arms("discovery", plan, model) - singles
+        weight = groups + singles * (layers + 1) / (2 * layers)
+        rows[model, tier] = (-(-study.sweep.items // study.block), study.sweep.items, weight)
+    return _stage("discovery", plan, basis, rows)
+
+
+def _confirm(plan: Plan, basis: Basis) -> Costed:
+    """One look at the assumed psi; a tier whose pool is too small for both looks is left out, as discovery will do."""
+    study, each = plan.study, _look_items(plan)
+    items = study.baseline.seeds * each
+    texts = TEXT_PASSES * (1 + len(study.sweep.always) + study.sweep.best)
+    rows = {
+        (model, tier): (items // study.block, items, _arms("confirm", plan, model) + texts * (tier in study.decoded))
+        for model, tier in plan.own_pairs()
+        if each * study.verdict.looks <= plan.capacity[tier]
+    }
+    return _stage("confirm", plan, basis, rows)
+
+
+def _assumed(plan: Plan) -> Counter[str]:
+    """Tier -> configurations of the replication: those fixed, or before that as many as there may be, spread evenly."""
+    if plan.configurations or plan.study.replication is None:
+        return Counter(each.tier for each in plan.configurations)
+    control = plan.study.positive_control
+    others = [tier for tier in plan.study.tasks if tier != control] or [*plan.study.tasks]
+    spread = [others[i % len(others)] for i in range(plan.study.replication.best)]
+    return Counter([*([control] if control else []), *spread])
+
+
+def _others(plan: Plan) -> list[tuple[str, str, int]]:
+    """Model, tier and configurations of the replication."""
+    assumed = _assumed(plan)
+    return [(m, t, assumed[t]) for m, t in plan.pairs() if m not in plan.study.models and assumed[t]]
+
+
+def _transfer(plan: Plan, basis: Basis) -> Costed:
+    study = plan.study
+    arms = 1 + study.sweep.controls + (len(ABLATIONS) + SEEN if study.claims is not None else 0)
+    cells, items = -(-study.sweep.items // study.block), study.sweep.items
+    rows = {(m, t): (cells, items, float(1 + many * arms)) for m, t, many in _others(plan)}
+    return _stage("transfer", plan, basis, rows)
+
+
+def _replicate(plan: Plan, basis: Basis) -> Costed:
+    """One look at the assumed psi, each zeroing with its companions."""
+    study, each = plan.study, _look_items(plan)
+    items, arms = study.baseline.seeds * each, 1 + (study.sweep.controls > 0) + len(study.sweep.ablations)
+    if study.claims is not None:
+        arms = len(ABLATIONS)
+    rows = {
+        (m, t): (items // study.block, items, float(1 + many * arms))
+        for m, t, many in _others(plan)
+        if each * study.verdict.looks <= plan.capacity[t]
+    }
+    return _stage("replicate", plan, basis, rows)
+
+
+def _specificity(stage: StageName, plan: Plan, basis: Basis) -> list[Costed]:
+    """The matched sets of every cell, as if all had an effect: an upper bound. Nothing where none are wanted."""
+    study, claims = plan.study, plan.study.claims
+    if claims is None or not claims.sets:
+        return []
+    members = {pair: len(study.sweep.always) + study.sweep.best for pair in plan.own_pairs()}
+    if stage == "replicate_specificity":
+        members = {(model, tier): many for model, tier, many in _others(plan)}
+    cost = Costed(stage, 0, 0, 0, 0, 0.0)
+    for (model, tier), many in members.items():
+        lengths, anatomy = basis.lengths[model][tier], basis.anatomy[model]
+        arms = many * (1 + min(claims.sets, exist(plan, model, claims.population)[1]))
+        if claims.population == "model":
+            arms += many * min(WITHIN, claims.sets, exist(plan, model, "layer")[1])
+        portions = -(-arms // ARMS)
+        passes = claims.set_items * (arms * _height(plan, model, anatomy) + 2 * portions)
+        cost = Costed(
+            stage,
+            cost.cells + study.baseline.seeds * portions,
+            cost.items + claims.set_items,
+            cost.rows + claims.set_items * arms,
+            cost.tokens + round(claims.set_items * arms * lengths.tokens),
+            cost.flop + passes * anatomy.row(lengths.tokens, lengths.answer),
+        )
+    return [cost]
+
+
+def _height(plan: Plan, model: str, anatomy: Anatomy) -> float:
+    """Share of a pass that a set needs: the layers from the target's lowest on, all of them where it is not known."""
+    target, claims = plan.study.sweep.target, plan.study.claims
+    known = plan.targets.get(model) or (target.sites if isinstance(target, GivenSites) else ())
+    if not known or (claims is not None and claims.population == "model"):
+        return 1.0
+    return (anatomy.layers - min(parse_site(site).layer for site in known)) / anatomy.layers
+
+
+def minutes(flop: float, rate: float, workers: int = 1) -> float:
+    """Wall time at a rate (FLOP per processor second), spread evenly over workers."""
+    return flop / rate / 60 / workers

@@ -1,0 +1,1 @@
+"""Study files: reading them, and saying what is wrong with one."""

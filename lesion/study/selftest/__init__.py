@@ -1,0 +1,1 @@
+"""Gates and tests are tried on evidence whose judgement is known."""

@@ -1,0 +1,1 @@
+"""The stages of a plan: their cells, and what follows from a gate."""

@@ -1,0 +1,178 @@
+"""What the plan's present stage consists of: cells, one for each block of items, in a fixed order. Pure."""
+
+from collections.abc import Callable, Mapping
+
+from lesion.identity import generator
+from lesion.study.arm import BASELINE, Arm, ablated, companions, placebo, scaled
+from lesion.study.claims import ABLATIONS, Ablation
+from lesion.study.condition import Role
+from lesion.study.gates.specificity import specificity_cells
+from lesion.study.plan import Cell, Chosen, Plan, Stage, StageName, all_heads, look_items, swept
+from lesion.study.stages.edits import DISCOVERY, ablation_arm, edited, others_of, primary_of
+from lesion.study.study import DetectedHeads
+
+
+def next_stage(plan: Plan) -> Stage | None:
+    """The stage to do now, or nothing when the plan has ended."""
+    if plan.ending is not None:
+        return None
+    return Stage(name=plan.stage, attempt=plan.attempt, cells=_CELLS[plan.stage](plan))
+
+
+def _blocks(start: int, stop: int, block: int) -> list[tuple[int, int]]:
+    return [(first, min(first + block, stop)) for first in range(start, stop, block)]
+
+
+def _instrument(plan: Plan) -> tuple[Cell, ...]:
+    return tuple(Cell(stage="instrument", model=model, seed=plan.attempt) for model in plan.study.subjects)
+
+
+def _detect(plan: Plan) -> tuple[Cell, ...]:
+    return tuple(Cell(stage="detect", model=model, seed=plan.attempt) for model in plan.models())
+
+
+def _baseline(plan: Plan) -> tuple[Cell, ...]:
+    study = plan.study
+    return tuple(
+        Cell(stage="baseline", model=m, tier=t, split="confirm", seed=s, start=a, stop=b, arms=(BASELINE,))
+        for m, t in plan.pairs()
+        for s in range(study.baseline.seeds)
+        for a, b in _blocks(0, plan.items[m][t], study.block)
+    )
+
+
+def _discovery(plan: Plan) -> tuple[Cell, ...]:
+    return _on_discovery_items(plan, "discovery", {pair: _discovery_arms(plan, *pair) for pair in plan.own_pairs()})
+
+
+def _discovery_arms(plan: Plan, model: str, tier: str) -> tuple[Arm, ...]:
+    """Baseline, target and controls at every factor and ablation; then single heads and staged ablations of heads.
+
+    Single heads and staged ablations are zeroed: they are exploratory, and zero needs no pass of reference items.
+    """
+    study, arms = plan.study, [BASELINE]
+    for alpha in swept(study):
+        arms += [*_sets(plan, model, alpha), *_ablations(plan, model, tier, alpha)]
+    if isinstance(study.sweep.target, DetectedHeads):
+        arms += [scaled("single", (name,), 0.0, study, name) for name in all_heads(plan.shapes[model])]
+        arms += _staged(plan, model)
+    return tuple(arms)
+
+
+def _sets(plan: Plan, model: str, alpha: float) -> list[Arm]:
+    """The target and the controls that every factor has."""
+    sets = plan.controls[model][: plan.study.sweep.controls]
+    controls = (scaled("control", each, alpha, plan.study, i) for i, each in enumerate(sets))
+    return [scaled("target", plan.targets[model], alpha, plan.study), *controls]
+
+
+def _ablations(plan: Plan, model: str, tier: str, alpha: float) -> list[Arm]:
+    """Where a factor of 0 means an ablation: all three of the target, and the primary one of all controls."""
+    primary = primary_of(plan, model, tier, alpha)
+    if primary is None:
+        return []
+
+    def made(role: Role, sites: tuple[str, ...], kind: Ablation, member: object = "") -> Arm:
+        return ablation_arm(role, sites, kind, plan, (model, tier), DISCOVERY, member)
+
+    controls = [made("control", sites, primary, i) for i, sites in enumerate(plan.controls[model])]
+    return [*(made("target", plan.targets[model], kind) for kind in ABLATIONS), *controls]
+
+
+def _staged(plan: Plan, model: str) -> list[Arm]:
+    """More and more heads zeroed together: `staged1@0`, … in the detector's order, `random1@0`, … in a random one."""
+    study, ranked = plan.study, plan.ranking.get(model, ())
+    every = all_heads(plan.shapes[model])
+    drawn = tuple(every[int(i)] for i in generator("staged", study.seed, model).permutation(len(every)))
+    orders: dict[Role, tuple[str, ...]] = {"staged": ranked, "random": drawn[: len(ranked)]}
+    return [scaled(role, order[:n], 0.0, study, n) for role, order in orders.items() for n in range(1, len(order) + 1)]
+
+
+def _transfer(plan: Plan) -> tuple[Cell, ...]:
+    """On each model of the replication what is replicated there, so that it is known how many items that needs."""
+    arms = {
+        (model, tier): (
+            BASELINE,
+            *(each for c in plan.configurations if c.tier == tier for each in _sets(plan, model, c.alpha)),
+            *(each for c in plan.configurations if c.tier == tier for each in _ablations(plan, model, tier, c.alpha)),
+        )
+        for model, tier in plan.other_pairs()
+    }
+    return _on_discovery_items(plan, "transfer", arms)
+
+
+def _on_discovery_items(
+    plan: Plan, stage: StageName, arms: Mapping[tuple[str, str], tuple[Arm, ...]]
+) -> tuple[Cell, ...]:
+    return tuple(
+        Cell(stage=stage, model=model, tier=tier, start=a, stop=b, arms=each)
+        for (model, tier), each in arms.items()
+        for a, b in _blocks(0, plan.study.sweep.items, plan.study.block)
+    )
+
+
+def _confirm(plan: Plan) -> tuple[Cell, ...]:
+    """The pending members of the present family on confirmation items."""
+    study = plan.study
+    cells: list[Cell] = []
+    for model, tier in plan.pairs():
+        here = [c for c in plan.present() if (c.model, c.tier) == (model, tier) and c.id in plan.pending]
+        if not here:
+            continue
+        first = min(chosen.items for chosen in here) if plan.attempt else 0
+        last = max(look_items(plan, chosen) for chosen in here)
+        for seed in range(study.baseline.seeds):
+            for start, stop in _blocks(first, last, study.block):
+                arms = _confirm_arms(plan, here, seed, start)
+                if any(each.intervention is not None for each in arms):
+                    cells.append(
+                        Cell(
+                            stage=plan.stage, model=model, tier=tier, split="confirm", seed=seed,
+                            start=start, stop=stop, arms=arms, decoded=tier in study.decoded,
+                        )
+                    )  # fmt: skip
+    return tuple(cells)
+
+
+def _confirm_arms(plan: Plan, family: list[Chosen], seed: int, start: int) -> tuple[Arm, ...]:
+    """Baseline again, the placebo on each seed's first block, and every member that has items in this block.
+
+    A second look leaves out the baseline of a block that the first look asked for another member: its rows are there.
+    """
+    study, model, tier = plan.study, family[0].model, family[0].tier
+    asked = max(c.items for c in plan.present() if (c.model, c.tier) == (model, tier)) if plan.attempt else 0
+    arms = [BASELINE] if start >= asked else []
+    if start == 0:
+        arms.append(placebo(plan.targets[model], study))
+    for chosen in family:
+        if (chosen.items if plan.attempt else 0) <= start < look_items(plan, chosen):
+            if study.lesion == 2:
+                arms += _edits(plan, chosen, seed)
+                continue
+            arms.append(scaled("target", plan.targets[model], chosen.alpha, study))
+            if sets := plan.controls[model]:
+                arms.append(scaled("control", sets[seed % len(sets)], chosen.alpha, study))
+            if references := plan.references.get(model, {}).get(chosen.tier):
+                kinds = companions(chosen.alpha, study)
+                arms += [ablated("target", kind, plan.targets[model], references[seed], study) for kind in kinds]
+    return tuple(arms)
+
+
+def _edits(plan: Plan, chosen: Chosen, seed: int) -> list[Arm]:
+    """What a member does to its target, and the other ablations on the same items."""
+    target, where = plan.targets[chosen.model], (chosen.model, chosen.tier)
+    others = [ablation_arm("target", target, kind, plan, where, seed) for kind in others_of(chosen)]
+    return [edited("target", target, chosen, plan, seed), *others]
+
+
+_CELLS: dict[StageName, Callable[[Plan], tuple[Cell, ...]]] = {
+    "instrument": _instrument,
+    "baseline": _baseline,
+    "detect": _detect,
+    "discovery": _discovery,
+    "confirm": _confirm,
+    "specificity": specificity_cells,
+    "transfer": _transfer,
+    "replicate": _confirm,
+    "replicate_specificity": specificity_cells,
+}

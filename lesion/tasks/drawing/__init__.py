@@ -1,0 +1,1 @@
+"""Which items are drawn: numbering, few-shot examples, held-out pairs."""

@@ -1,0 +1,1 @@
+"""From an item's text to token ids, and reports on tokenizers."""
