@@ -43,7 +43,6 @@ ALLOWED = {
     "lesion/report/wording/error_rates.py": OURS,
     "lesion/report/paper/typst.py": OURS,
     "lesion/runs/check/certificate.py": READ,
-    "lesion/runs/check/consistency.py": READ,
     "lesion/runs/folder/atomic_io.py": WRITES,
     "lesion/runs/manifest/environment.py": OURS,
     "lesion/runs/execute/executors.py": "work that it hands to its own workers",
