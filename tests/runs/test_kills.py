@@ -20,7 +20,7 @@ from lesion.runs.execute.run import Ran, start
 from lesion.runs.folder.run_folder import read_begun, read_unit
 from lesion.runs.index.ledger import entries
 from lesion.runs.manifest.run import Manifest
-from tests.runs.conftest import SMALL, _no_report, _quiet, small_order
+from tests.runs.conftest import SMALL, small_order
 
 KILLS = int(os.environ.get("LESION_KILLS", "5"))
 SEED = int(os.environ.get("LESION_KILL_SEED", "0"))
@@ -28,14 +28,16 @@ MANY = 50
 LONG = SMALL.replace("block: 32", "block: 1024").replace("items: 64", "items: 1024")
 """The same study with units that last a second and more; for many kills."""
 LONGEST = 4.0
-"""Seconds until a kill, at most."""
+"""Seconds until a kill, at most, at first."""
+IN_VAIN = 5
+"""After so many kills in a row without a finished unit, the next ones come later: a busy machine needs longer."""
 MARK = "LESION_KILL_MARK"
 FORKED = pytest.mark.skipif(not hasattr(os, "fork") or not Path("/proc/self/environ").exists(), reason="needs /proc")
 
 
 def run_once(text: str, home: Path, workers: int) -> Ran:
     """What `lesion run` does: run or resume the study, then enter it into the ledger."""
-    ran = start(small_order(text), home, workers, _quiet, _no_report)
+    ran = start(small_order(text), home, workers, lambda tick: None, lambda folder, manifest: None)
     keep(ran, home, as_json=True)
     return ran
 
@@ -115,18 +117,21 @@ def test_runs_that_are_killed_again_and_again_end_with_the_rows_of_an_undisturbe
         other = run_once(text, tmp_path / "undisturbed", 1).manifest
     mark = uuid.uuid4().hex
     monkeypatch.setenv(MARK, mark)
-    draw, counts, number = generator("kills", KILLS, SEED), Counter[str](), 0
+    draw, counts, number, longest, vain = generator("kills", KILLS, SEED), Counter[str](), 0, LONGEST, 0
     while counts["kills"] < KILLS:
         number += 1
         home = tmp_path / f"home-{number}"
         while counts["kills"] < KILLS:
-            workers, after = (2 if draw.uniform() < 0.1 else 1), float(draw.uniform(0, LONGEST * (1 + (KILLS >= MANY))))
-            before = whole(home)
+            workers, after, before = (2 if draw.uniform() < 0.1 else 1), float(draw.uniform(0, longest)), whole(home)
             if not killed(forked(text, home, workers), after):
                 break  # it was through before the kill
             counts["kills"] += 1
             counts["with two workers"] += workers == 2
-            counts["after a new unit"] += whole(home) > before
+            new = whole(home) > before
+            counts["after a new unit"] += new
+            vain = 0 if new else vain + 1
+            if vain == IN_VAIN:
+                longest, vain = longest * 1.5, 0
             end = time.monotonic() + 60  # a worker that is just being started ends when its imports are through
             while (alive := marked(mark)) and time.monotonic() < end:
                 time.sleep(0.05)
