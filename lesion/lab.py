@@ -27,7 +27,7 @@ from lesion.engine.select_engine import Engine
 from lesion.errors import InputError, InterventionError
 from lesion.identity import canonical_json
 from lesion.interventions.intervention import Intervention, Receipt, Steer
-from lesion.interventions.parse import parse_intervention, replacement, scale
+from lesion.interventions.parse import Replacement, parse_intervention, replacement, scale
 from lesion.measures.attribution.attribution_patching import Screen, screen
 from lesion.measures.attribution.direct_logit import Attribution, attribution
 from lesion.measures.effect import Change, Effect, effect
@@ -210,7 +210,7 @@ class Lab:
     def run(
         self,
         task: TaskConfig | str,
-        do: Intervention | str,
+        do: Intervention | Replacement | str,
         items: int = 200,
         seed: int = 0,
         library: Library | None = None,
@@ -220,8 +220,8 @@ class Lab:
 
         Args:
             task: a configuration, or a spelling such as `arithmetic high=999`.
-            do: an intervention, or a spelling such as `scale L5H1 0.5`, `mean L5H1` or `resample L5H1`. The last two
-                take values from `REFERENCE` other items of the task.
+            do: an intervention such as `zero("L5H1")`, or its spelling: `scale L5H1 0.5`, `mean L5H1`, `resample L5H1`.
+                Mean and resample take values from `REFERENCE` other items of the task.
             items: how many are drawn, from the discovery split.
             seed: draws them.
             neutral: a text that the intervention should leave alone; by default a passage of this project's own.
@@ -233,7 +233,8 @@ class Lab:
             InterventionError: for a site that the model lacks or that failed its proof; inside `intervene`.
         """
         self._alone("run")
-        if isinstance(do, str) and (asks := replacement(do)) is not None:
+        asks = replacement(do) if isinstance(do, str) else do
+        if isinstance(asks, Replacement):
             library = Library(self.model, ask(self.model, task, REFERENCE, seed, items).compiled)
             do = asks.made(reference_hash(library.reference), seed)
         wanted = self._wanted(do)

@@ -42,10 +42,15 @@ class Replacement(NamedTuple):
 
 
 def scale(sites: Named | Sequence[Named], alpha: float, positions: str = "all") -> Scale:
-    """Multiply one or several sites by a factor; see `lesion.interventions.site_list` for how sites may be written.
+    """Multiply one or several sites by a factor.
 
     >>> str(scale("L5H1+L6H9", 0.5)), str(scale((5, 1), 0)), str(scale([(5, 1), (6, 9)], 0))
     ('scale 0.5 L5H1+L6H9', 'scale 0 L5H1', 'scale 0 L5H1+L6H9')
+
+    Args:
+        sites: a spelling (`L5H1`, `L5H1+L6H9`), a pair (layer, head), a `Site`, or a list of these.
+        alpha: the factor, a finite number: 0 removes, 1 changes nothing, above 1 amplifies.
+        positions: `all`, `last`, a role of the prompt's tokens, or token numbers.
 
     Raises:
         InputError: when a site's spelling is not known, or a site is named twice.
@@ -57,6 +62,54 @@ def scale(sites: Named | Sequence[Named], alpha: float, positions: str = "all") 
         raise InputError(f"this intervention cannot be: {told}") from error
 
 
+def zero(sites: Named | Sequence[Named], positions: str = "all") -> Scale:
+    """Set one or several sites to 0.
+
+    >>> str(zero("L5H1"))
+    'scale 0 L5H1'
+
+    Args:
+        sites: where; as for `scale`.
+        positions: `all`, `last`, a role of the prompt's tokens, or token numbers.
+
+    Raises:
+        InputError: when a site's spelling is not known, or a site is named twice.
+    """
+    return scale(sites, 0.0, positions)
+
+
+def mean(sites: Named | Sequence[Named], positions: str = "all") -> Replacement:
+    """Put at one or several sites the mean of their activations over other items of the task.
+
+    >>> mean("L5H1").kind
+    'mean'
+
+    Args:
+        sites: where; as for `scale`.
+        positions: `all`, `last`, a role of the prompt's tokens, or token numbers.
+
+    Raises:
+        InputError: when a site's spelling is not known.
+    """
+    return Replacement("mean", tuple(sites_of(sites)), positions)
+
+
+def resample(sites: Named | Sequence[Named], positions: str = "all") -> Replacement:
+    """Put at one or several sites the activation of another item of the task, drawn for each item.
+
+    >>> resample("L5H1+L6H9").kind
+    'resample'
+
+    Args:
+        sites: where; as for `scale`.
+        positions: `all`, `last`, a role of the prompt's tokens, or token numbers.
+
+    Raises:
+        InputError: when a site's spelling is not known.
+    """
+    return Replacement("resample", tuple(sites_of(sites)), positions)
+
+
 def parse_intervention(text: str) -> Scale:
     """Read an intervention's spelling; sites and factor may stand in either order.
 
@@ -64,6 +117,9 @@ def parse_intervention(text: str) -> Scale:
     True
     >>> parse_intervention("zero [(5, 1), (6, 9)]") == scale("L5H1+L6H9", 0)
     True
+
+    Args:
+        text: `scale SITES FACTOR` or `zero SITES`, and at most one `@POSITIONS`.
 
     Raises:
         InputError: when it is not one.

@@ -75,17 +75,40 @@ class Site(Document):
 
 
 def head(layer: int, index: int) -> Site:
-    """Head `index` of layer `layer`."""
+    """One attention head: its slice of the input of the attention output projection.
+
+    Args:
+        layer: block, from 0.
+        index: query head within the block, from 0.
+
+    Raises:
+        ValidationError: for a negative number.
+    """
     return Site(kind="head", layer=layer, index=index)
 
 
 def neuron(layer: int, index: int) -> Site:
-    """MLP neuron `index` of layer `layer`."""
+    """One MLP neuron: its column of the input of the MLP's down projection.
+
+    Args:
+        layer: block, from 0.
+        index: neuron within the block, from 0.
+
+    Raises:
+        ValidationError: for a negative number.
+    """
     return Site(kind="neuron", layer=layer, index=index)
 
 
 def stream(layer: int) -> Site:
-    """The residual stream that enters block `layer`; of the number of layers, the one that leaves the last block."""
+    """The residual stream that enters a block.
+
+    Args:
+        layer: block, from 0; the number of layers means the stream that leaves the last block.
+
+    Raises:
+        ValidationError: for a negative number.
+    """
     return Site(kind="resid_pre", layer=layer)
 
 
@@ -139,6 +162,9 @@ def parse_site(text: str) -> Site:
 
     >>> [str(parse_site(text)) for text in ("L5H1", "5.1", "a5.h1", "blocks.5.attn.hook_z[1]", "layers_output[5]")]
     ['L5H1', 'L5H1', 'L5H1', 'L5H1', 'L6.resid_pre']
+
+    Args:
+        text: `L5H1`, `L5N17`, `L6.resid_pre`, or what TransformerLens, nnsight, EAP-IG, AutoCircuit or pyvene write.
 
     Raises:
         InputError: when the spelling is not one of the known ones, or leaves out which head or neuron is meant.

@@ -85,6 +85,9 @@ class Manifest(Sealed):
 def read_manifest(path: Path) -> Manifest:
     """Read a run's manifest and check its seal.
 
+    Args:
+        path: the run folder, or its manifest.json; of any format.
+
     Raises:
         InputError: when there is no such file, or it is not the manifest of a run.
         Tampered: when its content does not fit its seal.

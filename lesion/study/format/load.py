@@ -28,6 +28,9 @@ D = TypeVar("D", bound=Document)
 def load_study(path: Path | str) -> Study:
     """Read a study from a YAML file.
 
+    Args:
+        path: the file; docs/study-format.md describes it.
+
     Raises:
         InputError: when the file cannot be read or is not a valid study; the message names file and line.
     """
