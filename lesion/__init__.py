@@ -4,8 +4,8 @@ What users import stands here, and is loaded when it is first asked for: `import
 other module. docs/design/house.md says where everything else is.
 
 >>> import lesion
->>> lesion.zero("L5H1")
-Scale(positions='all', kind='scale', sites=(Site(kind='head', layer=5, index=1),), alpha=0.0)
+>>> str(lesion.zero("L5H1"))
+'scale 0 L5H1'
 """
 
 from importlib import import_module
@@ -39,8 +39,8 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "InputError", "InterventionError", "KnockOut", "Lab", "LesionError", "Manifest", "Model", "Patch", "Receipt", "Site",
-    "Steer", "Study", "head", "load_study", "mean", "neuron", "open_model", "parse_intervention", "parse_site",
+    "InputError", "InterventionError", "KnockOut", "Lab", "LesionError", "Manifest", "Model", "Patch", "Receipt",
+    "Site", "Steer", "Study", "head", "load_study", "mean", "neuron", "open_model", "parse_intervention", "parse_site",
     "read_manifest", "resample", "scale", "stream", "zero",
 ]  # fmt: skip
 

@@ -31,5 +31,5 @@ def test_import_lesion_loads_no_other_module_of_it_and_no_torch():
 
 
 def test_a_name_that_is_not_there_lists_those_that_are():
-    with pytest.raises(AttributeError, match="'lesion' has no attribute 'ablate'; it has .*Lab"):
+    with pytest.raises(AttributeError, match=r"'lesion' has no attribute 'ablate'; it has .*Lab"):
         lesion.ablate  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]

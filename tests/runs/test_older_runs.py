@@ -1,4 +1,4 @@
-"""A run folder of every earlier format still opens, verifies, shows, is queried, judged again, exported and reported."""
+"""A run folder of every earlier format opens, verifies, shows, is queried, judged again, exported and reported."""
 
 import json
 import shutil
