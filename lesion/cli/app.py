@@ -16,12 +16,14 @@ from rich.console import Console
 
 from lesion import __version__
 from lesion.cli.common import completion
+from lesion.cli.common.grouped_help import GroupedHelp
 from lesion.device import VARIABLE, require_known, wanted
 from lesion.errors import InputError
 from lesion.tasks.trusted_code import trust
 
 app = typer.Typer(
     name="lesion",
+    cls=GroupedHelp,
     help="A laboratory for causal interventions on transformer language models.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -37,43 +39,51 @@ REPEATED: ContextVar[bool] = ContextVar("repeated", default=False)
 RESULT: ContextVar[dict[str, Any] | None] = ContextVar("result", default=None)
 """What the command said last: the result that is recorded."""
 
-Home = Annotated[Path, typer.Option(envvar="LESION_HOME", help="Where runs/, logs/, notes/ and the ledger are.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, nothing else there.")]
+Home = Annotated[
+    Path, typer.Option(envvar="LESION_HOME", help="Home folder: holds runs/, logs/, notes/ and the ledger.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 Workers = Annotated[
-    int, typer.Option(min=1, max=256, help="Worker processes, one thread each; rows do not depend on it.")
+    int, typer.Option(min=1, max=256, help="Number of worker processes, one thread each. Results do not depend on it.")
 ]
 Memory = Annotated[
     float | None,
     typer.Option(
         min=0.001,
         metavar="GIB",
-        help="What the passes of all workers may take beside weights and clean runs; smaller passes are recorded.",
+        help=(
+            "Memory limit for all workers' forward passes, without weights and cached clean runs. Batches "
+            "that were split are recorded."
+        ),
     ),
 ]
 Cluster = Annotated[
     str,
     typer.Option(
         metavar="ADDRESS",
-        help="Workers of a Ray cluster: `auto` joins this machine's, or its head's address; `local` starts one here.",
+        help="Run on a Ray cluster: `auto` joins this machine's, HOST:PORT joins another, `local` starts one here.",
     ),
 ]
-StudyFile = Annotated[Path, typer.Argument(help="The study, a YAML file.", autocompletion=completion.yaml_files)]
-RunPath = Annotated[Path, typer.Argument(help="A run folder, or its manifest.json.", autocompletion=completion.runs)]
+StudyFile = Annotated[Path, typer.Argument(help="Study file (YAML).", autocompletion=completion.yaml_files)]
+RunPath = Annotated[Path, typer.Argument(help="Run folder, or its manifest.json.", autocompletion=completion.runs)]
 
 
 @app.callback(invoke_without_command=True)
 def _root(  # pyright: ignore[reportUnusedFunction]
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Show what the log is told.")] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Print the log as well.")] = False,
     quiet: Annotated[
-        bool, typer.Option("-q", "--quiet", help="No progress and no remarks: the answer and errors only.")
+        bool, typer.Option("-q", "--quiet", help="Print only the answer and errors, no progress.")
     ] = False,
     device: Annotated[
-        str | None, typer.Option(metavar="cpu|cuda", help="Where models compute; cuda is untested. Or LESION_DEVICE.")
+        str | None,
+        typer.Option(metavar="cpu|cuda", help="Device that models compute on. CUDA is untested. Or set LESION_DEVICE."),
     ] = None,
     trust_code: Annotated[
         list[str] | None,
-        typer.Option(metavar="SHA256", help="Run the Python file of an own task that has this hash. Or LESION_TRUST."),
+        typer.Option(
+            metavar="SHA256", help="Allow running the Python file of a custom task with this hash. Or set LESION_TRUST."
+        ),
     ] = None,
 ) -> None:
     for digest in trust_code or ():

@@ -19,17 +19,18 @@ from lesion.errors import InputError, LesionError
 ModelName = Annotated[
     str,
     typer.Argument(
-        help="zoo:NAME, tiny:FAMILY, pretrained:NAME (lesion get), a folder, or org/name@COMMIT.",
+        help="zoo:NAME, tiny:FAMILY, pretrained:NAME (see lesion get), a folder, or org/name@COMMIT.",
         autocompletion=completion.models,
     ),
 ]
 DtypeName = Annotated[
-    Literal["float32", "bfloat16", "float64"], typer.Option("--dtype", help="bfloat16 is marked, with its rounding.")
+    Literal["float32", "bfloat16", "float64"],
+    typer.Option("--dtype", help="float32 or bfloat16. Results in bfloat16 are marked and compared with its rounding."),
 ]
 TaskText = Annotated[
     str,
     typer.Option(
-        "--task", help="A task and its settings: 'arithmetic high=999 shots=1'.", autocompletion=completion.tasks
+        "--task", help="Task and settings, such as 'arithmetic high=999 shots=1'.", autocompletion=completion.tasks
     ),
 ]
 
@@ -47,15 +48,18 @@ def unregistered(document: dict[str, Any], as_json: bool, show: Callable[[Consol
 @app.command()
 @recorded("tokens")
 def tokens(
-    model: Annotated[str, typer.Argument(help="A model's name, its folder, or a tokenizer.json.")],
-    to: Annotated[int, typer.Option(min=0, max=10**7, help="The highest number.")] = 10_000,
-    task: Annotated[list[str] | None, typer.Option(help="A task whose prompt contract is tried; repeat it.")] = None,
+    model: Annotated[str, typer.Argument(help="Model name, model folder, or tokenizer.json.")],
+    to: Annotated[int, typer.Option(min=0, max=10**7, help="Highest number to split.")] = 10_000,
+    task: Annotated[list[str] | None, typer.Option(help="Task whose prompts are checked. Can be repeated.")] = None,
     stress: Annotated[
-        bool, typer.Option("--stress", help="Ask the model, and separate failures by tokens from those by digits.")
+        bool,
+        typer.Option(
+            "--stress", help="Also run the model, and separate errors due to tokens from errors due to digits."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> int:
-    """Say how numbers split into tokens, which tasks' prompts keep the contract, and which format to take."""
+    """Show how a tokenizer splits numbers, and recommend an arithmetic format."""
     from lesion.models.text_conventions import read_conventions
     from lesion.models.vocabulary import open_vocabulary, vocabulary_folder
     from lesion.report.terminal.diagnostics import print_tokens
@@ -92,26 +96,26 @@ def _stressed(model: str) -> dict[str, Any]:
 @recorded("heads", outputs=("picture",))
 def heads(
     model: ModelName,
-    detector: Annotated[list[str] | None, typer.Option(help="A detector; repeat it. All of them by default.")] = None,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a named head.")] = 0.3,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the sequences.")] = 0,
+    detector: Annotated[list[str] | None, typer.Option(help="Detector to run. Can be repeated. Default: all.")] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Lowest score at which a head is named.")] = 0.3,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random sequences.")] = 0,
     block: Annotated[
         int | None,
-        typer.Option(min=3, max=10_000, help="Tokens of the repeated block. 50, or what the model can read."),
+        typer.Option(min=3, max=10_000, help="Tokens in the repeated block. Default: 50, or what the context holds."),
     ] = None,
-    copies: Annotated[int, typer.Option(min=2, max=100, help="Copies of the block in a sequence.")] = 2,
-    sequences: Annotated[int, typer.Option(min=2, max=10_000, help="Sequences in each set.")] = 24,
+    copies: Annotated[int, typer.Option(min=2, max=100, help="Copies of the block in each sequence.")] = 2,
+    sequences: Annotated[int, typer.Option(min=2, max=10_000, help="Sequences per set.")] = 24,
     circuits: Annotated[
-        bool, typer.Option("--circuits", help="Also read OV and QK circuits: copying, composition.")
+        bool, typer.Option("--circuits", help="Also analyse OV and QK circuits: copying and composition.")
     ] = False,
     over_training: Annotated[
-        bool, typer.Option("--over-training", help="MODEL is a training's folder or a recipe: watch its heads form.")
+        bool, typer.Option("--over-training", help="Track how heads form. MODEL is then a training folder or a recipe.")
     ] = False,
-    against: Annotated[list[str] | None, typer.Option(help="Another training to show beside it; repeat it.")] = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw the training: a file that ends in .svg or .png.")] = None,
+    against: Annotated[list[str] | None, typer.Option(help="Another training to compare. Can be repeated.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Write a picture of the training (.svg or .png).")] = None,
     as_json: Json = False,
 ) -> int:
-    """Name induction, previous-token, duplicate-token and first-token heads, or say that there are none."""
+    """Find induction, previous-token, duplicate-token and first-token heads."""
     if over_training:
         from lesion.cli.look.formation import over_training as watch
 
@@ -153,22 +157,22 @@ def heads(
 def attribute(
     model: ModelName,
     task: TaskText = "arithmetic",
-    items: Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")] = 64,
-    target: Annotated[str, typer.Option(help="logit_diff, or answer.")] = "logit_diff",
-    neurons: Annotated[int, typer.Option(min=0, max=10_000, help="How many of the largest neurons are shown.")] = 10,
+    items: Annotated[int, typer.Option(min=2, max=100_000, help="Number of items.")] = 64,
+    target: Annotated[str, typer.Option(help="Target: logit_diff or answer.")] = "logit_diff",
+    neurons: Annotated[int, typer.Option(min=0, max=10_000, help="Number of neurons shown, largest first.")] = 10,
     totals: Annotated[
         int,
         typer.Option(
             min=0,
             max=10_000,
-            help="Heads whose total effect is measured, one edited run each: the largest by a gradient estimate.",
+            help="Number of heads whose total effect is measured by ablation, chosen by a gradient estimate.",
         ),
     ] = 20,
-    every: Annotated[bool, typer.Option("--every", help="Measure the total effect of every head.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the items.")] = 0,
+    every: Annotated[bool, typer.Option("--every", help="Measure the total effect of all heads.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the items.")] = 0,
     as_json: Json = False,
 ) -> int:
-    """Split a logit exactly into heads, neurons and layers; direct beside total effects of heads."""
+    """Attribute a logit difference to heads, neurons and layers (direct logit attribution)."""
     from lesion.engine.proof.cache import engine_for
     from lesion.measures.attribution.attribution_patching import estimate as estimate_all
     from lesion.measures.attribution.attribution_patching import largest_estimates
@@ -203,17 +207,22 @@ def attribute(
 def measure(
     model: ModelName,
     do: Annotated[
-        str, typer.Option("--do", help="'scale L5H1 0.5', 'zero L5H1,L6H9 @last', 'mean L5H1', 'resample L5H1'.")
+        str,
+        typer.Option(
+            "--do", help="Intervention: 'scale L5H1 0.5', 'zero L5H1,L6H9 @last', 'mean L5H1', 'resample L5H1'."
+        ),
     ],
     task: TaskText = "arithmetic",
-    items: Annotated[int, typer.Option(min=2, max=1_000_000, help="Items asked.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the items.")] = 0,
-    rows: Annotated[Path | None, typer.Option(help="Write every item's numbers here, as Parquet.")] = None,
-    neutral: Annotated[Path | None, typer.Option(help="A text file that the edit should leave alone.")] = None,
+    items: Annotated[int, typer.Option(min=2, max=1_000_000, help="Number of items.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the items.")] = 0,
+    rows: Annotated[Path | None, typer.Option(help="Write per-item results to this Parquet file.")] = None,
+    neutral: Annotated[
+        Path | None, typer.Option(help="Text file on which the intervention should change nothing.")
+    ] = None,
     dtype: DtypeName = "float32",
     as_json: Json = False,
 ) -> int:
-    """Measure an intervention on a task: every measure per item, paired differences, intervals and the receipt."""
+    """Measure one intervention on a task: effects with confidence intervals, and the receipt."""
     from lesion.interventions.parse import parse_intervention, replacement
     from lesion.measures.neutral_text import given_text
 
@@ -244,20 +253,22 @@ def measure(
 def screen(
     model: ModelName,
     task: TaskText = "arithmetic",
-    items: Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")] = 64,
-    alpha: Annotated[float, typer.Option(help="What sites are scaled by.")] = 0.0,
-    method: Annotated[str, typer.Option(help="gradient, or integrated.")] = "gradient",
-    top: Annotated[int, typer.Option(min=1, max=1000, help="Sites of each kind that the screen chooses.")] = 10,
+    items: Annotated[int, typer.Option(min=2, max=100_000, help="Number of items.")] = 64,
+    alpha: Annotated[float, typer.Option(help="Scaling factor (0 removes, 1 changes nothing).")] = 0.0,
+    method: Annotated[str, typer.Option(help="gradient or integrated (integrated gradients).")] = "gradient",
+    top: Annotated[
+        int, typer.Option(min=1, max=1000, help="Number of heads, and of neurons, that are measured exactly.")
+    ] = 10,
     sample: Annotated[
         int,
-        typer.Option(min=2, max=10_000, help="Other sites of each kind that are measured, to estimate the recall."),
+        typer.Option(min=2, max=10_000, help="Number of random other sites that are measured to estimate recall."),
     ] = 20,
-    every: Annotated[bool, typer.Option("--every", help="Measure every head, so that the recall is exact.")] = False,
+    every: Annotated[bool, typer.Option("--every", help="Measure all heads, so that recall is exact.")] = False,
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of integrated gradients.")] = 5,
-    seed: Annotated[int, typer.Option(min=0, help="Draws the items and the random sites.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the items and of the random sites.")] = 0,
     as_json: Json = False,
 ) -> int:
-    """Estimate every head and neuron by gradients, and confirm the best exactly."""
+    """Estimate all heads and neurons by gradients, then measure the best exactly."""
     from lesion.engine.proof.cache import engine_for
     from lesion.measures.attribution.attribution_patching import require_screen
     from lesion.measures.attribution.attribution_patching import screen as estimate
@@ -286,12 +297,12 @@ def screen(
 def doctor(
     model: ModelName,
     full: Annotated[
-        bool, typer.Option("--full", help="Also silent layers, the placebo, and the positive control on a hand model.")
+        bool, typer.Option("--full", help="Also check silent layers, the placebo and a positive control.")
     ] = False,
     dtype: DtypeName = "float32",
     as_json: Json = False,
 ) -> int:
-    """Prove the instrument on the loaded weights: identities, noise floor, engine; ends with 1 when something fails."""
+    """Check that interventions act correctly on this model. Exit code 1 if a check fails."""
     from lesion.engine.proof.device_fixture import TOLERANCE, fixture_error
     from lesion.engine.proof.prove import examine
     from lesion.engine.select_engine import choose

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 REFERENCE = 512
 """Items whose mean or values are put in place."""
-Items = Annotated[int, typer.Option(min=2, max=100_000, help="Items asked.")]
-Seed = Annotated[int, typer.Option(min=0, help="Draws the items, and what else is random.")]
-Target = Annotated[str, typer.Option(help="logit_diff, or answer.")]
+Items = Annotated[int, typer.Option(min=2, max=100_000, help="Number of items.")]
+Seed = Annotated[int, typer.Option(min=0, help="Seed of the items and of all other random choices.")]
+Target = Annotated[str, typer.Option(help="Target: logit_diff or answer.")]
 
 
 @app.command()
@@ -29,16 +29,18 @@ Target = Annotated[str, typer.Option(help="logit_diff, or answer.")]
 def patch(
     model: ModelName,
     task: TaskText = "arithmetic",
-    sites: Annotated[str, typer.Option(help="'heads', 'streams', 'L0-1.heads', 'L1H0+L2.mlp_out'.")] = "heads",
-    at: Annotated[str, typer.Option(help="Places, joined by '+': all, prompt, last, role:NAME, index:N.")] = "all",
-    path: Annotated[bool, typer.Option("--path", help="Along one path: to --to, or past all heads.")] = False,
-    to: Annotated[str | None, typer.Option(help="With --path: the head that receives; none: the logits.")] = None,
+    sites: Annotated[str, typer.Option(help="Sites: 'heads', 'streams', 'L0-1.heads', 'L1H0+L2.mlp_out'.")] = "heads",
+    at: Annotated[str, typer.Option(help="Positions, joined by '+': all, prompt, last, role:NAME, index:N.")] = "all",
+    path: Annotated[
+        bool, typer.Option("--path", help="Path patching from this head to --to, or directly to the logits.")
+    ] = False,
+    to: Annotated[str | None, typer.Option(help="With --path: the receiving head. Default: the logits.")] = None,
     items: Items = 64,
     target: Target = "logit_diff",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """Put the counterfactual twin's activation at every site and place, each alone, or along one path."""
+    """Patch activations from a counterfactual prompt, one site at a time (activation patching)."""
     from lesion.engine.proof.cache import engine_for
     from lesion.engine.replacement_activations import Library
     from lesion.interventions.site import parse_site
@@ -79,21 +81,21 @@ def _senders(chosen: "list[Site]", receiver: "Site | None") -> "list[Site]":
 def ablate(
     model: ModelName,
     task: TaskText = "arithmetic",
-    sites: Annotated[str, typer.Option(help="'heads', 'L0-1.heads', 'L1H0+L2H3', 'L2.neurons'.")] = "heads",
-    order: Annotated[str, typer.Option(help="score, layer or random.")] = "score",
+    sites: Annotated[str, typer.Option(help="Sites: 'heads', 'L0-1.heads', 'L1H0+L2H3', 'L2.neurons'.")] = "heads",
+    order: Annotated[str, typer.Option(help="Order of ablation: score, layer or random.")] = "score",
     by: Annotated[
-        str, typer.Option(help="What the score is: effect (estimated on other items), or a detector's name.")
+        str, typer.Option(help="Score that orders the sites: effect (estimated on other items) or a detector.")
     ] = "effect",
-    alpha: Annotated[float, typer.Option(help="What sites are scaled by.")] = 0.0,
+    alpha: Annotated[float, typer.Option(help="Scaling factor (0 removes, 1 changes nothing).")] = 0.0,
     by_what: Annotated[
-        str, typer.Option("--ablation", help="scale (by --alpha), or mean or resample over other items.")
+        str, typer.Option("--ablation", help="Ablation: scale (by --alpha), mean or resample.")
     ] = "scale",
-    chance: Annotated[int, typer.Option(min=0, max=100, help="Curves in random orders that stand beside it.")] = 3,
+    chance: Annotated[int, typer.Option(min=0, max=100, help="Number of random orders to compare with.")] = 3,
     items: Items = 100,
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """Ablate sites one after another, those before stay so, and measure after each: a curve, beside random ones."""
+    """Ablate sites cumulatively and measure after each step, compared with random orders."""
     from lesion.engine.proof.cache import engine_for
     from lesion.measures.cumulative_ablation import require_order, staged
     from lesion.measures.prompt_set import ask, known_task
@@ -170,18 +172,20 @@ def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: 
 @recorded("steer")
 def steer(
     model: ModelName,
-    shown: Annotated[str, typer.Option(help="A task whose prompts show what the vector stands for.")],
-    other: Annotated[str, typer.Option(help="A task whose prompts do not.")],
+    shown: Annotated[str, typer.Option(help="Task whose prompts have the property that the vector stands for.")],
+    other: Annotated[str, typer.Option(help="Task whose prompts lack the property that the vector stands for.")],
     task: TaskText = "arithmetic",
-    site: Annotated[str | None, typer.Option(help="Where: L1.resid_pre. The middle of the model by default.")] = None,
-    doses: Annotated[str, typer.Option(help="Strengths, joined by commas.")] = "-2,-1,-0.5,0,0.5,1,2",
-    at: Annotated[str, typer.Option(help="At which positions: last, all, prompt, generated, role:NAME.")] = "last",
+    site: Annotated[
+        str | None, typer.Option(help="Site of the residual stream, such as L1.resid_pre. Default: the middle block.")
+    ] = None,
+    doses: Annotated[str, typer.Option(help="Strengths, separated by commas.")] = "-2,-1,-0.5,0,0.5,1,2",
+    at: Annotated[str, typer.Option(help="Positions: last, all, prompt, generated, role:NAME.")] = "last",
     items: Items = 64,
     target: Target = "logit_diff",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """Make a vector from contrasting prompts, add it with rising strength to other items, and say what changes."""
+    """Build a steering vector from contrast prompts, and measure its effect at several strengths."""
     from lesion.engine.proof.cache import engine_for
     from lesion.interventions.site import parse_site, stream
     from lesion.measures.attribution.direct_logit import require_target

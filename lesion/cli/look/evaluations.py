@@ -16,18 +16,20 @@ from lesion.cli.look.diagnostics import DtypeName, ModelName, unregistered
 @recorded("eval", code=("include_path",))
 def evaluate(
     model: ModelName,
-    lm_eval: Annotated[str, typer.Option(help="Tasks or groups of lm-evaluation-harness, joined by commas.")],
-    do: Annotated[str | None, typer.Option(help="An intervention: 'scale L5H1 0.5', 'zero L5H1+L6H9'.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Items of each task at most; all by default.")] = None,
+    lm_eval: Annotated[str, typer.Option(help="lm-evaluation-harness tasks or groups, separated by commas.")],
+    do: Annotated[str | None, typer.Option(help="Intervention: 'scale L5H1 0.5', 'zero L5H1+L6H9'.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Maximum number of items per task. Default: all.")] = None,
     include_path: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="A folder with more task files.")
+        Path | None, typer.Option(exists=True, file_okay=False, help="Folder with further task files.")
     ] = None,
-    shots: Annotated[int | None, typer.Option(min=0, help="Worked examples; by default what the task says.")] = None,
-    samples: Annotated[bool, typer.Option("--samples", help="With each item: what was asked and said.")] = False,
+    shots: Annotated[
+        int | None, typer.Option(min=0, help="Number of few-shot examples. Default: the task's own.")
+    ] = None,
+    samples: Annotated[bool, typer.Option("--samples", help="Include every item's prompt and answer.")] = False,
     dtype: DtypeName = "float32",
     as_json: Json = False,
 ) -> int:
-    """Run tasks of lm-evaluation-harness on a model, with an intervention held in every forward pass."""
+    """Run lm-evaluation-harness tasks on a model, with or without an intervention."""
     from lesion.interventions.parse import parse_intervention
     from lesion.tasks.trusted_code import folder_hash
 

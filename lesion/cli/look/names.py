@@ -20,13 +20,16 @@ Asked = Literal["all", "heads", "lesion", "transformer-lens", "nnsight", "pyvene
 @app.command("names")
 def names(
     sites: Annotated[
-        list[str], typer.Argument(help="L5H1, L5H1+L6H9, another tool's names, or a .json file: heads, EAP-IG's graph.")
+        list[str],
+        typer.Argument(help="Sites (L5H1+L6H9), another tool's names, or a .json file (head set, EAP-IG graph)."),
     ],
-    tool: Annotated[Asked, typer.Option("--as", help="Whose names; heads: a document of a head set.")] = "all",
-    only: Annotated[str, typer.Option(help="Of what is read, the sites of this kind: head, mlp_out, …")] = "",
+    tool: Annotated[
+        Asked, typer.Option("--as", help="Tool whose names are printed; heads prints a head-set document.")
+    ] = "all",
+    only: Annotated[str, typer.Option(help="Keep only sites of this kind: head, mlp_out, …")] = "",
     as_json: Json = False,
 ) -> int:
-    """Say sites in the names of other tools, or read theirs."""
+    """Translate site names to and from other tools (TransformerLens, nnsight, EAP-IG)."""
     from lesion.interventions.other_tools.names import TOOLS, HeadSet, name_site, tools_for
     from lesion.interventions.site_list import parse_sites
 

@@ -13,7 +13,7 @@ from lesion.cli.common.recorded import recorded, wrote
 
 Spelled = Annotated[
     list[str],
-    typer.Argument(help="A task and its settings: arithmetic high=999 shots=1.", autocompletion=completion.tasks),
+    typer.Argument(help="Task and settings, such as arithmetic high=999 shots=1.", autocompletion=completion.tasks),
 ]
 
 _AT_ONCE = 1000
@@ -41,10 +41,10 @@ def _listed(context: typer.Context, as_json: Json = False) -> int:  # pyright: i
 @tasks.command()
 def show(
     name: Spelled,
-    examples: Annotated[int, typer.Option(min=0, max=1000, help="How many items are shown.")] = 3,
+    examples: Annotated[int, typer.Option(min=0, max=1000, help="Number of example items.")] = 3,
     as_json: Json = False,
 ) -> int:
-    """Print a task's card: settings, problems, items that a seed holds, buckets and examples."""
+    """Describe a task: settings, number of items, buckets and examples."""
     from lesion.tasks.card import describe, document, render
     from lesion.tasks.parse import parse_task
 
@@ -57,18 +57,21 @@ def show(
 @recorded("tasks export", outputs=("to",))
 def export(
     name: Spelled,
-    to: Annotated[Path, typer.Option("--out", help="Folder for NAME.jsonl and croissant.json.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder to write NAME.jsonl and croissant.json to.")],
     items: Annotated[
-        int | None, typer.Option(min=1, max=10**9, help="How many, from the first on; all by default, at most 1000.")
+        int | None,
+        typer.Option(min=1, max=10**9, help="Number of items, from the first on. Default: all, at most 1,000."),
     ] = None,
-    split: Annotated[Literal["discovery", "confirm"], typer.Option(help="From which part of the pool.")] = "discovery",
-    seed: Annotated[int, typer.Option(min=0, max=999, help="The seed whose items they are.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds share the part.")] = 3,
-    key: Annotated[str, typer.Option(help="Orders the part; a run's is in its manifest.")] = "export",
-    licence: Annotated[str, typer.Option(help="Address of the items' licence; MIT but for a task of your own.")] = "",
+    split: Annotated[
+        Literal["discovery", "confirm"], typer.Option(help="Split of the item pool: discovery or confirm.")
+    ] = "discovery",
+    seed: Annotated[int, typer.Option(min=0, max=999, help="Seed whose items are written.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, max=1000, help="Number of seeds that share the split.")] = 3,
+    key: Annotated[str, typer.Option(help="Key that orders the split. A run's key is in its manifest.")] = "export",
+    licence: Annotated[str, typer.Option(help="Licence URL. Default: MIT, except for custom tasks.")] = "",
     as_json: Json = False,
 ) -> int:
-    """Write a task's items, one JSON object a line, and their Croissant metadata beside them."""
+    """Write a task's items as JSONL with Croissant metadata."""
     from lesion.errors import InputError
     from lesion.tasks.catalogue import make_task
     from lesion.tasks.croissant import export as write

@@ -15,7 +15,9 @@ from lesion.cli.common.recorded import recorded
 
 Work = Annotated[
     Literal["W1", "W2", "W3"],
-    typer.Option(help="W1: heads of a GPT-2-small shape; W2: of a small model; W3: single neurons on W1's model."),
+    typer.Option(
+        help="Workload. W1: heads of a GPT-2-small shape; W2: heads of a small model; W3: neurons of W1's model."
+    ),
 ]
 
 
@@ -23,18 +25,22 @@ Work = Annotated[
 @recorded("bench")
 def bench(
     family: Annotated[
-        str, typer.Option(help="Row of the table of architectures; random weights.", autocompletion=completion.families)
+        str, typer.Option(help="Architecture, with random weights.", autocompletion=completion.families)
     ] = "gpt2",
     work: Work = "W1",
-    positions: Annotated[Literal["all", "last"], typer.Option(help="Where the interventions act.")] = "all",
-    shared: Annotated[int | None, typer.Option(min=0, max=55, help="Tokens of 56 that all prompts share.")] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer interventions, one repeat.")] = False,
-    repeats: Annotated[int, typer.Option(min=1, max=99, help="How often everything is timed.")] = 3,
-    growth: Annotated[bool, typer.Option("--growth", help="How time and memory grow with the work, instead.")] = False,
-    tune: Annotated[bool, typer.Option("--tune", help="Whether the kernel rule is right here, instead.")] = False,
+    positions: Annotated[Literal["all", "last"], typer.Option(help="Positions of the interventions.")] = "all",
+    shared: Annotated[int | None, typer.Option(min=0, max=55, help="Number of shared prompt tokens, of 56.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer interventions and one repeat.")] = False,
+    repeats: Annotated[int, typer.Option(min=1, max=99, help="Number of repeats.")] = 3,
+    growth: Annotated[
+        bool, typer.Option("--growth", help="Measure instead how time and memory grow with the work.")
+    ] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Check instead whether the kernel rule suits this processor.")
+    ] = False,
     as_json: Json = False,
 ) -> int:
-    """Time the quick way against the plain loop and an expert's loop on random weights, and compare the numbers."""
+    """Time the batched engine against a plain loop and an optimised loop, and compare results."""
     if tune:
         from lesion.engine.bench.growth import tune as measure_kernels
 

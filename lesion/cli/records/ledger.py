@@ -13,22 +13,26 @@ from lesion.errors import Tampered
 
 @app.command()
 def runs(
-    study: Annotated[str, typer.Option(help="Only this study; * stands for any letters.")] = "",
+    study: Annotated[str, typer.Option(help="Only this study (* matches anything).")] = "",
     status: Annotated[
         list[str] | None,
-        typer.Option(help="exploratory, confirmatory, dry-run, replay, stopped, complete or superseded; repeat it."),
+        typer.Option(
+            help="exploratory, confirmatory, dry-run, replay, stopped, complete or superseded. Can be repeated."
+        ),
     ] = None,
-    command: Annotated[str, typer.Option(help="Only this command: run, replay, train, heads; * for any letters.")] = "",
-    tag: Annotated[list[str] | None, typer.Option(help="Only runs with this tag; repeat it.")] = None,
-    since: Annotated[str, typer.Option(help="Only from this day on: 2026-11-22.")] = "",
-    until: Annotated[str, typer.Option(help="Only up to this day.")] = "",
-    replayed: Annotated[bool, typer.Option("--replayed", help="Only runs that were repeated.")] = False,
-    last: Annotated[int, typer.Option(min=0, help="Only so many of the newest; 0 is all.")] = 0,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make the ledger anew from the run folders.")] = False,
+    command: Annotated[
+        str, typer.Option(help="Only this command: run, replay, train, heads, … (* matches anything).")
+    ] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="Only runs with this tag. Can be repeated.")] = None,
+    since: Annotated[str, typer.Option(help="Only runs from this day on (2026-11-22).")] = "",
+    until: Annotated[str, typer.Option(help="Only runs up to this day.")] = "",
+    replayed: Annotated[bool, typer.Option("--replayed", help="Only runs that were replayed.")] = False,
+    last: Annotated[int, typer.Option(min=0, help="Number of newest runs listed; 0 lists all.")] = 0,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild the ledger from the run folders first.")] = False,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """List all runs and other commands that computed, how they stand, and which of them were replayed."""
+    """List runs and other recorded commands with their status."""
     from lesion.report.terminal.records import runs_words
     from lesion.runs.index.ledger import entries
     from lesion.runs.index.ledger import rebuild as renew
@@ -45,17 +49,17 @@ def runs(
 
 @app.command()
 def tag(
-    run: Annotated[str, typer.Argument(help="A run's name, or its beginning.")],
+    run: Annotated[str, typer.Argument(help="Run name, or its beginning.")],
     tags: Annotated[list[str] | None, typer.Argument(help="Tags to add.")] = None,
-    remove: Annotated[list[str] | None, typer.Option(help="A tag to take away; repeat it.")] = None,
+    remove: Annotated[list[str] | None, typer.Option(help="Tag to remove. Can be repeated.")] = None,
     superseded_by: Annotated[
-        str | None, typer.Option(help="The run that takes its place; empty takes the mark away.")
+        str | None, typer.Option(help="Run that supersedes this one; empty removes the mark.")
     ] = None,
-    reason: Annotated[str, typer.Option(help="Why it is superseded.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason why it is superseded.")] = "",
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Tag a run, or say that another takes its place; written beside the run, which stays sealed."""
+    """Tag a run, or mark it as superseded. The run folder stays sealed."""
     from lesion.runs.folder.find import find_run, folder_of
     from lesion.runs.index.ledger import check_seal, enter, own_manifest
     from lesion.runs.index.tags import mark
@@ -74,11 +78,11 @@ def tag(
 
 @app.command()
 def ledger(
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Make it anew from the run folders.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild the ledger from the run folders.")] = False,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Hold the index of all runs against the run folders, or make it anew from them."""
+    """Check the ledger against the run folders, or rebuild it."""
     from lesion.runs.index.ledger import entries, untrusted
     from lesion.runs.index.ledger import rebuild as renew
 

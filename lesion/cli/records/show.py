@@ -13,14 +13,14 @@ from lesion.cli.common import completion
 RunName = Annotated[
     str,
     typer.Argument(
-        help="A run folder, its manifest.json, or the beginning of a run's name.", autocompletion=completion.run_names
+        help="Run folder, manifest.json, or the beginning of a run's name.", autocompletion=completion.run_names
     ),
 ]
 
 
 @app.command()
 def show(run: RunName, home: Home = Path(), as_json: Json = False) -> int:
-    """Say what a run asked, how it ended, on what it ran and what it cost."""
+    """Summarise a run: question, verdicts, environment, cost."""
     from lesion.report.terminal.records import call_shown, call_words, show_words, shown
     from lesion.runs.check.status import claim, counted, unrepeated
     from lesion.runs.folder.find import find_run, folder_of
@@ -47,7 +47,7 @@ def show(run: RunName, home: Home = Path(), as_json: Json = False) -> int:
 
 @app.command()
 def diff(first: RunName, second: RunName, home: Home = Path(), as_json: Json = False) -> int:
-    """Explain how two runs or commands differ: parameters, environment, results, and a grade. Different ends with 4."""
+    """Compare two runs: parameters, environment, rows, verdicts. Exit code 4 if they differ."""
     from lesion.errors import NotReproduced
     from lesion.report.terminal.records import diff_words
     from lesion.runs.check.compare import compare_calls, compare_runs
@@ -65,14 +65,14 @@ def diff(first: RunName, second: RunName, home: Home = Path(), as_json: Json = F
 @app.command()
 def query(
     sql: Annotated[
-        str, typer.Argument(help="select … from items, prompts, receipts or runs; each has the column run.")
+        str, typer.Argument(help="SELECT … FROM items, prompts, receipts or runs. Every table has the column run.")
     ],
-    most: Annotated[int, typer.Option(min=1, help="Rows shown; --json and --csv give all.")] = 50,
-    csv: Annotated[Path | None, typer.Option(help="Write the answer to this file, too.")] = None,
+    most: Annotated[int, typer.Option(min=1, help="Number of rows shown; --json and --csv give all.")] = 50,
+    csv: Annotated[Path | None, typer.Option(help="Also write the result to this CSV file.")] = None,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Ask SQL of the rows of all runs."""
+    """Query the rows of all runs with SQL."""
     from pydantic_core import to_json
 
     from lesion.report.terminal.records import table_words

@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 def verify(
     run_folder: RunPath,
     proof: Annotated[
-        Path | None, typer.Option(help="An outside witness of the registration: a .tsr time-stamp, or a text.")
+        Path | None, typer.Option(help="Outside witness of the registration: a .tsr time-stamp or a text file.")
     ] = None,
     authority: Annotated[
-        Path | None, typer.Option(help="Root certificate (PEM) of the time-stamp's authority that you trust.")
+        Path | None, typer.Option(help="Root certificate (PEM) of the time-stamping authority.")
     ] = None,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Name every file of a run or a training that differs, is missing or was added since it was sealed."""
+    """Check that a run or training is as it was sealed, and name what was changed."""
     from lesion.runs.index.registrations import is_registration, registered_by
     from lesion.runs.manifest.base import raw_manifest
 
@@ -91,12 +91,14 @@ def _report_faults(folder: Path) -> "list[Finding]":
 @app.command()
 def export(
     run_folder: RunPath,
-    ro_crate: Annotated[bool, typer.Option("--ro-crate", help="As a Process Run Crate, for Zenodo or OSF.")] = False,
-    to: Annotated[Path | None, typer.Option(help="The new zip file; beside the run folder by default.")] = None,
-    license_url: Annotated[str, typer.Option(help="Address of the licence under which it is given away.")] = "",
+    ro_crate: Annotated[
+        bool, typer.Option("--ro-crate", help="Write a Process Run Crate (RO-Crate), for Zenodo or OSF.")
+    ] = False,
+    to: Annotated[Path | None, typer.Option(help="Output zip file. Default: next to the run folder.")] = None,
+    license_url: Annotated[str, typer.Option(help="Licence URL.")] = "",
     as_json: Json = False,
 ) -> int:
-    """Pack an intact run into one zip file that an archive can keep and read; needs the extra 'archive'."""
+    """Pack a verified run into one zip file for an archive (needs the extra 'archive')."""
     from lesion.runs.manifest.base import raw_manifest
 
     raw_manifest(run_folder)  # garbage is refused before the heavy imports
@@ -115,11 +117,11 @@ def export(
 
 @app.command()
 def publish(
-    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders, intact.")],
-    to: Annotated[Path, typer.Option(help="The folder that they are published in.")],
+    run_folders: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders to publish.")],
+    to: Annotated[Path, typer.Option(help="Output folder. One small table replaces the full per-item tables.")],
     as_json: Json = False,
 ) -> int:
-    """Copy intact runs into a folder for a repository: all but the tables of every row, which a slim one stands for."""
+    """Copy verified runs into a folder that you can commit."""
     from lesion.runs.check.verify import verify as faults_of
     from lesion.runs.folder.find import folder_of
     from lesion.runs.folder.published import publish as publish_run
@@ -135,14 +137,14 @@ def publish(
 
 @app.command()
 def note(
-    text: Annotated[str, typer.Argument(help="What you noticed, Markdown.")],
-    topic: Annotated[str, typer.Option(help="A few words; the file is named after them.")] = "",
-    kind: Annotated[str, typer.Option(help="rationale, anomaly or follow-up.")] = "rationale",
-    run_name: Annotated[str | None, typer.Option("--run", help="Name of the run folder that it is about.")] = None,
+    text: Annotated[str, typer.Argument(help="Text of the note (Markdown).")],
+    topic: Annotated[str, typer.Option(help="Topic; it becomes part of the file name.")] = "",
+    kind: Annotated[str, typer.Option(help="Kind: rationale, anomaly or follow-up.")] = "rationale",
+    run_name: Annotated[str | None, typer.Option("--run", help="Run that the note is about.")] = None,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Write a timestamped note under notes/."""
+    """Write a timestamped note."""
     from lesion.runs.folder.clock import now
     from lesion.runs.index.notes import NOTE_KINDS, write_note
 
@@ -155,13 +157,13 @@ def note(
 
 @app.command()
 def notes(
-    kind: Annotated[str, typer.Option(help="Only rationale, anomaly or follow-up.")] = "",
-    run_name: Annotated[str, typer.Option("--run", help="Only those about this run; its name or a part of it.")] = "",
-    topic: Annotated[str, typer.Option(help="Only those whose topic holds this.")] = "",
+    kind: Annotated[str, typer.Option(help="Only this kind: rationale, anomaly or follow-up.")] = "",
+    run_name: Annotated[str, typer.Option("--run", help="Only notes about this run (name or part of it).")] = "",
+    topic: Annotated[str, typer.Option(help="Only notes whose topic contains this.")] = "",
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """List the notes, the oldest first."""
+    """List the notes, oldest first."""
     from lesion.report.terminal.records import notes_words
     from lesion.runs.index.notes import NOTE_KINDS, read_notes
 
@@ -187,7 +189,7 @@ def schema(
     ] = "study",
     as_json: Json = False,
 ) -> int:
-    """Print the JSON Schema of a document: on one line with --json, else to be read."""
+    """Print the JSON Schema of a document."""
     from lesion.runs.manifest.schemas import SCHEMAS
     from lesion.study.format.schema import json_schema
 

@@ -16,15 +16,15 @@ from lesion.errors import InputError
 @app.command()
 def new(
     study: Annotated[
-        str, typer.Argument(help="The shipped study to copy; none: list them.", autocompletion=completion.shipped)
+        str, typer.Argument(help="Shipped study to copy. Without it, list them.", autocompletion=completion.shipped)
     ] = "",
     to: Annotated[
         Path | None,
-        typer.Option("--out", help="The file to write, and what the study is called; STUDY.yaml by default."),
+        typer.Option("--out", help="File to write; it also names the study. Default: STUDY.yaml. It must not exist."),
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Write a copy of a shipped study to change, or list those that there are. Nothing is ever overwritten."""
+    """Copy a shipped study as a start for your own, or list the shipped studies."""
     if not study:
         if to is not None:
             raise InputError(f"--out {to}: say which study is to be copied; 'lesion new' lists them")

@@ -9,7 +9,7 @@ from lesion.cli.app import WORKERS, Home, Json, StudyFile, Workers, app, out, sa
 
 @app.command()
 def plan(study: StudyFile, home: Home = Path(), workers: Workers = WORKERS, as_json: Json = False) -> int:
-    """What a study will take: items, rows, arithmetic, disk and minutes by stage, held against pools and budget."""
+    """Forecast a study's items, disk space and minutes by stage, and what it can show."""
     from lesion.report.terminal.costs import print_outlook
     from lesion.runs.execute.costs import outlook
     from lesion.runs.execute.coverage import references_ahead
@@ -28,7 +28,7 @@ def plan(study: StudyFile, home: Home = Path(), workers: Workers = WORKERS, as_j
 
 @app.command()
 def budget(home: Home = Path(), as_json: Json = False) -> int:
-    """What all runs in the ledger took, by kind."""
+    """Sum up what all runs in the ledger took."""
     from lesion.report.terminal.costs import print_sums
     from lesion.runs.index.ledger import sums
 

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 @app.command()
 def run(
     study: StudyFile,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Walk the whole line with the smallest numbers.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Run every stage with the smallest numbers of items, to try the study.")
+    ] = False,
     home: Home = Path(),
     workers: Workers = WORKERS,
     memory: Memory = None,
     cluster: Cluster = "",
     as_json: Json = False,
 ) -> int:
-    """Run a study to its verdict. An interrupted run goes on where it stopped."""
+    """Run a study. The same command resumes an interrupted run."""
     from lesion.study.format.load import runnable_study
 
     given, text = runnable_study(study), read_text(study, MOST_TEXT_BYTES)
@@ -76,18 +78,18 @@ def run(
 @app.command()
 def register(
     study: StudyFile,
-    seen: Annotated[str, typer.Option(help="What you have seen of these models and tasks elsewhere; required.")] = "",
-    reason: Annotated[str, typer.Option(help="Why a registered study is amended.")] = "",
+    seen: Annotated[str, typer.Option(help="What you have already seen of these models and tasks. Required.")] = "",
+    reason: Annotated[str, typer.Option(help="Reason for amending a registered study.")] = "",
     ledger: Annotated[
-        list[Path] | None, typer.Option(help="Another home folder to search for earlier runs; can be repeated.")
+        list[Path] | None, typer.Option(help="Further home folder to search for earlier runs. Can be repeated.")
     ] = None,
     witness: Annotated[
-        bool, typer.Option("--witness", help="Also write the digest to commit, post or time-stamp.")
+        bool, typer.Option("--witness", help="Also write a digest that you can commit, post or time-stamp.")
     ] = False,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Freeze a study before its data; its hash draws the confirmation's items."""
+    """Preregister a study: freeze it before its data. Its hash then draws the confirmation items."""
     from lesion.runs.execute.coverage import references_ahead
     from lesion.runs.execute.prepare import prepare_plan
     from lesion.runs.index.registrations import register as freeze
@@ -116,17 +118,17 @@ def register(
 def replay(
     manifest: RunPath,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="In a work tree at its commit, with its packages, in a new environment.")
+        bool, typer.Option("--fresh", help="Run the recorded commit with its packages in a new environment.")
     ] = False,
     trust: Annotated[
-        bool, typer.Option("--trust", help="With --fresh: go on, and run what the manifest names.")
+        bool, typer.Option("--trust", help="With --fresh: allow running the code that the manifest names.")
     ] = False,
-    repository: Annotated[Path | None, typer.Option(help="With --fresh: a checkout that has the commit.")] = None,
+    repository: Annotated[Path | None, typer.Option(help="With --fresh: a checkout that contains the commit.")] = None,
     home: Home = Path(),
     workers: Workers = WORKERS,
     as_json: Json = False,
 ) -> int:
-    """Repeat a run from its manifest alone, in another folder, and compare every row."""
+    """Repeat a run from its manifest alone, and compare every row."""
     from lesion.runs.manifest.base import kind_of, raw_manifest
 
     if kind_of(raw_manifest(manifest)) == "call" and not fresh:

@@ -16,18 +16,16 @@ from lesion.errors import LesionError, NotReproduced
 @app.command()
 @recorded("calibrate", outputs=("picture",))
 def calibrate(
-    quick: Annotated[bool, typer.Option("--quick", help="A smaller grid, in at most a minute.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Use a smaller grid (at most a minute).")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the simulation.")] = 0,
     study: Annotated[
-        Path | None, typer.Option(help="Ask the rule of this study instead of the default one; a YAML file.")
+        Path | None, typer.Option(help="Use the rule of this study file instead of the default rule.")
     ] = None,
-    run: Annotated[
-        Path | None, typer.Option(help="Permute the labels of this run's own rows; its folder.", show_default=False)
-    ] = None,
-    picture: Annotated[Path | None, typer.Option(help="Draw it, too: a file that ends in .svg or .png.")] = None,
+    run: Annotated[Path | None, typer.Option(help="Permute the labels of this run's rows.", show_default=False)] = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw a picture (.svg or .png).")] = None,
     as_json: Json = False,
 ) -> int:
-    """Simulate studies and hold the rule's error rates, coverage and power against its promises."""
+    """Simulate studies to check the decision rule's error rates, coverage and power."""
     from lesion import __version__
     from lesion.identity import generator
     from lesion.report.terminal.run import print_calibration
@@ -59,7 +57,7 @@ def calibrate(
 @app.command()
 @recorded("power")
 def power(study: StudyFile, as_json: Json = False) -> int:
-    """The items per seed that a study needs, for several shares of changed answers, and what its pools hold."""
+    """Show how many items per seed a study needs."""
     from lesion.report.terminal.run import print_power
     from lesion.runs.execute.prepare import prepare_plan
     from lesion.study.format.load import runnable_study
@@ -76,7 +74,7 @@ def power(study: StudyFile, as_json: Json = False) -> int:
 @app.command()
 @recorded("stats")
 def stats(run_folder: RunPath, as_json: Json = False) -> int:
-    """Compute every gate, verdict and statistic of a run again from its rows; written beside the run."""
+    """Recompute all gates, verdicts and statistics of a run from its rows."""
     from lesion.runs.check.recompute_stats import recount, table
 
     found = recount(run_folder)
