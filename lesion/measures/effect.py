@@ -27,32 +27,19 @@ from lesion.interventions.intervention import Intervention, Receipt, Scale, Stee
 from lesion.measures.attribution.direct_logit import mean_interval
 from lesion.measures.collateral import neutral, neutral_text
 from lesion.measures.greedy_answers import parsed, spoken
-from lesion.measures.metrics import METRICS, measure
+from lesion.measures.metrics import FUNCTIONS, measure
 from lesion.measures.neutral_text import PASSAGE
 from lesion.measures.prompt_set import Asked
 from lesion.progress import track
 from lesion.stats.intervals import tango
+from lesion.study.metric_table import METRICS, computed_from
 from lesion.tasks.answers import Unparsed, extract, plain
 
 Numbers = NDArray[np.float64]
-NAMES = ("correct", "parsed", "answer_logprob", "logit_diff", "entropy", "entropy_share", "margin", "ties")
-"""Measures that both arms have; `kl` and `top1_flip` exist only between them."""
-UNITS = {
-    "correct": "share",
-    "parsed": "share",
-    "answer_logprob": "nats",
-    "logit_diff": "logits",
-    "entropy": "nats",
-    "entropy_share": "of ln V",
-    "margin": "logits",
-    "ties": "count",
-    "kl": "nats",
-    "top1_flip": "share",
-    "neutral_loss": "nats",
-    "neutral_kl": "nats",
-    "text_loss": "nats",
-    "text_kl": "nats",
-}
+NAMES = computed_from("logits", "entropy", "text")
+"""Measures that both arms have."""
+COMPARED = computed_from("both")
+"""Measures that exist only between the arms."""
 
 
 class Change(Document):
@@ -191,7 +178,7 @@ def effect(
     """
     base, edited, receipts = _arms(engine, asked, intervention, library)
     changes = [_change(name, base[name], edited[name]) for name in NAMES]
-    changes += [_change(name, None, edited[name]) for name in ("kl", "top1_flip")]
+    changes += [_change(name, None, edited[name]) for name in COMPARED]
     read = "not asked"
     if collateral and isinstance(intervention, Scale | Steer):
         given = {} if library is None else library.sources(asked.batches[0], [intervention])
@@ -214,7 +201,7 @@ def effect(
     for name in NAMES:
         rows[name], rows[f"{name}_edited"] = _nulls(base[name]), _nulls(edited[name])
     rows["text"], rows["text_edited"] = list(base["texts"]), list(edited["texts"])
-    return Measured(found, rows | {name: _nulls(edited[name]) for name in ("kl", "top1_flip")})
+    return Measured(found, rows | {name: _nulls(edited[name]) for name in COMPARED})
 
 
 def _arms(
@@ -222,7 +209,7 @@ def _arms(
 ) -> tuple[dict[str, Any], dict[str, Any], list[Receipt]]:
     n = len(asked.compiled)
     base: dict[str, Any] = {name: np.full(n, np.nan) for name in NAMES}
-    edited: dict[str, Any] = {name: np.full(n, np.nan) for name in (*NAMES, "kl", "top1_flip")}
+    edited: dict[str, Any] = {name: np.full(n, np.nan) for name in (*NAMES, *COMPARED)}
     receipts: list[Receipt] = []
     for batch in track(asked.batches, "baseline and intervention"):
         clean = engine.clean(batch)
@@ -247,13 +234,10 @@ def _arms(
 
 def _fill(arm: dict[str, Any], logits: Tensor, batch: Batch, baseline: Tensor | None) -> None:
     rows = list(batch.rows)
-    names = [*METRICS, *(["kl"] if baseline is not None else [])]
+    names = [*FUNCTIONS, *(COMPARED if baseline is not None else ())]
     for name, numbers in measure(logits, batch, names, baseline).items():
         arm[name][rows] = numbers
     arm["entropy_share"][rows] = arm["entropy"][rows] / math.log(logits.shape[-1])
-    if baseline is not None:
-        flips = (logits.argmax(-1) != baseline.argmax(-1)).any(-1).double().numpy(force=True)
-        arm["top1_flip"][rows] = np.where(np.isnan(arm["kl"][rows]), np.nan, flips)
 
 
 def _change(name: str, base: Numbers | None, edited: Numbers) -> Change:
@@ -266,11 +250,11 @@ def _change(name: str, base: Numbers | None, edited: Numbers) -> Change:
         delta = float(difference.mean())
     if count > 1:
         delta, low, high = mean_interval(difference)
-        if name in ("correct", "parsed"):
+        if METRICS[name].unit == "share" and base is not None:
             low, high = tango(int((difference > 0).sum()), int((difference < 0).sum()), count)
     return Change(
         measure=name,
-        unit=UNITS[name],
+        unit=METRICS[name].unit,
         baseline=float(before.mean()) if base is not None and count else None,
         edited=float(edited[scored].mean()) if count else None,
         delta=delta,

@@ -1,5 +1,6 @@
 """Per-item numbers from the logits that decide an answer under teacher forcing.
 
+Names, units and limits of all metrics stand in `lesion.study.metric_table`; here are the functions, by the same names.
 Every metric takes logits of shape (batch, answer, vocab) and the batch, and gives float64 of shape (batch,).
 Exponentials are taken in the logits' own precision, sums over the vocabulary in float64. A row with a logit that is not
 finite has no number: NaN, never 0.
@@ -22,7 +23,8 @@ from lesion.errors import InputError, nearest
 Numbers = NDArray[np.float64]
 Logits = Float[Tensor, "batch answer vocab"]
 PerItem = Float[Tensor, " batch"]
-Metric = Callable[[Tensor, Batch], Tensor]
+Function = Callable[[Tensor, Batch], Tensor]
+Comparison = Callable[[Tensor, Batch, Tensor], Tensor]
 
 
 def correct(logits: Logits, batch: Batch) -> PerItem:
@@ -83,37 +85,41 @@ def kl(logits: Logits, batch: Batch, baseline: Logits) -> PerItem:  # noqa: ARG0
     return (base.exp() * (base - edited)).sum(-1).mean(-1)
 
 
+def top1_flip(logits: Logits, batch: Batch, baseline: Logits) -> PerItem:  # noqa: ARG001
+    """1 when some argmax over the answer positions is not the baseline's, else 0. Range {0, 1}, no unit."""
+    return (logits.argmax(-1) != baseline.argmax(-1)).any(-1).double()
+
+
 PART = 2**19
 """Logits that are worked on together."""
-METRICS: Mapping[str, Metric] = {
-    "correct": correct,
-    "ties": ties,
-    "margin": margin,
-    "answer_logprob": answer_logprob,
-    "entropy": entropy,
-    "logit_diff": logit_diff,
+FUNCTIONS: Mapping[str, Function] = {
+    each.__name__: each for each in (correct, ties, margin, answer_logprob, entropy, logit_diff)
 }
+"""The metrics of one pass, by name."""
+COMPARISONS: Mapping[str, Comparison] = {each.__name__: each for each in (kl, top1_flip)}
+"""The metrics of an edited and an unedited pass, by name."""
 
 
 def measure(logits: Tensor, batch: Batch, names: Sequence[str], baseline: Tensor | None = None) -> dict[str, Numbers]:
-    """Several metrics of one batch: name -> float64 of shape (batch,). `kl` needs the baseline's logits.
+    """Several metrics of one batch: name -> float64 of shape (batch,). Comparisons need the baseline's logits.
 
     Raises:
-        InputError: for an unknown metric, or `kl` without a baseline.
+        InputError: for an unknown metric, or a comparison without a baseline.
     """
     with torch.inference_mode():
         finite = _finite(logits)
         clean = logits if bool(finite.all()) else torch.where(finite[:, None, None], logits, 0.0)
         measured: dict[str, Numbers] = {}
         for name in names:
-            if name == "kl" and baseline is not None:
-                value = kl(clean, batch, baseline)
-            elif name in METRICS:
-                value = METRICS[name](clean, batch)
+            if name in FUNCTIONS:
+                value, known = FUNCTIONS[name](clean, batch), finite
+            elif name in COMPARISONS and baseline is not None:
+                value, known = COMPARISONS[name](clean, batch, baseline), finite & _finite(baseline)
             else:
-                there = nearest(name, [*METRICS, "kl"])
-                raise InputError(f"'{name}' is not a metric here; {there}; kl needs a baseline")
-            measured[name] = torch.where(finite, value, torch.nan).numpy(force=True)
+                if name in COMPARISONS:
+                    raise InputError(f"'{name}' compares two passes; give the logits of the baseline, too")
+                raise InputError(f"'{name}' is not a metric here; {nearest(name, [*FUNCTIONS, *COMPARISONS])}")
+            measured[name] = torch.where(known, value, torch.nan).numpy(force=True)
         return measured
 
 

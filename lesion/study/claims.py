@@ -5,6 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from lesion.identity import Document
+from lesion.stats.verdict.rule import Outcome
 from lesion.tasks.task import OWN_PREFIX
 
 Ablation = Literal["zero", "mean", "resample"]
@@ -12,7 +13,6 @@ Ablation = Literal["zero", "mean", "resample"]
 ABLATIONS: tuple[Ablation, ...] = ("zero", "mean", "resample")
 Replaced = Literal["mean", "resample"]
 """The two ablations that need a reference set."""
-Outcome = Literal["accuracy", "answer_logprob", "logit_diff"]
 
 
 class Claims(Document):

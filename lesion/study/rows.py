@@ -8,9 +8,11 @@ from hashlib import sha256
 import polars as pl
 
 from lesion.identity import content_hash
+from lesion.study import metric_table
 from lesion.study.condition import COLUMNS
+from lesion.study.metric_table import JUDGED
 
-ROWS_FORMAT = 2
+ROWS_FORMAT = max(2, *(metric.since for metric in metric_table.COLUMNS))
 """Format of the item rows that this version writes; 1 had no columns for the condition."""
 ITEMS: dict[str, type[pl.DataType] | pl.DataType] = {
     "stage": pl.String,
@@ -21,15 +23,14 @@ ITEMS: dict[str, type[pl.DataType] | pl.DataType] = {
     "index": pl.Int64,
     "arm": pl.String,
     "item_id": pl.String,
-    "correct": pl.Boolean,
-    "ties": pl.Int64,
-    "margin": pl.Float64,
-    "answer_logprob": pl.Float64,
-    "entropy": pl.Float64,
-    "logit_diff": pl.Float64,
+    **{metric.name: metric.dtype for metric in metric_table.COLUMNS},
 }
 """One row per item and arm: what the gates read. `arm` is the printable name of the condition, whose parts stand in
-further columns (`shape_of`); `item_id` is the first 16 hexadecimal digits of the item's content hash."""
+further columns (`shape_of`); `item_id` is the first 16 hexadecimal digits of the item's content hash. The numbers are
+those of `metric_table`."""
+
+NUMBERS = tuple(metric.name for metric in metric_table.COLUMNS if metric.dtype is pl.Float64)
+"""Columns of `items` with a measured quantity."""
 
 TEXTS: dict[str, type[pl.DataType] | pl.DataType] = {"written": pl.String, "parsed": pl.Boolean}
 """Further columns of `items` in a decoded tier: what was written, without the end mark, and whether a number can be
@@ -53,10 +54,7 @@ PROMPTS: dict[str, type[pl.DataType] | pl.DataType] = {
 }
 """One row per item and model; `buckets` is canonical JSON, `refused` says why an item was excluded, or is null."""
 
-SLIM = (
-    "stage", "model", "tier", "split", "seed", "index", "arm", *COLUMNS, "item_id", "correct",
-    "answer_logprob", "logit_diff",
-)  # fmt: skip
+SLIM = ("stage", "model", "tier", "split", "seed", "index", "arm", *COLUMNS, "item_id", *JUDGED)
 """Columns of `items` that a published run keeps."""
 
 SLIM_QUESTIONS = (
@@ -71,12 +69,14 @@ ITEM_KEY = ["model", "tier", "split", "seed", "index"]
 def rows_hash(table: pl.DataFrame) -> str:
     """SHA-256 of a table's rows in canonical order, floats by their bits; the order of making is nothing to it.
 
-    Rows are sorted by every key column that the table has, and written column by column. The columns of the condition
-    are left out: the arm's name says the same, and rows of older formats have only that.
+    Rows are sorted by every key column that the table has, and written column by column. Columns that format 1 did not
+    have are left out, so that one hash serves all formats: the arm's name says the condition, and a replay compares
+    every number by itself.
     """
     keys = [name for name in ["stage", *ITEM_KEY, "arm"] if name in table.columns]
     ordered = table.sort(keys) if keys else table
-    ordered = ordered.drop([name for name in COLUMNS if name in ordered.columns])
+    later = [*COLUMNS, *(metric.name for metric in metric_table.COLUMNS if metric.since > 1)]
+    ordered = ordered.drop([name for name in later if name in ordered.columns])
     digest = sha256(f"{ordered.height} {','.join(ordered.columns)}".encode())
     for column in ordered.iter_columns():
         digest.update(column.name.encode() + b"\0")
@@ -112,11 +112,19 @@ def slim_hash(rows: pl.DataFrame, questions: pl.DataFrame) -> str:
 
 def shape_of(*, decoded: bool, rows_format: int = ROWS_FORMAT) -> dict[str, type[pl.DataType] | pl.DataType]:
     """The columns of a unit's rows, in the format in which they were written."""
-    shape = {**ITEMS, **TEXTS} if decoded else ITEMS
+    lacking = {metric.name for metric in metric_table.COLUMNS if metric.since > rows_format}
+    shape = {name: kind for name, kind in {**ITEMS, **(TEXTS if decoded else {})}.items() if name not in lacking}
     if rows_format == 1:
         return shape
     place = list(shape).index("arm") + 1
     return dict([*list(shape.items())[:place], *COLUMNS.items(), *list(shape.items())[place:]])
+
+
+def completed(table: pl.DataFrame, shape: dict[str, type[pl.DataType] | pl.DataType]) -> pl.DataFrame:
+    """The table with every column of a shape; those that an older format or a published run lacks are null."""
+    return table.with_columns(
+        pl.lit(None, dtype=kind).alias(name) for name, kind in shape.items() if name not in table.columns
+    )
 
 
 def empty(schema: dict[str, type[pl.DataType] | pl.DataType]) -> pl.DataFrame:

@@ -12,7 +12,8 @@ from lesion.errors import InputError, nearest
 from lesion.identity import Document
 from lesion.interventions.intervention import Positions
 from lesion.interventions.site import Site, parse_site
-from lesion.study.claims import Claims, Outcome, Replaced
+from lesion.stats.verdict.rule import Outcome
+from lesion.study.claims import Claims, Replaced
 from lesion.study.names import Detector
 from lesion.tasks.config import AnalogyConfig, SymbolicConfig, TaskConfig
 from lesion.tasks.tokenizers.chat_turn import Chat

@@ -10,7 +10,7 @@ from lesion.engine import reference
 from lesion.engine import replacement_activations as sources
 from lesion.engine import select_engine as choose_module
 from lesion.engine.reference import Outcome
-from lesion.measures.metrics import METRICS
+from lesion.measures.metrics import FUNCTIONS
 from lesion.models.model import open_model
 from lesion.runs.execute import run as run_module
 from lesion.runs.measure import cell_items as block
@@ -90,8 +90,8 @@ def right_for_wrong(patch):
 
 
 def _metric(patch, name, change):
-    plain = METRICS[name]
-    patch.setitem(METRICS, name, lambda logits, batch: change(plain, logits, batch))
+    plain = FUNCTIONS[name]
+    patch.setitem(FUNCTIONS, name, lambda logits, batch: change(plain, logits, batch))
 
 
 def first_token_only(patch):

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 
 from lesion.engine.batch import Batch
 from lesion.errors import InputError
-from lesion.measures.metrics import METRICS, measure
-from lesion.study import names
+from lesion.measures.metrics import COMPARISONS, FUNCTIONS, measure
 
 
 def _batch(answer, wrong=None):
@@ -26,10 +25,6 @@ def _batch(answer, wrong=None):
 
 def _one(logits, batch, name, baseline=None):
     return measure(torch.tensor(logits), batch, [name], baseline)[name].tolist()
-
-
-def test_the_names_that_a_study_may_use_are_measured():
-    assert set(names.METRICS) <= set(METRICS)
 
 
 def test_an_answer_is_correct_only_when_every_token_is():
@@ -83,7 +78,7 @@ def test_kl_of_a_distribution_with_itself_is_nothing():
 def test_a_constant_added_to_all_logits_changes_nothing(row, shift):
     logits = torch.tensor(row, dtype=torch.float64).view(1, 2, 3)
     batch = _batch([[1, 2]], [[0, 2]])
-    before, after = (measure(x, batch, [n for n in METRICS if n != "ties"]) for x in (logits, logits + shift))
+    before, after = (measure(x, batch, [n for n in FUNCTIONS if n != "ties"]) for x in (logits, logits + shift))
     for name in before:
         if name != "correct" or before["margin"][0] > 1e-9:
             assert after[name] == pytest.approx(before[name], abs=1e-9)
@@ -104,13 +99,14 @@ def test_metrics_agree_with_torch_in_double_precision():
 def test_a_row_with_a_logit_that_is_no_number_has_no_numbers_and_the_others_keep_theirs(bad):
     logits = torch.zeros(2, 1, 3)
     logits[0, 0, 1] = bad
-    for name, values in measure(logits, _batch([[0], [0]], [[1], [1]]), [*METRICS, "kl"], torch.zeros(2, 1, 3)).items():
+    batch, other = _batch([[0], [0]], [[1], [1]]), torch.zeros(2, 1, 3)
+    for name, values in measure(logits, batch, [*FUNCTIONS, *COMPARISONS], other).items():
         assert math.isnan(values[0]), name
         assert not math.isnan(values[1]), name
 
 
 def test_every_number_is_a_float64_per_item():
-    for values in measure(torch.zeros(2, 3, 7), _batch([[0, 1, 2]] * 2, [[0, 1, 3]] * 2), list(METRICS)).values():
+    for values in measure(torch.zeros(2, 3, 7), _batch([[0, 1, 2]] * 2, [[0, 1, 3]] * 2), list(FUNCTIONS)).values():
         assert values.dtype == np.float64
         assert values.shape == (2,)
 
@@ -121,5 +117,5 @@ def test_an_unknown_metric_is_answered_with_the_nearest_one():
 
 
 def test_kl_without_a_baseline_is_refused():
-    with pytest.raises(InputError, match="kl needs a baseline"):
+    with pytest.raises(InputError, match="'kl' compares two passes"):
         measure(torch.zeros(1, 1, 3), _batch([[0]]), ["kl"])

@@ -11,12 +11,13 @@ import polars as pl
 
 from lesion.report.figures.charts import TEXT_SIZE, data, finished, scale, tips
 from lesion.report.figures.palette import CONTROL, SERIES
+from lesion.report.figures.tables import CERTAINTY
+from lesion.study.metric_table import METRICS
 
 WIDTH, HEIGHT, LOW_HEIGHT = 260, 210, 150
 NAME_ROOM = 0.45
 """Room for the names right of the last factor, as a share of the factors' range."""
 _SHAPES = {"target": "circle", "control": "square"}
-_TITLES = {"entropy": "Δ entropy, nats", "logit_diff": "Δ logit difference"}
 
 
 def accuracy(rows: pl.DataFrame, alphas: list[float]) -> dict[str, Any]:
@@ -32,7 +33,8 @@ def accuracy(rows: pl.DataFrame, alphas: list[float]) -> dict[str, Any]:
 def deltas(rows: pl.DataFrame, alphas: list[float]) -> dict[str, Any]:
     """Mean paired change of entropy and of the logit difference against the factor, one row of panels each."""
     parts: list[Any] = []
-    for metric, title in _TITLES.items():
+    for metric in CERTAINTY:
+        title = f"Δ {METRICS[metric].words}, {METRICS[metric].unit}"
         still = alt.Chart().mark_rule(**_dotted()).encode(y=alt.datum(0), **_span(alphas))
         chart = _swept("mean", alt.Y("mean:Q", title=title), still, alphas, LOW_HEIGHT)
         parts.append(facets(chart, rows.filter(pl.col("metric") == metric)))

@@ -74,9 +74,11 @@ def _moment(metric: str) -> str:
     )  # fmt: skip
 
 
+CERTAINTY = ("entropy", "logit_diff")
+"""Metrics whose change against the factor is drawn."""
+_MOMENTS = ",\n  ".join(_moment(metric) for metric in CERTAINTY)
 DELTAS = f"""SELECT e.stage, e.model, e.tier, e.arm, e.role, e.member, e.amount,
-  {_moment("entropy")},
-  {_moment("logit_diff")}
+  {_MOMENTS}
 {_PAIRED}e.stage IN ('discovery', 'confirm') AND {_SWEPT}
 GROUP BY e.stage, e.model, e.tier, e.arm, e.role, e.member, e.amount
 ORDER BY e.model, e.tier, e.stage, e.arm"""
@@ -178,7 +180,7 @@ def deltas(record: Record) -> pl.DataFrame:
             pl.lit(metric).alias("metric"),
             *(pl.col(f"{metric}_{name}").alias(name) for name in ("n", "mean", "sd")),
         )
-        for metric in ("entropy", "logit_diff")
+        for metric in CERTAINTY
     ]
     half = 1.96 * pl.col("sd") / pl.col("n").sqrt()
     rows = pl.concat(parts).filter(pl.col("n") > 1)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from lesion.interventions.site import parse_site
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.verdict.cell_verdict import CellVerdict
+from lesion.study.metric_table import METRICS
 from lesion.study.plan import Chosen
 from lesion.study.study import Study
 from lesion.tasks.config import ArithmeticConfig, SymbolicConfig, TaskConfig
@@ -197,9 +198,6 @@ class Unit(NamedTuple):
 
 
 POINTS, NATS = Unit("points", 100.0, 1), Unit("nats", 1.0, 3)
-_OUTCOMES = {
-    "accuracy": "accuracy", "answer_logprob": "log-probability of the answer", "logit_diff": "logit difference",
-}  # fmt: skip
 
 
 def unit_of(study: Study) -> Unit:
@@ -209,7 +207,7 @@ def unit_of(study: Study) -> Unit:
 
 def outcome_words(study: Study) -> str:
     """What is judged: `accuracy`, `log-probability of the answer` or `logit difference`."""
-    return _OUTCOMES[study.outcome]
+    return METRICS["correct" if study.outcome == "accuracy" else study.outcome].words
 
 
 def level(value: float | None, study: Study) -> str:

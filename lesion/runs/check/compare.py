@@ -18,9 +18,8 @@ from lesion.runs.manifest.base import Sealed
 from lesion.runs.manifest.command import Call, read_repeat
 from lesion.runs.manifest.command_results import differences, grade
 from lesion.runs.manifest.run import Manifest, Match, read_manifest
-from lesion.study.rows import ITEM_KEY, ITEMS, rows_hash
+from lesion.study.rows import ITEM_KEY, NUMBERS, rows_hash
 
-NUMBERS = [name for name, kind in ITEMS.items() if kind == pl.Float64]
 KEY = ["stage", *ITEM_KEY, "arm"]
 MISSING = "(not there)"
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from importlib.metadata import version
 from itertools import pairwise
-from math import log
+from math import inf, log
 from pathlib import Path
 
 import polars as pl
@@ -31,8 +31,9 @@ from lesion.study.gates.soundness import (
     unsound_cells,
     unsound_receipts,
 )  # fmt: skip
+from lesion.study.metric_table import COLUMNS
 from lesion.study.plan import Cell
-from lesion.study.rows import ITEM_KEY
+from lesion.study.rows import ITEM_KEY, NUMBERS
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.task import Draw, Split
@@ -41,7 +42,6 @@ SLACK = 60.0
 """Seconds of processor that a run may have used beside what its workers could."""
 DRAWN_BY = ("polars", "numpy", "jinja2")
 """Packages whose versions may change a digit or a mark of a report."""
-NUMBERS = ("margin", "answer_logprob", "entropy", "logit_diff")
 Said = Iterator[tuple[str, str]]
 
 
@@ -204,17 +204,17 @@ def _receipts(run: RunFolder, units: Iterable[Unit], dtype: str, prompts: pl.Dat
 
 def _numbers(items: pl.DataFrame, manifest: Manifest) -> Said:
     """Numbers outside what is possible, and unedited rows of one item that differ."""
-    bounds: dict[str, tuple[float, float]] = {"answer_logprob": (-1e9, 1e-6), "margin": (0.0, 1e9)}
+    bounded = [metric for metric in COLUMNS if metric.low > -inf or metric.high != inf]
     for name in [each.name for each in manifest.models]:
         try:
             most = log(read_sizes(name).vocab_size) + 1e-6
         except LesionError:  # not on this machine
             most = 1e9
         rows = items.filter(pl.col("model") == name)
-        for column, (low, high) in {**bounds, "entropy": (-1e-6, most)}.items():
-            beyond = rows.filter(pl.col(column).is_not_nan() & ~pl.col(column).is_between(low, high)).height
-            if beyond:
-                yield "items", f"{beyond} rows of {name} have an {column} that cannot be"
+        for metric in bounded:
+            number, high = pl.col(metric.name), most if metric.high == "ln V" else metric.high
+            if beyond := rows.filter(number.is_not_nan() & ~number.is_between(metric.low, high)).height:
+                yield "items", f"{beyond} rows of {name} have an {metric.name} that cannot be"
     same = items.filter((pl.col("split") == "confirm") & pl.col("arm").is_in(["baseline", "placebo"]))
     told = [pl.col(name).fill_nan(None).max() - pl.col(name).fill_nan(None).min() for name in NUMBERS]
     gaps = same.group_by(ITEM_KEY).agg(*told, pl.col("correct").n_unique().alias("answers"))

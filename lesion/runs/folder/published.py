@@ -23,7 +23,7 @@ from lesion.runs.manifest.run import Manifest, read_manifest
 from lesion.study.condition import with_conditions
 from lesion.study.gates.paired_arms import STAGES
 from lesion.study.plan import Cell, Chosen
-from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, shape_of, slim_hash, slim_questions, slim_rows
+from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, completed, shape_of, slim_hash, slim_questions, slim_rows
 
 NAME, ROWS, QUESTIONS, UNITS = "published.json", "rows.parquet", "questions.parquet", "units.jsonl"
 LEFT_OUT = ("items/", "prompts/", "units/")
@@ -103,8 +103,7 @@ def _whole(path: Path, shape: dict[str, type[pl.DataType] | pl.DataType]) -> pl.
     """A slim table with every column of the full one; those that were not kept are null."""
     table = _slim(path, "unit" if "arm" in shape else "")
     table = with_conditions(table) if "arm" in shape else table
-    missing = [pl.lit(None, dtype=kind).alias(name) for name, kind in shape.items() if name not in table.columns]
-    return table.with_columns(missing)
+    return completed(table, shape)
 
 
 def _slim(path: Path, more: str) -> pl.DataFrame:

@@ -22,7 +22,7 @@ from lesion.runs.folder.find import small_text
 from lesion.study.condition import with_conditions
 from lesion.study.gates.model_answers import AnyAnswer
 from lesion.study.plan import Cell
-from lesion.study.rows import ITEM_KEY, PROMPTS, ROWS_FORMAT, empty, rows_hash, shape_of
+from lesion.study.rows import ITEM_KEY, PROMPTS, ROWS_FORMAT, completed, empty, rows_hash, shape_of
 
 MOST_BEGUN_BYTES = 100_000
 MOST_UNIT_BYTES = 100_000_000
@@ -192,7 +192,8 @@ class RunFolder:
         """
         path, shape = self._rows_path(unit.cell), shape_of(decoded=unit.cell.decoded, rows_format=unit.rows_format)
         try:
-            return with_conditions(read_table(path, shape)).select(list(shape_of(decoded=unit.cell.decoded)))
+            whole = shape_of(decoded=unit.cell.decoded)
+            return completed(with_conditions(read_table(path, shape)), whole).select(list(whole))
         except InputError as error:
             raise Tampered(f"{path}: {error}") from error
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lesion.engine.batch import Batch, batches
@@ -16,7 +17,7 @@ from lesion.interventions.intervention import Receipt, replaces
 from lesion.measures.attribution.neurons import highest, write_scores
 from lesion.measures.heads.repeated_sequences import SHORTEST, fitted, ordinary_tokens
 from lesion.measures.heads.standard_scores import standard_scores
-from lesion.measures.metrics import METRICS, Numbers, measure
+from lesion.measures.metrics import Numbers, measure
 from lesion.models.device import busy_seconds
 from lesion.models.model import Model
 from lesion.runs.folder.run_folder import ArmReceipt, Result
@@ -29,6 +30,7 @@ from lesion.runs.measure.written_answers import with_texts
 from lesion.study.arm import BASELINE, Arm
 from lesion.study.condition import COLUMNS, Condition
 from lesion.study.gates.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
+from lesion.study.metric_table import COLUMNS as METRIC_COLUMNS
 from lesion.study.plan import Cell, Plan
 from lesion.study.rows import PROMPTS, shape_of
 from lesion.study.study import DetectedHeads, RankedNeurons
@@ -127,11 +129,11 @@ class _Rows:
         """Index of an item -> the beginning of its content hash."""
         self.conditions: list[Condition] = []
         self.indices: list[int] = []
-        self.numbers: dict[str, list[Numbers]] = {name: [] for name in METRICS}
+        self.numbers: dict[str, list[Numbers]] = {metric.name: [] for metric in METRIC_COLUMNS}
 
     def add(self, arm: Arm, batch: Batch, logits: Tensor, asked: Sequence[tuple[Item, Compiled]]) -> None:
         """Measure a batch under an arm."""
-        for name, values in measure(logits, batch, list(METRICS)).items():
+        for name, values in measure(logits, batch, list(self.numbers)).items():
             self.numbers[name].append(values)
         self.indices += [asked[row][0].index for row in batch.rows]
         self.conditions += [arm.condition] * len(batch.rows)
@@ -148,11 +150,16 @@ class _Rows:
             "arm": [condition.name for condition in self.conditions],
             **{name: [getattr(condition, name) for condition in self.conditions] for name in COLUMNS},
             "item_id": [self.names[index] for index in self.indices],
-            "correct": numbers["correct"] == 1,
-            "ties": np.nan_to_num(numbers["ties"], nan=-1).astype(np.int64),
-            **{name: numbers[name] for name in ("margin", "answer_logprob", "entropy", "logit_diff")},
+            **{metric.name: _cast(numbers[metric.name], metric.dtype) for metric in METRIC_COLUMNS},
         }
         return pl.DataFrame(columns, schema=shape_of(decoded=False))
+
+
+def _cast(numbers: Numbers, dtype: type[pl.DataType]) -> Numbers | NDArray[np.bool_] | NDArray[np.int64]:
+    """Numbers as their column has them: an answer without a number is not right, and a count without one is -1."""
+    if dtype is pl.Boolean:
+        return numbers == 1
+    return np.nan_to_num(numbers, nan=-1).astype(np.int64) if dtype is pl.Int64 else numbers
 
 
 def _merged(receipts: Sequence[Receipt]) -> Receipt:

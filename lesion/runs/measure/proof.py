@@ -21,7 +21,7 @@ from lesion.interventions.intervention import Mean, Resample, Scale
 from lesion.interventions.site import Site, head, neuron
 from lesion.measures.attribution.neurons import norm_tenths
 from lesion.measures.heads.output_norms import head_norms
-from lesion.measures.metrics import METRICS, measure
+from lesion.measures.metrics import FUNCTIONS, measure
 from lesion.models.device import on_processor
 from lesion.models.model import Model, open_here
 from lesion.models.obtain.origin import read_origin
@@ -193,7 +193,7 @@ def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
         first, again = run(model, batch).logits, run(model, batch).logits
         for placebo in placebos:
             answer["placebo_bit_equal"] &= torch.equal(first, run(model, batch, placebo).logits)
-        answer["misread"] = max(answer["misread"], misread(model, rows, batch, measure(first, batch, list(METRICS))))
+        answer["misread"] = max(answer["misread"], misread(model, rows, batch, measure(first, batch, list(FUNCTIONS))))
         answer["repeat_flips"] += int((first.argmax(-1) != again.argmax(-1)).any(-1).sum())
         single = torch.cat([run(model, alone[row]).logits for row in batch.rows])
         change = (first.log_softmax(-1) - single.log_softmax(-1)).abs().max()

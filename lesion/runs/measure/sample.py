@@ -25,6 +25,7 @@ from lesion.interventions.intervention import Intervention
 from lesion.runs.measure.recompute_metrics import CLOSE, MOST, numbers_of
 from lesion.study.arm import BASELINE, Arm
 from lesion.study.gates.paired_arms import DRIFT
+from lesion.study.metric_table import METRICS
 from lesion.study.plan import Cell
 from lesion.tasks.task import Item
 from lesion.tasks.tokenizers.prompt_contract import Compiled
@@ -43,10 +44,6 @@ class Part(NamedTuple):
     def sources(self, edits: Sequence[Intervention]) -> dict[Intervention, Source] | None:
         """What is put in place, by edit."""
         return None if self.library is None else self.library.sources(self.batch, edits)
-
-
-ENTROPY = 12
-"""By how many times a change of all log-probabilities an entropy may change: log of a vocabulary of 160,000."""
 
 
 class Sample(NamedTuple):
@@ -105,9 +102,9 @@ def reread(sample: Sample, table: pl.DataFrame, dtype: str, *, quick: bool) -> N
     for place, row in enumerate(sample.part.batch.rows[:MOST]):
         item, compiled = sample.part.asked[row]
         found = told.get(item.id[:16])
-        steps = {"answer_logprob": len(compiled.answer_ids), "logit_diff": 2, "entropy": ENTROPY}
         for name, value in numbers_of(sample.logits[place].double(), compiled, close).items():
-            limit = drift + slack * steps.get(name, 0)
+            steps = METRICS[name].per_nat
+            limit = drift + slack * (len(compiled.answer_ids) if steps == "token" else steps)
             wrote = float("nan") if found is None or found[name] is None else float(found[name])
             if not abs(wrote - value) <= limit and not (found is not None and math.isnan(wrote) and math.isnan(value)):
                 raise InterventionError(

@@ -22,6 +22,7 @@ from lesion.stats.verdict.rule import Discovered
 from lesion.study.claims import Ablation
 from lesion.study.condition import Edit, Role, target
 from lesion.study.gates.clusters import clusters
+from lesion.study.metric_table import JUDGED
 from lesion.study.plan import Chosen, Plan, look_items
 from lesion.study.rows import ITEM_KEY
 from lesion.study.stages.confirmatory_cells import rule_of
@@ -89,7 +90,7 @@ def outcome_rows(
 def _paired(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, name: str) -> pl.DataFrame:
     """An arm's rows with the baseline's numbers (`before_…`) and the buckets, joined by item."""
     edited = arm_rows(items, plan, chosen, name)
-    told = [each for each in ("correct", "parsed", "answer_logprob", "logit_diff") if each in items.columns]
+    told = [each for each in ("parsed", *JUDGED) if each in items.columns]
     base = arm_rows(items, plan, chosen, "baseline").select(*ITEM_KEY, pl.col(told).name.prefix("before_"))
     rows = edited.join(base, on=ITEM_KEY, how="inner", validate="1:1")
     return rows.join(prompts.select(*ITEM_KEY, "buckets"), on=ITEM_KEY, how="inner", validate="1:1").sort(ITEM_KEY)

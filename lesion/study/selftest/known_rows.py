@@ -9,7 +9,7 @@ from lesion.stats.paired.rows import PairedRows
 from lesion.study.condition import target
 from lesion.study.format.load import parse_document
 from lesion.study.plan import Plan, Shape, new_plan
-from lesion.study.rows import ITEMS, PROMPTS
+from lesion.study.rows import ITEMS, NUMBERS, PROMPTS
 from lesion.study.study import Study
 
 N = 1300
@@ -60,7 +60,7 @@ def same_seeds() -> pl.DataFrame:
     """A baseline whose seeds asked the same and were answered alike."""
     asked = questions().select("model", "tier", "split", "seed", "index", "item_id")
     told = {"stage": pl.lit("baseline"), "arm": pl.lit("baseline"), "correct": pl.col("index") % 2 == 0}
-    numbers = {name: pl.lit(0.0) for name in ("margin", "answer_logprob", "entropy", "logit_diff")}
+    numbers = {name: pl.lit(0.0) for name in NUMBERS}
     return asked.with_columns(**told, **numbers, ties=pl.lit(0, dtype=pl.Int64)).select(list(ITEMS))
 
 

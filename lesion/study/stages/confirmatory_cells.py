@@ -10,8 +10,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from lesion.stats.power import needed_n, needed_numbers_n
-from lesion.stats.verdict.rule import Discovered, Rule
-from lesion.study.claims import Outcome
+from lesion.stats.verdict.rule import Discovered, Outcome, Rule
 from lesion.study.condition import target
 from lesion.study.gates.margins import margin_of
 from lesion.study.plan import Chosen, Plan
