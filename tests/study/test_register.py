@@ -156,14 +156,14 @@ def test_a_registration_is_readable_and_holds_everything(chain: list[Registratio
 
 def test_the_page_says_what_was_seen_and_every_rule_that_is_frozen(chain: list[Registration]) -> None:
     looked = grow(chain, study(seed=5), "It looked better.", looked=("run-a",))
-    page = readable(looked, deviations(chain, looked))
+    page = " ".join(readable(looked, deviations(chain, looked)).split())
     for text in (
         "after 1 run(s) of this study had been made: seed: 1 -> 5. Reason: It looked better.",
         "4 cells are to be confirmed",
         "3 seeds for baseline and confirmation",
-        "at most 2 times, until the accuracies of the seeds lie within 3 points",
+        "at most 2 times, until the seeds lie within 3 points",
         "2 looks, 0.025 each",
-        "the first tier first, the replication and other models",
+        "the first tier runs first; the replication and other models wait",
     ):
         assert text in page
     assert "not asked" in readable(chain[1], deviations(chain, chain[1])), (
