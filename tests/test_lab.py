@@ -68,7 +68,7 @@ def test_zeroing_it_leaves_the_uniform_distribution(hand, repeated):
 def test_a_placebo_changes_nothing_at_all(lab: Lab):
     found = lab.run("arithmetic high=9 shots=1", "scale L1H0 1", items=28)
     for change in found.effect.changes:
-        assert change.delta == pytest.approx(0, abs=1e-5), "the quick way differs in the last bits only"
+        assert change.delta == pytest.approx(0, abs=1e-5), "the batched engine differs in the last bits only"
         assert change.low <= change.delta <= change.high
     assert found.change("top1_flip").edited == 0
     assert found.receipt.l2_change == 0

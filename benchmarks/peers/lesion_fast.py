@@ -1,4 +1,4 @@
-"""The quick way of this project on the same weights and items; all interventions in one call."""
+"""The batched engine of this project on the same weights and items; all interventions in one call."""
 
 import sys
 from dataclasses import replace

@@ -1,1 +1,1 @@
-"""How a model is run under an intervention: hooks, the proof, batches, the plain way and the quick way."""
+"""How a model is run under an intervention: hooks, the proof, batches, the reference engine and the batched engine."""

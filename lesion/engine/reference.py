@@ -1,4 +1,4 @@
-"""The plain way, and the oracle: one intervention, one whole forward pass of the untouched model."""
+"""The reference engine, the oracle: one intervention, one whole forward pass of the untouched model."""
 
 from typing import Literal, NamedTuple
 

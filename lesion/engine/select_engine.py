@@ -58,12 +58,12 @@ class Engine(NamedTuple):
 
     @property
     def halvings(self) -> Sequence[Halving]:
-        """Passes of the quick way that were cut because memory did not suffice, since the engine was chosen."""
+        """Passes of the batched engine that were cut because memory did not suffice, since the engine was chosen."""
         return () if self.fast is None else self.fast.halvings
 
     def why_plain(self, intervention: Intervention) -> str:
-        """Why an intervention is run by the reference; empty where the quick way runs it."""
-        return (self.choice.note or "no quick way") if self.fast is None else not_taken(intervention)
+        """Why an intervention is run by the reference; empty where the batched engine runs it."""
+        return (self.choice.note or "no batched engine") if self.fast is None else not_taken(intervention)
 
     def run(
         self,
@@ -74,7 +74,7 @@ class Engine(NamedTuple):
     ) -> Iterator[tuple[int, Outcome]]:
         """(Number in the list, outcome) for each intervention, in the order of the work; see `Fast.run`.
 
-        What the quick way does not take is run by the reference; `Outcome.engine` says by which it was.
+        What the batched engine does not take is run by the reference; `Outcome.engine` says by which it was.
         """
         reference.own_numbers(self.model)
         given = sources or {}

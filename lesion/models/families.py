@@ -77,9 +77,9 @@ class Family:
     attention: Literal["sdpa", "eager"] = "sdpa"
     """The attention code that the model is loaded with: a choice, never left to a default."""
     attends: Attends = "interface"
-    """Where another attention function can be put, so that the quick way may share prefixes: in transformers' attention
-    interface, in the attention module's own `_attn` method (in the interface, where a newer transformers has none),
-    behind torch's attention, which the module hands its mask, or nowhere, because the module adds up its scores
+    """Where another attention function can be put, so that the batched engine may share prefixes: in transformers'
+    attention interface, in the attention module's own `_attn` method (in the interface, where a newer transformers has
+    none), behind torch's attention, which the module hands its mask, or nowhere, because the module adds up its scores
     in line (ALiBi)."""
     n_layers: Names = ("num_hidden_layers",)
     n_heads: Names = ("num_attention_heads",)

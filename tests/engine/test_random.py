@@ -1,4 +1,4 @@
-"""Random (family, sites, positions, kind, batch) combinations: the quick way against the reference."""
+"""Random (family, sites, positions, kind, batch) combinations: the batched engine against the reference."""
 
 import dataclasses
 

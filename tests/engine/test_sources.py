@@ -195,12 +195,12 @@ def test_what_the_quick_way_does_not_take_is_run_by_the_reference_and_says_so(ti
     ]
     assert [engine.why_plain(one) for one in wanted] == [
         "",
-        "the quick way does not edit v",
-        "the quick way cuts no attention edges",
+        "the batched engine does not edit v",
+        "the batched engine cuts no attention edges",
     ]
     outcomes = dict(engine.run(batch, wanted))
     assert [outcomes[index].engine for index in range(3)] == ["fast", "reference", "reference"]
-    with pytest.raises(InterventionError, match="the quick way does not edit v"):
+    with pytest.raises(InterventionError, match="the batched engine does not edit v"):
         list(engine.fast.run(batch, wanted[1:2]))
 
 

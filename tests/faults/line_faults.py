@@ -230,32 +230,58 @@ def stale_engine(patch):
 
 
 LINE_FAULTS = [
-    Fault("three seeds draw the same items", "runs.block.draw_of", "run", one_seed, cheap=True),
+    Fault("three seeds draw the same items", "runs.measure.cell_items.draw_of", "run", one_seed, cheap=True),
     Fault("every generator has the same seed", "identity.seed_from", "run", constant_seed),
-    Fault("the confirmation's seeds are one", "runs.block.draw_of", "run", one_seed_confirms),
-    Fault("discovery's items are asked in confirmation", "runs.block.draw_of", "run", discovery_confirms, cheap=True),
-    Fault("BOS twice", "tasks.tokenization.compile_item", "run", two_bos, cheap=True),
-    Fault("BOS missing", "tasks.tokenization.compile_item", "run", no_bos),
-    Fault("the answer's last token is not scored", "tasks.tokenization.compile_item", "run", half_an_answer),
-    Fault("roles are one token late", "tasks.tokenization.compile_item", "run", roles_one_late),
-    Fault("the wrong answer is the right one", "tasks.tokenization.compile_item", "run", right_for_wrong),
+    Fault("the confirmation's seeds are one", "runs.measure.cell_items.draw_of", "run", one_seed_confirms),
+    Fault(
+        "discovery's items are asked in confirmation",
+        "runs.measure.cell_items.draw_of",
+        "run",
+        discovery_confirms,
+        cheap=True,
+    ),
+    Fault("BOS twice", "tasks.tokenizers.prompt_contract.compile_item", "run", two_bos, cheap=True),
+    Fault("BOS missing", "tasks.tokenizers.prompt_contract.compile_item", "run", no_bos),
+    Fault(
+        "the answer's last token is not scored", "tasks.tokenizers.prompt_contract.compile_item", "run", half_an_answer
+    ),
+    Fault("roles are one token late", "tasks.tokenizers.prompt_contract.compile_item", "run", roles_one_late),
+    Fault("the wrong answer is the right one", "tasks.tokenizers.prompt_contract.compile_item", "run", right_for_wrong),
     Fault("the log-probability is the first token's alone", "measures.metrics.answer_logprob", "run", first_token_only),
     Fault("a logit is taken for a log-probability", "measures.metrics.answer_logprob", "run", logits_for_probabilities),
     Fault("the logit difference has the other sign", "measures.metrics.logit_diff", "run", sign_of_difference),
     Fault("the entropy is in bits", "measures.metrics.entropy", "run", bits_for_nats),
     Fault("every answer counts as right", "measures.metrics.correct", "run", all_right),
-    Fault("items that could not be read are dropped", "runs.work._measured", "run", unparsed_dropped, cheap=True),
-    Fault("a row is lost", "runs.work._measured", "run", rows_lost),
-    Fault("rows are doubled", "runs.work._measured", "run", rows_doubled),
-    Fault("a companion's row is lost", "runs.work._measured", "run", companions_lost),
-    Fault("a mean counts one item too many", "engine.sources.Library", "run", mean_of_one_too_many, cheap=True),
-    Fault("the arms are paired one item apart", "runs.work._measured", "run", pairs_shifted),
-    Fault("a number is not finite", "runs.work._measured", "run", not_finite_is_hidden),
-    Fault("the baseline is another model's", "engine.choose.Engine.clean", "run", other_models_baseline),
-    Fault("the baseline's logits are a hundredth too large", "engine.choose.Engine.clean", "run", noisy_baseline),
-    Fault("the edited rows are the baseline's", "engine.choose.Engine.run", "run", edited_is_baseline),
-    Fault("two arms are exchanged", "engine.choose.Engine.run", "run", arms_exchanged),
-    Fault("a worker's result goes to another cell", "runs.run.run_here", "run", results_exchanged),
-    Fault("every block repeats the numbers of the first", "runs.work._measured", "run", later_rows_repeat),
-    Fault("the clean logits of the first batch are used for all", "engine.choose.Engine.clean", "run", stale_engine),
+    Fault(
+        "items that could not be read are dropped",
+        "runs.measure.measure_cell._measured",
+        "run",
+        unparsed_dropped,
+        cheap=True,
+    ),
+    Fault("a row is lost", "runs.measure.measure_cell._measured", "run", rows_lost),
+    Fault("rows are doubled", "runs.measure.measure_cell._measured", "run", rows_doubled),
+    Fault("a companion's row is lost", "runs.measure.measure_cell._measured", "run", companions_lost),
+    Fault(
+        "a mean counts one item too many",
+        "engine.replacement_activations.Library",
+        "run",
+        mean_of_one_too_many,
+        cheap=True,
+    ),
+    Fault("the arms are paired one item apart", "runs.measure.measure_cell._measured", "run", pairs_shifted),
+    Fault("a number is not finite", "runs.measure.measure_cell._measured", "run", not_finite_is_hidden),
+    Fault("the baseline is another model's", "engine.select_engine.Engine.clean", "run", other_models_baseline),
+    Fault(
+        "the baseline's logits are a hundredth too large", "engine.select_engine.Engine.clean", "run", noisy_baseline
+    ),
+    Fault("the edited rows are the baseline's", "engine.select_engine.Engine.run", "run", edited_is_baseline),
+    Fault("two arms are exchanged", "engine.select_engine.Engine.run", "run", arms_exchanged),
+    Fault("a worker's result goes to another cell", "runs.execute.run.run_here", "run", results_exchanged),
+    Fault(
+        "every block repeats the numbers of the first", "runs.measure.measure_cell._measured", "run", later_rows_repeat
+    ),
+    Fault(
+        "the clean logits of the first batch are used for all", "engine.select_engine.Engine.clean", "run", stale_engine
+    ),
 ]

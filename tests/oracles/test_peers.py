@@ -14,8 +14,8 @@ from lesion.models.families import FAMILIES
 
 CLOSE = 1e-5
 """Largest difference, in units of the largest number compared (or of 1). All compute in float32, where a rounding is
-6e-8, but torch's fused attention here adds up in another order than the peers' eager one, and the quick way cuts its
-products differently: through three layers some tens of roundings. Measured: at most 2e-6."""
+6e-8, but torch's fused attention here adds up in another order than the peers' eager one, and the batched engine cuts
+its products differently: through three layers some tens of roundings. Measured: at most 2e-6."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -2,8 +2,8 @@
 
 The untouched Hugging Face model stays as it is; its tree is copied (tensors are not), and in the copy three modules of
 each block get a wrapper: attention, which can give back a known output instead of computing one, and the two
-projections whose inputs are heads and neurons, which can edit their input. So the quick way runs the family's own block
-code, and the residual rule, norms and gates need no second implementation.
+projections whose inputs are heads and neurons, which can edit their input. So the batched engine runs the family's own
+block code, and the residual rule, norms and gates need no second implementation.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

@@ -104,7 +104,7 @@ def _for_pass(name: str, value: Any, layout: Layout, tree: Tree | None, rows: in
         parts = value if isinstance(value, tuple) else (value,)
         picked = tuple(part.index_select(axis, positions) for part in parts)
         return picked if isinstance(value, tuple) else picked[0]
-    raise InterventionError(f"blocks of this family are handed '{name}': the quick way has no rule for that")
+    raise InterventionError(f"blocks of this family are handed '{name}': the batched engine has no rule for that")
 
 
 def run_clean(

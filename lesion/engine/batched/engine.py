@@ -1,4 +1,4 @@
-"""The quick way: the reference's numbers for many interventions on one batch, without computing twice what is the same.
+"""The batched engine: the reference's numbers for many interventions at once, computing nothing twice that is the same.
 
 1. Everything below an intervention's lowest layer is the clean run's; at that layer the change is written as a sum.
 2. A token that rows share, with everything before it, is run once per intervention (`trie`, `layout`, `tree`).
@@ -44,11 +44,11 @@ LOGITS_PER_PASS = 2**25
 
 
 def not_taken(intervention: Intervention) -> str:
-    """Why the quick way does not run an intervention; empty where it does."""
+    """Why the batched engine does not run an intervention; empty where it does."""
     if isinstance(intervention, KnockOut):
-        return "the quick way cuts no attention edges"
+        return "the batched engine cuts no attention edges"
     others = sorted({site.kind for site in intervention.sites} - {"head", "neuron", "resid_pre"})
-    return f"the quick way does not edit {', '.join(others)}" if others else ""
+    return f"the batched engine does not edit {', '.join(others)}" if others else ""
 
 
 def _varies(source: Source | None) -> bool:
@@ -62,7 +62,7 @@ def _edits(mask: Tensor, *, varies: bool) -> Tensor:
 
 
 class Fast:
-    """A model, ready for the quick way."""
+    """A model, ready for the batched engine."""
 
     def __init__(self, model: Model, memory: int | None = None, kernel: Kernel | None = None) -> None:
         """Make the twin.

@@ -1,4 +1,4 @@
-"""Which code multiplies matrices and bends activations in the quick way: a fixed rule, checked against the default.
+"""Which code multiplies matrices and applies activations in the batched engine: a fixed rule, checked.
 
 The rule reads the processor, the numbers and the module's class, never a clock; a replay therefore takes the same code.
 oneDNN's linear with weights packed once is reached through a private operator of torch, so it is compared with the

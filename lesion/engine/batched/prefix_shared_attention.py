@@ -2,8 +2,8 @@
 
 One function serves every family: registered with transformers' attention interface, in the place of a module's own
 `_attn`, or behind torch's attention, as the family's row says. A block hands its `attention_mask` through untouched;
-the quick way gives it a `Tree`, which says how the tokens hang together and holds the clean run's keys and values. It
-goes level by level: scores of a token are those against the prefix that all rows have in common, in one product, and
+the batched engine gives it a `Tree`, which says how the tokens hang together and holds the clean run's keys and values.
+It goes level by level: scores of a token are those against the prefix that all rows have in common, in one product, and
 against the rest of its own row, in one softmax; masks (causal, sliding window) are the family's own, looked up by
 position.
 """

@@ -1,4 +1,4 @@
-"""The order in which the quick way holds a batch's tokens: a trie, level by level, every shared token once.
+"""The order in which the batched engine holds a batch's tokens: a trie, level by level, every shared token once.
 
 Between two positions at which rows part, a batch holds a fixed number of different sequences; that stretch is a level,
 and its tokens lie sequence after sequence. A token sees the tokens before it in its own row, wherever they lie. When an

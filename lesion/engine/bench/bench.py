@@ -1,8 +1,8 @@
-"""Times the quick way against the plain loop and against an expert's loop, on one machine in one run.
+"""Times the batched engine against the plain loop and against an expert's loop, on one machine in one run.
 
 The plain loop is one whole forward pass per intervention with a hook that scales a copy; the expert's asks for the last
-logits only. Both are timed on interventions spread over the layers and extrapolated; the quick way is timed whole. All
-are interleaved and every ratio is taken within its own repeat, so that a busy machine slows both sides alike.
+logits only. Both are timed on interventions spread over the layers and extrapolated; the batched engine is timed whole.
+All are interleaved and every ratio is taken within its own repeat, so that a busy machine slows both sides alike.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -35,7 +35,7 @@ class Timing(Document):
     positions: str
     """Where the interventions act."""
     interventions: int
-    """How many were run the quick way."""
+    """How many the batched engine ran."""
     looped: int
     """How many the loops were timed on; their times are extrapolated from these to all."""
     repeats: int
@@ -45,7 +45,7 @@ class Timing(Document):
     share_of_prefix: float
     """How much of a prompt is the same for all rows, 0 to 1."""
     seconds: float
-    """The quick way, all of it."""
+    """Of the batched engine, all of it."""
     processor_seconds: float
     """The same in processor time, which other jobs on the machine disturb less."""
     plain_seconds: float
@@ -67,7 +67,7 @@ class Timing(Document):
     plain_peak_bytes: int | None
     """Most memory of the process in the plain loop; null on a device, and where the system does not tell."""
     fast_peak_bytes: int | None
-    """Most memory of the process in the quick way, the model and the loop's leftovers included."""
+    """Most memory of the process in the batched engine, the model and the loop's leftovers included."""
     halvings: int
     """How often a pass was cut because memory did not suffice."""
     device: str
@@ -77,7 +77,7 @@ class Timing(Document):
     torch: str
     """Version of torch."""
     kernel: Kernel
-    """Matrix kernel of the quick way."""
+    """Matrix kernel of the batched engine."""
 
 
 class Spent(NamedTuple):
@@ -172,7 +172,7 @@ def _repeat(fast: Fast, load: Workload, spread: Sequence[Scale]) -> Repeat:
 
 
 def quick(fast: Fast, batch: Batch, wanted: Sequence[Scale]) -> None:
-    """All interventions the quick way, and the numbers of the first answer position."""
+    """All interventions by the batched engine, and the numbers of the first answer position."""
     for _, outcome in fast.run(batch, wanted):
         numbers(outcome.logits, batch)
 

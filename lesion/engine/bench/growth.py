@@ -19,7 +19,7 @@ from lesion.identity import Document
 
 
 class Size(Document):
-    """The quick way at one size of the work."""
+    """The batched engine at one size of the work."""
 
     prompts: int
     interventions: int
@@ -30,7 +30,7 @@ class Size(Document):
 
 
 class Growth(Document):
-    """How the quick way's cost grows: cost ~ size ** exponent; 1 is linear, less is better than linear."""
+    """How the batched engine's cost grows: cost ~ size ** exponent; 1 is linear, less is better than linear."""
 
     by_prompts: tuple[Size, ...]
     """Prompts times 1, 2, 4, 8."""
@@ -66,7 +66,7 @@ class Tuning(Document):
 
 
 def growth(family: str = "gpt2", work: Work = "W2", *, share: int = 1, repeats: int = 3) -> Growth:
-    """Measure the quick way with prompts ×1 … ×8 and interventions ×1 … ×4; the best of the repeats, in processor time.
+    """Time the batched engine with prompts ×1 … ×8 and interventions ×1 … ×4; the best of the repeats.
 
     Args:
         family: row of the table of architectures.

@@ -86,7 +86,7 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
     sample = sampled(engine, parts, cell)
     error = 0.0 if sample is None else sample.error
     before = len(engine.halvings)
-    if not error <= engine.choice.tolerance:  # this cell goes the plain way, and its unit says so
+    if not error <= engine.choice.tolerance:  # the reference engine computes this cell, and its unit says so
         engine = plain(cell.model, plan.study.dtype)
     receipts: dict[str, list[Receipt]] = {}
     rows = _Rows(cell, {item.index: item.id[:16] for item, _ in block.asked})

@@ -1,8 +1,8 @@
-"""A sample of every cell, computed the plain way: one batch and arm, picked by the cell's hash.
+"""A sample of every cell, computed by the reference engine: one batch and arm, picked by the cell's hash.
 
-Its logits must be those of the quick way, else the cell goes plain. And the rows that the cell writes must say of these
-items, found by their hashes, what the plain logits say, read a second time: so a table whose rows were joined by their
-place, whose unit is another or whose edit was not the one that was asked for is never written.
+Its logits must be those of the batched engine, else the reference computes the cell. And the rows that the cell writes
+must say of these items, found by their hashes, what the plain logits say, read a second time: so a table whose rows
+were joined by their place, whose unit is another or whose edit was not the one that was asked for is never written.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -47,14 +47,15 @@ class Part(NamedTuple):
 
 
 class Sample(NamedTuple):
-    """One batch and arm of a cell, the plain way."""
+    """One batch and arm of a cell, computed by the reference engine."""
 
     part: Part
     arm: Arm
     logits: Tensor
     """Of the reference, (rows, answer, vocabulary)."""
     error: float
-    """Largest difference of log-probabilities of the quick way from it, nats; 0 where there is no quick way."""
+    """Largest difference of log-probabilities of the batched engine from it, nats; 0 where the reference computes the
+    cell."""
 
 
 def sampled(engine: Engine, parts: Sequence[Part], cell: Cell) -> Sample | None:
@@ -88,7 +89,8 @@ def reread(sample: Sample, table: pl.DataFrame, dtype: str, *, quick: bool) -> N
         sample: the cell's.
         table: its rows.
         dtype: of the weights; passes of other shapes round otherwise, in bfloat16 by much.
-        quick: whether the rows came the quick way. Then they may be as far from the reference as the sample was found
+        quick: whether the rows come from the batched engine. Then they may be as far from the reference as the sample
+        was found
             to be, which the choice of the engine allows; twice that, for rows share their passes with other arms'.
 
     Raises:
