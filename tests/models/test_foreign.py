@@ -134,6 +134,11 @@ def test_an_intervention_of_its_own_is_no_foreign_hook(lab: Lab):
         transformers.Qwen3MoeConfig,
         transformers.Qwen2MoeConfig,
         transformers.DeepseekV3Config,
+        transformers.OlmoeConfig,
+        transformers.GptOssConfig,
+        transformers.PhimoeConfig,
+        transformers.DbrxConfig,
+        transformers.Llama4Config,
     ],
 )
 def test_a_mixture_of_experts_is_refused_as_one(config: Any):
@@ -142,6 +147,10 @@ def test_a_mixture_of_experts_is_refused_as_one(config: Any):
     with pytest.raises(InputError, match=r"is a mixture of experts .* not supported") as refused:
         family_of(told.to_dict())
     assert "did you mean" not in str(refused.value)
+
+
+def test_one_inner_config_without_experts_makes_no_mixture():
+    family_of({**transformers.LlamaConfig(architectures=["LlamaForCausalLM"]).to_dict(), "vision": {"num_experts": 0}})
 
 
 @pytest.mark.smoke

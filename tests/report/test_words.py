@@ -33,6 +33,11 @@ def test_a_factor_is_called_by_what_it_does():
     [
         (ArithmeticConfig(high=20), "sums and differences up to 20"),
         (ArithmeticConfig(operators=("*",), beyond=150), "products beyond 99 × 99"),
+        (ArithmeticConfig(operators=("*",), factor_high=9), "products up to 9 × 9"),
+        (
+            ArithmeticConfig(operators=("+", "-", "*"), high=20, factor_high=9),
+            "sums and differences up to 20 and products up to 9 × 9",
+        ),
         (SymbolicConfig(), "repeated symbol patterns"),
         (SymbolicConfig(patterns=("abab", "aab")), "symbol patterns (abab and aab)"),
         (Gsm8kConfig(path="problems.jsonl"), "gsm8k"),

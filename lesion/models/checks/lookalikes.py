@@ -1,7 +1,7 @@
 """Architectures that look like one of the table and are none: mixtures of experts, networks without an unembedding."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, cast
 
 from lesion.errors import InputError
 
@@ -24,17 +24,28 @@ def refuse_lookalikes(config: Mapping[str, Any], architectures: Collection[str])
     given: list[Any] = config.get("architectures") or []
     named = [str(name) for name in given]
     asked = ", ".join(named) or "the config"
-    for attribute in EXPERTS:
-        if config.get(attribute):
-            raise InputError(
-                f"{asked} is a mixture of experts ({attribute} = {config[attribute]!r:.20}), which is not supported: a "
-                "neuron would need the number of its expert; open a dense model"
-            )
+    if experts := _experts(config):
+        raise InputError(
+            f"{asked} is a mixture of experts ({experts}), which is not supported: a neuron would need the number of its "
+            "expert; open a dense model"
+        )
     if len(named) == 1 and (whole := with_unembedding(named[0], architectures)):
         raise InputError(
             f"the config names {asked}, a network without its unembedding: write {whole} under `architectures`, if "
             "the weights have an unembedding or tie_word_embeddings is true"
         )
+
+
+def _experts(config: Mapping[str, Any]) -> str:
+    """`num_experts = 8`, from the config or a config inside it (`ffn_config`, `text_config`); empty for a dense model."""
+    inner: list[tuple[str, Any]] = [("", config), *((f"{name}.", part) for name, part in config.items())]
+    for prefix, part in inner:
+        if isinstance(part, Mapping):
+            settings = cast("Mapping[str, Any]", part)
+            for attribute in EXPERTS:
+                if settings.get(attribute):
+                    return f"{prefix}{attribute} = {settings[attribute]!r:.20}"
+    return ""
 
 
 def with_unembedding(name: str, architectures: Collection[str]) -> str:
