@@ -160,6 +160,14 @@ _ROWS = (
     _GPT2,
     replace(
         _GPT2,
+        name="gpt_bigcode",
+        architecture="GPTBigCodeForCausalLM",
+        config="GPTBigCodeConfig",
+        one_group="multi_query",
+        refused={"add_cross_attention": True, "multi_query": False},
+    ),
+    replace(
+        _GPT2,
         name="gpt_neo",
         attends="method",
         architecture="GPTNeoForCausalLM",

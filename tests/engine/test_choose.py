@@ -92,6 +92,13 @@ def test_every_kind_of_falcon_shares_prefixes_but_the_one_with_alibi(given, shar
     assert (chosen.fast.layout(batch).tokens < 27) == shares
 
 
+def test_one_key_and_value_for_all_heads_share_prefixes(tiny, compiled):
+    chosen = choose(tiny("gpt_bigcode"))
+    assert chosen.choice.engine == "fast", chosen.choice.note
+    (batch,) = batches(compiled(3, 8, 2, shared=5), 8)
+    assert chosen.fast.layout(batch).tokens == 27 - 2 * 5
+
+
 @pytest.mark.parametrize("engine", ["fast", "reference"])
 def test_both_engines_answer_the_same_call(tiny, compiled, engine):
     model = tiny("qwen2")

@@ -12,7 +12,7 @@ from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site, head, neuron
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
-POSITIONS_BY_NUMBER = {"gpt2", "gpt_neo", "opt"}
+POSITIONS_BY_NUMBER = {"gpt2", "gpt_bigcode", "gpt_neo", "opt"}
 """Families whose keys know nothing of positions and have no norm."""
 
 

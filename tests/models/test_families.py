@@ -1,9 +1,10 @@
 import pytest
+import transformers
 
 from lesion.errors import InputError
 from lesion.models.families import FAMILIES, family_named, family_of, residual_rule
 from lesion.models.model import open_model
-from lesion.models.sizes import read_sizes
+from lesion.models.sizes import read_sizes, sizes_of
 
 
 def test_there_are_at_least_fourteen_families_each_with_its_own_architecture():
@@ -51,6 +52,18 @@ def test_a_config_that_does_not_name_one_architecture_is_refused(config):
 def test_a_config_value_without_a_rule_is_refused_by_name():
     with pytest.raises(InputError, match="do_layer_norm_before = False"):
         family_of({"architectures": ["OPTForCausalLM"], "do_layer_norm_before": False})
+
+
+@pytest.mark.parametrize("setting", [{"multi_query": False}, {"add_cross_attention": True}])
+def test_multi_head_and_cross_attention_of_gpt_bigcode_are_refused(setting):
+    config = transformers.GPTBigCodeConfig(architectures=["GPTBigCodeForCausalLM"], **setting)
+    with pytest.raises(InputError, match=f"{next(iter(setting))} = "):
+        family_of(config.to_dict())
+
+
+def test_all_heads_of_a_layer_of_gpt_bigcode_share_one_key_and_one_value():
+    config = transformers.GPTBigCodeConfig(architectures=["GPTBigCodeForCausalLM"]).to_dict()
+    assert (sizes_of(family_of(config), config).n_groups, config["n_head"]) == (1, 12)
 
 
 def test_an_unknown_family_is_answered_with_the_nearest_one():

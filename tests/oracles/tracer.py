@@ -33,6 +33,7 @@ NORMED = GATED._replace(attention_adds="post_attention_layernorm", mlp_adds="pos
 SELF = Paths("transformer.h", "self_attention.dense", "mlp.dense_4h_to_h")
 PATHS = {
     "gpt2": Paths("transformer.h", "attn.c_proj", "mlp.c_proj"),
+    "gpt_bigcode": Paths("transformer.h", "attn.c_proj", "mlp.c_proj"),
     "gpt_neo": Paths("transformer.h", "attn.attention.out_proj", "mlp.c_proj"),
     "gptj": Paths("transformer.h", "attn.out_proj", "mlp.fc_out"),
     "gpt_neox": Paths("gpt_neox.layers", "attention.dense", "mlp.dense_4h_to_h"),

@@ -146,9 +146,11 @@ class _Rows(_Doubled):
 
 
 def _outside(module: nn.Module, blocks: set[str]) -> list[str]:
-    """Modules with numbers of their own that lie in no block, the unembedding among them."""
+    """Modules with floating-point numbers of their own that lie in no block, the unembedding among them."""
     own = [
-        path for path, part in module.named_modules() if [*part.parameters(recurse=False), *part.buffers(recurse=False)]
+        path
+        for path, part in module.named_modules()
+        if any(t.is_floating_point() for t in (*part.parameters(recurse=False), *part.buffers(recurse=False)))
     ]
     return [path for path in own if path and not any(f"{path}.".startswith(f"{block}.") for block in blocks)]
 

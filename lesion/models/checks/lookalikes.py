@@ -26,8 +26,8 @@ def refuse_lookalikes(config: Mapping[str, Any], architectures: Collection[str])
     asked = ", ".join(named) or "the config"
     if experts := _experts(config):
         raise InputError(
-            f"{asked} is a mixture of experts ({experts}), which is not supported: a neuron would need the number of its "
-            "expert; open a dense model"
+            f"{asked} is a mixture of experts ({experts}), which is not supported: a neuron would need the number of "
+            "its expert; open a dense model"
         )
     if len(named) == 1 and (whole := with_unembedding(named[0], architectures)):
         raise InputError(
@@ -37,7 +37,7 @@ def refuse_lookalikes(config: Mapping[str, Any], architectures: Collection[str])
 
 
 def _experts(config: Mapping[str, Any]) -> str:
-    """`num_experts = 8`, from the config or a config inside it (`ffn_config`, `text_config`); empty for a dense model."""
+    """`num_experts = 8`, from the config or one inside it (`ffn_config`, `text_config`); empty for a dense model."""
     inner: list[tuple[str, Any]] = [("", config), *((f"{name}.", part) for name, part in config.items())]
     for prefix, part in inner:
         if isinstance(part, Mapping):
