@@ -17,8 +17,8 @@ def translate(arguments: list[str]) -> list[str]:
 
     >>> translate(["my.yaml", "--json"])
     ['run', 'my.yaml', '--json']
-    >>> translate(["memo", "phase0"])
-    ['memo', 'phase0']
+    >>> translate(["verify", "RUN"])
+    ['verify', 'RUN']
     >>> translate(["--dry-run", "--json"])[::2], translate(["--json", "my.yaml"]), translate(["--help"])
     (['run', '--dry-run'], ['run', '--json', 'my.yaml'], ['--help'])
     """

@@ -178,7 +178,8 @@ def reviewed() -> None:
     if done.returncode:
         raise SystemExit("the review found numbers that differ; see review.md")
     for phase in ("phase2", "phase3"):
-        lesion("memo", phase, "--publication", str(OUT.relative_to(ROOT)), "--out", str(OUT), "--home", str(HOME))
+        command = [sys.executable, "-m", "publications.memos", phase]
+        subprocess.run([*command, "--publication", str(OUT.relative_to(ROOT)), "--out", str(OUT)], check=True, cwd=ROOT)
 
 
 def counted(kinds: list[str]) -> str:

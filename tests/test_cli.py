@@ -59,7 +59,7 @@ def test_help_and_version_answer_without_torch(repository: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repository, check=False)
     assert done.returncode == 0, done.stderr
-    for command in ("run", "replay", "verify", "runs", "train", "schema", "memo", "note"):
+    for command in ("run", "replay", "verify", "runs", "train", "schema", "note"):
         assert command in done.stdout
 
 
@@ -124,7 +124,6 @@ def test_a_study_that_a_gate_stops_ends_with_3_and_says_why(lesion, study: Path,
         ["schema", "studdy"],
         ["note", "text", "--kind", "rumour"],
         ["train", "no-such-recipe.yaml"],
-        ["memo", "phase9"],
         ["--no-such-option"],
     ],
 )

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from lesion.errors import InputError
-from lesion.report.memos.publication import phase2_criteria, phase3_criteria, read_publication
 from lesion.report.paper.write import trace
 from lesion.report.wording.checks import loud_sets
 from lesion.runs.check.verify import verify
 from lesion.runs.manifest.run import read_manifest
+from publications.memos.publication import phase2_criteria, phase3_criteria, read_publication
 from tests.program import load_program
 
 

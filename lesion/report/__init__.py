@@ -1,4 +1,4 @@
-"""Words and pictures: the page, the figures, the README and the memo, computed from run folders alone.
+"""Words and pictures: the page, the figures, the README, computed from run folders alone.
 
 Reads manifests and tables; never opens a model, so a report can be made on a machine without torch.
 """

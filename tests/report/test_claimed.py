@@ -13,13 +13,12 @@ from lesion.errors import Tampered
 from lesion.report.figures.charts import compressed, effects
 from lesion.report.figures.figures import figures
 from lesion.report.figures.tables import select
-from lesion.report.memos.audit import COLUMNS
-from lesion.report.memos.publication import Publication, _scenarios  # pyright: ignore[reportPrivateUsage]
 from lesion.report.page.cells import answers_words, cell_views
 from lesion.report.page.page import page
 from lesion.report.page.provenance import named as named_arm
 from lesion.report.page.provenance import provenance
 from lesion.report.page.readme import readme
+from lesion.report.paper.audit import COLUMNS
 from lesion.report.paper.claims.cells import cells
 from lesion.report.paper.claims.claim import Register, Source
 from lesion.report.paper.manuscript import Manuscript, Theirs
@@ -38,6 +37,7 @@ from lesion.report.wording.words import conditional, unit_of
 from lesion.study.condition import older_condition
 from lesion.study.gates.gate_verdict import LookEvidence
 from lesion.study.results import findings
+from publications.memos.publication import Publication, _scenarios  # pyright: ignore[reportPrivateUsage]
 
 
 @pytest.fixture(scope="module")

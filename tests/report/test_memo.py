@@ -2,7 +2,7 @@
 
 import pytest
 
-from lesion.report.memos.memo import (
+from publications.memos.memo import (
     Audited,
     PhaseOneFacts,
     PhaseZeroFacts,

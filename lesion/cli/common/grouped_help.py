@@ -13,7 +13,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     ),
     "Models": ("get", "import", "train", "bench"),
     "Records": ("runs", "show", "diff", "query", "verify", "export", "tag", "ledger", "note", "notes", "schema"),
-    "Publish": ("report", "figure", "paper", "trace", "publish", "memo"),
+    "Publish": ("report", "figure", "paper", "trace", "publish"),
 }  # fmt: skip
 """Heading -> its commands; a test holds them against the commands that there are."""
 

@@ -16,7 +16,7 @@ from lesion.identity import file_hash
 from lesion.outside.documents import read_json
 from lesion.outside.tables import read_table
 from lesion.report.figures.figures import VEGA_LITE, Figure, figures, themed
-from lesion.report.memos.audit import audit
+from lesion.report.paper.audit import audit
 from lesion.report.paper.claims.cells import cells
 from lesion.report.paper.claims.claim import AUDIT, Claim, Computed, Register, Source, compute
 from lesion.report.paper.manuscript import Cited, Manuscript, Section, Theirs, inlines

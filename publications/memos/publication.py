@@ -12,7 +12,6 @@ from lesion.errors import InputError
 from lesion.outside.documents import read_json, read_object
 from lesion.outside.files import read_text
 from lesion.outside.tables import read_table
-from lesion.report.memos.memo import Criterion, decision_memo
 from lesion.report.wording.checks import edit_name
 from lesion.report.wording.words import Unit, model_name, points, unit_of
 from lesion.runs.check.certificate import read_certificate
@@ -21,6 +20,7 @@ from lesion.runs.manifest.base import REPRODUCED
 from lesion.runs.manifest.run import Manifest, read_manifest
 from lesion.study.gates.gate_verdict import BaselineEvidence
 from lesion.study.plan import Chosen
+from publications.memos.memo import Criterion, decision_memo
 
 SPREAD = 0.03
 """The roadmap's limit for the baseline: accuracies of three seeds within so much (share)."""
@@ -99,7 +99,7 @@ def publication_memo(phase: str, publication: Publication, stamp: str) -> str:
             *(f"lesion verify {path}" for path, _ in publication.runs),
             *(f"lesion replay {path}/manifest.json --fresh --trust" for path, _ in publication.runs),
             f"python publications/review.py {publication.folder}",
-            f"lesion memo {phase} --publication {publication.folder}",
+            f"python -m publications.memos {phase} --publication {publication.folder}",
         ]
     )
     title, purpose = {

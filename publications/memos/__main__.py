@@ -1,92 +1,85 @@
-"""`lesion memo PHASE`: gathers the evidence by running the checks themselves, and writes the decision memo."""
+"""`python -m publications.memos PHASE`: makes the checks of a phase's exit criteria and writes the decision memo.
 
-# ruff: noqa: PLC0415  (commands import what they need)
+It belongs to this repository, runs in its root, and ends with 3 while a criterion is not met.
+"""
 
+import argparse
 import json
 import re
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Any
 
-import typer
-
-from lesion.cli.app import SCREEN, Json, app, say
-from lesion.cli.common.recorded import recorded, wrote
-from lesion.errors import GateStop, InputError, nearest
-
-if TYPE_CHECKING:
-    from lesion.report.memos.memo import Audited, Criterion, PhaseOneFacts, PhaseZeroFacts
-    from lesion.study.gates.model_answers import InstrumentAnswer
+from lesion.errors import GateStop
+from lesion.runs.check.verify import verify
+from lesion.runs.folder.atomic_io import write_text
+from lesion.runs.folder.clock import now
+from lesion.runs.manifest.environment import read_code
+from lesion.runs.manifest.run import read_manifest
+from lesion.study.gates.model_answers import InstrumentAnswer
+from publications.memos.memo import (
+    Audited,
+    Criterion,
+    PhaseOneFacts,
+    PhaseZeroFacts,
+    phase0_criteria,
+    phase0_memo,
+    phase1_criteria,
+    phase1_memo,
+)
+from publications.memos.publication import phase2_criteria, phase3_criteria, publication_memo, read_publication
 
 PHASES = ("phase0", "phase1", "phase2", "phase3")
 PUBLICATION = Path("publications/induction-arithmetic")
 CHECKS = (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("pyright", "--pythonpath", sys.executable))
 
 
-@app.command()
-@recorded("memo", outputs=("out",))
-def memo(
-    phase: Annotated[str, typer.Argument(help="Phase: phase0, phase1, phase2 or phase3.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the memo to.")] = Path("docs/memos"),
-    publication: Annotated[Path, typer.Option(help="Folder of the published study (phases 2 and 3).")] = PUBLICATION,
-    as_json: Json = False,
-) -> int:
-    """Check a phase's exit criteria and write its decision memo. Run it in the repository."""
-    from lesion.report.memos.memo import phase0_criteria, phase0_memo, phase1_criteria, phase1_memo
-    from lesion.runs.folder.atomic_io import write_text
-
-    if phase not in PHASES:
-        raise InputError(f"there is no memo '{phase}'; {nearest(phase, PHASES)}")
+def main(arguments: list[str] | None = None) -> int:
+    """Write the memo of a phase; 0 where it says Ready, else 3."""
+    parser = argparse.ArgumentParser(prog="python -m publications.memos", description=__doc__)
+    parser.add_argument("phase", choices=PHASES)
+    parser.add_argument("--out", type=Path, default=Path("docs/memos"), help="Folder to write the memo to.")
+    parser.add_argument("--publication", type=Path, default=PUBLICATION, help="Published study (phases 2 and 3).")
+    given = parser.parse_args(arguments)
     if not Path("main.py").exists() or not Path("tests").is_dir():
-        raise InputError("a memo is made in the root of a checkout: main.py and tests/ are not here")
-    if phase == "phase0":
-        facts = _gather(quiet=as_json)
-        text, criteria = phase0_memo(facts), phase0_criteria(facts)
-    elif phase == "phase1":
-        seen = _audit(quiet=as_json)
-        text, criteria = phase1_memo(seen), phase1_criteria(seen)
-    else:
-        text, criteria = _published(phase, publication)
-    path = out / f"{phase}.md"
+        parser.error("a memo is made in the root of a checkout: main.py and tests/ are not here")
+    text, criteria = _memo(given.phase, given.publication)
+    path: Path = given.out / f"{given.phase}.md"
     write_text(path, text)
-    wrote(path)
     unmet = [criterion.name for criterion in criteria if not criterion.met]
-    words = f"{path}: {'Ready' if not unmet else 'Not ready: ' + '; '.join(unmet)}"
-    say({"memo": str(path), "ready": not unmet, "unmet": unmet}, as_json, words)
+    print(f"{path}: {'Ready' if not unmet else 'Not ready: ' + '; '.join(unmet)}")
     return GateStop.exit_code if unmet else 0
 
 
-def _published(phase: str, folder: Path) -> "tuple[str, tuple[Criterion, ...]]":
-    """Memo and criteria of a published study."""
-    from lesion.report.memos.publication import phase2_criteria, phase3_criteria, publication_memo, read_publication
-    from lesion.runs.check.verify import verify
-    from lesion.runs.folder.clock import now
-    from lesion.runs.manifest.environment import read_code
+def _memo(phase: str, publication: Path) -> tuple[str, tuple[Criterion, ...]]:
+    """Text and criteria of a phase."""
+    if phase == "phase0":
+        facts = _gather()
+        return phase0_memo(facts), phase0_criteria(facts)
+    if phase == "phase1":
+        seen = _audit()
+        return phase1_memo(seen), phase1_criteria(seen)
+    return _published(phase, publication)
 
+
+def _published(phase: str, folder: Path) -> tuple[str, tuple[Criterion, ...]]:
+    """Memo and criteria of a published study."""
     code, publication = read_code(), read_publication(folder, verify)
     stamp = f"{now().date().isoformat()}, commit `{code.commit or 'none'}`{' with changes' if code.dirty else ''}"
     criteria = phase2_criteria if phase == "phase2" else phase3_criteria
     return publication_memo(phase, publication, stamp), criteria(publication)
 
 
-def _gather(*, quiet: bool) -> "PhaseZeroFacts":
+def _gather() -> PhaseZeroFacts:
     """Everything that the memo's criteria ask for, seen just now."""
-    from lesion.report.memos.memo import PhaseZeroFacts
-    from lesion.runs.folder.clock import now
-    from lesion.runs.manifest.environment import read_code
-
-    def tell(text: str) -> None:
-        if not quiet:
-            SCREEN.print(text, markup=False)
-
     code = read_code()
-    tell("formatter, linter, type checker …")
+    _tell("formatter, linter, type checker …")
     checked = all(_run(str(Path(sys.executable).parent / check[0]), *check[1:]).returncode == 0 for check in CHECKS)
-    tell("tests …")
+    _tell("tests …")
     passed, failed, skipped = _tests()
-    tell("dry run and replay …")
+    _tell("dry run and replay …")
     with tempfile.TemporaryDirectory() as home:
         dry = _lesion("main.py", "--dry-run", "--home", home)
         rehearsed = _lesion("main.py", "studies/arithmetic.yaml", "--dry-run", "--home", home)
@@ -121,35 +114,25 @@ LIMITS = (
 )
 
 
-def _audit(*, quiet: bool) -> "PhaseOneFacts":
+def _audit() -> PhaseOneFacts:
     """Everything that the first audit asks for, seen just now, each by the command that anybody can repeat."""
-    from lesion.report.memos.memo import Audited, PhaseOneFacts
-    from lesion.runs.folder.clock import now
-    from lesion.runs.manifest.environment import read_code
-
-    def tell(text: str) -> None:
-        if not quiet:
-            SCREEN.print(text, markup=False)
-
     code = read_code()
-    tell("tests …")
+    _tell("tests …")
     passed, failed, skipped = _tests()
     said = f"{passed} passed, {failed} failed, {skipped} skipped"
     checks = [Audited(name="Every test passes", command="make test", result=said, met=bool(passed) and failed == 0)]
     for name in AUDITED:
-        tell(f"doctor {name} …")
+        _tell(f"doctor {name} …")
         checks.append(_doctored(name))
-    tell("the same diagnosis twice, dry run …")
+    _tell("the same diagnosis twice, dry run …")
     checks += [_repeated(), _wrong_head(), _rehearsed()]
     return PhaseOneFacts(
         date=now().date().isoformat(), commit=code.commit, dirty=code.dirty, checks=tuple(checks), limits=LIMITS
     )
 
 
-def _doctored(name: str) -> "Audited":
+def _doctored(name: str) -> Audited:
     """The sanity suite on one model, positive control included."""
-    from lesion.report.memos.memo import Audited
-
     found = _lesion("main.py", "doctor", name, "--full")
     result = found.get("error")
     if "checks" in found:
@@ -164,10 +147,8 @@ def _doctored(name: str) -> "Audited":
     )
 
 
-def _repeated() -> "Audited":
+def _repeated() -> Audited:
     """Diagnostics of synthetic prompts, twice."""
-    from lesion.report.memos.memo import Audited
-
     command = ("measure", "zoo:abacus-llama", "--task", "symbolic", "--do", "zero L1H0+L1H1", "--items", "100")
     first, again = (_lesion("main.py", *command) for _ in range(2))
     same = first == again and "changes" in first
@@ -176,10 +157,8 @@ def _repeated() -> "Audited":
     return Audited(name="The same diagnosis twice gives the same numbers", command=text, result=result, met=same)
 
 
-def _wrong_head() -> "Audited":
+def _wrong_head() -> Audited:
     """A head that there is not must be refused."""
-    from lesion.report.memos.memo import Audited
-
     found = _lesion("main.py", "measure", "zoo:abacus-llama", "--do", "zero L9H99")
     refused = found.get("exit_code") == 2
     result = str(found.get("error", "it was accepted"))[:120]
@@ -189,10 +168,8 @@ def _wrong_head() -> "Audited":
     )
 
 
-def _rehearsed() -> "Audited":
+def _rehearsed() -> Audited:
     """The default study's interventions, in a dry run."""
-    from lesion.report.memos.memo import Audited
-
     with tempfile.TemporaryDirectory() as home:
         ran = _lesion("main.py", "studies/arithmetic.yaml", "--dry-run", "--home", home)
     outcome = str(ran.get("outcome", ran.get("error")))
@@ -200,6 +177,10 @@ def _rehearsed() -> "Audited":
     return Audited(
         name="Ablations of the default study pass a dry run", command=command, result=outcome, met=outcome == "complete"
     )
+
+
+def _tell(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def _run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -215,11 +196,10 @@ def _lesion(*arguments: str) -> dict[str, Any]:
         return {"error": (done.stderr or done.stdout)[-300:]}
 
 
-def _proofs(ran: dict[str, Any]) -> "list[tuple[str, InstrumentAnswer]]":
+def _proofs(ran: dict[str, Any]) -> list[tuple[str, InstrumentAnswer]]:
     """What the instrument stage of a run measured, by model."""
     if "run" not in ran:
         return []
-    from lesion.runs.manifest.run import read_manifest
 
     return [*read_manifest(Path(ran["run"])).proofs().items()]
 
@@ -231,3 +211,7 @@ def _tests() -> tuple[int, int, int]:
     counts = {kind: int(number) for number, kind in re.findall(r"(\d+) (passed|failed|errors?|skipped)", done.stdout)}
     failed = counts.get("failed", 0) + counts.get("error", 0) + counts.get("errors", 0)
     return counts.get("passed", 0), failed or int(done.returncode != 0), counts.get("skipped", 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -86,7 +86,9 @@ def phase0_criteria(facts: PhaseZeroFacts) -> tuple[Criterion, ...]:
 
 def phase0_memo(facts: PhaseZeroFacts) -> str:
     """The memo as Markdown: decision first, then the criteria with their evidence."""
-    how = "make test\npython main.py --dry-run\nlesion replay runs/RUN/manifest.json\nlesion memo phase0"
+    how = (
+        "make test\npython main.py --dry-run\nlesion replay runs/RUN/manifest.json\npython -m publications.memos phase0"
+    )
     return decision_memo(
         "phase 0, foundations", "the diagnostic tooling", _stamp(facts.date, facts.commit, facts.dirty),
         phase0_criteria(facts), how,
@@ -172,7 +174,7 @@ def phase1_memo(facts: PhaseOneFacts) -> str:
         "core experiments",
         stamp,
         phase1_criteria(facts),
-        "\n".join(dict.fromkeys([*(c.command for c in facts.checks), "lesion memo phase1"])),
+        "\n".join(dict.fromkeys([*(c.command for c in facts.checks), "python -m publications.memos phase1"])),
         [f"## Not ready for expensive runs\n\n{limits}", f"## Review record\n\n{stamp}\n\n{review}"],
     )
 

@@ -1,1 +1,0 @@
-"""Memos and audits."""

@@ -1,0 +1,1 @@
+"""What is published from this repository, and the programs that make it."""

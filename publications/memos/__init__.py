@@ -1,0 +1,1 @@
+"""The decision memos of the phases."""
