@@ -27,6 +27,7 @@ from lesion.study.rows import ITEM_KEY
 from lesion.study.selftest import looks as trial_looks
 from lesion.study.stages import cells as stages
 from lesion.study.stages import transitions as contingency
+from lesion.study.stages.stage_table import STAGES
 from lesion.tasks.task import Draw
 from tests.faults.fault import Fault
 from tests.faults.model_faults import _opened
@@ -34,7 +35,7 @@ from tests.faults.model_faults import _opened
 PLACE, EDIT, FORWARD = Model.place, edit_module.edit, reference._forward
 MAKE, MEASURED, TABLE = block.make_task, work._measured, work._Rows.table
 GIVEN, OTHERS, PAIRED = donors._given, donors.Group.others, rows_evidence._paired
-PARTS, CONFIRM = evidence.compare_parts, stages._confirm
+PARTS, CONFIRM = evidence.compare_parts, stages.confirm_cells
 
 
 def first_items_again(patch):
@@ -62,7 +63,7 @@ def look_from_the_start(patch):
     def from_the_start(plan):
         return CONFIRM(plan.model_copy(update={"attempt": 0}))
 
-    patch.setitem(stages._CELLS, "confirm", from_the_start)
+    patch.setitem(STAGES, "confirm", STAGES["confirm"]._replace(cells=from_the_start))
 
 
 def discovery_on_confirmation(patch):
@@ -324,7 +325,7 @@ ASKED_FAULTS = [
     Fault("further items of the confirmation are the first ones, under new numbers",
           "runs.measure.cell_items.make_task", "run",
           first_items_again),
-    Fault("a second look asks the first look's items again", "study.stages.cells._confirm", "run", look_from_the_start,
+    Fault("a second look asks the first look's items again", "study.stages.cells.confirm_cells", "run", look_from_the_start,
           cheap=True),
     Fault("discovery is measured on confirmation items", "study.stages.cells._on_discovery_items", "run",
           discovery_on_confirmation, cheap=True),

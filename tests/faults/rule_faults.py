@@ -18,6 +18,7 @@ from lesion.study.selftest import companions as trial_companions
 from lesion.study.selftest import gates as trial_gates
 from lesion.study.selftest import selftest as trial
 from lesion.study.stages import matched_sets
+from lesion.study.stages.stage_table import STAGES
 from tests.faults.fault import Fault
 
 MCNEMAR, DIFFERENCE = comparison.mcnemar_exact, PairedRows.difference
@@ -76,7 +77,7 @@ def passed_or(patch):
 
 
 def _passes(patch, stage):
-    patch.setitem(gates.GATES, stage, lambda plan, facts: ("Pass", "all is well", {}))
+    patch.setitem(STAGES, stage, STAGES[stage]._replace(gate=lambda plan, facts: ("Pass", "all is well", {})))
 
 
 def instrument_passes(patch):
@@ -209,7 +210,7 @@ RULE_FAULTS = [
         "the baseline's spread is a hundredth of the range", "stats.baseline_gate.seed_gate", "run", variance_for_range
     ),
     Fault("a stage passes when any check passes", "study.gates.checks.worst", "run", passed_or),
-    Fault("the instrument's gate cannot fail", "study.gates.judge.GATES", "run", instrument_passes, cheap=True),
+    Fault("the instrument's gate cannot fail", "study.stages.stage_table.STAGES", "run", instrument_passes, cheap=True),
     Fault("the baseline's gate cannot fail", "study.gates.judge.baseline_gate", "run", baseline_passes),
     Fault("seeds that change nothing pass the baseline", "study.gates.judge.baseline_gate", "run", same_seeds_pass),
     Fault("the placebo is not read", "study.gates.checks.instrument", "run", placebo_not_read),

@@ -5,12 +5,11 @@ import polars as pl
 import pytest
 
 from lesion.study.gates.gate_verdict import GateVerdict, LookEvidence
-from lesion.study.gates.judge import Facts, judge
+from lesion.study.gates.judge import Facts
 from lesion.study.plan import Chosen, Plan, Shape, new_plan
 from lesion.study.results import PositiveControl, findings
 from lesion.study.rows import ITEMS, PROMPTS
-from lesion.study.stages.cells import next_stage
-from lesion.study.stages.transitions import amend
+from lesion.study.stages.stage_table import amend, judge, next_stage
 from lesion.study.study import Study
 from tests.study.made import baseline_cell, gate, instrument_answer
 

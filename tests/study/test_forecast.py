@@ -17,8 +17,8 @@ from lesion.study.forecast.forecast import (
     total,
 )
 from lesion.study.plan import Chosen, Plan, Shape, new_plan
-from lesion.study.stages.cells import next_stage
 from lesion.study.stages.overrun import afford, as_before, defer
+from lesion.study.stages.stage_table import next_stage
 from lesion.study.study import Study
 
 MODELS = ("tiny:llama", "tiny:gpt2")

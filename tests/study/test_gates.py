@@ -6,14 +6,13 @@ import pytest
 
 from lesion.identity import canonical_json, generator
 from lesion.study.gates.gate_verdict import GateVerdict, LookEvidence
-from lesion.study.gates.judge import Facts, judge
+from lesion.study.gates.judge import Facts
 from lesion.study.gates.paired_arms import spoiled
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.results import findings
 from lesion.study.rows import ITEMS, PROMPTS, empty, rows_hash
-from lesion.study.stages.cells import next_stage
 from lesion.study.stages.confirmatory_cells import Discovery, choose, discovery_table
-from lesion.study.stages.transitions import amend
+from lesion.study.stages.stage_table import amend, judge, next_stage
 from lesion.study.study import Study
 from tests.study.made import BROKEN, detector_answer, instrument_answer, neuron_answer
 

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from lesion.interventions.site import parse_site
 from lesion.study.gates.gate_verdict import GateVerdict
 from lesion.study.plan import Outcome, Plan, Shape, Stage, StageName, new_plan, pair_name
-from lesion.study.stages.cells import next_stage
 from lesion.study.stages.control_sets import control_sets
-from lesion.study.stages.transitions import amend
+from lesion.study.stages.stage_table import amend, next_stage
 from lesion.study.study import Study
 from tests.study.made import baseline_cell, cell_verdict, gate, instrument_answer
 

@@ -13,10 +13,9 @@ from lesion.study.format.load import parse_document
 from lesion.study.gates.gate_verdict import GateVerdict
 from lesion.study.plan import Chosen, Plan, Shape, StageName, new_plan
 from lesion.study.results import ReplicationResults, findings
-from lesion.study.stages.cells import next_stage
 from lesion.study.stages.overrun import afford
 from lesion.study.stages.replication import configurations, mapped
-from lesion.study.stages.transitions import amend
+from lesion.study.stages.stage_table import amend, next_stage
 from lesion.study.study import Study
 from tests.study.made import cell_verdict, gate
 

@@ -4,14 +4,13 @@ import polars as pl
 import pytest
 
 from lesion.study.gates.gate_verdict import GateVerdict, SpecificityEvidence
-from lesion.study.gates.judge import Facts, judge
+from lesion.study.gates.judge import Facts
 from lesion.study.gates.specificity import ARMS, asking, may_ask, seed_items
 from lesion.study.plan import Chosen, Configuration, Plan, Shape, new_plan
 from lesion.study.rows import ITEMS, PROMPTS, empty
-from lesion.study.stages.cells import next_stage
 from lesion.study.stages.matched_sets import sets_of
 from lesion.study.stages.set_items import set_items
-from lesion.study.stages.transitions import amend
+from lesion.study.stages.stage_table import amend, judge, next_stage
 from lesion.study.study import Study
 from tests.study.made import cell_verdict, gate
 

@@ -4,11 +4,12 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple, TypeVar
 
-from lesion.report.wording.words import STAGES, count, listed, model_name, p_value, percent, points, signed
+from lesion.report.wording.words import count, listed, model_name, p_value, percent, points, signed
 from lesion.runs.manifest.run import Manifest
 from lesion.study.gates.gate_verdict import (
     BaselineEvidence,
     DetectionEvidence,
+    Evidence,
     FamilyEvidence,
     GateVerdict,
     InstrumentEvidence,
@@ -17,6 +18,7 @@ from lesion.study.gates.gate_verdict import (
 )
 from lesion.study.gates.model_answers import InstrumentAnswer, NeuronAnswer, TargetAnswer
 from lesion.study.plan import Chosen, Plan, pair_name
+from lesion.study.stages.stage_table import STAGES
 
 V = TypeVar("V")
 MOST_RANKED = 30
@@ -47,11 +49,11 @@ def timeline(manifest: Manifest) -> list[Step]:
     return [
         Step(
             gate.stage,
-            STAGES[gate.stage],
+            STAGES[gate.stage].question,
             gate.attempt + 1,
             gate.outcome,
             _reason(gate),
-            _TABLES[gate.stage](gate, manifest.plan),
+            _TABLES[type(gate.evidence)](gate, manifest.plan),
         )
         for gate in manifest.gates
     ]
@@ -214,16 +216,13 @@ def _specificity(gate: GateVerdict, plan: Plan) -> list[Table]:
     return [Table("The target's rank among matched sets, on the same items", columns, rows)] if rows else []
 
 
-_TABLES: dict[str, Callable[[GateVerdict, Plan], list[Table]]] = {
-    "instrument": _instrument,
-    "baseline": _baseline,
-    "detect": _detect,
-    "discovery": _discovery,
-    "confirm": _confirm,
-    "transfer": _discovery,
-    "replicate": _confirm,
-    "specificity": _specificity,
-    "replicate_specificity": _specificity,
+_TABLES: dict[type[Evidence], Callable[[GateVerdict, Plan], list[Table]]] = {
+    InstrumentEvidence: _instrument,
+    BaselineEvidence: _baseline,
+    DetectionEvidence: _detect,
+    FamilyEvidence: _discovery,
+    LookEvidence: _confirm,
+    SpecificityEvidence: _specificity,
 }
 
 

@@ -19,19 +19,6 @@ MINUS = "−"
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _OPERATIONS = {"+": "sums", "-": "differences", "*": "products"}
 
-STAGES = {
-    "instrument": "Is the instrument sound?",
-    "baseline": "Is the unedited model stable?",
-    "detect": "Which heads?",
-    "discovery": "What is worth confirming?",
-    "confirm": "Does it hold on new items?",
-    "transfer": "What do other models need?",
-    "replicate": "Does it hold on other models?",
-    "specificity": "Do matched random sets do as much?",
-    "replicate_specificity": "Do matched random sets of other models do as much?",
-}
-"""The question that each stage's gate answers."""
-
 TAGS = {
     "negligible+": "significant, yet smaller than the margin: a gain too small to matter",
     "negligible-": "significant, yet smaller than the margin: a loss too small to matter",

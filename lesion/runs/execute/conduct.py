@@ -13,13 +13,13 @@ from lesion.errors import BudgetSpent, LesionError, Tampered
 from lesion.runs.execute.logs import LOGGER
 from lesion.runs.folder.run_folder import Result, RunFolder, Unit
 from lesion.study.gates.gate_verdict import GateVerdict
-from lesion.study.gates.judge import Facts, judge
+from lesion.study.gates.judge import Facts
 from lesion.study.gates.model_answers import AnyAnswer
 from lesion.study.gates.soundness import foreign_rows, unsound, unsound_receipts
 from lesion.study.gates.specificity import RANKED
 from lesion.study.plan import Cell, Plan, Stage
-from lesion.study.stages.cells import next_stage
-from lesion.study.stages.transitions import amend, stop
+from lesion.study.stages.stage_table import amend, judge, next_stage
+from lesion.study.stages.transitions import stop
 from lesion.study.study import Budget
 
 Executor = Callable[[Callable[[Cell], Result], Sequence[Cell]], Iterator[tuple[Cell, Result]]]

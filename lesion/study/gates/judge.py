@@ -1,10 +1,10 @@
 """The gates: each reads what a stage measured and says Pass, Fail or Ambiguous, with the numbers that it saw.
 
-A gate is a pure function of the plan and the facts. What follows from its verdict is decided in contingency.py.
+A gate is a pure function of the plan and the facts. What follows from its verdict is decided in transitions.py.
 docs/gates.md explains each check: its quantity, unit, threshold, and why.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
@@ -27,7 +27,6 @@ from lesion.study.gates.gate_verdict import (
     DiscoveryRow,
     Evidence,
     FamilyEvidence,
-    GateVerdict,
     InstrumentEvidence,
     LookEvidence,
     SpecificityEvidence,
@@ -36,7 +35,7 @@ from lesion.study.gates.model_answers import AnyAnswer, DetectorAnswer, Instrume
 from lesion.study.gates.paired_arms import confirm_cells, pending, specificity_arms, spoiled
 from lesion.study.gates.specificity import Receipts, ranked
 from lesion.study.gates.written_answers import readings, spoiled_reading
-from lesion.study.plan import Chosen, Outcome, Plan, StageName, pair_name, swept
+from lesion.study.plan import Chosen, Outcome, Plan, pair_name, swept
 from lesion.study.rows import ITEM_KEY
 from lesion.study.stages.confirmatory_cells import Discovery, choose, choose_replicas, discovery_table
 from lesion.study.stages.discovery_effects import column
@@ -68,16 +67,10 @@ class Facts(NamedTuple):
         return found
 
 
-def judge(plan: Plan, facts: Facts) -> GateVerdict:
-    """The verdict of the plan's present stage."""
-    outcome, reason, evidence = GATES[plan.stage](plan, facts)
-    return GateVerdict(stage=plan.stage, attempt=plan.attempt, outcome=outcome, reason=reason, evidence=evidence)
-
-
 Judged = tuple[Outcome, str, Evidence]
 
 
-def _instrument(plan: Plan, facts: Facts) -> Judged:
+def instrument_gate(plan: Plan, facts: Facts) -> Judged:
     """Identities hold, the placebo is bit-equal, a repeated pass flips nothing, prompts keep the contract."""
     checks: list[Check] = []
     answers = facts.answers_of(InstrumentAnswer)
@@ -101,7 +94,7 @@ def _excluded(plan: Plan, facts: Facts) -> list[str]:
     ]
 
 
-def _baseline(plan: Plan, facts: Facts) -> Judged:
+def baseline_gate_of(plan: Plan, facts: Facts) -> Judged:
     """The outcome of every tier varies by less than the preregistered spread over the seeds."""
     if excluded := _excluded(plan, facts):
         return "Fail", "; ".join(excluded), BaselineEvidence(final=True, excluded=tuple(excluded))
@@ -170,7 +163,7 @@ def _numbers(plan: Plan, facts: Facts, lanes: Lanes) -> BaselineGate:
     )
 
 
-def _detect(plan: Plan, facts: Facts) -> Judged:
+def detect_gate(plan: Plan, facts: Facts) -> Judged:
     """Every model has a head whose score passes the threshold, twice; or as many neurons that write as are wanted."""
     target = plan.study.sweep.target
     if isinstance(target, RankedNeurons):
@@ -231,13 +224,13 @@ def _rank(target: RankedNeurons, facts: Facts) -> Judged:
     return "Pass", f"neurons that write most on {target.tier}: {found}", evidence
 
 
-def _discovery(plan: Plan, facts: Facts) -> Judged:
+def discovery_gate(plan: Plan, facts: Facts) -> Judged:
     """Chooses the confirmatory family; fails when no cell's pool can hold the two looks."""
     table = discovery_table(facts.items, plan.study.outcome)
     return _proposed(plan, table, choose(plan, Discovery(table, facts.items, facts.prompts)), "confirmed")
 
 
-def _transfer(plan: Plan, facts: Facts) -> Judged:
+def transfer_gate(plan: Plan, facts: Facts) -> Judged:
     """Sizes the replication's family; fails when no cell's pool can hold the two looks."""
     others = [model for model, _ in plan.other_pairs()]
     table = discovery_table(facts.items, plan.study.outcome).filter(pl.col("model").is_in(others))
@@ -271,7 +264,7 @@ def _controls(plan: Plan, table: pl.DataFrame) -> list[Check]:
     ]
 
 
-def _confirm(plan: Plan, facts: Facts) -> Judged:
+def confirm_gate(plan: Plan, facts: Facts) -> Judged:
     """The verdict of every pending member of the family, by the preregistered rule."""
     return _first_rule(plan, facts) if plan.study.lesion == 1 else _all_ablations(plan, facts)
 
@@ -326,7 +319,7 @@ def _first_rule(plan: Plan, facts: Facts) -> Judged:
     return _looked(evidence)
 
 
-def _specificity(plan: Plan, facts: Facts) -> Judged:
+def specificity_gate(plan: Plan, facts: Facts) -> Judged:
     """The rank of every target with a detected effect among its matched sets."""
     found = ranked(plan, facts.items, facts.receipts)
     evidence = SpecificityEvidence(
@@ -338,16 +331,3 @@ def _specificity(plan: Plan, facts: Facts) -> Judged:
     ]
     said += [f"{name}: not evaluable ({reason})" for name, reason in found.spoiled.items()]
     return "Pass", ", ".join(said), evidence
-
-
-GATES: dict[StageName, Callable[[Plan, Facts], Judged]] = {
-    "instrument": _instrument,
-    "baseline": _baseline,
-    "detect": _detect,
-    "discovery": _discovery,
-    "confirm": _confirm,
-    "specificity": _specificity,
-    "transfer": _transfer,
-    "replicate": _confirm,
-    "replicate_specificity": _specificity,
-}

@@ -11,15 +11,10 @@ import polars as pl
 
 from lesion.interventions.intervention import Intervention, Receipt, Scale, replaces
 from lesion.study.gates.paired_arms import DRIFT
-from lesion.study.plan import Cell, Plan, Stage, StageName
+from lesion.study.plan import Cell, Plan, Stage
 from lesion.study.rows import ITEM_KEY
-from lesion.tasks.task import Split
+from lesion.study.stages.stage_table import STAGES
 
-SPLITS: Mapping[StageName, Split] = {
-    "baseline": "confirm", "discovery": "discovery", "confirm": "confirm", "specificity": "confirm",
-    "transfer": "discovery", "replicate": "confirm", "replicate_specificity": "confirm",
-}  # fmt: skip
-"""Stage that measures items -> the part of the items that it may ask."""
 COMPARED = ("control", "set")
 """How the arms of comparison sets are named."""
 LOOKS = ("confirm", "replicate")
@@ -46,7 +41,7 @@ def unsound_cells(cells: Iterable[Cell], targets: Mapping[str, tuple[str, ...]])
     """Cells that ask the wrong part of the items, or compare the target with a set of which it is a part."""
     seen: set[tuple[str, str]] = set()
     for cell in cells:
-        wanted, model = SPLITS.get(cell.stage), cell.model
+        wanted, model = STAGES[cell.stage].split, cell.model
         if wanted is not None and cell.split != wanted and (cell.stage, "split") not in seen:
             seen.add((cell.stage, "split"))
             yield f"the {cell.stage} stage asks {cell.split} items of {cell.model}, {cell.tier}; its own are {wanted}'s"
@@ -64,7 +59,7 @@ def asked_twice(items: pl.DataFrame) -> Iterator[str]:
     again = measured.group_by("stage", "model", "tier", "item_id").agg(pl.len().alias("n")).filter(pl.col("n") > 1)
     for row in again.group_by("stage", "model", "tier").agg(pl.len().alias("items")).sort("stage", "model").to_dicts():
         yield f"{row['items']} questions of {row['model']}, {row['tier']} were asked twice in the {row['stage']} stage"
-    part = pl.col("stage").replace_strict(dict(SPLITS), default="")
+    part = pl.col("stage").replace_strict({row.name: row.split for row in STAGES.values()}, default="")
     parts = measured.with_columns(part.alias("part")).unique(["part", "model", "tier", "item_id"])
     both = parts.group_by("model", "tier", "item_id").agg(pl.col("part").n_unique().alias("n")).filter(pl.col("n") > 1)
     for row in both.group_by("model", "tier").agg(pl.len().alias("items")).sort("model", "tier").to_dicts():

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from lesion.stats.baseline_gate import baseline_gate
-from lesion.study.gates import judge as gates
 from lesion.study.gates.checks import contract, detector, instrument, quiet, worst
 from lesion.study.gates.gate_verdict import LookEvidence
 from lesion.study.gates.judge import Facts
@@ -14,6 +13,7 @@ from lesion.study.plan import Chosen, Plan, Shape, StageName
 from lesion.study.rows import ITEMS, empty
 from lesion.study.selftest.known_rows import MODEL, known_plan, opposites, questions, same_seeds
 from lesion.study.stages.replication import mapped
+from lesion.study.stages.stage_table import judge
 
 SOUND = InstrumentAnswer(
     weights_hash="", tokenizer_hash="", revision="", family="known",
@@ -69,13 +69,13 @@ def _stages() -> Iterator[str]:
         "detect": (plan.model_copy(update={"stage": "detect"}), Facts(nothing, asked, scored)),
     }
     for stage, (at, facts) in given.items():
-        if (found := gates.judge(at, facts).outcome) != "Fail":
+        if (found := judge(at, facts).outcome) != "Fail":
             yield f"the {stage} stage says {found} of facts that must fail it"
     looks = plan.model_copy(update=looking)
     pairs = paired_rows(looks, opposites(), asked, chosen, "target")
     if not bool((pairs.baseline != pairs.edited).all()):
         yield "baseline and edited answers are not paired item by item"
-    looked = gates.judge(looks, Facts(nothing, asked, {}))
+    looked = judge(looks, Facts(nothing, asked, {}))
     told = looked.saw(LookEvidence).verdicts
     if chosen.id not in told or told[chosen.id].verdict != "Invalid":
         yield "a cell without rows is not Invalid"

@@ -18,13 +18,14 @@ from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.stats.verdict.judge import judge
 from lesion.stats.verdict.rule import Discovered, Rule
 from lesion.study.arm import BASELINE, placebo, scaled
-from lesion.study.gates import judge as gates
 from lesion.study.gates.gate_verdict import LookEvidence
+from lesion.study.gates.judge import Facts
 from lesion.study.gates.paired_arms import paired_rows
 from lesion.study.gates.soundness import asked_twice, unsound, unsound_receipts
 from lesion.study.plan import Cell, Chosen, Plan, Stage
 from lesion.study.selftest.known_rows import MODEL, known_plan, opposites, questions
-from lesion.study.stages.cells import next_stage
+from lesion.study.stages import stage_table
+from lesion.study.stages.stage_table import next_stage
 
 CHOSEN = Chosen(model=MODEL, tier="tier", alpha=0.5, items=16, psi=0.1, delta=0.0)
 LEVEL = 0.01
@@ -86,7 +87,7 @@ def _repeated() -> Iterator[str]:
 def _judged(plan: Plan, rows: pl.DataFrame) -> CellVerdict | None:
     """What the gate says of the one cell; nothing where it could not judge it."""
     try:
-        seen = gates.judge(plan, gates.Facts(rows, questions(), {})).saw(LookEvidence)
+        seen = stage_table.judge(plan, Facts(rows, questions(), {})).saw(LookEvidence)
     except LesionError:
         return None
     return seen.verdicts.get(_all().id)

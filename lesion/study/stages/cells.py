@@ -1,37 +1,32 @@
-"""What the plan's present stage consists of: cells, one for each block of items, in a fixed order. Pure."""
+"""What each stage consists of: cells, one for each block of items, in a fixed order. Pure."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from lesion.identity import generator
 from lesion.study.arm import BASELINE, Arm, ablated, companions, placebo, scaled
 from lesion.study.claims import ABLATIONS, Ablation
 from lesion.study.condition import Role
-from lesion.study.gates.specificity import specificity_cells
-from lesion.study.plan import Cell, Chosen, Plan, Stage, StageName, all_heads, look_items, swept
+from lesion.study.plan import Cell, Chosen, Plan, StageName, all_heads, look_items, swept
 from lesion.study.stages.edits import DISCOVERY, ablation_arm, edited, others_of, primary_of
 from lesion.study.study import DetectedHeads
-
-
-def next_stage(plan: Plan) -> Stage | None:
-    """The stage to do now, or nothing when the plan has ended."""
-    if plan.ending is not None:
-        return None
-    return Stage(name=plan.stage, attempt=plan.attempt, cells=_CELLS[plan.stage](plan))
 
 
 def _blocks(start: int, stop: int, block: int) -> list[tuple[int, int]]:
     return [(first, min(first + block, stop)) for first in range(start, stop, block)]
 
 
-def _instrument(plan: Plan) -> tuple[Cell, ...]:
+def instrument_cells(plan: Plan) -> tuple[Cell, ...]:
+    """One cell for each model: its proof."""
     return tuple(Cell(stage="instrument", model=model, seed=plan.attempt) for model in plan.study.subjects)
 
 
-def _detect(plan: Plan) -> tuple[Cell, ...]:
+def detect_cells(plan: Plan) -> tuple[Cell, ...]:
+    """One cell for each model: the scores of its heads, or its neurons."""
     return tuple(Cell(stage="detect", model=model, seed=plan.attempt) for model in plan.models())
 
 
-def _baseline(plan: Plan) -> tuple[Cell, ...]:
+def baseline_cells(plan: Plan) -> tuple[Cell, ...]:
+    """The unedited model on confirmation items."""
     study = plan.study
     return tuple(
         Cell(stage="baseline", model=m, tier=t, split="confirm", seed=s, start=a, stop=b, arms=(BASELINE,))
@@ -41,7 +36,8 @@ def _baseline(plan: Plan) -> tuple[Cell, ...]:
     )
 
 
-def _discovery(plan: Plan) -> tuple[Cell, ...]:
+def discovery_cells(plan: Plan) -> tuple[Cell, ...]:
+    """Every factor, ablation and control on discovery items."""
     return _on_discovery_items(plan, "discovery", {pair: _discovery_arms(plan, *pair) for pair in plan.own_pairs()})
 
 
@@ -88,7 +84,7 @@ def _staged(plan: Plan, model: str) -> list[Arm]:
     return [scaled(role, order[:n], 0.0, study, n) for role, order in orders.items() for n in range(1, len(order) + 1)]
 
 
-def _transfer(plan: Plan) -> tuple[Cell, ...]:
+def transfer_cells(plan: Plan) -> tuple[Cell, ...]:
     """On each model of the replication what is replicated there, so that it is known how many items that needs."""
     arms = {
         (model, tier): (
@@ -111,7 +107,7 @@ def _on_discovery_items(
     )
 
 
-def _confirm(plan: Plan) -> tuple[Cell, ...]:
+def confirm_cells(plan: Plan) -> tuple[Cell, ...]:
     """The pending members of the present family on confirmation items."""
     study = plan.study
     cells: list[Cell] = []
@@ -163,16 +159,3 @@ def _edits(plan: Plan, chosen: Chosen, seed: int) -> list[Arm]:
     target, where = plan.targets[chosen.model], (chosen.model, chosen.tier)
     others = [ablation_arm("target", target, kind, plan, where, seed) for kind in others_of(chosen)]
     return [edited("target", target, chosen, plan, seed), *others]
-
-
-_CELLS: dict[StageName, Callable[[Plan], tuple[Cell, ...]]] = {
-    "instrument": _instrument,
-    "baseline": _baseline,
-    "detect": _detect,
-    "discovery": _discovery,
-    "confirm": _confirm,
-    "specificity": specificity_cells,
-    "transfer": _transfer,
-    "replicate": _confirm,
-    "replicate_specificity": specificity_cells,
-}

@@ -40,11 +40,6 @@ SLACK = 1.1
 """An enlargement asks for so many times the items that the observed accuracy needs: that accuracy is an estimate."""
 
 
-def amend(plan: Plan, verdict: GateVerdict) -> Plan:
-    """The plan after its present stage was judged."""
-    return _AMENDMENTS[verdict.stage](plan, verdict)
-
-
 def stop(plan: Plan, reason: str) -> Plan:
     """The plan, ended before its time."""
     return noted(plan, "stopped", reason).model_copy(update={"ending": Ending(outcome="stopped", reason=reason)})
@@ -70,7 +65,8 @@ def _open(plan: Plan, stage: StageName, attempt: int = 0) -> Plan:
     return plan.model_copy(update={"stage": stage, "attempt": attempt})
 
 
-def _after_instrument(plan: Plan, verdict: GateVerdict) -> Plan:
+def after_instrument(plan: Plan, verdict: GateVerdict) -> Plan:
+    """On to the baseline; a failed instrument is proved once more, then the study stops."""
     if verdict.outcome == "Pass":
         models = verdict.saw(InstrumentEvidence).models
         plan = _told(plan, verdict).model_copy(update={**_measured(models), "primary": _primary(plan.study, models)})
@@ -127,7 +123,8 @@ def _measured(models: Mapping[str, InstrumentAnswer]) -> dict[str, object]:
     return {"tenths": tenths, "norms": norms, "references": references, "rounding": rounding}
 
 
-def _after_baseline(plan: Plan, verdict: GateVerdict) -> Plan:
+def after_baseline(plan: Plan, verdict: GateVerdict) -> Plan:
+    """On to the target; a baseline that is not stable gets more items, as often as the study allows."""
     if verdict.outcome == "Pass":
         target = plan.study.sweep.target
         plan = _told(plan, verdict)
@@ -186,7 +183,8 @@ def _aim(plan: Plan, target: GivenSites) -> Plan:
     return _targeted(plan, dict.fromkeys(plan.models(), target.sites), {})
 
 
-def _after_detect(plan: Plan, verdict: GateVerdict) -> Plan:
+def after_detect(plan: Plan, verdict: GateVerdict) -> Plan:
+    """On to discovery with a target and its controls; a detector that contradicts itself is tried once more."""
     if verdict.outcome == "Ambiguous" and plan.attempt < DETECTOR_RETRIES:
         text = f"The detector contradicts itself ({verdict.reason}). It is tried once more on twice as many sequences."
         return _open(noted(plan, "detector-ambiguous", text), "detect", plan.attempt + 1)
@@ -222,7 +220,8 @@ def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: Mapping[s
     return _open(plan.model_copy(update={"controls": controls}), "discovery")
 
 
-def _after_discovery(plan: Plan, verdict: GateVerdict) -> Plan:
+def after_discovery(plan: Plan, verdict: GateVerdict) -> Plan:
+    """On to confirmation of the family, or the end."""
     seen = verdict.saw(FamilyEvidence)
     for text in seen.dropped:
         plan = noted(plan, "cell-refused", f"{text}; the cell is left out, N is never lowered.")
@@ -233,7 +232,8 @@ def _after_discovery(plan: Plan, verdict: GateVerdict) -> Plan:
     return _open(plan.model_copy(update={"family": seen.family, "pending": pending}), "confirm")
 
 
-def _after_confirm(plan: Plan, verdict: GateVerdict) -> Plan:
+def after_confirm(plan: Plan, verdict: GateVerdict) -> Plan:
+    """A second look for ambiguous cells; then matched sets, where a detected effect asks for them."""
     verdicts = verdict.saw(LookEvidence).verdicts
     ambiguous = tuple(name for name, cell in verdicts.items() if cell.verdict == "Ambiguous")
     if plan.study.replication is not None:
@@ -260,13 +260,15 @@ def _ask_specificity(plan: Plan, stage: StageName, then: Callable[[Plan], Plan])
     return opened if asking(opened) else then(plan.model_copy(update={"pending": ()}))
 
 
-def _after_specificity(plan: Plan, verdict: GateVerdict) -> Plan:
+def after_specificity(plan: Plan, verdict: GateVerdict) -> Plan:
+    """On to the other models, with the cells that are specific."""
     ranks = verdict.saw(SpecificityEvidence).specific
     specific = tuple(name for name, each in ranks.items() if each.status == "specific")
     return _to_other_models(_left_out(plan, verdict).model_copy(update={"specific": specific}))
 
 
-def _after_replicate_specificity(plan: Plan, verdict: GateVerdict) -> Plan:
+def after_replicate_specificity(plan: Plan, verdict: GateVerdict) -> Plan:
+    """The end, with the replicas that are specific."""
     ranks = verdict.saw(SpecificityEvidence).specific
     specific = tuple(name for name, each in ranks.items() if each.status == "specific")
     return _replicated(_left_out(plan, verdict).model_copy(update={"specific": plan.specific + specific}))
@@ -306,7 +308,8 @@ def _to_other_models(plan: Plan) -> Plan:
     return _ended(noted(plan, "not-replicated", f"Nothing is replicated: {why}."), f"{decided}; nothing is replicated")
 
 
-def _after_transfer(plan: Plan, verdict: GateVerdict) -> Plan:
+def after_transfer(plan: Plan, verdict: GateVerdict) -> Plan:
+    """On to the replication, or the end."""
     seen = verdict.saw(FamilyEvidence)
     for text in seen.dropped:
         plan = noted(plan, "cell-refused", f"{text}; the cell is left out, N is never lowered.")
@@ -317,7 +320,8 @@ def _after_transfer(plan: Plan, verdict: GateVerdict) -> Plan:
     return _open(_told(plan, verdict).model_copy(update=ready), "replicate")
 
 
-def _after_replicate(plan: Plan, verdict: GateVerdict) -> Plan:
+def after_replicate(plan: Plan, verdict: GateVerdict) -> Plan:
+    """A second look for ambiguous replicas; then matched sets, where a detected effect asks for them."""
     verdicts = verdict.saw(LookEvidence).verdicts
     ambiguous = tuple(name for name, cell in verdicts.items() if cell.verdict == "Ambiguous")
     plan = _detected(plan, verdicts)
@@ -326,16 +330,3 @@ def _after_replicate(plan: Plan, verdict: GateVerdict) -> Plan:
 
 def _replicated(plan: Plan) -> Plan:
     return _ended(plan, "every member of the family and of the replication is decided")
-
-
-_AMENDMENTS: dict[StageName, Callable[[Plan, GateVerdict], Plan]] = {
-    "instrument": _after_instrument,
-    "baseline": _after_baseline,
-    "detect": _after_detect,
-    "discovery": _after_discovery,
-    "confirm": _after_confirm,
-    "specificity": _after_specificity,
-    "transfer": _after_transfer,
-    "replicate": _after_replicate,
-    "replicate_specificity": _after_replicate_specificity,
-}

@@ -22,10 +22,11 @@ from lesion.report.paper.manuscript import (
 )
 from lesion.report.paper.select_runs import Cast
 from lesion.report.paper.text.replication import in_short
-from lesion.report.paper.text.terms import CONSEQUENCES, failed, gate_words, models, target, warned
+from lesion.report.paper.text.terms import failed, gate_words, models, target, warned
 from lesion.report.record import own, positive_control
 from lesion.report.wording.ablations import ABLATIONS, differing
 from lesion.report.wording.words import MEANINGS, model_name
+from lesion.study.stages.stage_table import STAGES
 
 SHORT = 16
 """Digits of a hash in a sentence; the audit appendix has it whole."""
@@ -191,7 +192,7 @@ def _gates(source: Source) -> Iterable[Line]:
     fallen, manifest = failed(source), source.record.manifest
     for gate in fallen:
         said = "failed" if gate.outcome == "Fail" else "was not passed"
-        yield words(strong(f"{gate_words(gate).capitalize()} {said}"), f", {CONSEQUENCES[gate.stage]}.")
+        yield words(strong(f"{gate_words(gate).capitalize()} {said}"), f", {STAGES[gate.stage].consequence}.")
     if manifest.outcome == "stopped" and not fallen:
         yield words("No gate failed; the run ended for another reason, given in the results.")
     elif not fallen:

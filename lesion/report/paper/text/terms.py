@@ -4,21 +4,9 @@ import re
 
 from lesion.report.paper.claims.claim import Register, Source
 from lesion.report.paper.manuscript import Line, Name, joined, words
-from lesion.report.wording.words import STAGES, model_name, target_words
+from lesion.report.wording.words import model_name, target_words
 from lesion.study.gates.gate_verdict import GateVerdict
-
-CONSEQUENCES = {
-    "instrument": "so nothing was measured",
-    "baseline": "so no intervention was run",
-    "detect": "so there was nothing to intervene on",
-    "discovery": "so nothing was confirmed",
-    "confirm": "so its verdicts do not stand",
-    "transfer": "so nothing was tried on other models",
-    "replicate": "so its verdicts on other models do not stand",
-    "specificity": "so no effect is called specific",
-    "replicate_specificity": "so no effect on other models is called specific",
-}
-"""What it means that a gate failed."""
+from lesion.study.stages.stage_table import STAGES
 
 
 def models(source: Source) -> Line:
@@ -57,7 +45,7 @@ def failed(source: Source) -> list[GateVerdict]:
 
 def gate_words(gate: GateVerdict) -> str:
     """`the baseline gate (Is the unedited model stable?)`."""
-    return f"the {gate.stage} gate ({STAGES[gate.stage]})"
+    return f"the {gate.stage} gate ({STAGES[gate.stage].question})"
 
 
 def warned(source: Source) -> list[str]:
