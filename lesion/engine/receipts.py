@@ -1,6 +1,7 @@
 """Counts what an intervention did, and refuses one that did not act as it must."""
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -73,3 +74,15 @@ class Recorder:
         if isinstance(self.intervention, Scale):
             return self.intervention.alpha != 1 and self.squared_before > 0
         return not replaces(self.intervention) and getattr(self.intervention, "coefficient", 1) != 0
+
+
+def merged(receipts: Sequence[Receipt]) -> Receipt:
+    """One receipt for all batches of an intervention."""
+    return Receipt(
+        forwards=sum(r.forwards for r in receipts),
+        firings=sum(r.firings for r in receipts),
+        modules=max(r.modules for r in receipts),
+        elements=sum(r.elements for r in receipts),
+        l2_change=math.sqrt(sum(r.l2_change**2 for r in receipts)),
+        max_logit_change=max(r.max_logit_change or 0.0 for r in receipts),
+    )

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch
+from lesion.engine.receipts import merged
 from lesion.engine.replacement_activations import Library
 from lesion.engine.select_engine import Engine
 from lesion.errors import InputError, InterventionError
@@ -347,18 +348,6 @@ def _strata(asked: Asked, base: Numbers, edited: Numbers) -> tuple[Stratum, ...]
     return tuple(
         Stratum(bucket=name, items=len(rows), baseline=float(base[rows].mean()), edited=float(edited[rows].mean()))
         for name, rows in sorted(buckets.items())
-    )
-
-
-def merged(receipts: Sequence[Receipt]) -> Receipt:
-    """One receipt for all batches."""
-    return Receipt(
-        forwards=sum(r.forwards for r in receipts),
-        firings=sum(r.firings for r in receipts),
-        modules=max(r.modules for r in receipts),
-        elements=sum(r.elements for r in receipts),
-        l2_change=math.sqrt(sum(r.l2_change**2 for r in receipts)),
-        max_logit_change=max(r.max_logit_change or 0.0 for r in receipts),
     )
 
 

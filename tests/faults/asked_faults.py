@@ -127,10 +127,10 @@ def receipts_halved(patch):
         merged = MERGED(receipts)
         return merged.model_copy(update={"firings": merged.firings // 2})
 
-    patch.setattr(work, "_merged", half)
+    patch.setattr(work, "merged", half)
 
 
-MERGED = work._merged
+MERGED = work.merged
 
 
 def arms_joined_by_place(patch):
@@ -325,7 +325,8 @@ ASKED_FAULTS = [
     Fault("further items of the confirmation are the first ones, under new numbers",
           "runs.measure.cell_items.make_task", "run",
           first_items_again),
-    Fault("a second look asks the first look's items again", "study.stages.cells.confirm_cells", "run", look_from_the_start,
+    Fault("a second look asks the first look's items again", "study.stages.cells.confirm_cells", "run",
+          look_from_the_start,
           cheap=True),
     Fault("discovery is measured on confirmation items", "study.stages.cells._on_discovery_items", "run",
           discovery_on_confirmation, cheap=True),
@@ -339,7 +340,7 @@ ASKED_FAULTS = [
     Fault("the seeds of paired rows are lost", "study.gates.paired_arms.PairedRows", "run", seeds_lost),
     Fault("every receipt is the placebo's", "runs.measure.measure_cell._measured", "run", receipts_of_the_placebo),
     Fault("receipts are empty", "runs.measure.measure_cell._measured", "run", receipts_emptied),
-    Fault("a receipt counts half the firings", "runs.measure.measure_cell._merged", "run", receipts_halved),
+    Fault("a receipt counts half the firings", "runs.measure.measure_cell.merged", "run", receipts_halved),
     Fault("arms are joined by their place", "study.gates.paired_arms._paired", "run", arms_joined_by_place, cheap=True),
     Fault("numbers are given to items by their place",
           "runs.measure.measure_cell._Rows.table", "run", rows_named_by_place),

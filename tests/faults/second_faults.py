@@ -22,7 +22,7 @@ from lesion.tasks.task import Segment
 from tests.faults.fault import Fault, Finished
 
 RESULT, ITEM, AT = Problem.__dict__["result"].fget, ArithmeticTask._item, Lane.at
-ADD, ARM = conduct._Meter.add, stages.arm
+ADD, SCALED = conduct._Meter.add, stages.scaled
 
 
 def sum_one_too_large(patch):
@@ -82,11 +82,11 @@ def file_hash_of_the_length(patch):
 
 
 def arm_of_another_strength(patch):
-    def weaker(name, sites, alpha, study):
-        made = ARM(name, sites, alpha, study)
+    def weaker(*given):
+        made = SCALED(*given)
         return made.model_copy(update={"intervention": made.intervention.model_copy(update={"alpha": 0.5})})
 
-    patch.setattr(stages, "arm", weaker)
+    patch.setattr(stages, "scaled", weaker)
 
 
 def budget_uncounted(patch):

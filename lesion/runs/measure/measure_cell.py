@@ -1,6 +1,5 @@
 """What is done for a cell, in a worker: prove a model, score its heads, or measure a block of items under every arm."""
 
-import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lesion.engine.batch import Batch, batches
+from lesion.engine.receipts import merged
 from lesion.identity import canonical_json, seed_from
 from lesion.interventions.intervention import Receipt, replaces
 from lesion.measures.attribution.neurons import highest, write_scores
@@ -106,8 +106,8 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
         reread(sample, table, model.dtype, quick=engine.fast is not None)
     if cell.decoded:
         table = with_texts(table, model, cell, plan, block)
-    merged = tuple(
-        ArmReceipt(arm=arm.name, receipt=_merged(receipts[arm.name])) for arm in cell.arms if arm.name in receipts
+    told = tuple(
+        ArmReceipt(arm=arm.name, receipt=merged(receipts[arm.name])) for arm in cell.arms if arm.name in receipts
     )
     halvings = Counter(engine.halvings[before:])
     facts = {
@@ -117,7 +117,7 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
         **({"memory_limit": memory} if memory is not None else {}),
         **({"halvings": [{**one._asdict(), "times": many} for one, many in halvings.items()]} if halvings else {}),
     }
-    return Result(table.sort("index", "arm"), _prompt_rows(cell, block), None, merged, 0.0, facts)
+    return Result(table.sort("index", "arm"), _prompt_rows(cell, block), None, told, 0.0, facts)
 
 
 class _Rows:
@@ -160,18 +160,6 @@ def _cast(numbers: Numbers, dtype: type[pl.DataType]) -> Numbers | NDArray[np.bo
     if dtype is pl.Boolean:
         return numbers == 1
     return np.nan_to_num(numbers, nan=-1).astype(np.int64) if dtype is pl.Int64 else numbers
-
-
-def _merged(receipts: Sequence[Receipt]) -> Receipt:
-    """One receipt for all batches of a cell."""
-    return Receipt(
-        forwards=sum(r.forwards for r in receipts),
-        firings=sum(r.firings for r in receipts),
-        modules=max(r.modules for r in receipts),
-        elements=sum(r.elements for r in receipts),
-        l2_change=math.sqrt(sum(r.l2_change**2 for r in receipts)),
-        max_logit_change=max(r.max_logit_change or 0.0 for r in receipts),
-    )
 
 
 def _prompt_rows(cell: Cell, block: Block) -> pl.DataFrame:
