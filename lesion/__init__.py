@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lesion.errors import InputError, InterventionError, LesionError
     from lesion.interventions.intervention import KnockOut, Patch, Receipt, Steer
-    from lesion.interventions.parse import mean, parse_intervention, resample, scale, zero
+    from lesion.interventions.parse import mean, median, parse_intervention, resample, scale, zero
     from lesion.interventions.site import Site, head, neuron, parse_site, stream
     from lesion.lab import Lab
     from lesion.models.model import Model, open_model
@@ -27,7 +27,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "lesion.errors": ("InputError", "InterventionError", "LesionError"),
     "lesion.interventions.intervention": ("KnockOut", "Patch", "Receipt", "Steer"),
-    "lesion.interventions.parse": ("mean", "parse_intervention", "resample", "scale", "zero"),
+    "lesion.interventions.parse": ("mean", "median", "parse_intervention", "resample", "scale", "zero"),
     "lesion.interventions.site": ("Site", "head", "neuron", "parse_site", "stream"),
     "lesion.lab": ("Lab",),
     "lesion.models.model": ("Model", "open_model"),
@@ -40,8 +40,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "InputError", "InterventionError", "KnockOut", "Lab", "LesionError", "Manifest", "Model", "Patch", "Receipt",
-    "Site", "Steer", "Study", "head", "load_study", "mean", "neuron", "open_model", "parse_intervention", "parse_site",
-    "read_manifest", "resample", "scale", "stream", "zero",
+    "Site", "Steer", "Study", "head", "load_study", "mean", "median", "neuron", "open_model", "parse_intervention",
+    "parse_site", "read_manifest", "resample", "scale", "stream", "zero",
 ]  # fmt: skip
 
 

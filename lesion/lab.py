@@ -220,8 +220,9 @@ class Lab:
 
         Args:
             task: a configuration, or a spelling such as `arithmetic high=999`.
-            do: an intervention such as `zero("L5H1")`, or its spelling: `scale L5H1 0.5`, `mean L5H1`, `resample L5H1`.
-                Mean and resample take values from `REFERENCE` other items of the task.
+            do: an intervention such as `zero("L5H1")`, or its spelling: `scale L5H1 0.5`, `mean L5H1`,
+                `median L5H1`, `resample L5H1`.
+                Mean, median and resample take values from `REFERENCE` other items of the task.
             items: how many are drawn, from the discovery split.
             seed: draws them.
             neutral: a text that the intervention should leave alone; by default a passage of this project's own.

@@ -4,6 +4,7 @@
 - *Mean*: over a reference set, in one streamed pass that keeps sums alone. By `position`, items of the same prompt and
   answer length are averaged; by `role`, tokens at the same place of a role's span of the same length; by `layout`,
   items of the same lengths whose roles all stand at the same places.
+- *Median*: as the mean, element by element; in several passes where the values would need more than `MOST_BYTES`.
 - *Resample*: another item of the reference set with the same lengths (and, at a role, the same spans), chosen by seed,
   draw and the item's own prompt, so that neither the batch nor its order matters. It never is the item itself.
 - *Steer*: a vector that is named by its hash.
@@ -25,7 +26,7 @@ from lesion.engine.patterns import patterns
 from lesion.errors import InputError, InterventionError, nearest
 from lesion.identity import content_hash, generator
 from lesion.interventions.edit import vector_hash
-from lesion.interventions.intervention import Intervention, Mean, Patch, Resample, Steer
+from lesion.interventions.intervention import Intervention, Mean, Median, Patch, Resample, Steer
 from lesion.interventions.site import Site
 from lesion.models.model import Model
 from lesion.tasks.tokenizers.layouts import Layout as Bucket
@@ -33,8 +34,12 @@ from lesion.tasks.tokenizers.layouts import layout_of
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 By = Literal["position", "role", "layout", "all"]
+Of = tuple[Literal["mean", "median"], By, Site]
+"""What is taken over the reference set, over which of its values together, and where."""
 ROWS = 16
 """Reference items in one forward pass."""
+MOST_BYTES = 256 * 2**20
+"""Activations that are held at once to take their medians, bytes; one site at a time may need more."""
 
 
 def reference_hash(items: Iterable[Compiled]) -> str:
@@ -77,12 +82,36 @@ def _reads(model: Model, site: Site) -> list[Read]:
 class _Average:
     """A sum that becomes a mean."""
 
-    total: Tensor
+    total: Tensor | None = None
     count: int = 0
 
-    @property
-    def mean(self) -> Tensor:
+    def add(self, values: Tensor) -> None:
+        """Take in values, (how many, ...)."""
+        added = values.double().sum(0)
+        self.total = added if self.total is None else self.total + added
+        self.count += len(values)
+
+    def taken(self) -> Tensor:
+        """The mean, float32."""
+        assert self.total is not None  # a bucket is made for its first values
         return (self.total / self.count).float()
+
+
+@dataclass
+class _Middle:
+    """Values that become a median."""
+
+    values: list[Tensor] = field(default_factory=list[Tensor])
+
+    def add(self, values: Tensor) -> None:
+        """Take in values, (how many, ...)."""
+        self.values.append(values)
+
+    def taken(self) -> Tensor:
+        """The median element by element, float32; of an even number the mean of the two middle values."""
+        ordered = torch.cat(self.values).sort(0).values
+        count = len(ordered)
+        return ((ordered[(count - 1) // 2].double() + ordered[count // 2].double()) / 2).float()
 
 
 @dataclass(eq=False)
@@ -97,9 +126,7 @@ class Library:
     keep: bool = False
     """Whether what resampling reads of the reference set is kept, so that each item is run once: memory for time. The
     numbers then do not depend on which rows are asked for together."""
-    _means: dict[tuple[By, Site], dict[Bucket, _Average]] = field(
-        default_factory=dict[tuple[By, Site], dict[Bucket, _Average]], repr=False
-    )
+    _central: dict[Of, dict[Bucket, Tensor]] = field(default_factory=dict[Of, dict[Bucket, Tensor]], repr=False)
     _kept: dict[Site, list[Tensor]] = field(default_factory=dict[Site, list[Tensor]], repr=False)
     _places: dict[Bucket, list[tuple[int, tuple[int, ...]]]] = field(
         default_factory=dict[Bucket, list[tuple[int, tuple[int, ...]]]], repr=False
@@ -133,12 +160,12 @@ class Library:
         made: dict[Intervention, Source] = {}
         patched = distinct(site for one in interventions if isinstance(one, Patch) for site in one.sites)
         twins = self._twins(batch, patched) if patched else {}
-        self._average([one for one in interventions if isinstance(one, Mean)])
+        self._take([one for one in interventions if isinstance(one, Mean | Median)])
         for one in interventions:
             if isinstance(one, Patch):
                 made[one] = {site: twins[site] for site in one.sites}
-            elif isinstance(one, Mean):
-                made[one] = {site: self._mean(batch, one, site) for site in one.sites}
+            elif isinstance(one, Mean | Median):
+                made[one] = {site: self._centre(batch, one, site) for site in one.sites}
             elif isinstance(one, Resample):
                 made[one] = self._resampled(batch, one)
             elif isinstance(one, Steer):
@@ -162,7 +189,7 @@ class Library:
             )
         return observe(self.model, replace(batch, ids=batch.twins, twins=None), sites)
 
-    def _named(self, one: Mean | Resample) -> None:
+    def _named(self, one: Mean | Median | Resample) -> None:
         name = reference_hash(self.reference) if self.reference else None
         if name != one.reference:
             had = "this library has none" if name is None else f"this library's has the hash {name}"
@@ -212,38 +239,59 @@ class Library:
         rng = generator("resample", one.seed, one.draw, content_hash(prompt))
         return fit[int(rng.integers(len(fit)))]
 
-    def _average(self, wanted: Sequence[Mean]) -> None:
-        """Make the means that are not known yet, all of them in one pass over the reference set."""
+    def _take(self, wanted: Sequence[Mean | Median]) -> None:
+        """Take the means and medians that are not known yet: the means in one pass over the reference set."""
         for one in wanted:
             self._named(one)
-        missing: list[tuple[By, Site]] = [
-            (one.by, site) for one in wanted for site in one.sites if (one.by, site) not in self._means
-        ]
-        if not missing:
-            return
-        tables: dict[tuple[By, Site], dict[Bucket, _Average]] = {(by, site): {} for by, site in missing}
-        for batch in batches(self.reference, ROWS):
-            seen = observe(self.model, batch, distinct(site for _, site in missing))
-            for (by, site), table in tables.items():
-                for bucket, values in _parts(by, batch, seen[site]):
-                    average = table.setdefault(bucket, _Average(torch.zeros_like(values[0], dtype=torch.float64)))
-                    average.total += values.double().sum(0)
-                    average.count += len(values)
-        self._means.update(tables)
+        asked: dict[Of, None] = {(one.kind, one.by, site): None for one in wanted for site in one.sites}
+        missing = [of for of in asked if of not in self._central]
+        means, medians = ([of for of in missing if of[0] == kind] for kind in ("mean", "median"))
+        for part in [means, *self._parts(medians)]:
+            if part:
+                self._pass(part)
 
-    def _mean(self, batch: Batch, one: Mean, site: Site) -> Tensor:
-        """The mean for each row and position of a batch; NaN where there is none and none is wanted."""
-        table = self._means[one.by, site]
+    def _parts(self, medians: Sequence[Of]) -> list[list[Of]]:
+        """Medians cut into parts whose values fit into `MOST_BYTES`, told by the first items of the reference set."""
+        if not medians:
+            return []
+        first = observe(self.model, next(iter(batches(self.reference, 1))), distinct(site for _, _, site in medians))
+        parts: list[list[Of]] = [[]]
+        held = 0
+        for of in medians:
+            need = first[of[2]].nbytes * len(self.reference)
+            if parts[-1] and held + need > MOST_BYTES:
+                parts.append([])
+                held = 0
+            parts[-1].append(of)
+            held += need
+        return parts
+
+    def _pass(self, wanted: Sequence[Of]) -> None:
+        """One pass over the reference set, which takes what is wanted."""
+        tables: dict[Of, dict[Bucket, _Average | _Middle]] = {of: {} for of in wanted}
+        for batch in batches(self.reference, ROWS):
+            seen = observe(self.model, batch, distinct(site for _, _, site in wanted))
+            for (kind, by, site), table in tables.items():
+                for bucket, values in _values(by, batch, seen[site]):
+                    if bucket not in table:
+                        table[bucket] = _Average() if kind == "mean" else _Middle()
+                    table[bucket].add(values)
+        for of, table in tables.items():
+            self._central[of] = {bucket: values.taken() for bucket, values in table.items()}
+
+    def _centre(self, batch: Batch, one: Mean | Median, site: Site) -> Tensor:
+        """The mean or median for each row and position of a batch; NaN where there is none and none is wanted."""
+        table = self._central[one.kind, one.by, site]
         if one.by == "all":
-            return table[()].mean[None, None]
+            return table[()][None, None]
         if one.by == "position":
             shape = (batch.prompt_length, batch.answer.shape[1])
             if shape not in table:
                 there = ", ".join(f"{prompt}+{answer}" for prompt, answer in sorted(table))
                 raise InterventionError(
-                    f"{one}: no mean for {shape[0]}+{shape[1]} tokens; the reference set has {there}"
+                    f"{one}: no {one.kind} for {shape[0]}+{shape[1]} tokens; the reference set has {there}"
                 )
-            return table[shape].mean[None]
+            return table[shape][None]
         if one.by == "layout":
             wanted = [layout_of(roles, batch.prompt_length, batch.answer.shape[1]) for roles in batch.roles]
             if missing := [bucket for bucket in wanted if bucket not in table]:
@@ -251,17 +299,17 @@ class Library:
                     f"{one}: {len(missing)} rows have no reference item whose roles stand at the same places; leave "
                     "them out and count them (Library.others)"
                 )
-            return torch.stack([table[bucket].mean for bucket in wanted])
-        width = next(iter(table.values())).mean.shape[-1]
+            return torch.stack([table[bucket] for bucket in wanted])
+        width = next(iter(table.values())).shape[-1]
         whole = torch.full((*batch.inputs.shape, width), torch.nan)
         for row, roles in enumerate(batch.roles):
             for bucket, (start, stop) in _spans(roles, whole.shape[1]):
                 if bucket in table:
-                    whole[row, start:stop] = table[bucket].mean
+                    whole[row, start:stop] = table[bucket]
         if bool(whole[batch.mask(one.positions)].isnan().any()):
             raise InterventionError(
                 f"{one}: a token at '{one.positions}' has no role, or one with no equally long span in the reference "
-                "set; ask for a role, or take the mean by position"
+                f"set; ask for a role, or take the {one.kind} by position"
             )
         return whole
 
@@ -271,7 +319,7 @@ def distinct(sites: Iterable[Site]) -> list[Site]:
     return [site for _, site in sorted({str(site): site for site in sites}.items())]
 
 
-def _parts(by: By, batch: Batch, seen: Tensor) -> Iterable[tuple[Bucket, Tensor]]:
+def _values(by: By, batch: Batch, seen: Tensor) -> Iterable[tuple[Bucket, Tensor]]:
     """The values of a batch by bucket, (how many, …); what is averaged together is in one bucket."""
     if by == "all":
         return [((), seen.flatten(0, 1))]

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lesion.errors import InterventionError
-from lesion.interventions.intervention import Intervention, Mean, Patch, Resample, Scale, Steer
+from lesion.interventions.intervention import Intervention, Scale, Steer, replaces
 
 
 def edit(
@@ -40,7 +40,7 @@ def edit(
         raise InterventionError(f"{intervention}: the source has the shape {shapes}") from error
     if isinstance(intervention, Steer):
         return activation + intervention.coefficient * given
-    if isinstance(intervention, Mean | Resample | Patch):
+    if replaces(intervention):
         return given.clone()
     raise InterventionError(f"{intervention}: it cuts edges and edits no activation")
 

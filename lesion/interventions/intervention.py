@@ -1,8 +1,9 @@
 """What happens at sites, as a frozen value that can be written down, hashed and repeated.
 
 `Scale` covers suppression (alpha < 1), zero ablation (0), the placebo (1) and amplification (alpha > 1); there is no
-second word for zero. `Mean`, `Resample` and `Patch` put another activation in the place of the model's own, `Steer`
-adds a vector, `KnockOut` cuts attention edges. What is put in place is a tensor that the engine gets as a *source*.
+second word for zero. `Mean`, `Median`, `Resample` and `Patch` put another activation in the place of the model's own,
+`Steer` adds a vector, `KnockOut` cuts attention edges. What is put in place is a tensor that the engine gets as a
+*source*.
 """
 
 from collections.abc import Sequence
@@ -60,20 +61,41 @@ class Scale(_AtSites):
         return f"scale {self.alpha:g} {self._where()}"
 
 
-class Mean(_AtSites):
-    """Put the mean over a reference set in the place of the activation."""
+class _Central(_AtSites):
+    """What `Mean` and `Median` have in common."""
 
-    kind: Literal["mean"] = "mean"
     reference: Sha256
     """`lesion.engine.replacement_activations.reference_hash` of the reference set."""
     by: Literal["position", "role", "layout", "all"] = "position"
     """`position`: items of the same length, position by position; `role`: token by token within a role of the same
     length; `layout`: items of the same length whose roles all stand at the same places, position by position; `all`:
-    one mean over all items and positions."""
+    all items and positions together."""
+
+    def _words(self, kind: str) -> str:
+        return f"{kind} by {self.by} of {self.reference[:8]} {self._where()}"
+
+
+class Mean(_Central):
+    """Put the mean over a reference set in the place of the activation."""
+
+    kind: Literal["mean"] = "mean"
 
     def __str__(self) -> str:
         """For people: `mean by position of 1a2b3c4d L1H0`."""
-        return f"mean by {self.by} of {self.reference[:8]} {self._where()}"
+        return self._words(self.kind)
+
+
+class Median(_Central):
+    """Put the element-wise median over a reference set in the place of the activation.
+
+    Of an even number of items it is the mean of the two middle values. A few extreme items do not move it.
+    """
+
+    kind: Literal["median"] = "median"
+
+    def __str__(self) -> str:
+        """For people: `median by position of 1a2b3c4d L1H0`."""
+        return self._words(self.kind)
 
 
 class Resample(_AtSites):
@@ -145,7 +167,7 @@ class KnockOut(_AtSites):
         return f"knock out {self._where()} to {self.keys}"
 
 
-Intervention = Scale | Mean | Resample | Patch | Steer | KnockOut
+Intervention = Scale | Mean | Median | Resample | Patch | Steer | KnockOut
 Written = Annotated[Intervention, Field(discriminator="kind")]
 """An intervention as a field of a document, told apart by its `kind`."""
 _WRITTEN: TypeAdapter[Intervention] = TypeAdapter(Written)
@@ -162,7 +184,7 @@ def read_intervention(text: str | bytes) -> Intervention:
 
 def replaces(intervention: Intervention) -> bool:
     """Whether another activation takes the place of the model's own, so that a source is needed for each token."""
-    return isinstance(intervention, Mean | Resample | Patch)
+    return isinstance(intervention, Mean | Median | Resample | Patch)
 
 
 def draws(intervention: Resample, count: int) -> Sequence[Resample]:

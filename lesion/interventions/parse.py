@@ -1,8 +1,8 @@
 """Reads an intervention as a person writes it: `scale L5H1 0.5`, `zero L5H1+L6H9 @last`, `mean L1H0`.
 
-`zero` is read as scaling by 0; it has no kind of its own. Mean and resample put other items' values in place, so they
-become an intervention only where the items are known (`replacement`). Patch and steer are written in a study or made
-in a notebook.
+`zero` is read as scaling by 0; it has no kind of its own. Mean, median and resample put other items' values in place.
+They become an intervention only where the items are known (`replacement`). Patch and steer are written in a study or
+made in a notebook.
 """
 
 import re
@@ -10,34 +10,35 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from lesion.errors import InputError, nearest
-from lesion.interventions.intervention import Mean, Resample, Scale
+from lesion.interventions.intervention import Mean, Median, Resample, Scale
 from lesion.interventions.site import Site
 from lesion.interventions.site_list import Named, parse_sites, sites_of
 
 VERBS = ("scale", "zero")
-REPLACING = ("mean", "resample")
+REPLACING = ("mean", "median", "resample")
 _DOTTED = re.compile(r"\d+\.\d+", re.ASCII)
 
 
 class Replacement(NamedTuple):
     """An ablation by other items' values, before those items are known."""
 
-    kind: Literal["mean", "resample"]
+    kind: Literal["mean", "median", "resample"]
     """What is put in place."""
     sites: tuple[Site, ...]
     """Where."""
     positions: str
     """At which positions."""
 
-    def made(self, reference: str, seed: int) -> Mean | Resample:
+    def made(self, reference: str, seed: int) -> Mean | Median | Resample:
         """The intervention, once the items are known.
 
         Args:
             reference: the hash of the other items.
             seed: draws the item whose values are resampled.
         """
-        if self.kind == "mean":
-            return Mean(sites=self.sites, positions=self.positions, reference=reference)
+        if self.kind != "resample":
+            central = Mean if self.kind == "mean" else Median
+            return central(sites=self.sites, positions=self.positions, reference=reference)
         return Resample(sites=self.sites, positions=self.positions, reference=reference, seed=seed)
 
 
@@ -94,6 +95,22 @@ def mean(sites: Named | Sequence[Named], positions: str = "all") -> Replacement:
     return Replacement("mean", tuple(sites_of(sites)), positions)
 
 
+def median(sites: Named | Sequence[Named], positions: str = "all") -> Replacement:
+    """Put at one or several sites the element-wise median of their activations over other items of the task.
+
+    >>> median("L5H1").kind
+    'median'
+
+    Args:
+        sites: where; as for `scale`.
+        positions: `all`, `last`, a role of the prompt's tokens, or token numbers.
+
+    Raises:
+        InputError: when a site's spelling is not known.
+    """
+    return Replacement("median", tuple(sites_of(sites)), positions)
+
+
 def resample(sites: Named | Sequence[Named], positions: str = "all") -> Replacement:
     """Put at one or several sites the activation of another item of the task, drawn for each item.
 
@@ -140,7 +157,7 @@ def parse_intervention(text: str) -> Scale:
 
 
 def replacement(text: str) -> Replacement | None:
-    """An ablation by other items' values, `mean L1H0` or `resample L1H0 @last`; None for another verb.
+    """An ablation by other items' values: `mean L1H0`, `median L1H0`, `resample L1H0 @last`; None for another verb.
 
     >>> replacement("mean L1H0").kind, replacement("zero L1H0")
     ('mean', None)

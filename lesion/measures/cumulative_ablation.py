@@ -1,7 +1,8 @@
 """Staged ablation: sites are ablated one after another, those before stay ablated, and each time it is measured.
 
-What ablation is, is chosen: scaling (0 is off-distribution, a stress test), the mean over other items, or the value of
-another item (averaged over draws). Each stage tells the change of accuracy from the unedited run, item by item.
+The ablation is chosen: scaling (0 is off-distribution, a stress test), the mean or median over other items, or the
+value of another item (averaged over draws). Each stage tells the change of accuracy from the unedited run, item by
+item.
 
 The order decides what the curve says: by score (how few suffice), by layer (where it happens), or random (what as many
 others do). A random order is drawn by the seed, several of them give the spread. Report a curve beside the random ones,
@@ -9,7 +10,7 @@ never alone: any model breaks when enough of it is taken away.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.engine.select_engine import Engine
 from lesion.errors import InputError, nearest
 from lesion.identity import Document, generator
-from lesion.interventions.intervention import Intervention, Mean, Resample, Scale
+from lesion.interventions.intervention import Intervention, Mean, Median, Resample, Scale
 from lesion.interventions.site import Site
 from lesion.measures.attribution.direct_logit import mean_interval
 from lesion.measures.metrics import measure
@@ -26,7 +27,7 @@ from lesion.measures.prompt_set import Asked
 from lesion.progress import stage as progress
 
 ORDERS = ("score", "layer", "random")
-ABLATIONS = ("scale", "mean", "resample")
+ABLATIONS = ("scale", "mean", "median", "resample")
 DRAWS = 4
 """Other items whose values stand in for each item's own, one after another; their results are averaged."""
 NAMES = ("correct", "logit_diff", "answer_logprob")
@@ -51,14 +52,19 @@ def scaling(alpha: float = 0.0) -> Ablation:
     return Ablation(f"scale {alpha:g}", make)
 
 
-def averaging(library: Library) -> Ablation:
-    """Put the mean over the library's reference set in place, position by position among items of equal lengths."""
-    name = reference_hash(library.reference)
+def averaging(library: Library, kind: Literal["mean", "median"] = "mean") -> Ablation:
+    """Put the mean or median over the library's reference set in place, position by position in items of equal lengths.
+
+    Args:
+        library: holds the reference set.
+        kind: `mean`, or `median`, element by element.
+    """
+    name, central = reference_hash(library.reference), Mean if kind == "mean" else Median
 
     def make(sites: tuple[Site, ...]) -> tuple[Intervention, ...]:
-        return (Mean(sites=sites, reference=name),)
+        return (central(sites=sites, reference=name),)
 
-    return Ablation(f"mean of {len(library.reference)} other items", make, library)
+    return Ablation(f"{kind} of {len(library.reference)} other items", make, library)
 
 
 def resampling(library: Library, seed: int = 0, draws: int = DRAWS) -> Ablation:

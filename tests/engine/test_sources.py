@@ -3,13 +3,13 @@ import dataclasses
 import pytest
 import torch
 
-from lesion.engine import reference
+from lesion.engine import reference, replacement_activations
 from lesion.engine.batch import batches
 from lesion.engine.batched.engine import Fast
 from lesion.engine.replacement_activations import Library, observe, reference_hash
 from lesion.engine.select_engine import Engine, choose
 from lesion.errors import InputError, InterventionError
-from lesion.interventions.intervention import KnockOut, Mean, Patch, Resample, Scale, Steer, draws
+from lesion.interventions.intervention import KnockOut, Mean, Median, Patch, Resample, Scale, Steer, draws
 from lesion.interventions.site import KINDS, UNITS, Site, head, parse_site, stream
 
 
@@ -104,6 +104,38 @@ def test_a_resampled_item_is_another_one_and_does_not_depend_on_the_batch(tiny, 
     assert len(set(map(tuple, found))) > 3
 
 
+def test_a_median_is_the_middle_value_of_each_element(tiny, compiled, monkeypatch):
+    model, sites = tiny("llama"), (head(1, 2), stream(1), parse_site("L0N3"))
+    items = compiled(5, 6, 2)
+    (batch,) = batches(items, 8)
+    one = Median(sites=sites, reference=reference_hash(items))
+    seen = observe(model, batch, sites)
+    found = Library(model, items).sources(batch, [one])[one]
+    for site in sites:
+        assert torch.allclose(found[site][0], seen[site].median(0).values, atol=1e-6)
+    monkeypatch.setattr(replacement_activations, "MOST_BYTES", 1)  # a pass for each site
+    apart = Library(model, items).sources(batch, [one])[one]
+    assert all(torch.equal(apart[site], found[site]) for site in sites)
+
+
+@pytest.mark.parametrize("by", ["position", "layout"])
+def test_the_median_of_two_items_is_their_mean(tiny, compiled, by):
+    model, items = tiny("gpt2"), compiled(2, 6, 2)
+    (batch,) = batches(items, 8)
+    pair = [kind(sites=(head(0, 1),), reference=reference_hash(items), by=by) for kind in (Mean, Median)]
+    mean, median = Library(model, items).sources(batch, pair).values()
+    assert torch.equal(mean[head(0, 1)], median[head(0, 1)])
+
+
+def test_one_extreme_item_moves_the_mean_and_hardly_the_median():
+    extreme = torch.tensor([[1.0], [2.0], [3.0], [4.0], [1000.0]])
+    middle, average = replacement_activations._Middle(), replacement_activations._Average()
+    for part in extreme.split(2):
+        middle.add(part)
+        average.add(part)
+    assert (middle.taken().item(), average.taken().item()) == (3.0, 202.0)
+
+
 def test_what_has_no_source_is_refused_with_the_reason(tiny, compiled):
     model, items = tiny("gpt2"), compiled(2, 6, 2)
     (batch,) = batches(items, 8)
@@ -118,6 +150,8 @@ def test_what_has_no_source_is_refused_with_the_reason(tiny, compiled):
     (longer,) = batches(compiled(2, 7, 2), 8)
     with pytest.raises(InterventionError, match=r"no mean for 7\+2 tokens; the reference set has 6\+2"):
         library.sources(longer, [Mean(sites=(head(0, 0),), reference=name)])
+    with pytest.raises(InterventionError, match=r"no median for 7\+2 tokens"):
+        library.sources(longer, [Median(sites=(head(0, 0),), reference=name)])
     with pytest.raises(InterventionError, match="no other item of 7 prompt and 2 answer tokens"):
         library.sources(longer, [Resample(sites=(head(0, 0),), reference=name, seed=0)])
     with pytest.raises(InterventionError, match="has no role"):
@@ -157,6 +191,7 @@ def _interventions(items, library, site_text, where):
         Patch(sites=sites, positions=where),
         Mean(sites=sites, positions=where, reference=name, by=by_role),
         Mean(sites=sites, positions=where, reference=name, by="all"),
+        Median(sites=sites, positions=where, reference=name, by=by_role),
         Resample(sites=sites, positions=where, reference=name, seed=5),
     ]
 

@@ -7,6 +7,7 @@ from lesion.identity import Document
 from lesion.interventions.intervention import (
     KnockOut,
     Mean,
+    Median,
     Patch,
     Resample,
     Scale,
@@ -21,6 +22,7 @@ NAME = "0123456789abcdef" * 4
 EACH = [
     Scale(sites=(head(1, 0),), alpha=0.5),
     Mean(sites=(head(1, 0),), reference=NAME, by="role", positions="role:operand_1"),
+    Median(sites=(head(1, 0),), reference=NAME, by="layout"),
     Resample(sites=(head(1, 0), stream(2)), reference=NAME, seed=3, draw=1),
     Patch(sites=(parse_site("L1H0.pattern"),), positions="last"),
     Steer(sites=(stream(2),), vector=NAME, coefficient=-2.0, positions="index:-1"),

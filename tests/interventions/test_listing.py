@@ -61,6 +61,9 @@ def test_mean_and_resample_name_the_command_where_there_are_no_items():
     found = replacement("mean L1H0,L1H1 @last")
     assert found is not None
     assert (found.kind, [str(site) for site in found.sites], found.positions) == ("mean", ["L1H0", "L1H1"], "last")
+    median = replacement("median L1H0")
+    assert median is not None
+    assert str(median.made("ab" * 32, 0)) == "median by position of abababab L1H0"
     assert replacement("zero L1H0") is None
     with pytest.raises(InputError, match=r"`lesion measure --do` and Lab\.run take it"):
         parse_intervention("resample L1H0")

@@ -69,7 +69,7 @@ def test_places_of_one_lane_are_different_items(asked_and_others):
     assert not {item.id for item in asked.items} & {item.id for item in others.items}
 
 
-@pytest.mark.parametrize("make", [averaging, resampling])
+@pytest.mark.parametrize("make", [averaging, lambda library: averaging(library, "median"), resampling])
 def test_mean_and_resample_stages_are_the_references_numbers(asked_and_others, make):
     engine, asked, others = asked_and_others
     how = make(Library(engine.model, others.compiled))

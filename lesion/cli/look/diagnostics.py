@@ -209,7 +209,8 @@ def measure(
     do: Annotated[
         str,
         typer.Option(
-            "--do", help="Intervention: 'scale L5H1 0.5', 'zero L5H1,L6H9 @last', 'mean L5H1', 'resample L5H1'."
+            "--do",
+            help="Intervention: 'scale L5H1 0.5', 'zero L5H1,L6H9 @last', 'mean L5H1', 'median L5H1', 'resample L5H1'.",
         ),
     ],
     task: TaskText = "arithmetic",

@@ -88,7 +88,7 @@ def ablate(
     ] = "effect",
     alpha: Annotated[float, typer.Option(help="Scaling factor (0 removes, 1 changes nothing).")] = 0.0,
     by_what: Annotated[
-        str, typer.Option("--ablation", help="Ablation: scale (by --alpha), mean or resample.")
+        str, typer.Option("--ablation", help="Ablation: scale (by --alpha), mean, median or resample.")
     ] = "scale",
     chance: Annotated[int, typer.Option(min=0, max=100, help="Number of random orders to compare with.")] = 3,
     items: Items = 100,
@@ -143,7 +143,9 @@ def _ablation(engine: "Engine", task: str, items: int, seed: int, by_what: str, 
     if by_what == "scale":
         return scaling(alpha)
     library = Library(engine.model, ask(engine.model, task, REFERENCE, seed, 2 * items).compiled)
-    return averaging(library) if by_what == "mean" else resampling(library, seed)
+    if by_what == "resample":
+        return resampling(library, seed)
+    return averaging(library, "mean" if by_what == "mean" else "median")
 
 
 def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: float) -> dict[str, float]:
