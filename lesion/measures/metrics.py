@@ -53,6 +53,23 @@ def answer_logprob(logits: Logits, batch: Batch) -> PerItem:
     return (picked - _log_mass(logits)).sum(-1)
 
 
+def brier(logits: Logits, batch: Batch) -> PerItem:
+    """The Brier score of the answer: at each of its tokens sum_v (p_v - [v is the token])^2, and their mean.
+
+    The sum over all classes of Brier (1950), Verification of forecasts expressed in terms of probability. Under teacher
+    forcing each token is a forecast of its own, given the right tokens before it; the mean over tokens keeps the range
+    for answers of any length. Range 0 (sure and right) … 2 (sure and wrong), no unit; uniform gives 1 - 1/vocab.
+    """
+
+    def of(part: Tensor) -> Tensor:
+        weight = (part - part.amax(-1, keepdim=True)).exp()
+        return weight.square().sum(-1, dtype=torch.float64) / weight.sum(-1, dtype=torch.float64).square()
+
+    picked = logits.gather(-1, batch.answer[..., None])[..., 0].double()
+    right = (picked - _log_mass(logits)).exp()
+    return (_in_parts(of, logits) - 2 * right + 1).clamp(min=0).mean(-1)
+
+
 def entropy(logits: Logits, batch: Batch) -> PerItem:  # noqa: ARG001
     """H = -sum p ln p at the first answer position. Range 0 … ln(vocab), nats; uniform gives ln(vocab)."""
 
@@ -93,7 +110,7 @@ def top1_flip(logits: Logits, batch: Batch, baseline: Logits) -> PerItem:  # noq
 PART = 2**19
 """Logits that are worked on together."""
 FUNCTIONS: Mapping[str, Function] = {
-    each.__name__: each for each in (correct, ties, margin, answer_logprob, entropy, logit_diff)
+    each.__name__: each for each in (correct, ties, margin, answer_logprob, brier, entropy, logit_diff)
 }
 """The metrics of one pass, by name."""
 COMPARISONS: Mapping[str, Comparison] = {each.__name__: each for each in (kl, top1_flip)}

@@ -21,7 +21,8 @@ class Metric(NamedTuple):
     name: str
     """Name in tables, options and files."""
     unit: str
-    """`share`, `nats`, `logits`, `count`, or `of ln V` (a share of the logarithm of the vocabulary's size)."""
+    """`share`, `nats`, `logits`, `count`, `0 to 2` (a Brier score), or `of ln V` (a share of the logarithm of the
+    vocabulary's size)."""
     words: str
     """What it is called in a report."""
     of: Of = "logits"
@@ -52,6 +53,7 @@ METRICS: Mapping[str, Metric] = {
             "answer_logprob", "nats", "log-probability of the answer",
             column=3, judged=True, low=-1e9, high=1e-6, per_nat="token",
         ),
+        Metric("brier", "0 to 2", "Brier score of the answer", low=-1e-6, high=2 + 1e-6),
         Metric("logit_diff", "logits", "logit difference", column=5, judged=True, per_nat=2),
         Metric("entropy", "nats", "entropy", column=4, low=-1e-6, high="ln V", per_nat=12),
         Metric("entropy_share", "of ln V", "entropy", of="entropy"),

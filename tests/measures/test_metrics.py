@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from lesion.engine.batch import Batch
 from lesion.errors import InputError
 from lesion.measures.metrics import COMPARISONS, FUNCTIONS, measure
+from lesion.study.metric_table import METRICS
 
 
 def _batch(answer, wrong=None):
@@ -48,6 +49,20 @@ def test_uniform_logits_have_the_entropy_ln_v_and_each_answer_token_costs_as_muc
     batch = _batch([[1, 2]])
     assert _one(torch.zeros(1, 2, 33).tolist(), batch, "entropy") == [pytest.approx(math.log(33))]
     assert _one(torch.zeros(1, 2, 33).tolist(), batch, "answer_logprob") == [pytest.approx(-2 * math.log(33))]
+
+
+def test_the_brier_score_of_known_forecasts():
+    sure = [0.0, 100.0, 0.0]
+    assert _one([[sure, sure]], _batch([[1, 1]]), "brier") == [pytest.approx(0, abs=1e-12)]
+    assert _one([[sure, sure]], _batch([[0, 2]]), "brier") == [pytest.approx(2)]
+    assert _one([[sure, sure]], _batch([[1, 2]]), "brier") == [pytest.approx(1)]  # the mean over the answer's tokens
+    assert _one(torch.zeros(1, 2, 33).tolist(), _batch([[1, 2]]), "brier") == [pytest.approx(1 - 1 / 33)]
+    spread = torch.tensor([[[0.5, 0.3, 0.2]]]).log().tolist()
+    assert _one(spread, _batch([[1]]), "brier") == [pytest.approx(0.25 + 0.49 + 0.04)]
+
+
+def test_the_brier_score_is_no_column_of_a_run():
+    assert METRICS["brier"].column is None
 
 
 def test_the_logit_difference_is_read_where_answer_and_twin_first_differ():
