@@ -108,7 +108,7 @@ def test_pressing_tab_imports_nothing_heavy(repository: Path):
 
 def ends_with(repository: Path) -> Iterator[tuple[str, int]]:
     """Command and exit code, for every command that returns the code of an error instead of raising it."""
-    for path in sorted((repository / "lesion" / "cli").glob("*.py")):
+    for path in sorted((repository / "lesion" / "cli").rglob("*.py")):
         for function in ast.parse(path.read_text(encoding="utf-8")).body:
             if isinstance(function, ast.FunctionDef) and any(
                 "command()" in ast.unparse(d) for d in function.decorator_list

@@ -324,8 +324,9 @@ FITTED: dict[str, tuple[Forge, str]] = {
                                       "baseline lacks 1 rows"),
     "an arm taken away": (confirmed(lambda t: t.filter(~(TARGET & (pl.col("arm") == "target@1.5")))),
                           r"target@1.5 lacks"),
-    "an arm renamed": (confirmed(lambda t: t.with_columns(pl.col("arm").replace("target@1.5", "target@2"))),
-                       "target@1.5 lacks"),
+    "an arm renamed, its columns too": (confirmed(lambda t: t.with_columns(
+        pl.col("arm").replace("target@1.5", "target@2"),
+        amount=pl.when(pl.col("arm") == "target@1.5").then(2.0).otherwise(pl.col("amount")))), "target@1.5 lacks"),
     "another seed": (confirmed(lambda t: t.with_columns(pl.col("seed") + 1)), "belong to another cell"),
     "another stage": (confirmed(lambda t: t.with_columns(stage=pl.lit("specificity"))), "belong to another cell"),
     "an item refused afterwards": (fitted(refused), "refused or not asked"),
