@@ -234,11 +234,11 @@ class Lab:
             InterventionError: for a site that the model lacks or that failed its proof; inside `intervene`.
         """
         self._alone("run")
-        asks = replacement(do) if isinstance(do, str) else do
+        asks = replacement(do) or do if isinstance(do, str) else do
         if isinstance(asks, Replacement):
             library = Library(self.model, ask(self.model, task, REFERENCE, seed, items).compiled)
-            do = asks.made(reference_hash(library.reference), seed)
-        wanted = self._wanted(do)
+            asks = asks.made(reference_hash(library.reference), seed)
+        wanted = self._wanted(asks)
         measured = effect(self.engine, ask(self.model, task, items, seed), wanted, library, text=neutral)
         changes = [change.model_dump() for change in measured.effect.changes]
         return Result(pl.DataFrame(measured.rows), pl.DataFrame(changes, infer_schema_length=None), measured.effect)
