@@ -167,25 +167,26 @@ def _tensor(value: Any) -> Tensor:
 
 def _queries_and_keys(model: Model, layer: int, values: Tensor) -> tuple[Tensor, Tensor] | None:
     """W_Q and W_K, each (heads, d_model, d_head), or None for a layout that is not known."""
-    attention, heads, size = _attention(model, layer), model.sizes.n_heads, model.sizes.d_head
+    family, heads, size = model.family, model.sizes.n_heads, model.sizes.d_head
 
-    def cut(name: str) -> Tensor:
-        weight, _ = weight_and_bias(getattr(attention, name))
+    def cut(path: str) -> Tensor:
+        weight, _ = weight_and_bias(model.submodule(f"{model.block_path(layer)}.{path}"))
         return weight.double().unflatten(1, (-1, size)).movedim(1, 0)  # (outputs / d_head, d_model, d_head)
 
-    if all(hasattr(attention, f"{part}_proj") for part in "qkv"):
-        q, k, v = (cut(f"{part}_proj") for part in "qkv")
-    elif name := next((n for n in ("c_attn", "qkv_proj") if hasattr(attention, n)), None):
-        fused = cut(name)  # all queries, then all keys, then all values
-        groups = (len(fused) - heads) // 2
-        q, k, v = fused[:heads], fused[heads : heads + groups], fused[heads + groups :]
-    elif hasattr(attention, "query_key_value"):
-        fused = cut("query_key_value")  # by group: its queries, its key, its value
-        groups = (len(fused) - heads) // 2
-        grouped = fused.unflatten(0, (groups, -1))
-        q, k, v = grouped[:, :-2].flatten(0, 1), grouped[:, -2], grouped[:, -1]
+    if family.fused == "separate":
+        attention = _attention(model, layer)  # the projections themselves: the family's path may be a norm behind one
+        if not all(hasattr(attention, f"{part}_proj") for part in "qkv"):
+            return None
+        parent = family.values.rpartition(".")[0]
+        q, k, v = (cut(f"{parent}.{part}_proj") for part in "qkv")
     else:
-        return None
+        fused = cut(family.queries)
+        groups = (len(fused) - heads) // 2
+        if family.fused == "stacked":
+            q, k, v = fused[:heads], fused[heads : heads + groups], fused[heads + groups :]
+        else:
+            grouped = fused.unflatten(0, (groups, -1))
+            q, k, v = grouped[:, :-2].flatten(0, 1), grouped[:, -2], grouped[:, -1]
     repeat = heads // len(k)
     k, v = k.repeat_interleave(repeat, 0), v.repeat_interleave(repeat, 0)
     same = v.shape == values.shape and float((v - values).abs().max()) <= 1e-3 * float(values.abs().max())
