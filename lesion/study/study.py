@@ -12,7 +12,7 @@ from lesion.errors import InputError, nearest
 from lesion.identity import Document
 from lesion.interventions.intervention import Positions
 from lesion.interventions.site import Site, parse_site
-from lesion.stats.verdict.rule import Outcome
+from lesion.stats.verdict.rule import Outcome, Rule
 from lesion.study.claims import Claims, Replaced
 from lesion.study.names import Detector
 from lesion.tasks.config import AnalogyConfig, SymbolicConfig, TaskConfig
@@ -162,19 +162,19 @@ class Baseline(Document):
 class VerdictRule(Document):
     """The thresholds of the verdict. See docs/verdict.md for the rule."""
 
-    margin: Positive = 0.03
+    margin: Positive = Rule.margin
     """Equivalence margin m: the largest difference that counts as none. Accuracy: a share. Continuous outcomes: nats,
     and the study must give it. With `claims.margin_of: headroom` it is a share of (baseline - chance)."""
-    alpha: Share = 0.05
+    alpha: Share = Rule.alpha
     """Error rate over all looks."""
-    looks: Literal[1, 2] = 2
+    looks: Literal[1, 2] = Rule.looks
     """Analyses of the confirmation data. The second adds N new items to cells that were Ambiguous at the first."""
-    effect: Positive = 0.05
+    effect: Positive = Rule.effect
     """Difference that the planned N must detect. Accuracy: a share. Continuous outcomes: nats, and the study must give
     it."""
-    power: Share = 0.8
+    power: Share = Rule.power
     """Probability of detecting that difference."""
-    spread: Positive = 0.03
+    spread: Positive = Rule.spread
     """Seed gate: the range of the paired differences over seeds must stay below this. Accuracy: a share. Continuous
     outcomes: nats, and the study must give it."""
     strata: tuple[Slug, ...] = ("operator", "pair", "pattern")

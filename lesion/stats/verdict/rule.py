@@ -27,7 +27,7 @@ class Rule:
     """Equivalence margin m for the paired difference (share; nats for a continuous outcome)."""
     alpha: float = 0.05
     """Error rate over all looks."""
-    looks: int = 2
+    looks: Literal[1, 2] = 2
     """Looks at the data; each spends alpha / looks (Bonferroni)."""
     spread: float = 0.03
     """Seed gate: the range of the paired differences over seeds must stay strictly below this (share; nats)."""
