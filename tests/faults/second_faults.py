@@ -156,7 +156,7 @@ SECOND_FAULTS = [
     Fault("hashes do not see the order", "identity.content_hash", "run", hash_without_order),
     Fault("the hash of rows is their number", "study.rows.rows_hash", "run", rows_hash_of_the_height),
     Fault("a file's hash is its length", "identity.file_hash", "run", file_hash_of_the_length),
-    Fault("an arm has another strength than its name", "study.stages.cells.arm", "run", arm_of_another_strength),
+    Fault("an arm has another strength than its name", "study.stages.cells.scaled", "run", arm_of_another_strength),
     Fault("the budget counts nothing", "runs.execute.conduct._Meter.add", "run", budget_uncounted),
     Fault("a command's result is written over", "result.json", "call", result_written_over),
     Fault("a command's result is forged, and sealed", "result.json, manifest.json", "call", result_half_forged),

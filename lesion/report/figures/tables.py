@@ -9,6 +9,7 @@ import re
 import polars as pl
 
 from lesion.interventions.site import parse_site
+from lesion.report.paired_join import COUNTS, NATS, PAIRED
 from lesion.report.record import Record, detector_of
 from lesion.stats.intervals import tango_interval, wilson
 from lesion.study.gates.gate_verdict import DetectionEvidence, last_evidence
@@ -16,13 +17,7 @@ from lesion.study.gates.model_answers import DetectorAnswer, TargetAnswer
 
 _SWEPT = "e.role IN ('target', 'control') AND e.edit = 'scale'"
 """Arms that scale: ablations stand in the verdicts' own table."""
-_PAIRED = """FROM items AS e
-JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
-  AND e.seed = b.seed AND e."index" = b."index"
-WHERE b.arm = 'baseline' AND """
-_COUNTS = """COUNT(*) AS n,
-  SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
-  SUM(CASE WHEN b.correct AND NOT e.correct THEN 1 ELSE 0 END) AS lost"""
+_AGAINST_BASELINE = f"{PAIRED}\nWHERE b.arm = 'baseline' AND "
 
 ACCURACY = """SELECT stage, model, tier, arm, role, member, amount, COUNT(*) AS n,
   SUM(CASE WHEN correct THEN 1 ELSE 0 END) AS correct
@@ -32,21 +27,21 @@ GROUP BY stage, model, tier, arm, role, member, amount
 ORDER BY model, tier, stage, arm"""
 """Correct answers by stage, tier and arm."""
 
-CHANGES = f"""SELECT e.model, e.tier, e.arm, e.role, e.member, e.amount, {_COUNTS}
-{_PAIRED}e.stage = 'confirm' AND {_SWEPT}
+CHANGES = f"""SELECT e.model, e.tier, e.arm, e.role, e.member, e.amount, {COUNTS}
+{_AGAINST_BASELINE}e.stage = 'confirm' AND {_SWEPT}
 GROUP BY e.model, e.tier, e.arm, e.role, e.member, e.amount
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes on confirmation items: wrong to right, right to wrong."""
 
-ABLATED = f"""SELECT e.model, e.tier, e.arm, {_COUNTS},
-  AVG(e.answer_logprob - b.answer_logprob) AS answer_logprob, AVG(e.logit_diff - b.logit_diff) AS logit_diff
-{_PAIRED}e.stage = 'confirm' AND e.role = 'target'
+ABLATED = f"""SELECT e.model, e.tier, e.arm, {COUNTS},
+  {NATS}
+{_AGAINST_BASELINE}e.stage = 'confirm' AND e.role = 'target'
 GROUP BY e.model, e.tier, e.arm
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes on confirmation items under every edit of the target, ablations among them."""
 
-HEADS = f"""SELECT e.model, e.tier, e.arm, e.member, {_COUNTS}
-{_PAIRED}e.stage = 'discovery' AND e.role = 'single'
+HEADS = f"""SELECT e.model, e.tier, e.arm, e.member, {COUNTS}
+{_AGAINST_BASELINE}e.stage = 'discovery' AND e.role = 'single'
 GROUP BY e.model, e.tier, e.arm, e.member
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes on discovery items when one head alone is zeroed."""
@@ -79,7 +74,7 @@ CERTAINTY = ("entropy", "logit_diff")
 _MOMENTS = ",\n  ".join(_moment(metric) for metric in CERTAINTY)
 DELTAS = f"""SELECT e.stage, e.model, e.tier, e.arm, e.role, e.member, e.amount,
   {_MOMENTS}
-{_PAIRED}e.stage IN ('discovery', 'confirm') AND {_SWEPT}
+{_AGAINST_BASELINE}e.stage IN ('discovery', 'confirm') AND {_SWEPT}
 GROUP BY e.stage, e.model, e.tier, e.arm, e.role, e.member, e.amount
 ORDER BY e.model, e.tier, e.stage, e.arm"""
 """Mean paired change of entropy (nats) and logit difference (logits), over items where it is finite."""

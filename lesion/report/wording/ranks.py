@@ -8,17 +8,14 @@ from typing import Any
 import polars as pl
 
 from lesion.report.figures.marks import panel, unit_words
+from lesion.report.paired_join import COUNTS, NATS, PAIRED
 from lesion.report.record import Finding, Record
 from lesion.report.wording.words import Unit, doing, listed, p_value, unit_of
 from lesion.stats.specificity.rank import RankSpecificity
 
-QUERY = """SELECT e.stage, e.model, e.tier, e.arm, COUNT(*) AS n,
-  SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
-  SUM(CASE WHEN b.correct AND NOT e.correct THEN 1 ELSE 0 END) AS lost,
-  AVG(e.answer_logprob - b.answer_logprob) AS answer_logprob, AVG(e.logit_diff - b.logit_diff) AS logit_diff
-FROM items AS e
-JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
-  AND e.seed = b.seed AND e."index" = b."index"
+QUERY = f"""SELECT e.stage, e.model, e.tier, e.arm, {COUNTS},
+  {NATS}
+{PAIRED}
 WHERE b.arm = 'baseline' AND e.stage = 'specificity' AND e.role IN ('target', 'set')
 GROUP BY e.stage, e.model, e.tier, e.arm
 ORDER BY e.model, e.tier, e.arm"""

@@ -12,6 +12,7 @@ import polars as pl
 from lesion.report.figures import forest as forests
 from lesion.report.figures.marks import unit_words
 from lesion.report.page.gates import Table
+from lesion.report.paired_join import COUNTS, PAIRED
 from lesion.report.record import Record
 from lesion.report.wording.words import did, listed, model_name, p_value, points, target_words, task_words
 from lesion.runs.manifest.run import Manifest
@@ -22,12 +23,8 @@ from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.gates.gate_verdict import DetectionEvidence, last_evidence
 from lesion.study.results import ReplicatedConfiguration, ReplicationResults
 
-QUERY = """SELECT e.stage, e.model, e.tier, e.arm, COUNT(*) AS n,
-  SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
-  SUM(CASE WHEN b.correct AND NOT e.correct THEN 1 ELSE 0 END) AS lost
-FROM items AS e
-JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
-  AND e.seed = b.seed AND e."index" = b."index"
+QUERY = f"""SELECT e.stage, e.model, e.tier, e.arm, {COUNTS}
+{PAIRED}
 WHERE b.arm = 'baseline' AND e.stage IN ('confirm', 'replicate') AND e.role = 'target'
 GROUP BY e.stage, e.model, e.tier, e.arm
 ORDER BY e.tier, e.arm, e.stage, e.model"""

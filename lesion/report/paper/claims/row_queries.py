@@ -10,11 +10,10 @@ from typing import NamedTuple
 import polars as pl
 
 from lesion.identity import canonical_json
+from lesion.report.paired_join import PAIRED
 
-_PAIRED = """SELECT e.seed, e."index", e.item_id, b.correct AS before, e.correct AS after
-FROM items AS e
-JOIN items AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
-  AND e.seed = b.seed AND e."index" = b."index\""""
+_PAIRED = f"""SELECT e.seed, e."index", e.item_id, b.correct AS before, e.correct AS after
+{PAIRED}"""
 _ASKED = """
 JOIN prompts AS p ON e.model = p.model AND e.tier = p.tier AND e.split = p.split AND e.seed = p.seed
   AND e."index" = p."index\""""
