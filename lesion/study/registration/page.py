@@ -23,7 +23,7 @@ def readable(registration: Registration, told: Sequence[str] = ()) -> str:
     return _template().render(
         registration=registration,
         study=study,
-        told=told,
+        told=[" ".join(line.split()) for line in told],
         cells=family_size(study),
         alpha=f"{study.verdict.alpha / study.verdict.looks:g}",
         spread=f"{spread:g} nats" if study.continuous else f"{100 * spread:g} points",
@@ -43,5 +43,4 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["flat"] = lambda text: " ".join(str(text).split())
     return environment.get_template("page.md.jinja")
