@@ -58,7 +58,6 @@ ALLOWED = {
     "lesion/runs/execute/run.py": WRITES,
     "lesion/runs/folder/run_folder.py": READ,
     "lesion/cli/__init__.py": WRITES,
-    "lesion/cli/publish/memos.py": OUTPUT,
     "lesion/cli/publish/reports.py": "opens a browser",
     "lesion/cli/studies/new.py": WRITES,
 }
