@@ -20,9 +20,9 @@ FUZZ ?= 100000
 help:
 	@echo 'make study    run the default study, offline, and print its verdicts and the path of the report'
 	@echo 'make publication  the published study: registered, run, repeated, written up (an hour)'
-	@echo 'make test     format check, lint, type check and the tests'
+	@echo 'make test     format check, lint, type check, and the tests but for the heavy files (under half an hour on two cores)'
 	@echo 'make pretrained  get SmolLM2 (93 MB, 542 MB on disk) and run the tests that want a real model'
-	@echo 'make slow     the tests that take longer: a thousand random edits, a million items, the browser'
+	@echo 'make slow     the tests that take longer: heavy files (tests/conftest.py), a thousand random edits, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
 	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
 	@echo 'make kills    kill runs with kill -9 at $(KILLS) random moments; each must end with the rows of an undisturbed run'

@@ -26,6 +26,31 @@ settings.load_profile("lesion")
 
 
 _NUMBERS = itertools.count()
+HEAVY = {
+    "engine/test_correct_models.py", "measures/test_pretrained.py", "measures/test_steering.py",
+    "measures/test_stress.py", "models/test_device.py", "report/test_paper.py", "runs/test_cluster.py",
+    "runs/test_crashes.py", "runs/test_explore.py", "runs/test_hacking.py", "runs/test_planted.py",
+    "runs/test_processes.py", "runs/test_recording.py", "runs/test_replicated.py", "test_docs_code.py",
+    "test_doctor.py", "test_examples.py", "test_far_away.py", "test_notebook.py", "test_own_model.py",
+    "training/test_formation.py", "training/test_redundancy.py", "training/test_trainer.py",
+}  # fmt: skip
+"""Files that take a minute of processor or more each: `make slow` runs them, so that `make test` stays under half an
+hour on two cores."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test of a heavy file as slow."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here) and item.path.relative_to(here).as_posix() in HEAVY:
+            item.add_marker(pytest.mark.slow)
+
+
+def pytest_sessionstart() -> None:
+    """Every heavy file is there; one that was renamed would run with the others again."""
+    gone = [name for name in sorted(HEAVY) if not (Path(__file__).parent / name).is_file()]
+    assert not gone, f"take {gone} off the list of heavy files in tests/conftest.py"
 
 
 @pytest.fixture(scope="session")
