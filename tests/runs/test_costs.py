@@ -23,6 +23,7 @@ from lesion.runs.folder.run_folder import Result, RunFolder
 from lesion.runs.index.ledger import enter, sums
 from lesion.study.format.load import load_study, parse_document
 from lesion.study.study import Budget, Study
+from tests.study.made import instrument_answer
 
 
 def order_of(text: str, **parts: object) -> Order:
@@ -107,8 +108,8 @@ def test_the_budget_ends_a_run_at_the_unit_that_exceeds_it(limit: dict[str, floa
     order = order_of(small_text, budget=limit)
     plan = prepare_plan(order.study, "any")
 
-    def work(cell, _) -> Result:
-        return Result(None, None, {"asked": cell.stage}, (), 10.0, {}, 10.0)
+    def work(*_) -> Result:
+        return Result(None, None, instrument_answer(), (), 10.0, {}, 10.0)
 
     done = conduct(plan, RunFolder(tmp_path), work, lambda f, cells: ((c, f(c)) for c in cells), lambda _: None)
     assert done.budget_spent
