@@ -127,7 +127,9 @@ def _common(told: Mapping[str, Any], ended: str, cpu_seconds: float) -> dict[str
 
 
 def _from_format_1(raw: dict[str, Any]) -> dict[str, Any]:
-    """What format 2 added, from what format 1 told."""
+    """What format 2 added, from what format 1 told; a document of format 2 as it is."""
+    if raw["format"] != 1:
+        return raw
     ended, cpu_seconds = raw["ended"], raw["cpu_seconds"]
     kept = {name: value for name, value in raw.items() if name not in ("ended", "cpu_seconds")}
     return {**kept, **_common(raw, ended, cpu_seconds), "format": 2, "kind": "training"}
