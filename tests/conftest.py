@@ -27,13 +27,15 @@ settings.load_profile("lesion")
 
 _NUMBERS = itertools.count()
 HEAVY = {
-    "cli/test_reports.py", "engine/test_correct_models.py", "engine/test_proofs.py", "measures/test_pretrained.py",
-    "measures/test_steering.py", "measures/test_stress.py", "models/test_device.py", "report/test_paper.py",
-    "runs/test_cluster.py", "runs/test_crashes.py", "runs/test_explore.py", "runs/test_forgeries.py",
-    "runs/test_hacking.py", "runs/test_planted.py", "runs/test_processes.py", "runs/test_recording.py",
-    "runs/test_replicated.py", "test_docs_code.py", "test_doctor.py", "test_examples.py", "test_far_away.py",
-    "test_notebook.py", "test_own_model.py", "training/test_formation.py", "training/test_redundancy.py",
-    "training/test_trainer.py",
+    "cli/test_reports.py", "engine/test_correct_models.py", "engine/test_proofs.py", "engine/test_random.py",
+    "measures/test_harness.py", "measures/test_passage.py", "measures/test_pretrained.py",
+    "measures/test_screening.py", "measures/test_steering.py", "measures/test_stress.py", "models/test_device.py",
+    "report/test_across.py", "report/test_explorer.py", "report/test_paper.py", "runs/test_cluster.py",
+    "runs/test_crashes.py", "runs/test_explore.py", "runs/test_forgeries.py", "runs/test_hacking.py",
+    "runs/test_planted.py", "runs/test_processes.py", "runs/test_recording.py", "runs/test_recount.py",
+    "runs/test_replicated.py", "test_diagnostics.py", "test_docs_code.py", "test_doctor.py", "test_examples.py",
+    "test_far_away.py", "test_notebook.py", "test_own_model.py", "training/test_formation.py",
+    "training/test_redundancy.py", "training/test_trainer.py",
 }  # fmt: skip
 """Files that take a minute of processor or more each: `make slow` runs them, so that `make test` stays under half an
 hour on two cores."""
