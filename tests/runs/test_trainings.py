@@ -107,5 +107,5 @@ def test_a_training_from_before_gets_no_manifest_and_damaged_notes_are_named(tmp
     conduct_training(RECIPE, TEXT, tmp_path)
     assert not (tmp_path / "manifest.json").exists()
     (tmp_path / SITTINGS).write_text("{")
-    with pytest.raises(InputError, match="is damaged|is not JSON that can be read"):
+    with pytest.raises(InputError, match=r"is damaged|is not JSON that can be read"):
         conduct_training(RECIPE, TEXT, tmp_path)
