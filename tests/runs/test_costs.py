@@ -113,6 +113,7 @@ def test_the_budget_ends_a_run_at_the_unit_that_exceeds_it(limit: dict[str, floa
 
     done = conduct(plan, RunFolder(tmp_path), work, lambda f, cells: ((c, f(c)) for c in cells), lambda _: None)
     assert done.budget_spent
+    assert done.plan.ending is not None
     assert next(iter(limit)) in done.plan.ending.reason
     assert (done.spent.cpu_seconds, done.spent.gpu_seconds) == (10.0, 10.0)
 
