@@ -3,6 +3,7 @@
 These are columns of the item table. The arm's printable name is made from them, here and nowhere else.
 """
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Literal, NamedTuple, get_args
 
@@ -61,7 +62,8 @@ def older_columns() -> list[pl.Expr]:
     name = pl.col("arm")
     who, what = name.str.extract(r"^([^@]+)@"), name.str.extract(r"@(.+)$")
     several = r"^(target|control|set|within|staged|random)(\d*)$"
-    role = pl.coalesce(who.str.extract(several, 1), pl.when(who.is_null()).then(name).otherwise(pl.lit("single")))
+    alone = pl.when(who.str.contains(r"^L\d+H\d+$")).then(pl.lit("single"))
+    role = pl.coalesce(who.str.extract(several, 1), pl.when(who.is_null()).then(name).otherwise(alone))
     amount = pl.when(name == "placebo").then(1.0).otherwise(what.cast(pl.Float64, strict=False))
     ablation = pl.when(what.is_in(EDITS)).then(what).otherwise(pl.lit("none"))
     member = pl.when(who.is_null()).then(pl.lit("")).otherwise(pl.coalesce(who.str.extract(several, 2), who))
@@ -77,10 +79,20 @@ def with_conditions(rows: pl.DataFrame) -> pl.DataFrame:
     """
     if not {*COLUMNS} <= {*rows.columns}:
         rows = rows.with_columns(older_columns())
-    for name, role, edit, amount, member in rows.select("arm", *COLUMNS).unique().iter_rows():
-        if role not in ROLES or edit not in EDITS or Condition(role, edit, amount, member).name != name:
+    told = rows.select("arm", *COLUMNS).unique(maintain_order=True)
+    for (name, *said), (_, *meant) in zip(
+        told.iter_rows(), told.select("arm").with_columns(older_columns()).iter_rows(), strict=True
+    ):
+        known = meant[0] in ROLES and meant[1] in EDITS and Condition(*meant).name == name
+        if not known or Condition(*said).name != name or _but_amount(said) != _but_amount(meant):
             raise InputError(f"'{str(name)[:40]}' is not the name of the condition in its row")
     return rows
+
+
+def _but_amount(parts: Sequence[object]) -> list[object]:
+    """Role, edit and member, and whether there is an amount: its digits are the name's to say."""
+    role, edit, amount, member = parts
+    return [role, edit, amount is None, member]
 
 
 @cache

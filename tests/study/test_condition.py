@@ -41,7 +41,9 @@ def test_every_condition_of_a_study_comes_back_from_an_older_row(role, edit, num
     assert older_condition(made.name) == made
 
 
-@pytest.mark.parametrize("name", ["", "other", "target@", "target@half", "set7", "@mean", "target@mean@zero", "L1H2@x"])
+@pytest.mark.parametrize(
+    "name", ["", "other", "other@0", "target@", "target@half", "set7", "@mean", "target@mean@zero", "L1H2@x"]
+)
 def test_what_is_no_name_of_an_arm_is_refused(name: str):
     with pytest.raises(InputError, match="is not the name of the condition"):
         older_condition(name)
@@ -52,6 +54,29 @@ def test_columns_that_say_another_condition_than_the_name_are_refused():
     assert rows.columns == ["arm", *COLUMNS]
     with pytest.raises(InputError, match="is not the name of the condition"):
         with_conditions(rows.with_columns(role=pl.lit("control")))
+
+
+@pytest.mark.parametrize(
+    ("arm", "role", "edit", "amount", "member"),
+    [
+        ("target@mean", "single", "mean", None, "target"),
+        ("baseline", "baseline", "zero", None, ""),
+        ("baseline", "baseline", "none", 0.5, ""),
+        ("target@0.5", "target", "none", 0.5, ""),
+        ("target@0.5", "target", "scale", 0.6, ""),
+        ("set7@mean", "set", "mean", None, ""),
+    ],
+)
+def test_columns_that_spell_the_name_in_another_way_are_refused_too(arm, role, edit, amount, member):
+    row = pl.DataFrame([(arm, role, edit, amount, member)], schema={"arm": pl.String, **COLUMNS}, orient="row")
+    with pytest.raises(InputError, match="is not the name of the condition"):
+        with_conditions(row)
+
+
+def test_a_factor_whose_name_is_rounded_is_no_other_condition():
+    third = condition("target", 1 / 3)
+    row = pl.DataFrame([(third.name, *third)], schema={"arm": pl.String, **COLUMNS}, orient="row")
+    assert with_conditions(row).equals(row)
 
 
 def test_an_arm_that_an_older_run_stored_by_its_name_is_the_same_arm():

@@ -17,11 +17,13 @@ from lesion.stats.specificity.rank import RankSpecificity
 from lesion.study.gates.gate_verdict import (
     EVIDENCE,
     DetectionEvidence,
+    DiscoveryRow,
     GateVerdict,
     InstrumentEvidence,
     LookEvidence,
     last_evidence,
 )
+from lesion.study.gates.judge import _finite  # pyright: ignore[reportPrivateUsage]
 from lesion.study.gates.model_answers import AnyAnswer
 from lesion.study.gates.specificity import Within
 from lesion.study.gates.written_answers import Reading
@@ -184,3 +186,10 @@ def test_an_answer_keeps_its_hash_when_its_unit_is_put_on_disk_and_read(answer: 
     assert again is not None
     assert again.answer is not None
     assert again.answer.recorded_hash() == again.rows_hash == answer.recorded_hash()
+
+
+def test_a_mean_that_is_no_finite_number_is_left_out_of_the_table_of_discovery():
+    row = {"model": "m", "tier": "t", "arm": "control0@0", "n": 2, "accuracy": 0.5, "delta": 0.0, "psi": 0.0}
+    row |= {"gained": 0, "lost": 0, "outcome": float("nan"), "outcome_delta": float("-inf")}
+    made = DiscoveryRow.model_validate(_finite(row))
+    assert (made.outcome, made.outcome_delta, made.accuracy) == (None, None, 0.5)

@@ -1,7 +1,8 @@
 """The rows behind every figure: an SQL query over the run's items, then intervals by the laboratory's own formulas.
 
-A query gives whole counts (and means), so that anybody can repeat it with any SQL engine on `items/*.parquet`; Python
-adds only what SQL lacks: Tango's and Wilson's intervals, the factor in an arm's name, the detector's scores.
+A query gives whole counts (and means), so that anybody can repeat it with any SQL engine: on `items/*.parquet`, or with
+`lesion query`, which also fills in the columns that rows of earlier formats lack. Python adds only what SQL lacks:
+Tango's and Wilson's intervals, the detector's scores.
 """
 
 import re

@@ -1,6 +1,6 @@
 """What a reader must know besides the numbers: deviations, open questions, limits; all computed from the run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -197,24 +197,24 @@ def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]
     base = here.filter(arm="baseline").select("index", "seed", pl.col("correct").cast(pl.Int64).alias("before"))
     change = (pl.col("correct").cast(pl.Int64) - pl.col("before")).mean()
     paired = here.join(base, on=["seed", "index"]).group_by("role", "edit", "amount", "member").agg(change)
-    effects = {Condition(*where): float(delta) for *where, delta in paired.iter_rows()}
+    effects = {Condition(*where).name: float(delta) for *where, delta in paired.iter_rows()}
+    heads = [member for role, member in paired.select("role", "member").iter_rows() if role == "single"]
     ways: tuple[Edit | float, ...] = (chosen.ablation or chosen.alpha, 0.0)
-    tried: list[Edit | float] = [way for way in ways if effects.get(condition("target", way)) and _alone(effects, way)]
+    tried: list[Edit | float] = [
+        way for way in ways if effects.get(condition("target", way).name) and _alone(effects, heads, way)
+    ]
     if finding.primary is None or not tried:
         return []
-    target, own = effects[condition("target", tried[0])], set(record.manifest.plan.targets.get(chosen.model, ()))
+    target, own = effects[condition("target", tried[0]).name], set(record.manifest.plan.targets.get(chosen.model, ()))
     sign = -1 if target < 0 else 1
-    found = [(site, d) for site, d in _alone(effects, tried[0]) if site not in own and sign * d >= sign * target]
+    found = [(site, d) for site, d in _alone(effects, heads, tried[0]) if site not in own and sign * d >= sign * target]
     return sorted(found, key=lambda each: -abs(each[1]))
 
 
-def _alone(effects: Mapping[Condition, float], edit: Edit | float) -> list[tuple[str, float]]:
+def _alone(effects: Mapping[str, float], heads: Sequence[str], edit: Edit | float) -> list[tuple[str, float]]:
     """Single heads under an edit, each with its effect."""
-    return [
-        (one.member, delta)
-        for one, delta in effects.items()
-        if one.role == "single" and one == condition("single", edit, one.member)
-    ]
+    names = {head: condition("single", edit, head).name for head in sorted(heads)}
+    return [(head, effects[name]) for head, name in names.items() if name in effects]
 
 
 def absent(record: Record) -> list[str]:

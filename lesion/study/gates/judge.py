@@ -6,6 +6,7 @@ docs/gates.md explains each check: its quantity, unit, threshold, and why.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import isfinite
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
 
@@ -241,7 +242,7 @@ def _proposed(plan: Plan, table: pl.DataFrame, chosen: tuple[tuple[Chosen, ...],
     """A family with the items that each member needs, and what its pool cannot hold."""
     family, dropped = chosen
     evidence = FamilyEvidence(
-        table=tuple(DiscoveryRow.model_validate(row) for row in table.to_dicts()),
+        table=tuple(DiscoveryRow.model_validate(_finite(row)) for row in table.to_dicts()),
         checks=tuple(_controls(plan, table)),
         family=family,
         dropped=tuple(dropped),
@@ -250,6 +251,11 @@ def _proposed(plan: Plan, table: pl.DataFrame, chosen: tuple[tuple[Chosen, ...],
         return "Fail", f"no cell can be {what}: " + "; ".join(dropped), evidence
     listed = ", ".join(f"{each.id} (n {each.items} per seed)" for each in family)
     return "Pass", f"to be {what}: {listed}", evidence
+
+
+def _finite(row: Mapping[str, object]) -> dict[str, object]:
+    """A row whose means that are no finite numbers are left out: an arm that gives none ends no study by itself."""
+    return {name: None if isinstance(value, float) and not isfinite(value) else value for name, value in row.items()}
 
 
 def _controls(plan: Plan, table: pl.DataFrame) -> list[Check]:
