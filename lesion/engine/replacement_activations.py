@@ -14,7 +14,7 @@ A prefix that all items share has its clean value as its mean, so there a mean a
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from lesion.engine.patterns import patterns
 from lesion.errors import InputError, InterventionError, nearest
 from lesion.identity import content_hash, generator
 from lesion.interventions.edit import vector_hash
-from lesion.interventions.intervention import Intervention, Mean, Median, Patch, Resample, Steer
+from lesion.interventions.intervention import Central, Intervention, Patch, Resample, Steer
 from lesion.interventions.site import Site
 from lesion.models.model import Model
 from lesion.tasks.tokenizers.layouts import Layout as Bucket
@@ -34,7 +34,7 @@ from lesion.tasks.tokenizers.layouts import layout_of
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 By = Literal["position", "role", "layout", "all"]
-Of = tuple[Literal["mean", "median"], By, Site]
+Of = tuple[str, By, Site]
 """What is taken over the reference set, over which of its values together, and where."""
 ROWS = 16
 """Reference items in one forward pass."""
@@ -82,6 +82,9 @@ def _reads(model: Model, site: Site) -> list[Read]:
 class _Average:
     """A sum that becomes a mean."""
 
+    holds: ClassVar[bool] = False
+    """Whether every value is held until the end."""
+
     total: Tensor | None = None
     count: int = 0
 
@@ -101,6 +104,8 @@ class _Average:
 class _Middle:
     """Values that become a median."""
 
+    holds: ClassVar[bool] = True
+
     values: list[Tensor] = field(default_factory=list[Tensor])
 
     def add(self, values: Tensor) -> None:
@@ -112,6 +117,10 @@ class _Middle:
         ordered = torch.cat(self.values).sort(0).values
         count = len(ordered)
         return ((ordered[(count - 1) // 2].double() + ordered[count // 2].double()) / 2).float()
+
+
+CENTRES = {"mean": _Average, "median": _Middle}
+"""By the kind of the intervention, what takes its values in."""
 
 
 @dataclass(eq=False)
@@ -160,11 +169,11 @@ class Library:
         made: dict[Intervention, Source] = {}
         patched = distinct(site for one in interventions if isinstance(one, Patch) for site in one.sites)
         twins = self._twins(batch, patched) if patched else {}
-        self._take([one for one in interventions if isinstance(one, Mean | Median)])
+        self._take([one for one in interventions if isinstance(one, Central)])
         for one in interventions:
             if isinstance(one, Patch):
                 made[one] = {site: twins[site] for site in one.sites}
-            elif isinstance(one, Mean | Median):
+            elif isinstance(one, Central):
                 made[one] = {site: self._centre(batch, one, site) for site in one.sites}
             elif isinstance(one, Resample):
                 made[one] = self._resampled(batch, one)
@@ -189,7 +198,7 @@ class Library:
             )
         return observe(self.model, replace(batch, ids=batch.twins, twins=None), sites)
 
-    def _named(self, one: Mean | Median | Resample) -> None:
+    def _named(self, one: Central | Resample) -> None:
         name = reference_hash(self.reference) if self.reference else None
         if name != one.reference:
             had = "this library has none" if name is None else f"this library's has the hash {name}"
@@ -239,25 +248,25 @@ class Library:
         rng = generator("resample", one.seed, one.draw, content_hash(prompt))
         return fit[int(rng.integers(len(fit)))]
 
-    def _take(self, wanted: Sequence[Mean | Median]) -> None:
-        """Take the means and medians that are not known yet: the means in one pass over the reference set."""
+    def _take(self, wanted: Sequence[Central]) -> None:
+        """Take the middle values that are not known yet, in one pass unless their kind holds every value."""
         for one in wanted:
             self._named(one)
         asked: dict[Of, None] = {(one.kind, one.by, site): None for one in wanted for site in one.sites}
         missing = [of for of in asked if of not in self._central]
-        means, medians = ([of for of in missing if of[0] == kind] for kind in ("mean", "median"))
-        for part in [means, *self._parts(medians)]:
+        sums, held = ([of for of in missing if CENTRES[of[0]].holds is holds] for holds in (False, True))
+        for part in [sums, *self._parts(held)]:
             if part:
                 self._pass(part)
 
-    def _parts(self, medians: Sequence[Of]) -> list[list[Of]]:
-        """Medians cut into parts whose values fit into `MOST_BYTES`, told by the first items of the reference set."""
-        if not medians:
+    def _parts(self, holding: Sequence[Of]) -> list[list[Of]]:
+        """Cut into parts whose held values fit into `MOST_BYTES`, by the first item of the reference set."""
+        if not holding:
             return []
-        first = observe(self.model, next(iter(batches(self.reference, 1))), distinct(site for _, _, site in medians))
+        first = observe(self.model, next(iter(batches(self.reference, 1))), distinct(site for _, _, site in holding))
         parts: list[list[Of]] = [[]]
         held = 0
-        for of in medians:
+        for of in holding:
             need = first[of[2]].nbytes * len(self.reference)
             if parts[-1] and held + need > MOST_BYTES:
                 parts.append([])
@@ -274,12 +283,12 @@ class Library:
             for (kind, by, site), table in tables.items():
                 for bucket, values in _values(by, batch, seen[site]):
                     if bucket not in table:
-                        table[bucket] = _Average() if kind == "mean" else _Middle()
+                        table[bucket] = CENTRES[kind]()
                     table[bucket].add(values)
         for of, table in tables.items():
             self._central[of] = {bucket: values.taken() for bucket, values in table.items()}
 
-    def _centre(self, batch: Batch, one: Mean | Median, site: Site) -> Tensor:
+    def _centre(self, batch: Batch, one: Central, site: Site) -> Tensor:
         """The mean or median for each row and position of a batch; NaN where there is none and none is wanted."""
         table = self._central[one.kind, one.by, site]
         if one.by == "all":

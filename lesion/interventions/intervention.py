@@ -61,9 +61,10 @@ class Scale(_AtSites):
         return f"scale {self.alpha:g} {self._where()}"
 
 
-class _Central(_AtSites):
-    """What `Mean` and `Median` have in common."""
+class Central(_AtSites):
+    """A middle value over a reference set takes the place of the activation; the subclasses say which."""
 
+    kind: str
     reference: Sha256
     """`lesion.engine.replacement_activations.reference_hash` of the reference set."""
     by: Literal["position", "role", "layout", "all"] = "position"
@@ -71,31 +72,24 @@ class _Central(_AtSites):
     length; `layout`: items of the same length whose roles all stand at the same places, position by position; `all`:
     all items and positions together."""
 
-    def _words(self, kind: str) -> str:
-        return f"{kind} by {self.by} of {self.reference[:8]} {self._where()}"
+    def __str__(self) -> str:
+        """For people: `mean by position of 1a2b3c4d L1H0`."""
+        return f"{self.kind} by {self.by} of {self.reference[:8]} {self._where()}"
 
 
-class Mean(_Central):
+class Mean(Central):
     """Put the mean over a reference set in the place of the activation."""
 
     kind: Literal["mean"] = "mean"
 
-    def __str__(self) -> str:
-        """For people: `mean by position of 1a2b3c4d L1H0`."""
-        return self._words(self.kind)
 
-
-class Median(_Central):
+class Median(Central):
     """Put the element-wise median over a reference set in the place of the activation.
 
     Of an even number of items it is the mean of the two middle values. A few extreme items do not move it.
     """
 
     kind: Literal["median"] = "median"
-
-    def __str__(self) -> str:
-        """For people: `median by position of 1a2b3c4d L1H0`."""
-        return self._words(self.kind)
 
 
 class Resample(_AtSites):
@@ -167,6 +161,9 @@ class KnockOut(_AtSites):
         return f"knock out {self._where()} to {self.keys}"
 
 
+CENTRAL: dict[str, type[Mean | Median]] = {"mean": Mean, "median": Median}
+REPLACING: tuple[str, ...] = (*CENTRAL, "resample")
+"""Ablations by the activations of other items, as a person names them."""
 Intervention = Scale | Mean | Median | Resample | Patch | Steer | KnockOut
 Written = Annotated[Intervention, Field(discriminator="kind")]
 """An intervention as a field of a document, told apart by its `kind`."""
@@ -184,7 +181,7 @@ def read_intervention(text: str | bytes) -> Intervention:
 
 def replaces(intervention: Intervention) -> bool:
     """Whether another activation takes the place of the model's own, so that a source is needed for each token."""
-    return isinstance(intervention, Mean | Median | Resample | Patch)
+    return isinstance(intervention, Central | Resample | Patch)
 
 
 def draws(intervention: Resample, count: int) -> Sequence[Resample]:

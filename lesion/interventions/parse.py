@@ -7,23 +7,22 @@ made in a notebook.
 
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from lesion.errors import InputError, nearest
-from lesion.interventions.intervention import Mean, Median, Resample, Scale
+from lesion.interventions.intervention import CENTRAL, REPLACING, Mean, Median, Resample, Scale
 from lesion.interventions.site import Site
 from lesion.interventions.site_list import Named, parse_sites, sites_of
 
 VERBS = ("scale", "zero")
-REPLACING = ("mean", "median", "resample")
 _DOTTED = re.compile(r"\d+\.\d+", re.ASCII)
 
 
 class Replacement(NamedTuple):
     """An ablation by other items' values, before those items are known."""
 
-    kind: Literal["mean", "median", "resample"]
-    """What is put in place."""
+    kind: str
+    """What is put in place: a name of `REPLACING`."""
     sites: tuple[Site, ...]
     """Where."""
     positions: str
@@ -36,9 +35,8 @@ class Replacement(NamedTuple):
             reference: the hash of the other items.
             seed: draws the item whose values are resampled.
         """
-        if self.kind != "resample":
-            central = Mean if self.kind == "mean" else Median
-            return central(sites=self.sites, positions=self.positions, reference=reference)
+        if self.kind in CENTRAL:
+            return CENTRAL[self.kind](sites=self.sites, positions=self.positions, reference=reference)
         return Resample(sites=self.sites, positions=self.positions, reference=reference, seed=seed)
 
 

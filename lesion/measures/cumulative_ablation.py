@@ -10,7 +10,7 @@ never alone: any model breaks when enough of it is taken away.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,15 @@ from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.engine.select_engine import Engine
 from lesion.errors import InputError, nearest
 from lesion.identity import Document, generator
-from lesion.interventions.intervention import Intervention, Mean, Median, Resample, Scale
+from lesion.interventions.intervention import CENTRAL, REPLACING, Intervention, Resample, Scale
 from lesion.interventions.site import Site
-from lesion.measures.attribution.direct_logit import mean_interval
+from lesion.measures.attribution.target import mean_interval
 from lesion.measures.metrics import measure
 from lesion.measures.prompt_set import Asked
 from lesion.progress import stage as progress
 
 ORDERS = ("score", "layer", "random")
-ABLATIONS = ("scale", "mean", "median", "resample")
+ABLATIONS = ("scale", *REPLACING)
 DRAWS = 4
 """Other items whose values stand in for each item's own, one after another; their results are averaged."""
 NAMES = ("correct", "logit_diff", "answer_logprob")
@@ -52,14 +52,14 @@ def scaling(alpha: float = 0.0) -> Ablation:
     return Ablation(f"scale {alpha:g}", make)
 
 
-def averaging(library: Library, kind: Literal["mean", "median"] = "mean") -> Ablation:
-    """Put the mean or median over the library's reference set in place, position by position in items of equal lengths.
+def averaging(library: Library, kind: str = "mean") -> Ablation:
+    """Put a middle value over the library's reference set in place, position by position in items of equal lengths.
 
     Args:
         library: holds the reference set.
-        kind: `mean`, or `median`, element by element.
+        kind: a name of `lesion.interventions.intervention.CENTRAL`.
     """
-    name, central = reference_hash(library.reference), Mean if kind == "mean" else Median
+    name, central = reference_hash(library.reference), CENTRAL[kind]
 
     def make(sites: tuple[Site, ...]) -> tuple[Intervention, ...]:
         return (central(sites=sites, reference=name),)

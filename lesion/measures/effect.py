@@ -25,7 +25,7 @@ from lesion.engine.select_engine import Engine
 from lesion.errors import InputError, InterventionError
 from lesion.identity import Document
 from lesion.interventions.intervention import Intervention, Receipt, Scale, Steer
-from lesion.measures.attribution.direct_logit import mean_interval
+from lesion.measures.attribution.target import mean_interval
 from lesion.measures.collateral import neutral, neutral_text
 from lesion.measures.greedy_answers import parsed, spoken
 from lesion.measures.metrics import FUNCTIONS, measure

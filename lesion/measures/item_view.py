@@ -21,7 +21,8 @@ from lesion.engine.patterns import patterns
 from lesion.engine.reference import run
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Scale
-from lesion.measures.attribution.direct_logit import COMPLETE, attribute, values
+from lesion.measures.attribution.direct_logit import COMPLETE, attribute
+from lesion.measures.attribution.target import values
 from lesion.models.model import Model
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 

@@ -22,10 +22,9 @@ from lesion.identity import Document, generator
 from lesion.interventions.edit import vector_hash
 from lesion.interventions.intervention import Steer
 from lesion.interventions.site import Site
-from lesion.measures.attribution.direct_logit import Target, mean_interval, values
+from lesion.measures.attribution.target import Target, mean_interval, target_changes
 from lesion.measures.prompt_set import Asked, of
 from lesion.models.model import Model
-from lesion.progress import track
 
 
 class Dose(Document):
@@ -155,9 +154,4 @@ def _curve(
     library = Library(engine.model)
     name = library.add(vector)
     edits = [Steer(sites=(site,), vector=name, coefficient=c, positions=positions) for c in coefficients]
-    changes = np.zeros((len(edits), len(asked.compiled)))
-    for batch in track(asked.batches, "steering"):
-        base = values(engine.clean(batch), batch, target)
-        for index, outcome in engine.run(batch, edits, None, library.sources(batch, edits)):
-            changes[index, list(batch.rows)] = values(outcome.logits, batch, target) - base
-    return changes
+    return target_changes(engine, asked, edits, target, "steering", library)

@@ -273,7 +273,7 @@ def others_mean_not_read(patch):
     plain = gates.instrument
 
     def blind(model, answer, kinds):
-        return plain(model, {**answer, "others_mean": 0.0}, kinds)
+        return plain(model, answer.model_copy(update={"others_mean": 0.0}), kinds)
 
     from lesion.study.selftest import gates as trial_gates
 

@@ -14,6 +14,7 @@ from lesion.stats.verdict.rule import Rule
 from lesion.study.gates import ablations, checks, companions
 from lesion.study.gates import judge as gates
 from lesion.study.gates import paired_arms as rows_evidence
+from lesion.study.gates.gate_verdict import InstrumentEvidence
 from lesion.study.selftest import companions as trial_companions
 from lesion.study.selftest import gates as trial_gates
 from lesion.study.selftest import selftest as trial
@@ -76,12 +77,10 @@ def passed_or(patch):
         patch.setattr(module, "worst", best, raising=False)
 
 
-def _passes(patch, stage):
-    patch.setitem(STAGES, stage, STAGES[stage]._replace(gate=lambda plan, facts: ("Pass", "all is well", {})))
-
-
 def instrument_passes(patch):
-    _passes(patch, "instrument")
+    seen = InstrumentEvidence(models={})
+    passes = STAGES["instrument"]._replace(gate=lambda plan, facts: ("Pass", "all is well", seen))
+    patch.setitem(STAGES, "instrument", passes)
 
 
 def baseline_passes(patch):
@@ -107,7 +106,7 @@ def placebo_not_read(patch):
     plain = checks.instrument
 
     def blind(model, answer, kinds):
-        return plain(model, {**answer, "placebo_bit_equal": True}, kinds)
+        return plain(model, answer.model_copy(update={"placebo_bit_equal": True}), kinds)
 
     for module in (gates, trial_gates):
         patch.setattr(module, "instrument", blind, raising=False)
@@ -144,7 +143,7 @@ def own_mean_not_read(patch):
     plain = checks.instrument
 
     def blind(model, answer, kinds):
-        return plain(model, {**answer, "own_mean": 0.0}, kinds)
+        return plain(model, answer.model_copy(update={"own_mean": 0.0}), kinds)
 
     for module in (gates, trial_gates):
         patch.setattr(module, "instrument", blind)

@@ -13,8 +13,9 @@ from lesion.errors import InputError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head, neuron
 from lesion.measures.attribution import direct_logit as module
-from lesion.measures.attribution.direct_logit import attribute, attribution, heads_of, total_effects, values
+from lesion.measures.attribution.direct_logit import attribute, attribution, heads_of, total_effects
 from lesion.measures.attribution.frozen_norm import freeze
+from lesion.measures.attribution.target import values
 from lesion.measures.heads.qk_ov_circuits import unembedding
 from lesion.measures.prompt_set import ask, of
 from lesion.models.families import FAMILIES

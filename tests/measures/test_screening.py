@@ -12,7 +12,7 @@ from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head, neuron
 from lesion.measures.attribution import attribution_patching as screening
 from lesion.measures.attribution.attribution_patching import estimate, gated_gradients, joint_effect, screen, target_of
-from lesion.measures.attribution.direct_logit import values
+from lesion.measures.attribution.target import values
 from lesion.measures.prompt_set import of
 from lesion.models.model import open_model
 from lesion.tasks.tokenizers.prompt_contract import Compiled

@@ -3,11 +3,11 @@
 import polars as pl
 import pytest
 
-from lesion.interventions.intervention import Receipt, Scale
+from lesion.interventions.intervention import Mean, Receipt, Resample, Scale
 from lesion.interventions.site import head
 from lesion.study.arm import BASELINE, Arm, made
 from lesion.study.condition import older_condition
-from lesion.study.gates.soundness import unsound_receipts
+from lesion.study.gates.soundness import does_as_named, unsound_cells, unsound_receipts
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEMS
 
@@ -75,3 +75,22 @@ def test_sets_that_differ_in_sites_that_write_nothing_are_sound() -> None:
     one = made(older_condition("set0@0"), Scale(sites=(head(0, 0),), alpha=0.0))
     two = made(older_condition("set1@2"), Scale(sites=(head(0, 0), head(0, 3)), alpha=2.0))
     assert said({"set0@0": receipt(3.0), "set1@2": receipt(3.0, elements=128)}, one, two) == []
+
+
+def test_an_arm_that_does_something_else_than_its_name_says_is_told() -> None:
+    sites, name = (head(0, 0),), "0" * 64
+    mean = Mean(sites=sites, reference=name, by="layout")
+    sound = [
+        BASELINE, scaled("target@0", 0.0), scaled("target@0.1", 0.1), scaled("target@zero", 0.0),
+        scaled("placebo", 1.0), made(older_condition("set3@mean"), mean),
+        made(older_condition("target@resample"), Resample(sites=sites, reference=name, seed=0)),
+    ]  # fmt: skip
+    assert all(map(does_as_named, sound))
+    wrong = [
+        scaled("target@0", 0.5), scaled("target@zero", 0.5), scaled("placebo", 0.0), scaled("target@mean", 0.0),
+        made(older_condition("target@resample"), mean), made(older_condition("target@2")), scaled("baseline", 1.0),
+    ]  # fmt: skip
+    assert not any(map(does_as_named, wrong))
+    cell = Cell(stage="discovery", model="m", tier="t", stop=4, arms=(BASELINE, *wrong))
+    assert len(list(unsound_cells([cell], {}))) == len(wrong)
+    assert not list(unsound_cells([cell.model_copy(update={"arms": tuple(sound)})], {}))

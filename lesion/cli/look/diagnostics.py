@@ -176,7 +176,8 @@ def attribute(
     from lesion.engine.proof.cache import engine_for
     from lesion.measures.attribution.attribution_patching import estimate as estimate_all
     from lesion.measures.attribution.attribution_patching import largest_estimates
-    from lesion.measures.attribution.direct_logit import attribution, require_target
+    from lesion.measures.attribution.direct_logit import attribution
+    from lesion.measures.attribution.target import require_target
     from lesion.measures.prompt_set import ask, known_task
     from lesion.models.model import open_model
     from lesion.report.terminal.diagnostics import print_attribution
@@ -210,7 +211,7 @@ def measure(
         str,
         typer.Option(
             "--do",
-            help="Intervention: 'scale L5H1 0.5', 'zero L5H1,L6H9 @last', 'mean L5H1', 'median L5H1', 'resample L5H1'.",
+            help="Intervention: 'scale L5H1 0.5', 'zero L5H1,L6H9 @last', 'mean L5H1', 'resample L5H1'.",
         ),
     ],
     task: TaskText = "arithmetic",

@@ -44,8 +44,8 @@ def patch(
     from lesion.engine.proof.cache import engine_for
     from lesion.engine.replacement_activations import Library
     from lesion.interventions.site import parse_site
-    from lesion.measures.attribution.direct_logit import require_target
     from lesion.measures.attribution.patching import patch_grid, path_grid
+    from lesion.measures.attribution.target import require_target
     from lesion.measures.prompt_set import ask, known_task
     from lesion.measures.site_groups import places, select
     from lesion.models.model import open_model
@@ -88,7 +88,8 @@ def ablate(
     ] = "effect",
     alpha: Annotated[float, typer.Option(help="Scaling factor (0 removes, 1 changes nothing).")] = 0.0,
     by_what: Annotated[
-        str, typer.Option("--ablation", help="Ablation: scale (by --alpha), mean, median or resample.")
+        str,
+        typer.Option("--ablation", help="Ablation: scale (by --alpha), mean, median or resample."),
     ] = "scale",
     chance: Annotated[int, typer.Option(min=0, max=100, help="Number of random orders to compare with.")] = 3,
     items: Items = 100,
@@ -145,7 +146,7 @@ def _ablation(engine: "Engine", task: str, items: int, seed: int, by_what: str, 
     library = Library(engine.model, ask(engine.model, task, REFERENCE, seed, 2 * items).compiled)
     if by_what == "resample":
         return resampling(library, seed)
-    return averaging(library, "mean" if by_what == "mean" else "median")
+    return averaging(library, by_what)
 
 
 def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: float) -> dict[str, float]:
@@ -190,7 +191,7 @@ def steer(
     """Build a steering vector from contrast prompts, and measure its effect at several strengths."""
     from lesion.engine.proof.cache import engine_for
     from lesion.interventions.site import parse_site, stream
-    from lesion.measures.attribution.direct_logit import require_target
+    from lesion.measures.attribution.target import require_target
     from lesion.measures.prompt_set import ask, known_task
     from lesion.measures.site_groups import places
     from lesion.measures.steering import contrast, dose_response, without

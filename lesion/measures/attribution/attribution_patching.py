@@ -34,9 +34,10 @@ from lesion.errors import InputError, nearest
 from lesion.identity import Document, generator
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site, head, neuron
-from lesion.measures.attribution.direct_logit import Target, places, total_effects, values
+from lesion.measures.attribution.direct_logit import total_effects
 from lesion.measures.attribution.rank_correlation import spearman
 from lesion.measures.attribution.recall import Recall, Stratum, recall
+from lesion.measures.attribution.target import Target, places, target_changes
 from lesion.measures.prompt_set import Asked
 from lesion.models.model import Model
 from lesion.progress import track
@@ -398,9 +399,4 @@ def largest_estimates(found: Estimates, count: int) -> list[Site]:
 def joint_effect(engine: Engine, asked: Asked, sites: Sequence[Site], target: Target, alpha: float = 0.0) -> float:
     """The exact change of the mean target when several sites are scaled together."""
     edit = Scale(sites=tuple(sites), alpha=alpha)
-    total = 0.0
-    for batch in asked.batches:
-        base = values(engine.clean(batch), batch, target)
-        ((_, outcome),) = engine.run(batch, [edit])
-        total += float((values(outcome.logits, batch, target) - base).sum())
-    return total / len(asked.compiled)
+    return float(target_changes(engine, asked, [edit], target, "joint effect").mean())

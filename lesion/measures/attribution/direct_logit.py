@@ -28,20 +28,17 @@ from lesion.engine.batched.linear_kernels import weight_and_bias
 from lesion.engine.batched.memory import give_back
 from lesion.engine.capture import Read, at, capture
 from lesion.engine.select_engine import Engine
-from lesion.errors import InputError, nearest
+from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site, head
 from lesion.measures.attribution.frozen_norm import FrozenNorm, freeze
+from lesion.measures.attribution.target import Target, mean_interval, places, require_target, target_changes
 from lesion.measures.heads.qk_ov_circuits import unembedding
 from lesion.measures.prompt_set import Asked
 from lesion.models.model import Model
-from lesion.progress import stage, track
-from lesion.stats.intervals import cluster_mean
+from lesion.progress import track
 
-Target = str
-"""A name of `TARGETS`."""
-TARGETS = ("logit_diff", "answer")
 DIRECT = 10
 """Heads with the largest direct effects whose total effect is measured, too."""
 COMPLETE = {"float64": 1e-6, "float32": 1e-4, "bfloat16": 5e-2}
@@ -75,31 +72,6 @@ class Shares:
     def error(self) -> float:
         """Largest difference between sum and logit, over the largest absolute logit (or 1)."""
         return float((self.total - self.logit).abs().max() / max(1.0, float(self.logit.abs().max())))
-
-
-def places(batch: Batch, target: Target) -> Tensor:
-    """The answer position that is read: the first for `answer`, the first where answer and wrong differ otherwise."""
-    if target == "answer":
-        return torch.zeros(len(batch.rows), dtype=torch.long)
-    return (batch.answer != batch.wrong).int().argmax(1)
-
-
-def values(logits: Tensor, batch: Batch, target: Target) -> NDArray[np.float64]:
-    """The target of each row, from logits (batch, answer, vocab)."""
-    row, place = torch.arange(len(logits)), places(batch, target)
-    right = logits[row, place, batch.answer[row, place]].double()
-    wrong = logits[row, place, batch.wrong[row, place]].double()
-    return (right if target == "answer" else right - wrong).numpy(force=True)
-
-
-def require_target(target: str) -> None:
-    """Make sure that a target exists.
-
-    Raises:
-        InputError: when it does not.
-    """
-    if target not in TARGETS:
-        raise InputError(f"'{target}' is not a target; {nearest(target, TARGETS)}")
 
 
 def attribute(model: Model, batches: Sequence[Batch], target: Target = "logit_diff") -> Iterator[Shares]:
@@ -317,17 +289,9 @@ def total_effects(
     engine: Engine, asked: Asked, sites: Sequence[Site], target: Target, alpha: float = 0.0
 ) -> dict[str, NDArray[np.float64]]:
     """The target minus the target with a site scaled by `alpha`, each site alone: (items,) by the site's name."""
-    found = {str(site): np.zeros(len(asked.compiled)) for site in sites}
     edits = [Scale(sites=(site,), alpha=alpha) for site in sites]
-    with stage("exact effects", len(asked.compiled) * len(edits)) as advance:
-        for batch in asked.batches:
-            base = values(engine.clean(batch), batch, target)
-            for index, outcome in engine.run(batch, edits):
-                found[str(sites[index])][list(batch.rows)] = base - values(outcome.logits, batch, target)
-                del outcome  # its logits, before the next pass makes its own
-                advance(len(batch.rows))
-            give_back()
-    return found
+    changes = target_changes(engine, asked, edits, target, "exact effects")
+    return {str(site): -row for site, row in zip(sites, changes, strict=True)}
 
 
 def _others(shares: Sequence[Shares], constants: Sequence[Tensor]) -> Iterator[Part]:
@@ -345,10 +309,3 @@ def _part(site: str, direct: NDArray[np.float64], total: NDArray[np.float64] | N
         return Part(site=site, direct=mean, low=low, high=high)
     whole, under, over = mean_interval(total)
     return Part(site=site, direct=mean, low=low, high=high, total=whole, total_low=under, total_high=over)
-
-
-def mean_interval(numbers: NDArray[np.float64]) -> tuple[float, float, float]:
-    """The mean over items and its 95 % t interval."""
-    made = cluster_mean(numbers, np.ones(len(numbers)))
-    low, high = made.interval()
-    return made.delta, low, high

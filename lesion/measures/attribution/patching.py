@@ -26,10 +26,10 @@ from lesion.errors import InputError, InterventionError
 from lesion.identity import Document
 from lesion.interventions.intervention import Patch
 from lesion.interventions.site import Site
-from lesion.measures.attribution.direct_logit import Target, mean_interval, values
+from lesion.measures.attribution.target import Target, mean_interval, target_changes, values
 from lesion.measures.prompt_set import Asked, of
 from lesion.models.model import Model
-from lesion.progress import stage, track
+from lesion.progress import track
 
 Heads = Mapping[int, Tensor]
 """By layer: z of all heads, (batch, pos, heads, d_head)."""
@@ -104,13 +104,7 @@ def patch_grid(
     kept, without = with_twins(asked)
     start = Site(kind="resid_pre", layer=0)
     edits = [Patch(sites=(start,)), *(Patch(sites=(site,), positions=where) for site in sites for where in positions)]
-    changes = np.zeros((len(edits), len(kept.compiled)))
-    with stage("patching", len(kept.compiled) * len(edits)) as advance:
-        for batch in kept.batches:
-            base = values(engine.clean(batch), batch, target)
-            for index, outcome in engine.run(batch, edits, None, library.sources(batch, edits)):
-                changes[index, list(batch.rows)] = values(outcome.logits, batch, target) - base
-                advance(len(batch.rows))
+    changes = target_changes(engine, kept, edits, target, "patching", library)
     whole = float(changes[0].mean())
     cells = _cells([(edit.sites[0], edit.positions) for edit in edits[1:]], changes[1:], whole)
     return Grid(target=target, items=len(kept.compiled), without_twin=without, whole=whole, cells=cells)

@@ -10,6 +10,8 @@ from math import inf
 import polars as pl
 
 from lesion.interventions.intervention import Intervention, Receipt, Scale, replaces
+from lesion.study.arm import Arm
+from lesion.study.condition import UNEDITED
 from lesion.study.gates.paired_arms import DRIFT
 from lesion.study.plan import Cell, Plan, Stage
 from lesion.study.rows import ITEM_KEY
@@ -46,11 +48,25 @@ def unsound_cells(cells: Iterable[Cell], targets: Mapping[str, tuple[str, ...]])
             seen.add((cell.stage, "split"))
             yield f"the {cell.stage} stage asks {cell.split} items of {cell.model}, {cell.tier}; its own are {wanted}'s"
         for arm in cell.arms:
+            if not does_as_named(arm) and (model, arm.name) not in seen:
+                seen.add((model, arm.name))
+                yield f"{arm.name} of {model} does something else than its name says: {arm.intervention}"
             if not arm.name.startswith(COMPARED) or arm.intervention is None or (model, arm.name) in seen:
                 continue
             seen.add((model, arm.name))
             if shared := {*map(str, arm.intervention.sites)} & {*targets.get(model, ())}:
                 yield f"{arm.name} of {model} edits {', '.join(sorted(shared))}, which the target edits"
+
+
+def does_as_named(arm: Arm) -> bool:
+    """Whether an arm's intervention is what its condition says: kind and factor."""
+    done = arm.intervention
+    if done is None:
+        return arm.condition == UNEDITED
+    if isinstance(done, Scale):
+        factor = 1.0 if arm.role == "placebo" else 0.0 if arm.edit == "zero" else arm.amount
+        return arm.edit in ("scale", "zero") and done.alpha == factor
+    return done.kind == arm.edit
 
 
 def asked_twice(items: pl.DataFrame) -> Iterator[str]:
