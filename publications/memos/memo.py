@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from lesion.identity import Document
-from lesion.report.page.readme import escape
+from lesion.report.markdown import escape
 
 
 class PhaseZeroFacts(Document):

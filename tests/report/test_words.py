@@ -4,12 +4,12 @@ import doctest
 
 import pytest
 
-from lesion.report.page import readme
+from lesion.report import markdown
 from lesion.report.wording import words
 from lesion.tasks.config import ArithmeticConfig, Gsm8kConfig, SymbolicConfig, TaskConfig
 
 
-@pytest.mark.parametrize("module", [words, readme])
+@pytest.mark.parametrize("module", [words, markdown])
 def test_the_examples_in_the_docstrings_are_true(module):
     assert doctest.testmod(module).failed == 0
 
@@ -52,4 +52,4 @@ def test_a_local_folder_is_not_told_in_full():
 
 
 def test_markdown_escaping_leaves_no_active_character():
-    assert readme.escape("[x](javascript:1) | <b>*`") == r"\[x\](javascript:1) \| &lt;b&gt;\*\`"
+    assert markdown.escape("[x](javascript:1) | <b>*`") == r"\[x\](javascript:1) \| &lt;b&gt;\*\`"

@@ -1,6 +1,6 @@
 """The paper as Markdown. A number is a link to its entry in the audit appendix; `p` beside it means provisional."""
 
-from lesion.report.page.readme import escape
+from lesion.report.markdown import escape
 from lesion.report.paper.manuscript import (
     Block,
     Bullets,
