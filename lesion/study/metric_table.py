@@ -59,7 +59,9 @@ METRICS: Mapping[str, Metric] = {
         Metric("entropy_share", "of ln V", "entropy", of="entropy"),
         Metric("margin", "logits", "gap between the two largest logits", column=2, low=0.0, high=1e9),
         Metric("ties", "count", "positions with several largest logits", column=1, dtype=pl.Int64),
-        Metric("kl", "nats", "KL divergence from the unedited model", of="both"),
+        Metric(
+            "kl", "nats", "KL divergence from the unedited model", of="both", column=6, since=3, low=-1e-6, per_nat=2,
+        ),
         Metric("top1_flip", "share", "share of answers whose likeliest tokens change", of="both"),
         Metric("neutral_loss", "nats", "loss on random tokens", of="neutral"),
         Metric("neutral_kl", "nats", "KL divergence on random tokens", of="neutral"),
@@ -75,6 +77,8 @@ def computed_from(*sources: Of) -> tuple[str, ...]:
     return tuple(name for name, metric in METRICS.items() if metric.of in sources)
 
 
+PER_ARM = tuple(m.name for m in METRICS.values() if m.column is not None and m.of != "both")
+"""Metrics of the item table that every arm has, the unedited one too."""
 COLUMNS = tuple(sorted((m for m in METRICS.values() if m.column is not None), key=lambda m: m.column or 0))
 """The metrics of the item table, in the order of their columns."""
 JUDGED = tuple(metric.name for metric in METRICS.values() if metric.judged)

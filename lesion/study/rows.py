@@ -30,7 +30,7 @@ further columns (`shape_of`); `item_id` is the first 16 hexadecimal digits of th
 those of `metric_table`."""
 
 NUMBERS = tuple(metric.name for metric in metric_table.COLUMNS if metric.dtype is pl.Float64)
-"""Columns of `items` with a measured quantity."""
+"""Columns of `items` with a measured quantity. `kl` is null in unedited rows, and where the study sets no limit."""
 
 TEXTS: dict[str, type[pl.DataType] | pl.DataType] = {"written": pl.String, "parsed": pl.Boolean}
 """Further columns of `items` in a decoded tier: what was written, without the end mark, and whether a number can be
@@ -54,7 +54,7 @@ PROMPTS: dict[str, type[pl.DataType] | pl.DataType] = {
 }
 """One row per item and model; `buckets` is canonical JSON, `refused` says why an item was excluded, or is null."""
 
-SLIM = ("stage", "model", "tier", "split", "seed", "index", "arm", *COLUMNS, "item_id", *JUDGED)
+SLIM = ("stage", "model", "tier", "split", "seed", "index", "arm", *COLUMNS, "item_id", *JUDGED, "kl")
 """Columns of `items` that a published run keeps."""
 
 SLIM_QUESTIONS = (

@@ -179,6 +179,9 @@ class VerdictRule(Document):
     outcomes: nats, and the study must give it."""
     strata: tuple[Slug, ...] = ("operator", "pair", "pattern")
     """Strata, where a tier has them. Opposite effects in strata make a cell Mixed."""
+    most_kl: Positive | None = Field(default=None, exclude_if=lambda limit: limit is None)
+    """Largest mean KL divergence of an edited answer from the unedited one, nats per answer token. A cell above it is
+    Invalid: its edit changes far more than the answer. Default: no limit, and the divergence is not measured."""
     cluster: Slug | None = "template"
     """Stratum whose items are not independent, where a tier has it. Its values are the units of tests and intervals;
     too few of them make a cell Invalid."""

@@ -22,7 +22,7 @@ def test_the_functions_are_those_of_the_table():
 
 def test_the_columns_are_computed_from_the_logits_and_each_has_a_place():
     assert [metric.column for metric in COLUMNS] == list(range(len(COLUMNS)))
-    assert all(metric.of == "logits" for metric in COLUMNS)
+    assert {metric.name for metric in COLUMNS if metric.of != "logits"} == {"kl"}, "and kl only where a study limits it"
 
 
 def test_a_verdict_may_rest_on_the_judged_metrics():

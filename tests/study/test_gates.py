@@ -58,7 +58,7 @@ def rows(stage: str, arm: str, correct: dict[int, np.ndarray], start: int = 0) -
                 "stage": stage, "model": MODEL, "tier": "tier1", "split": "confirm", "seed": seed,
                 "index": np.arange(start, start + len(right)), "arm": arm,
                 "item_id": [f"{seed}-{i}" for i in range(start, start + len(right))],
-                "correct": right, "ties": 0, "margin": 1.0,
+                "correct": right, "ties": 0, "margin": 1.0, "kl": 0.0,
                 "answer_logprob": np.linspace(-1, -0.5, len(right)) - seed, "entropy": 0.1, "logit_diff": 1.0,
             },
             schema=ITEMS,
@@ -275,6 +275,15 @@ def test_rows_that_cannot_be_trusted_make_the_cell_invalid(spoil, said: str) -> 
     assert said in spoiled(plan, table, prompts())[f"{MODEL}|tier1|target@0"]
     verdict = judge(plan, facts(table))
     assert findings(amend(plan, verdict), [verdict]).invalid == (f"{MODEL}|tier1|target@0",)
+
+
+@pytest.mark.parametrize(("nats", "said"), [(0.5, ""), (0.7, "diverge by 0.7 nats"), (None, "was not measured")])
+def test_edited_answers_that_diverge_beyond_the_limit_make_the_cell_invalid(nats: float | None, said: str) -> None:
+    plan, table = plan_at("confirm"), confirm_items(0.2).with_columns(kl=pl.lit(nats, pl.Float64))
+    assert not spoiled(plan, table, prompts()), "without a limit nothing is asked"
+    rule = plan.study.verdict.model_copy(update={"most_kl": 0.6})
+    limited = plan.model_copy(update={"study": plan.study.model_copy(update={"verdict": rule})})
+    assert said in spoiled(limited, table, prompts()).get(f"{MODEL}|tier1|target@0", "")
 
 
 def test_the_hash_of_rows_does_not_depend_on_their_order_and_does_on_every_number() -> None:

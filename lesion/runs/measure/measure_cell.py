@@ -31,6 +31,7 @@ from lesion.study.arm import BASELINE, Arm
 from lesion.study.condition import COLUMNS, Condition
 from lesion.study.gates.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
 from lesion.study.metric_table import COLUMNS as METRIC_COLUMNS
+from lesion.study.metric_table import PER_ARM
 from lesion.study.plan import Cell, Plan
 from lesion.study.rows import PROMPTS, shape_of
 from lesion.study.study import DetectedHeads, RankedNeurons
@@ -89,7 +90,8 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
     if not error <= engine.choice.tolerance:  # the reference engine computes this cell, and its unit says so
         engine = plain(cell.model, plan.study.dtype)
     receipts: dict[str, list[Receipt]] = {}
-    rows = _Rows(cell, {item.index: item.id[:16] for item, _ in block.asked})
+    compared = ("kl",) if plan.study.verdict.most_kl is not None else ()
+    rows = _Rows(cell, {item.index: item.id[:16] for item, _ in block.asked}, compared)
     for part in parts:
         batch, base = part.batch, engine.clean(part.batch)
         if part.library is None and BASELINE in cell.arms:
@@ -100,7 +102,7 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
             arm = edits[index][0]
             if outcome.receipt is not None:
                 receipts.setdefault(arm.name, []).append(outcome.receipt)
-            rows.add(arm, batch, outcome.logits, part.asked)
+            rows.add(arm, batch, outcome.logits, part.asked, base)
     table = rows.table()
     if sample is not None:
         reread(sample, table, model.dtype, quick=engine.fast is not None)
@@ -123,18 +125,24 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
 class _Rows:
     """The rows of a cell while they come in, put into one table at the end: a frame for each arm and batch is dear."""
 
-    def __init__(self, cell: Cell, names: Mapping[int, str]) -> None:
+    def __init__(self, cell: Cell, names: Mapping[int, str], compared: Sequence[str]) -> None:
         self.cell = cell
+        self.compared = compared
+        """Metrics of an edited and the unedited pass that the study wants."""
         self.names = names
         """Index of an item -> the beginning of its content hash."""
         self.conditions: list[Condition] = []
         self.indices: list[int] = []
         self.numbers: dict[str, list[Numbers]] = {metric.name: [] for metric in METRIC_COLUMNS}
 
-    def add(self, arm: Arm, batch: Batch, logits: Tensor, asked: Sequence[tuple[Item, Compiled]]) -> None:
-        """Measure a batch under an arm."""
-        for name, values in measure(logits, batch, list(self.numbers)).items():
-            self.numbers[name].append(values)
+    def add(
+        self, arm: Arm, batch: Batch, logits: Tensor, asked: Sequence[tuple[Item, Compiled]], base: Tensor | None = None
+    ) -> None:
+        """Measure a batch under an arm; `base` are the unedited logits of an edited one."""
+        names = PER_ARM if base is None else (*PER_ARM, *self.compared)
+        found = measure(logits, batch, names, base)
+        for name, values in self.numbers.items():
+            values.append(found[name] if name in found else np.full(len(batch.rows), np.nan))
         self.indices += [asked[row][0].index for row in batch.rows]
         self.conditions += [arm.condition] * len(batch.rows)
 
@@ -152,7 +160,8 @@ class _Rows:
             "item_id": [self.names[index] for index in self.indices],
             **{metric.name: _cast(numbers[metric.name], metric.dtype) for metric in METRIC_COLUMNS},
         }
-        return pl.DataFrame(columns, schema=shape_of(decoded=False))
+        later = [metric.name for metric in METRIC_COLUMNS if metric.of == "both"]
+        return pl.DataFrame(columns, schema=shape_of(decoded=False)).with_columns(pl.col(later).fill_nan(None))
 
 
 def _cast(numbers: Numbers, dtype: type[pl.DataType]) -> Numbers | NDArray[np.bool_] | NDArray[np.int64]:

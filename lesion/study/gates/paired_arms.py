@@ -208,7 +208,7 @@ def _fault(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chose
         return f"{twice} of its questions were asked twice"
     if not base.join(edited, on=ITEM_KEY, how="semi").sort(ITEM_KEY)["item_id"].equals(edited["item_id"]):
         return "the edited run answered other items than the baseline"
-    return _moved(plan, items, chosen, base)
+    return _moved(plan, items, chosen, base) or _diverged(plan, edited)
 
 
 def _incomplete(name: str, rows: pl.DataFrame, wanted: pl.DataFrame) -> str | None:
@@ -229,6 +229,17 @@ def _expected(plan: Plan, items: pl.DataFrame, chosen: Chosen, name: str, asked:
     if name == "baseline" or other is None:
         return asked
     return asked.join(arm_rows(items, plan, chosen, target(other).name), on=ITEM_KEY, how="semi").sort(ITEM_KEY)
+
+
+def _diverged(plan: Plan, edited: pl.DataFrame) -> str | None:
+    """By how much the edited answers diverge from the unedited ones, where the study sets a limit that they exceed."""
+    limit = plan.study.verdict.most_kl
+    if limit is None:
+        return None
+    mean = edited["kl"].mean() if "kl" in edited.columns and not edited["kl"].null_count() else None
+    if not isinstance(mean, float):
+        return "how far edited answers diverge from the unedited ones was not measured in every row"
+    return f"edited answers diverge by {mean:.3g} nats on average (verdict.most_kl {limit:g})" if mean > limit else None
 
 
 def _moved(plan: Plan, items: pl.DataFrame, chosen: Chosen, base: pl.DataFrame) -> str | None:

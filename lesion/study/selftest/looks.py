@@ -20,7 +20,7 @@ from lesion.stats.verdict.rule import Discovered, Rule
 from lesion.study.arm import BASELINE, placebo, scaled
 from lesion.study.gates.gate_verdict import LookEvidence
 from lesion.study.gates.judge import Facts
-from lesion.study.gates.paired_arms import paired_rows
+from lesion.study.gates.paired_arms import paired_rows, spoiled
 from lesion.study.gates.soundness import asked_twice, unsound, unsound_receipts
 from lesion.study.plan import Cell, Chosen, Plan, Stage
 from lesion.study.selftest.known_rows import MODEL, known_plan, opposites, questions
@@ -95,6 +95,20 @@ def _judged(plan: Plan, rows: pl.DataFrame) -> CellVerdict | None:
 
 def _all() -> Chosen:
     return Chosen(model=MODEL, tier="tier", alpha=0.0, items=32, psi=0.1, delta=0.0)
+
+
+def _diverging() -> Iterator[str]:
+    """Edited answers that diverge further than the study allows make their cell Invalid; nearer ones do not."""
+    rule = known_plan().study.verdict.model_copy(update={"most_kl": 2.0})
+    plan = known_plan().model_copy(update={
+        "study": known_plan().study.model_copy(update={"verdict": rule}),
+        "stage": "confirm", "family": (_all(),), "pending": (_all().id,),
+    })  # fmt: skip
+    rows = opposites().with_columns(item_id=pl.format("{} {}", "seed", "index"))
+    for nats, invalid in ((1.5, False), (2.5, True), (None, True)):
+        spoiled_by = spoiled(plan, rows.with_columns(kl=pl.lit(nats, pl.Float64)), questions())
+        if ("diverge" in spoiled_by.get(_all().id, "")) != invalid:
+            yield f"of edited answers that diverge by {nats} nats of 2 a cell is {'not ' * invalid}Invalid"
 
 
 def _order() -> Iterator[str]:
@@ -185,4 +199,4 @@ def _counts() -> Iterator[str]:
         yield f"of {15 * MANY:,} items with {6 * MANY:,} gained and {3 * MANY:,} lost, {told} is told"
 
 
-LOOK_CASES = (_asked, _repeated, _order, _receipts, _clustered, _counts)
+LOOK_CASES = (_asked, _repeated, _diverging, _order, _receipts, _clustered, _counts)
