@@ -12,13 +12,10 @@ from lesion.errors import InputError
 from lesion.models.obtain.hub import hub_folder
 from lesion.models.provenance import OpenedModel, opened, watched
 from lesion.models.sizes import TINY_VOCABULARY, Source, locate
-from lesion.outside.documents import parse_json, read_object
-from lesion.outside.files import read_text
+from lesion.outside.documents import read_object
+from lesion.outside.tokenizers import MOST_TOKENIZER_BYTES, read_tokenizer_file
 
-MOST_TOKENIZER_BYTES = 100_000_000
 MOST_SETTINGS_BYTES = 20_000_000
-MOST_TOKENS = 900_000
-"""Tokens or merges; Gemma has 514,906 merges."""
 
 
 class Vocabulary(NamedTuple):
@@ -42,7 +39,7 @@ def open_vocabulary(name: str) -> Vocabulary:
 
 def _found(name: str) -> Vocabulary:
     if Path(name).is_file() and not name.lower().endswith(".gguf"):
-        tokenizer = _parsed(Path(name))
+        tokenizer = read_tokenizer_file(Path(name))
         return Vocabulary(tokenizer, added_bos(tokenizer))
     source = locate(name)
     if source.kind == "tiny":
@@ -80,7 +77,7 @@ def read_tokenizer(folder: Path) -> Tokenizer:
     path = folder / "tokenizer.json"
     if not path.exists():
         raise InputError(f"{folder} has no tokenizer.json: save the fast tokenizer beside the weights")
-    return _parsed(path)
+    return read_tokenizer_file(path)
 
 
 def saved_with(folder: Path) -> tuple[str, ...]:
@@ -166,27 +163,3 @@ def _encoded(tokenizer: Tokenizer, text: str) -> Encoding | None:
         return tokenizer.encode(text, add_special_tokens=True)
     except Exception:  # noqa: BLE001  (a vocabulary without the character raises nothing more specific)
         return None
-
-
-def _require_tokenizer(text: str, path: Path) -> None:
-    """Refuse what no tokenizer is: other JSON, or more tokens and merges than any has."""
-    document = parse_json(text, str(path))
-    model: Any = cast("dict[str, Any]", document).get("model") if isinstance(document, dict) else None
-    if not isinstance(model, dict):
-        raise InputError(f"{path} is not a tokenizer.json: it holds no model; save the fast tokenizer again")
-    for part in ("vocab", "merges"):
-        held: Any = cast("dict[str, Any]", model).get(part)
-        if isinstance(held, dict | list) and len(cast("list[Any]", held)) > MOST_TOKENS:
-            raise InputError(f"{path}: holds {len(held):,} {part}; at most {MOST_TOKENS:,} are read")
-
-
-def _parsed(path: Path) -> Tokenizer:
-    text = read_text(path, MOST_TOKENIZER_BYTES)
-    _require_tokenizer(text, path)
-    try:
-        found = Tokenizer.from_str(text)
-    except Exception as error:  # tokenizers raises nothing more specific
-        raise InputError(f"{path} is not a tokenizer.json: {str(error)[:200]}") from error
-    found.no_truncation()  # saved by a trainer: it would cut prompts, or fill them up
-    found.no_padding()
-    return found

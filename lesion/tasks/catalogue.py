@@ -12,6 +12,7 @@ from lesion.tasks.problems.gsm8k import Gsm8kTask
 from lesion.tasks.problems.multistep import MultistepTask
 from lesion.tasks.problems.symbolic import SymbolicTask
 from lesion.tasks.problems.word_problems import WordProblemsTask
+from lesion.tasks.prompts.prompt_file import PromptFileTask
 from lesion.tasks.task import Task
 
 TASKS: Mapping[str, Callable[[Any], Task]] = {
@@ -21,6 +22,7 @@ TASKS: Mapping[str, Callable[[Any], Task]] = {
     "multistep": MultistepTask,
     "word_problems": WordProblemsTask,
     "gsm8k": Gsm8kTask,
+    "file": PromptFileTask,
     "own": own_task,
 }
 _TIERS = {
@@ -30,6 +32,7 @@ _TIERS = {
     "multistep": "4",
     "word_problems": "5",
     "gsm8k": "5",
+    "file": "any",
     "own": "any",
 }
 

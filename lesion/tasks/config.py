@@ -1,7 +1,7 @@
 """The configuration formats of the tasks: what a study writes under `tasks:`. Pure data."""
 
 import re
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self, TypeVar, get_args
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -190,16 +190,55 @@ class Gsm8kConfig(Document):
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
-        if self.hub is None:
-            return self
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", self.hub):
-            raise ValueError(
-                f"hub '{self.hub}' is not pinned to a commit: write org/name@0123…4567 (40 hexadecimal digits, from "
-                "the data set's history); branches and tags move"
-            )
-        if self.sha256 is None:
-            raise ValueError(f"a file of the hub needs its hash too: give the sha256 of {self.path}")
-        return self
+        return _with_pins(self)
+
+
+class PromptFileConfig(Document):
+    """Your own prompts and answers from a CSV, JSONL or Parquet file, optionally with corrupted prompts and roles."""
+
+    task: Literal["file"] = "file"
+    path: str = Field(min_length=1, max_length=1000)
+    """Local file: .csv, .jsonl or .parquet. With `hub`: the file's path in that data set."""
+    hub: str | None = Field(default=None, max_length=200)
+    """Data set of the Hugging Face hub at a pinned commit, `org/name@0123…4567`. It needs `sha256`."""
+    sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
+    """Hash of the file. Another file is refused. A study needs it."""
+    columns: tuple[Annotated[str, Field(min_length=1, max_length=200)], ...] = Field(default=(), max_length=64)
+    """Columns to read; `prompt:COLUMN` where the file has another name. Default: all, and an unknown one is refused."""
+    strata: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")], ...] = Field(default=(), max_length=8)
+    """Further columns whose values are strata (buckets) of the items."""
+    space: bool = False
+    """Put a space before every answer. Needed where a prompt ends with a letter or digit and answers have no space."""
+    discovery: float = Field(default=0.4, gt=0, lt=1)
+    """Share of the prompts for discovery. The hash of a prompt's text decides, so a prompt has the same part in every
+    file."""
+    tokenizer: str | None = Field(default=None, min_length=1, max_length=1000)
+    """tokenizer.json (or its folder) that the token ids of `correct_idx` and `incorrect_idx` belong to."""
+
+    @model_validator(mode="after")
+    def _pinned(self) -> Self:
+        if len(set(self.strata)) < len(self.strata):
+            raise ValueError("a stratum is listed twice")
+        if taken := set(self.strata) & {"template", "prefix"}:
+            raise ValueError(f"a stratum cannot be called {min(taken)}: that is the cluster; name the column `group`")
+        return _with_pins(self)
+
+
+Pinned = TypeVar("Pinned", Gsm8kConfig, PromptFileConfig)
+
+
+def _with_pins(config: Pinned) -> Pinned:
+    """A configuration whose file of the hub, if it names one, is pinned by commit and hash."""
+    if config.hub is None:
+        return config
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", config.hub):
+        raise ValueError(
+            f"hub '{config.hub}' is not pinned to a commit: write org/name@0123…4567 (40 hexadecimal digits, from "
+            "the data set's history); branches and tags move"
+        )
+    if config.sha256 is None:
+        raise ValueError(f"a file of the hub needs its hash too: give the sha256 of {config.path}")
+    return config
 
 
 class OwnConfig(Document):
@@ -217,6 +256,13 @@ class OwnConfig(Document):
 
 
 TaskConfig = Annotated[
-    ArithmeticConfig | SymbolicConfig | AnalogyConfig | MultistepConfig | WordProblemsConfig | Gsm8kConfig | OwnConfig,
+    ArithmeticConfig
+    | SymbolicConfig
+    | AnalogyConfig
+    | MultistepConfig
+    | WordProblemsConfig
+    | Gsm8kConfig
+    | PromptFileConfig
+    | OwnConfig,
     Field(discriminator="task"),
 ]

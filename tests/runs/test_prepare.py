@@ -8,6 +8,7 @@ import yaml
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from lesion.errors import InputError
+from lesion.identity import file_hash
 from lesion.models.model import open_model
 from lesion.runs.execute.prepare import prepare_plan
 from lesion.runs.measure.cell_items import block_of
@@ -45,6 +46,24 @@ def test_a_model_that_reads_spaces_is_asked_for_the_format(small_text: str, read
         prepare_plan(_study(small_text, reader), "k")
     for written in ("equation", "compact"):
         prepare_plan(_study(small_text, reader, written), "k")
+
+
+def test_a_file_of_prompts_needs_its_hash_and_enough_prompts(small_text: str, reader: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    path.write_text("prompt,answer\n" + "".join(f"{i}?,{i % 7}\n" for i in range(300)))
+    said = yaml.safe_load(small_text)
+
+    def plan(**more: object) -> None:
+        tasks = {"tier1": {"task": "file", "path": str(path), **more}}
+        prepare_plan(parse_document(yaml.safe_dump({**said, "models": [reader], "tasks": tasks}), "s.yaml", Study), "k")
+
+    with pytest.raises(InputError, match=f"names the file of its prompts by its hash: add `sha256: {file_hash(path)}`"):
+        plan()
+    plan(sha256=file_hash(path))
+    with pytest.raises(
+        InputError, match=r"sweep.items is \d+, and its discovery pool holds \d: .* add prompts to .*csv"
+    ):
+        plan(sha256=file_hash(path), discovery=0.01)
 
 
 def test_the_format_chat_needs_the_template(small_text: str, reader: str) -> None:

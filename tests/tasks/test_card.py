@@ -41,7 +41,7 @@ def test_a_card_says_what_the_task_is(config: TaskConfig):
 
 def test_every_kind_of_task_can_be_made():
     kinds = {config.task for config in CONFIGS}
-    assert kinds | {"gsm8k", "own"} == set(TASKS)
+    assert kinds | {"gsm8k", "file", "own"} == set(TASKS)
 
 
 def test_a_pool_without_a_discovery_item_has_no_card():

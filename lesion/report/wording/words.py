@@ -5,6 +5,7 @@ holds and the effect is specific. Everywhere else they are the selected heads.
 """
 
 from collections.abc import Sequence
+from pathlib import PurePath
 from typing import NamedTuple
 
 from lesion.interventions.site import parse_site
@@ -13,7 +14,7 @@ from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.metric_table import METRICS
 from lesion.study.plan import Chosen
 from lesion.study.study import Study
-from lesion.tasks.config import ArithmeticConfig, SymbolicConfig, TaskConfig
+from lesion.tasks.config import ArithmeticConfig, PromptFileConfig, SymbolicConfig, TaskConfig
 
 MINUS = "−"
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -126,6 +127,8 @@ def task_words(task: TaskConfig) -> str:
     if isinstance(task, SymbolicConfig):
         plain = task.patterns == ("repeat",)
         return "repeated symbol patterns" if plain else f"symbol patterns ({listed(task.patterns)})"
+    if isinstance(task, PromptFileConfig):
+        return f"the prompts of {PurePath(task.path).name}"
     if not isinstance(task, ArithmeticConfig):
         return task.task.replace("_", " ")
     sums = [_OPERATIONS[operator] for operator in task.operators if operator != "*"]

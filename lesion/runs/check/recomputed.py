@@ -228,7 +228,7 @@ def _numbers(items: pl.DataFrame, manifest: Manifest) -> Said:
 
 def _makes_itself(task: str) -> bool:
     """Whether a task's items follow from its settings alone: no file is opened and no code of others is run."""
-    return task not in ("own", "gsm8k")
+    return task not in ("own", "gsm8k", "file")
 
 
 def _questions(prompts: pl.DataFrame, manifest: Manifest) -> Said:

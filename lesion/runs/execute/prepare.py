@@ -1,14 +1,18 @@
 """What is checked before a run may leave a trace: models, sites, roles and pools. Torch is not needed for it."""
 
+from pathlib import Path
+
 from lesion.errors import InputError, nearest
+from lesion.identity import file_hash
 from lesion.models.sizes import Sizes, read_sizes
 from lesion.models.vocabulary import open_vocabulary
+from lesion.outside.files import require_regular
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.selftest.selftest import trial
 from lesion.study.study import GivenSites, Study
 from lesion.tasks.answers import Unparsed, extract
 from lesion.tasks.catalogue import make_task
-from lesion.tasks.config import OwnConfig, TaskConfig
+from lesion.tasks.config import OwnConfig, PromptFileConfig, TaskConfig
 from lesion.tasks.formats import suited
 from lesion.tasks.problems.custom import code_of
 from lesion.tasks.task import Draw, Task
@@ -43,6 +47,7 @@ def prepare_plan(study: Study, key: str, *, run_code: bool = False) -> Plan:
             open_frame(name, study.chat)
     for tier, config in study.tasks.items():
         _check_format(study, tier, config)
+        _check_pinned(tier, config)
     known = {tier: config for tier, config in study.tasks.items() if run_code or not isinstance(config, OwnConfig)}
     tasks = {tier: make_task(config) for tier, config in known.items()}
     for config in study.tasks.values():
@@ -81,18 +86,37 @@ def _check_format(study: Study, tier: str, config: TaskConfig) -> None:
             )
 
 
+def _check_pinned(tier: str, config: TaskConfig) -> None:
+    """A study names the very prompts that it is about."""
+    if isinstance(config, PromptFileConfig) and config.sha256 is None:
+        path = Path(config.path)
+        require_regular(path)
+        raise InputError(
+            f"tasks.{tier}: a study names the file of its prompts by its hash: add `sha256: {file_hash(path)}`, and "
+            f"{path} is refused once it changes"
+        )
+
+
+def _wider(config: TaskConfig) -> str:
+    """What makes a tier's pool larger."""
+    if isinstance(config, PromptFileConfig):
+        return f"add prompts to {config.path} (discovery: {config.discovery:g} is the share of them for discovery)"
+    return "widen the tier (operands: low, high)"
+
+
 def _check_task(study: Study, tier: str, task: Task) -> None:
+    wider = _wider(study.tasks[tier])
     seen = task.capacity(Draw("discovery", f"discovery-{study.seed}", 0, 1))
     if study.sweep.items > seen:
         raise InputError(
             f"{tier}: sweep.items is {study.sweep.items}, and its discovery pool holds {seen}: set sweep.items to "
-            f"{seen} or less, or widen the tier (operands: low, high)"
+            f"{seen} or less, or {wider}"
         )
     held = _capacity(study, task, "any")
     if study.block > held:
         raise InputError(
             f"{tier}: a seed's confirmation pool holds {held} items, fewer than one block ({study.block}): set "
-            f"block to {held} or less, or widen the tier (operands: low, high)"
+            f"block to {held} or less, or {wider}"
         )
     item = next(iter(task.items(Draw("discovery", f"discovery-{study.seed}", 0, 1), 0, 1)))
     if tier in study.decoded and isinstance(extract(item.answer), Unparsed):

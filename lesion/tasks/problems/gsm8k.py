@@ -1,15 +1,14 @@
 """Tier 5: GSM8K (Cobbe et al. 2021, "Training verifiers to solve math word problems") from its own JSONL, or Parquet.
 
-The file is local, or one of a data set of the Hugging Face hub, pinned twice: by commit and the file's hash. Only
-naming a hub uses the network, and only when the file is not in the hub's cache yet. Problems are numbered by line and
-permuted. GSM8K has no twins: `wrong` is the answer with its last digit changed.
+The file is local, or one of a data set of the Hugging Face hub, pinned twice: by commit and the file's hash. Problems
+are numbered by line and permuted. GSM8K has no twins: `wrong` is the answer with its last digit changed.
 """
 
 import re
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
@@ -18,6 +17,7 @@ from lesion.outside.tables import read_table
 from lesion.tasks.config import Gsm8kConfig
 from lesion.tasks.drawing.few_shot import behind
 from lesion.tasks.drawing.numbering import Place, Stratum, lane
+from lesion.tasks.hub_file import local_file
 from lesion.tasks.task import Draw, Item, Segment
 
 _CALCULATION = re.compile(r"<<.*?>>")
@@ -34,28 +34,6 @@ class Row(NamedTuple):
     """The answer without thousands separators."""
     steps: int
     """Calculations marked in the reference solution; 0 when it marks none."""
-
-
-def local_file(config: Gsm8kConfig) -> Path:
-    """The configuration's file on this machine, fetched from the hub if it names one; its content is not looked at.
-
-    Raises:
-        InputError: when the hub does not give it: no network, no such data set, commit or file.
-    """
-    if config.hub is None:
-        return Path(config.path)
-    import huggingface_hub  # noqa: PLC0415  (only a pinned hub name may use the network)
-    from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
-
-    name, _, commit = config.hub.partition("@")
-    fetch: Any = cast("Any", huggingface_hub).hf_hub_download
-    try:
-        return Path(fetch(name, config.path, repo_type="dataset", revision=commit))
-    except (OSError, EntryNotFoundError) as error:
-        raise InputError(
-            f"{config.path} of the data set {config.hub} cannot be fetched: {error}; check name, commit and path, or "
-            "give a local copy as `path`, without `hub`"
-        ) from error
 
 
 MOST_BYTES = 100_000_000
@@ -132,7 +110,7 @@ class Gsm8kTask:
 
     def __init__(self, config: Gsm8kConfig) -> None:
         self.config = config
-        path = local_file(config)
+        path = local_file(config.path, config.hub)
         self._rows = read_rows(path, config.sha256)
         self._strata = (Stratum(f"gsm8k {file_hash(path)}", len(self._rows)),)
 
