@@ -13,6 +13,9 @@ from lesion.tasks.problems.multistep import MultistepTask
 from lesion.tasks.problems.symbolic import SymbolicTask
 from lesion.tasks.problems.word_problems import WordProblemsTask
 from lesion.tasks.prompts.prompt_file import PromptFileTask
+from lesion.tasks.published.greater_than import GreaterThanTask
+from lesion.tasks.published.ioi import IoiTask
+from lesion.tasks.published.letter_patterns import LetterPatternsTask
 from lesion.tasks.task import Task
 
 TASKS: Mapping[str, Callable[[Any], Task]] = {
@@ -22,6 +25,9 @@ TASKS: Mapping[str, Callable[[Any], Task]] = {
     "multistep": MultistepTask,
     "word_problems": WordProblemsTask,
     "gsm8k": Gsm8kTask,
+    "ioi": IoiTask,
+    "greater_than": GreaterThanTask,
+    "letter_patterns": LetterPatternsTask,
     "file": PromptFileTask,
     "own": own_task,
 }
@@ -32,6 +38,9 @@ _TIERS = {
     "multistep": "4",
     "word_problems": "5",
     "gsm8k": "5",
+    "ioi": "any",
+    "greater_than": "any",
+    "letter_patterns": "any",
     "file": "any",
     "own": "any",
 }

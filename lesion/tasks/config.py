@@ -12,6 +12,9 @@ Format = Literal["compact", "equation", "question", "chat", "words", "spaced_dig
 Written = Annotated[Format, BeforeValidator(lambda given: "equation" if given == "spaced" else given)]
 """A format; studies that were written earlier call `equation` `spaced`, as symbols still do."""
 Pattern = Literal["repeat", "copy", "reverse", "abab", "aab"]
+NameOrder = Literal["ABBA", "BABA"]
+LetterPattern = Literal["repetition", "recursion", "centre_embedding"]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z]{1,20}$")]
 Alphabet = Literal["standard", "permuted"]
 Solution = Literal["direct", "worked"]
 Form = Literal[
@@ -241,6 +244,57 @@ def _with_pins(config: Pinned) -> Pinned:
     return config
 
 
+class IoiConfig(Document):
+    """Indirect object identification (Wang et al. 2022): two names, one acts, the other is the answer."""
+
+    task: Literal["ioi"] = "ioi"
+    orders: tuple[NameOrder, ...] = Field(default=("ABBA", "BABA"), min_length=1)
+    """Orders of the first two names, in equal shares. ABBA: the indirect object first."""
+    corruption: Literal["abc", "s2_io", "s1_io"] = "abc"
+    """Corrupted prompt. `abc`: three other names. `s2_io`: the acting person is the other one, so the answers change
+    places. `s1_io`: the first two names change places."""
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if len(set(self.orders)) < len(self.orders):
+            raise ValueError("an order is listed twice")
+        return self
+
+
+class GreaterThanConfig(Document):
+    """Greater-than (Hanna et al. 2023): `The war lasted from the year 1732 to the year 17`, then a year above 32."""
+
+    task: Literal["greater_than"] = "greater_than"
+    first_century: int = Field(default=11, ge=10, le=20)
+    """First two digits of the earliest year. The paper has 11 to 17, in equal shares."""
+    last_century: int = Field(default=17, ge=10, le=20)
+    """First two digits of the latest year."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.last_century < self.first_century:
+            raise ValueError(f"last_century ({self.last_century}) lies below first_century ({self.first_century})")
+        return self
+
+
+class LetterPatternsConfig(Document):
+    """Letter patterns (Crosbie & Shutova 2024): label a sequence Foo if it keeps a pattern, else Bar, from examples."""
+
+    task: Literal["letter_patterns"] = "letter_patterns"
+    pattern: LetterPattern = "repetition"
+    """`repetition` A B A B, `recursion` A B B B, `centre_embedding` A B C B A."""
+    labels: tuple[Label, ...] = Field(default=("Foo", "Bar"), min_length=2, max_length=2)
+    """Labels of sequences that keep the pattern and of random ones. They need equally many tokens."""
+    shots: int = Field(default=10, ge=2, le=32)
+    """Number of labelled examples, half of each class. The paper has 5 and 10."""
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if self.labels[0] == self.labels[1]:
+            raise ValueError("the two labels must differ")
+        return self
+
+
 class OwnConfig(Document):
     """Your own task: a Python file with a function that makes it. See examples/own_task.py."""
 
@@ -263,6 +317,9 @@ TaskConfig = Annotated[
     | WordProblemsConfig
     | Gsm8kConfig
     | PromptFileConfig
+    | IoiConfig
+    | GreaterThanConfig
+    | LetterPatternsConfig
     | OwnConfig,
     Field(discriminator="task"),
 ]

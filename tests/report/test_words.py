@@ -6,7 +6,15 @@ import pytest
 
 from lesion.report import markdown
 from lesion.report.wording import words
-from lesion.tasks.config import ArithmeticConfig, Gsm8kConfig, PromptFileConfig, SymbolicConfig, TaskConfig
+from lesion.tasks.config import (
+    ArithmeticConfig,
+    Gsm8kConfig,
+    IoiConfig,
+    LetterPatternsConfig,
+    PromptFileConfig,
+    SymbolicConfig,
+    TaskConfig,
+)
 
 
 @pytest.mark.parametrize("module", [words, markdown])
@@ -41,6 +49,8 @@ def test_a_factor_is_called_by_what_it_does():
         (SymbolicConfig(), "repeated symbol patterns"),
         (SymbolicConfig(patterns=("abab", "aab")), "symbol patterns (abab and aab)"),
         (Gsm8kConfig(path="problems.jsonl"), "gsm8k"),
+        (IoiConfig(), "indirect object identification"),
+        (LetterPatternsConfig(pattern="centre_embedding"), "the letter pattern centre-embedding"),
         (PromptFileConfig(path="data/capitals.csv"), "the prompts of capitals.csv"),
     ],
 )

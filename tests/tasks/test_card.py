@@ -14,6 +14,9 @@ from lesion.tasks.catalogue import TASKS, make_task
 from lesion.tasks.config import (
     AnalogyConfig,
     ArithmeticConfig,
+    GreaterThanConfig,
+    IoiConfig,
+    LetterPatternsConfig,
     MultistepConfig,
     OwnConfig,
     SymbolicConfig,
@@ -24,7 +27,16 @@ from lesion.tasks.croissant import export, metadata
 from lesion.tasks.task import Draw
 from lesion.tasks.trusted_code import VARIABLE
 
-CONFIGS = [ArithmeticConfig(), SymbolicConfig(), AnalogyConfig(), MultistepConfig(), WordProblemsConfig()]
+CONFIGS = [
+    ArithmeticConfig(),
+    SymbolicConfig(),
+    AnalogyConfig(),
+    MultistepConfig(),
+    WordProblemsConfig(),
+    IoiConfig(),
+    GreaterThanConfig(),
+    LetterPatternsConfig(),
+]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.task)

@@ -14,7 +14,7 @@ from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.metric_table import METRICS
 from lesion.study.plan import Chosen
 from lesion.study.study import Study
-from lesion.tasks.config import ArithmeticConfig, PromptFileConfig, SymbolicConfig, TaskConfig
+from lesion.tasks.config import ArithmeticConfig, LetterPatternsConfig, PromptFileConfig, SymbolicConfig, TaskConfig
 
 MINUS = "−"
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -122,15 +122,21 @@ def model_name(name: str) -> str:
     return f"{place}@{revision[:8]}" if at else name.rstrip("/").rpartition("/")[2]
 
 
+_NAMED = {"ioi": "indirect object identification"}
+"""Tasks whose names are abbreviations."""
+
+
 def task_words(task: TaskConfig) -> str:
     """A tier in a few words: `sums and differences up to 99`, `... beyond 99` (one operand larger)."""
     if isinstance(task, SymbolicConfig):
         plain = task.patterns == ("repeat",)
         return "repeated symbol patterns" if plain else f"symbol patterns ({listed(task.patterns)})"
+    if isinstance(task, LetterPatternsConfig):
+        return f"the letter pattern {task.pattern.replace('_', '-')}"
     if isinstance(task, PromptFileConfig):
         return f"the prompts of {PurePath(task.path).name}"
     if not isinstance(task, ArithmeticConfig):
-        return task.task.replace("_", " ")
+        return _NAMED.get(task.task) or task.task.replace("_", " ")
     sums = [_OPERATIONS[operator] for operator in task.operators if operator != "*"]
     reach = "up to" if task.beyond is None else "beyond"
     said = [f"{listed(sums)} {reach} {task.high}"] if sums else []

@@ -1,0 +1,90 @@
+"""Indirect object identification (Wang et al. 2022, "Interpretability in the wild", arXiv 2211.00593).
+
+Two people are named, one of them (the subject, S) acts, and the answer is the other (the indirect object, IO). ABBA
+names IO first, BABA S. The wrong answer is S. Three corruptions, each a prompt with the same words but other names:
+
+- `abc`: three names that the prompt does not hold, all different (the paper's p_ABC). No answer follows from it.
+- `s2_io`: the second subject is the indirect object, so that the right answer is the wrong one of the prompt.
+- `s1_io`: the first two names change places, so that the answer stays and its position does not.
+
+Roles name positions: the twin's names have the roles of the names in whose place they stand.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import perm
+from string import Formatter
+
+from lesion.tasks.config import IoiConfig
+from lesion.tasks.drawing.numbering import Place, Stratum, chosen, lane
+from lesion.tasks.published.words import GIVING, NAMES, OBJECTS, PLACES
+from lesion.tasks.task import Draw, Item, Segment
+
+_SLOTS = {"ABBA": {"a": "io", "b": "s1"}, "BABA": {"a": "s1", "b": "io"}}
+"""Order -> who stands in the first two places."""
+
+
+class IoiTask:
+    """Problems of an `IoiConfig`, in lanes."""
+
+    def __init__(self, config: IoiConfig) -> None:
+        self.config = config
+        self._kinds = tuple((template, order) for template in GIVING for order in config.orders)
+        size = perm(len(NAMES), 2) * len(PLACES) * len(OBJECTS)
+        self._strata = tuple(Stratum(f"ioi {template} {order}", size) for template, order in self._kinds)
+
+    @property
+    def pool(self) -> int:
+        """How many different problems there are."""
+        return sum(stratum.size for stratum in self._strata)
+
+    def capacity(self, draw: Draw) -> int:
+        """How many items this lane holds."""
+        return lane(self._strata, *draw.lane).capacity
+
+    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
+        """Items `start` … `stop`-1 of the lane, made one at a time.
+
+        Raises:
+            InputError: when the lane holds fewer than `stop`.
+        """
+        return map(self._item, lane(self._strata, *draw.lane).places(start, stop))
+
+    def _item(self, place: Place) -> Item:
+        template, order = self._kinds[place.stratum]
+        number, io = divmod(place.number, len(NAMES))
+        number, s = divmod(number, len(NAMES) - 1)
+        at, thing = divmod(number, len(OBJECTS))
+        names = {"io": NAMES[io], "s1": NAMES[s + (s >= io)]}
+        words = {**names, "s2": names["s1"], "place": PLACES[at], "object": OBJECTS[thing]}
+        return Item(
+            index=place.item,
+            segments=_written(template, order, words),
+            answer=f" {names['io']}",
+            wrong=f" {names['s1']}",
+            buckets={"template": template, "order": order},
+            twin=_written(template, order, {**words, **self._corrupted(names, (template, order, place.number))}),
+        )
+
+    def _corrupted(self, names: Mapping[str, str], key: tuple[str, str, int]) -> dict[str, str]:
+        """The names of the corrupted prompt, by the place in which they stand."""
+        io, s = names["io"], names["s1"]
+        if self.config.corruption == "s2_io":
+            return {"s2": io}
+        if self.config.corruption == "s1_io":
+            return {"io": s, "s1": io}
+        others = [name for name in NAMES if name not in (io, s)]
+        drawn: dict[str, str] = {}
+        for slot in ("io", "s1", "s2"):
+            drawn[slot] = others.pop(chosen(len(others), "abc", slot, *key))
+        return drawn
+
+
+def _written(template: str, order: str, words: Mapping[str, str]) -> tuple[Segment, ...]:
+    """The segments of a prompt; a word has the space before it."""
+    slots = {**_SLOTS[order], "s": "s2", "place": "place", "object": "object"}
+    parts: list[Segment] = []
+    for text, field, _, _ in Formatter().parse(GIVING[template]):
+        parts += [Segment(text, "")] if text else []
+        if field:
+            parts.append(Segment(f" {words[slots[field]]}", slots[field]))
+    return tuple(parts)
