@@ -21,12 +21,10 @@ from lesion.report.page.readme import readme
 from lesion.report.paper.audit import COLUMNS
 from lesion.report.paper.claims.cells import cells
 from lesion.report.paper.claims.claim import Register, Source
-from lesion.report.paper.manuscript import Manuscript, Theirs
-from lesion.report.paper.markdown import markdown
+from lesion.report.paper.compose import compose
+from lesion.report.paper.markdown import Markdown
+from lesion.report.paper.render import render
 from lesion.report.paper.select_runs import Cast
-from lesion.report.paper.text import abstract as front
-from lesion.report.paper.text.methods import methods
-from lesion.report.paper.text.results import results
 from lesion.report.record import Record, findings_of
 from lesion.report.terminal.run import print_run
 from lesion.report.wording import caveats, ranks
@@ -200,10 +198,7 @@ def test_every_number_of_the_paper_about_ablations_chance_and_ranks_leads_to_row
     manifest = record.manifest.model_copy(update={"status": "confirmatory"})
     sources = {manifest.run: Source.of(record._replace(manifest=manifest), provisional=False)}
     register, cast = Register(sources, pl.DataFrame(schema=COLUMNS)), Cast(sources, ("arithmetic",), {}, "")
-    found = {manifest.run: cells(register, manifest.run)}
-    drawn = {manifest.run: figures(record)}
-    parts = front.abstract(cast, register, found), methods(cast, register), results(cast, register, found, drawn)
-    text = markdown(Manuscript((Theirs("t"),), (Theirs("q"),), front.badge(cast), parts))
+    text = render(compose(cast, register, {manifest.run: figures(record)}, {}, []), Markdown())
     assert "the other ablations disagree: mean" in text
     assert "specific: rank" in text
     ranked = [each for each in register.claims if each.kind == "rank"]

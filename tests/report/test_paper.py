@@ -7,14 +7,31 @@ from typing import Any
 
 import polars as pl
 import pytest
+from jinja2 import DictLoader
 from pydantic_core import from_json
 
 from lesion.errors import InputError, Tampered
+from lesion.report.markdown import escape
 from lesion.report.paper.claims.claim import Claim, counted
 from lesion.report.paper.claims.number_kinds import KINDS
 from lesion.report.paper.claims.row_queries import select
-from lesion.report.paper.manuscript import Number, Paragraph, Section, checked, inlines, words
+from lesion.report.paper.manuscript import (
+    Bullets,
+    Manuscript,
+    Name,
+    Number,
+    Paragraph,
+    Section,
+    Strong,
+    Words,
+    checked,
+    inlines,
+    words,
+)
+from lesion.report.paper.markdown import Markdown
+from lesion.report.paper.render import render
 from lesion.report.paper.text.prose import passage
+from lesion.report.paper.text.sections import Sections, Table
 from lesion.report.paper.typst import escaped
 from lesion.report.paper.write import trace, write_paper
 from lesion.runs.folder.run_folder import RunFolder
@@ -71,6 +88,43 @@ def test_every_number_of_abstract_and_results_is_a_claim(made):
 def test_a_number_cannot_be_written_but_as_a_claim():
     with pytest.raises(InputError, match="a number is a claim"):
         words("about 12 points")
+
+
+def written(text: str, **values: Any) -> Section:
+    """A section from the text of a template."""
+    sections = Sections()
+    sections.templates.loader = DictLoader({"results.md.jinja": text})
+    return sections.section("results", **values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["It fell by 12 points.", "{% if fell %}It fell by 12 points.{% endif %}", "It {{ 'fell by 12' }}.",
+     "# Results of 3", "It {{ fell }}.", "{% call table(rows) %}n = 9{% endcall %}"],
+)  # fmt: skip
+def test_a_template_holds_no_number(text):
+    with pytest.raises(InputError, match=r"a number is a claim|may print claims"):
+        written(text, fell=12, rows=Table(("where",), (((Words("here"),),),)))
+
+
+def test_what_a_template_prints_is_never_markup():
+    section = written(
+        "**Its** `name` is {{ printed }} {{ name('a3 *b*') }}.\n\n- one\n  goes on\n- two", printed="**not bold**"
+    )
+    assert section.blocks == (
+        Paragraph((Strong("Its"), Words(" "), Name("name"), Words(" is "), Words("**not bold**"), Words(" "),
+                   Name("a3 *b*"), Words("."))),
+        Bullets(((Words("one goes on"),), (Words("two"),))),
+    )  # fmt: skip
+    assert escape("**not bold**") in render(Manuscript((), (), (), (section,)), Markdown())
+
+
+def test_every_template_of_the_paper_is_read_without_a_digit():
+    sections = Sections()
+    names = sections.templates.list_templates()
+    assert {"abstract.md.jinja", "methods.md.jinja", "results.md.jinja"} <= set(names)
+    for name in names:
+        sections.templates.get_template(name)
 
 
 def test_claims_are_computed_again_from_their_rows(made):

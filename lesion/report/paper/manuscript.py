@@ -1,4 +1,4 @@
-"""The paper as a tree of blocks, before it becomes Typst or Markdown.
+"""The paper as a tree of blocks: what the templates become, and what is rendered as Typst and as Markdown.
 
 Our own words hold no digit: `words` refuses them, so that a number can only be written as a claim. Names of tiers,
 models, sites, runs and hashes are set as code; what others wrote (the study's question, notes, a person's prose) is
@@ -56,11 +56,10 @@ Line = tuple[Inline, ...]
 
 
 class Heading(NamedTuple):
-    """The title of a section, with the key under which it is found."""
+    """The title of a section, or of a part of it."""
 
     level: int
-    text: str
-    key: str = ""
+    line: Line
 
 
 class Paragraph(NamedTuple):
@@ -160,17 +159,12 @@ def words(*parts: str | Inline | Claim | Line) -> Line:
         if isinstance(part, Claim):
             line.append(Number(part))
         elif isinstance(part, str):
-            line.append(Words(_without_digits(part)))
+            line.append(Words(without_digits(part)))
         elif isinstance(part, Words | Strong | Name | Number | Cited | Theirs):
             line.append(part)
         else:
             line += part
     return tuple(line)
-
-
-def strong(text: str) -> Strong:
-    """Our words, bold."""
-    return Strong(_without_digits(text))
 
 
 def joined(lines: Sequence[Line], between: str = ", ", last: str = " and ") -> Line:
@@ -183,7 +177,12 @@ def joined(lines: Sequence[Line], between: str = ", ", last: str = " and ") -> L
     return tuple(line)
 
 
-def _without_digits(text: str) -> str:
+def without_digits(text: str) -> str:
+    """Our own words.
+
+    Raises:
+        InputError: when they hold a digit.
+    """
     if found := re.search(r"\d", text):
         raise InputError(
             f"'{text[:80]}' holds the number {found[0]}: in a paper a number is a claim; make one with the register"
@@ -195,7 +194,7 @@ def inlines(blocks: Iterable[Block]) -> Iterable[Inline]:
     """Every piece of text of some blocks."""
     for block in blocks:
         match block:
-            case Paragraph(line):
+            case Heading(_, line) | Paragraph(line):
                 yield from line
             case Bullets(lines):
                 for line in lines:

@@ -1,112 +1,92 @@
 """The paper as Markdown. A number is a link to its entry in the audit appendix; `p` beside it means provisional."""
 
+from collections.abc import Iterable, Sequence
+
 from lesion.report.markdown import escape
-from lesion.report.paper.manuscript import (
-    Block,
-    Bullets,
-    Cited,
-    Entries,
-    Entry,
-    Grid,
-    Heading,
-    Inline,
-    Line,
-    Listing,
-    Listings,
-    Manuscript,
-    Name,
-    Number,
-    Paragraph,
-    Picture,
-    Strong,
-    Theirs,
-    Words,
-    Works,
-)
-from lesion.report.paper.text.references import short
+from lesion.report.paper.claims.claim import Claim
+from lesion.report.paper.manuscript import Grid, Picture
 
 
-def markdown(paper: Manuscript) -> str:
-    """The text."""
-    head = [f"# {line(paper.title)}", f"*{line(paper.subtitle)}*", f"**{line(paper.badge)}**"]
-    blocks = [_block(block) for section in paper.sections for block in section.blocks]
-    return "\n\n".join([*head, *blocks]) + "\n"
+class Markdown:
+    """The dialect."""
+
+    def escape(self, text: str) -> str:
+        """Text that is taken for text, on one line."""
+        return escape(text)
+
+    def strong(self, text: str) -> str:
+        """Bold."""
+        return f"**{text}**"
+
+    def emphasis(self, text: str) -> str:
+        """Italic."""
+        return f"*{text}*"
+
+    def code(self, text: str) -> str:
+        """Text in fixed width, whatever it holds; it stays on its line and in its table cell."""
+        flat = " ".join(text.split()).replace("|", "¦")
+        longest = max((len(run) for run in "".join(c if c == "`" else " " for c in flat).split()), default=0)
+        fence = "`" * (longest + 1)
+        pad = " " if longest or not flat else ""
+        return f"{fence}{pad}{flat}{pad}{fence}"
+
+    def number(self, claim: Claim) -> str:
+        """A claim as a link to its entry."""
+        mark = "<sup>p</sup>" if claim.provisional else ""
+        return f"[{escape(claim.text)}](#claim-{claim.number}){mark}"
+
+    def cited(self, key: str, short: str) -> str:
+        """A reference as a link to its work."""
+        return f"([{escape(short)}](#ref-{key}))"
+
+    def heading(self, level: int, text: str) -> str:
+        """The title of a section."""
+        return f"{'#' * (level + 1)} {text}"
+
+    def grid(self, grid: Grid, rows: Sequence[Sequence[str]], caption: str) -> str:
+        """A table."""
+        return f"{_table(grid.columns, rows)}\n\n*Table.* {caption}"
+
+    def picture(self, picture: Picture) -> str:
+        """A figure."""
+        files = f"figures/{picture.name}.csv, figures/{picture.name}.sql"
+        title, reading = escape(picture.title), escape(picture.reading)
+        return f"![{title}](figures/{picture.name}.svg)\n\n*{title}* {reading} Data: {files}."
+
+    def listing(self, text: str) -> str:
+        """Text as it is."""
+        fence = "````"
+        while fence in text:
+            fence += "`"
+        return f"{fence}\n{text}\n{fence}"
+
+    def listings(self, texts: Sequence[str]) -> str:
+        """Many of them."""
+        return "\n\n".join(map(self.listing, texts))
+
+    def entries(self, entries: Sequence[tuple[Claim, str]]) -> str:
+        """Claims, each with where it comes from."""
+        rows = [
+            (
+                f'<a id="claim-{claim.number}"></a>{claim.number}{"p" if claim.provisional else ""}',
+                escape(claim.text), escape(claim.what), where,
+            )
+            for claim, where in entries
+        ]  # fmt: skip
+        return _table(("claim", "printed", "what it is", "from"), rows)
+
+    def works(self, works: Sequence[tuple[str, str]]) -> str:
+        """The list of references."""
+        return "\n".join(f'- <a id="ref-{key}"></a>{escape(text)}' for key, text in works)
+
+    def section(self, key: str, text: str) -> str:  # noqa: ARG002
+        """A section."""
+        return text
+
+    def paper(self, title: str, subtitle: str, badge: str, body: str, plain_title: str) -> str:  # noqa: ARG002
+        """The whole."""
+        return f"# {title}\n\n*{subtitle}*\n\n**{badge}**\n\n{body}\n"
 
 
-def line(parts: Line) -> str:
-    """One line of text."""
-    return "".join(map(_inline, parts))
-
-
-def _inline(part: Inline) -> str:
-    match part:
-        case Words(text):
-            return text.replace("<", "&lt;").replace("*", r"\*")
-        case Strong(text):
-            return f"**{text.strip()}**{' ' if text.endswith(' ') else ''}"
-        case Name(text):
-            return code(text)
-        case Number(claim):
-            mark = "<sup>p</sup>" if claim.provisional else ""
-            return f"[{escape(claim.text)}](#claim-{claim.number}){mark}"
-        case Cited(key):
-            return f"([{escape(short(key))}](#ref-{key}))"
-        case Theirs(text, style):
-            around = {"strong": "**", "emphasis": "*"}.get(style, "")
-            return code(text) if style == "code" else f"{around}{_spaced(text)}{around}"
-
-
-def _spaced(text: str) -> str:
-    """Escaped, with the space before and after it that parts it from its neighbours."""
-    before, after = (" " if part.isspace() else "" for part in (text[:1], text[-1:]))
-    return f"{before}{escape(text)}{after}" if text.strip() else " "
-
-
-def code(text: str) -> str:
-    """Text in fixed width, whatever it holds; it stays on its line and in its table cell."""
-    flat = " ".join(text.split()).replace("|", "¦")
-    longest = max((len(run) for run in "".join(c if c == "`" else " " for c in flat).split()), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if longest or not flat else ""
-    return f"{fence}{pad}{flat}{pad}{fence}"
-
-
-def _block(block: Block) -> str:  # noqa: PLR0911
-    match block:
-        case Heading(level, text, key):
-            return f"{f'<a id={chr(34)}{key}{chr(34)}></a>' if key else ''}{'#' * (level + 1)} {text}"
-        case Paragraph(parts):
-            return line(parts)
-        case Bullets(lines):
-            return "\n".join(f"- {line(each)}" for each in lines)
-        case Grid(caption, columns, rows):
-            return f"{_table(columns, [[line(cell) for cell in row] for row in rows])}\n\n*Table.* {line(caption)}"
-        case Picture(name, title, reading, _):
-            files = f"figures/{name}.csv, figures/{name}.sql"
-            return f"![{escape(title)}](figures/{name}.svg)\n\n*{escape(title)}* {escape(reading)} Data: {files}."
-        case Listing(text):
-            return _fenced(text)
-        case Listings(texts):
-            return "\n\n".join(map(_fenced, texts))
-        case Entries(entries):
-            return _table(("claim", "printed", "what it is", "from"), [_entry(each) for each in entries])
-        case Works(works):
-            return "\n".join(f'- <a id="ref-{key}"></a>{escape(text)}' for key, text in works)
-
-
-def _entry(entry: Entry) -> list[str]:
-    claim = entry.claim
-    anchor = f'<a id="claim-{claim.number}"></a>{claim.number}{"p" if claim.provisional else ""}'
-    return [anchor, escape(claim.text), escape(claim.what), line(entry.where)]
-
-
-def _table(columns: tuple[str, ...], rows: list[list[str]]) -> str:
-    lines = [list(columns), ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _fenced(text: str) -> str:
-    fence = "````"
-    while fence in text:
-        fence += "`"
-    return f"{fence}\n{text}\n{fence}"
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (columns, ["---"] * len(columns), *rows))

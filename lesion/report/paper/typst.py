@@ -4,48 +4,16 @@ Every text goes through `escaped`, so that nothing which a study, a note or a pe
 """
 
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 
-from lesion.report.paper.manuscript import (
-    Block,
-    Bullets,
-    Cited,
-    Entries,
-    Entry,
-    Grid,
-    Heading,
-    Inline,
-    Line,
-    Listing,
-    Listings,
-    Manuscript,
-    Name,
-    Number,
-    Paragraph,
-    Picture,
-    Section,
-    Strong,
-    Theirs,
-    Words,
-    Works,
-)
-from lesion.report.paper.text.references import short
+from lesion.report.paper.claims.claim import Claim
+from lesion.report.paper.manuscript import Grid, Picture
 
 APPENDICES = ("tables", "audit")
 """Sections before which every figure that still floats is placed."""
 _SPECIAL = re.compile(r"[\\#*_`$<>@\[\]=+/~:\-'\"{}^&|.]")
 """Characters that Typst may take for markup, the shorthands of dashes, dots, quotes and links among them."""
-
-
-def typst(paper: Manuscript) -> str:
-    """The source; its template stands at the top of it, so that it compiles alone beside its figures."""
-    template = (files("lesion.report") / "templates" / "paper.typ").read_text(encoding="utf-8")
-    plain = " ".join(getattr(part, "text", "") for part in paper.title)
-    head = f"#show: paper.with(title: {literal(plain)})\n\n" + "".join(
-        f"#{name}[{line(parts)}]\n"
-        for name, parts in (("headed", paper.title), ("asked", paper.subtitle), ("badge", paper.badge))
-    )
-    return f"{template}\n{head}\n" + "\n\n".join(map(_section, paper.sections)) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -65,74 +33,83 @@ def literal(text: str) -> str:
     return '"' + flat.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
 
 
-def line(parts: Line) -> str:
-    """One line of text."""
-    return "".join(map(_inline, parts))
+class Typst:
+    """The dialect."""
+
+    def escape(self, text: str) -> str:
+        """Text that is taken for text, on one line."""
+        return escaped(text)
+
+    def strong(self, text: str) -> str:
+        """Bold."""
+        return f"#strong[{text}]"
+
+    def emphasis(self, text: str) -> str:
+        """Italic."""
+        return f"#emph[{text}]"
+
+    def code(self, text: str) -> str:
+        """Fixed width."""
+        return f"#name({literal(' '.join(text.split()))})"
+
+    def number(self, claim: Claim) -> str:
+        """A claim as a link to its entry."""
+        return f"#claim({claim.number}, {_truth(claim.provisional)})[{escaped(claim.text)}]"
+
+    def cited(self, key: str, short: str) -> str:
+        """A reference as a link to its work."""
+        return f"(#link(<ref-{key}>)[{escaped(short)}])"
+
+    def heading(self, level: int, text: str) -> str:
+        """The title of a section."""
+        return f"{'=' * level} {text}"
+
+    def grid(self, grid: Grid, rows: Sequence[Sequence[str]], caption: str) -> str:
+        """A table."""
+        widths = ", ".join(f"{width:g}fr" if width else "auto" for width in grid.widths or (0.0,) * len(grid.columns))
+        head = ", ".join(f"[{escaped(name)}]" for name in grid.columns)
+        body = "\n".join(f"  {', '.join(f'[{cell}]' for cell in row)}," for row in rows)
+        return f"#grid-of(({widths},), ({head},), small: {_truth(grid.small)}, [{caption}],\n{body}\n)"
+
+    def picture(self, picture: Picture) -> str:
+        """A figure."""
+        data = f"Rows and query: {self.code(f'figures/{picture.name}.csv')}, {self.code(f'{picture.name}.sql')}."
+        file = f"#picture({literal(f'figures/{picture.name}.svg')}, small: {_truth(picture.small)})"
+        return f"{file}[*{escaped(picture.title)}* {escaped(picture.reading)} {data}]"
+
+    def listing(self, text: str) -> str:
+        """Text as it is."""
+        return f"#listing({literal(text)})"
+
+    def listings(self, texts: Sequence[str]) -> str:
+        """Many of them."""
+        return "#listings(\n" + "\n".join(f"  {literal(text)}," for text in texts) + "\n)"
+
+    def entries(self, entries: Sequence[tuple[Claim, str]]) -> str:
+        """Claims, each with where it comes from."""
+        rows = [
+            f"  [#metadata(none)<claim-{claim.number}>{claim.number}{'p' if claim.provisional else ''}],"
+            f" [{escaped(claim.text)}], [{escaped(claim.what)}], [{where}],"
+            for claim, where in entries
+        ]
+        return "#entries(\n" + "\n".join(rows) + "\n)"
+
+    def works(self, works: Sequence[tuple[str, str]]) -> str:
+        """The list of references."""
+        return "\n\n".join(f"#work[{escaped(text)}] <ref-{key}>" for key, text in works)
+
+    def section(self, key: str, text: str) -> str:
+        """A section."""
+        if key in APPENDICES:
+            return f"#place.flush()\n{text}"
+        return f"#abstract[\n{text}\n]" if key == "abstract" else text
+
+    def paper(self, title: str, subtitle: str, badge: str, body: str, plain_title: str) -> str:
+        """The source; its layout stands at the top of it, so that it compiles alone beside its figures."""
+        layout = (files("lesion.report") / "templates" / "paper.typ").read_text(encoding="utf-8")
+        head = f"#show: paper.with(title: {literal(plain_title)})"
+        return f"{layout}\n{head}\n\n#headed[{title}]\n#asked[{subtitle}]\n#badge[{badge}]\n\n{body}\n"
 
 
-def _kept(text: str) -> str:
-    """Escaped text with the blanks at its ends, which join it to its neighbours."""
-    if not text.strip():
-        return " " if text else ""
-    return f"{' ' if text[0].isspace() else ''}{escaped(text)}{' ' if text[-1].isspace() else ''}"
-
-
-def _inline(part: Inline) -> str:
-    match part:
-        case Words(text):
-            return _kept(text)
-        case Strong(text):
-            return f"#strong[{escaped(text)}]{' ' if text.endswith(' ') else ''}"
-        case Name(text):
-            return f"#name({literal(' '.join(text.split()))})"
-        case Number(claim):
-            return f"#claim({claim.number}, {str(claim.provisional).lower()})[{escaped(claim.text)}]"
-        case Cited(key):
-            return f"(#link(<ref-{key}>)[{escaped(short(key))}])"
-        case Theirs(text, style):
-            inner = f"#name({literal(' '.join(text.split()))})" if style == "code" else _kept(text)
-            return {"strong": f"#strong[{inner}]", "emphasis": f"#emph[{inner}]"}.get(style, inner)
-
-
-def _section(section: Section) -> str:
-    body = "\n\n".join(map(_block, section.blocks))
-    if section.key in APPENDICES:
-        return f"#place.flush()\n{body}"
-    return f"#abstract[\n{body}\n]" if section.key == "abstract" else body
-
-
-def _block(block: Block) -> str:  # noqa: PLR0911
-    match block:
-        case Heading(level, text, key):
-            return f"{'=' * level} {escaped(text)}{f' <{key}>' if key else ''}"
-        case Paragraph(parts):
-            return line(parts)
-        case Bullets(lines):
-            return "\n".join(f"- {line(each)}" for each in lines)
-        case Grid():
-            return _grid(block)
-        case Picture(name, title, reading, small):
-            data = f"Rows and query: #name({literal(f'figures/{name}.csv')}), #name({literal(f'{name}.sql')})."
-            file = f"#picture({literal(f'figures/{name}.svg')}, small: {str(small).lower()})"
-            return f"{file}[*{escaped(title)}* {escaped(reading)} {data}]"
-        case Listing(text):
-            return f"#listing({literal(text)})"
-        case Listings(texts):
-            return "#listings(\n" + "\n".join(f"  {literal(text)}," for text in texts) + "\n)"
-        case Entries(entries):
-            return "#entries(\n" + "\n".join(map(_entry, entries)) + "\n)"
-        case Works(works):
-            return "\n\n".join(f"#work[{escaped(text)}] <ref-{key}>" for key, text in works)
-
-
-def _grid(grid: Grid) -> str:
-    widths = ", ".join(f"{width:g}fr" if width else "auto" for width in grid.widths or (0.0,) * len(grid.columns))
-    head = ", ".join(f"[{escaped(name)}]" for name in grid.columns)
-    rows = "\n".join(f"  {', '.join(f'[{line(cell)}]' for cell in row)}," for row in grid.rows)
-    return f"#grid-of(({widths},), ({head},), small: {str(grid.small).lower()}, [{line(grid.caption)}],\n{rows}\n)"
-
-
-def _entry(entry: Entry) -> str:
-    claim = entry.claim
-    mark = f"[#metadata(none)<claim-{claim.number}>{claim.number}{'p' if claim.provisional else ''}]"
-    return f"  {mark}, [{escaped(claim.text)}], [{escaped(claim.what)}], [{line(entry.where)}],"
+def _truth(value: bool) -> str:
+    return str(value).lower()

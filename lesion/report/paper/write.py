@@ -17,18 +17,13 @@ from lesion.outside.documents import read_json
 from lesion.outside.tables import read_table
 from lesion.report.figures.figures import VEGA_LITE, Figure, figures, themed
 from lesion.report.paper.audit import audit
-from lesion.report.paper.claims.cells import cells
 from lesion.report.paper.claims.claim import AUDIT, Claim, Computed, Register, Source, compute
-from lesion.report.paper.manuscript import Cited, Manuscript, Section, Theirs, inlines
-from lesion.report.paper.markdown import markdown
+from lesion.report.paper.compose import compose
+from lesion.report.paper.markdown import Markdown
+from lesion.report.paper.render import render
 from lesion.report.paper.select_runs import Cast, cast, read_published, read_source
-from lesion.report.paper.text import abstract as front
-from lesion.report.paper.text import closing_sections
-from lesion.report.paper.text.appendix import appendix
-from lesion.report.paper.text.methods import methods
-from lesion.report.paper.text.prose import PLACES, passage, read_prose
-from lesion.report.paper.text.results import results, tables
-from lesion.report.paper.typst import typst
+from lesion.report.paper.text.prose import read_prose
+from lesion.report.paper.typst import Typst
 from lesion.runs.folder.atomic_io import write_bytes, write_table, write_text
 from lesion.runs.folder.published import is_published
 from lesion.runs.index.ledger import known
@@ -64,11 +59,11 @@ def write_paper(home: Path, given: Sequence[str], out: Path | None = None) -> Pa
     table = audit(home, picked.studies, picked.standings)
     register = Register(picked.sources, table)
     drawn = {run: figures(source.record) for run, source in picked.sources.items()}
-    paper = _manuscript(picked, register, drawn, read_prose(folder / "prose"), _notes(home, picked))
+    paper = compose(picked, register, drawn, read_prose(folder / "prose"), _notes(home, picked))
     for run, each in drawn.items():
         _pictures(folder / "figures" / run, each)
-    write_text(folder / "paper.typ", typst(paper))
-    write_text(folder / "paper.md", markdown(paper))
+    write_text(folder / "paper.typ", render(paper, Typst()))
+    write_text(folder / "paper.md", render(paper, Markdown()))
     listed = [claim.model_dump(mode="json") for claim in register.claims]
     write_text(folder / "claims.json", to_json(listed, indent=1).decode() + "\n")
     write_table(folder / "audit.parquet", table)
@@ -77,40 +72,6 @@ def write_paper(home: Path, given: Sequence[str], out: Path | None = None) -> Pa
     write_bytes(folder / "paper.pdf", pdf)
     _manifest(folder, given, picked)
     return Paper(folder, len(listed), picked)
-
-
-def _manuscript(
-    picked: Cast, register: Register, drawn: dict[str, tuple[Figure, ...]], prose: dict[str, str], notes: list[Note]
-) -> Manuscript:
-    found = {run: cells(register, run) for run in picked.sources}
-    parts = [
-        front.abstract(picked, register, found), front.question(picked, register), methods(picked, register),
-        results(picked, register, found, drawn), closing_sections.limitations(picked, register),
-        closing_sections.open_questions(picked, register, notes), closing_sections.reproducibility(picked),
-    ]  # fmt: skip
-    more = [tables(picked, register, found, drawn), appendix(picked, register, register.audit_table)]
-    added = {name: passage(name, text, register.claims) for name, text in prose.items() if PLACES[name]}
-    body: list[Section] = []
-    for part in parts:
-        body.append(part)
-        body += [added[name] for name in _AFTER.get(part.key, ()) if name in added]
-    cited = {each.key for part in (*body, *more) for each in inlines(part.blocks) if isinstance(each, Cited)}
-    study = list(picked.sources.values())[-1].record.manifest.study
-    title = (Theirs(prose.get("title", f"A study of causal interventions: {study.name}")),)
-    return Manuscript(
-        title, (Theirs(prose.get("authors", study.question)),), front.badge(picked),
-        (*body, closing_sections.references(cited), *more),
-    )  # fmt: skip
-
-
-_AFTER = {
-    "abstract": ("introduction", "related-work"),
-    "methods": ("methods",),
-    "results": ("results", "discussion"),
-    "limitations": ("limitations",),
-    "reproducibility": ("acknowledgements",),
-}
-"""Section -> passages of a person that follow it."""
 
 
 def _notes(home: Path, picked: Cast) -> list[Note]:

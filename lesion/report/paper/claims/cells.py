@@ -37,6 +37,11 @@ class Cell(NamedTuple):
     baseline: Claim | None = None
     rank: Claim | None = None
 
+    @property
+    def model(self) -> str:
+        """The model by name."""
+        return model_name(self.finding.chosen.model)
+
     def where(self) -> Line:
         """Model and tier."""
         return words(Name(model_name(self.finding.chosen.model)), ", ", Name(self.finding.chosen.tier))

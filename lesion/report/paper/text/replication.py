@@ -1,13 +1,12 @@
 """The replication on other models among the results: every number a claim of its own rows or fields."""
 
-from collections.abc import Iterable
-
 from lesion.report.figures.palette import VERDICT_SIGNS
 from lesion.report.paper.claims.cells import about_of, edit_claim
-from lesion.report.paper.claims.claim import Claim, Register, Source, clustered, pointer
+from lesion.report.paper.claims.claim import Claim, clustered, pointer
 from lesion.report.paper.claims.row_queries import paired
-from lesion.report.paper.manuscript import Block, Grid, Line, Name, Paragraph, joined, strong, words
-from lesion.report.wording.replication import found
+from lesion.report.paper.manuscript import Line, Name, words
+from lesion.report.paper.text.run_view import RunView
+from lesion.report.paper.text.sections import Table
 from lesion.report.wording.words import model_name
 from lesion.stats.specificity.rank import RankSpecificity
 from lesion.study.plan import Chosen
@@ -23,115 +22,102 @@ ANSWERS = {
 }
 
 
-def replicated(register: Register, source: Source) -> Iterable[Block]:
-    """What was tried on other models and what came of it; nothing where the study has no replication."""
-    told = found(source.record)
-    if told is None:
-        return
-    yield Paragraph(words(strong("On other models. "), *sentences(register, source, told)))
-    yield _pooled(register, source, told)
-    yield _cells(register, source, told)
+def replication_sentences(run: RunView) -> list[tuple[Claim, str, str, str]]:
+    """Each configuration: what was done, on which tier, why it was chosen, and the answer."""
+    configurations = run.replication.configurations if run.replication else ()
+    return [(_edit(run, i, each), each.tier, each.why, ANSWERS[each.answer]) for i, each in enumerate(configurations)]
 
 
-def sentences(register: Register, source: Source, told: ReplicationResults) -> Iterable[Line]:
-    """Each configuration with its answer, a sentence each."""
-    for place, each in enumerate(told.configurations):
-        edit = _edit(register, source, place, each)
-        yield words(edit, " on ", Name(each.tier), f" ({each.why}) ", ANSWERS[each.answer], ". ")
-    for model in told.unmapped:
-        yield words("Nothing in ", Name(model_name(model)), " stands for the target. ")
+def replication_answers(run: RunView) -> list[tuple[str, list[Line]]]:
+    """For the abstract: each answer, and the configurations that have it, without their sizes."""
+    configurations = run.replication.configurations if run.replication else ()
+    by_answer = [
+        (words_of, [words(_edit(run, i, each), " on ", Name(each.tier)) for i, each in enumerate(configurations)
+                    if each.answer == answer])
+        for answer, words_of in ANSWERS.items()
+    ]  # fmt: skip
+    return [each for each in by_answer if each[1]]
 
 
-def _edit(register: Register, source: Source, place: int, each: ReplicatedConfiguration) -> Claim:
-    manifest = source.record.manifest
-    run = manifest.run
-    number, first = next((i, chosen) for i, chosen in enumerate(manifest.plan.family) if chosen.id == each.source)
+def _edit(run: RunView, place: int, each: ReplicatedConfiguration) -> Claim:
+    number, first = next((i, cell) for i, cell in enumerate(run.manifest.plan.family) if cell.id == each.source)
     if first.ablation is not None:
         about = f"replication, {each.tier}, {first.ablation}: cell of the source"
-        return register.of_field(run, "edit", about, "plan", "family", number, "ablation")
+        return run.number("edit", about, "plan", "family", number, "ablation")
     about = f"replication, {each.tier}, ×{each.alpha:g}: factor"
-    return register.of_field(run, "factor", about, *RESULTS, "configurations", place, "alpha")
+    return run.number("factor", about, *RESULTS, "configurations", place, "alpha")
 
 
-def _pooled(register: Register, source: Source, told: ReplicationResults) -> Grid:
-    run = source.record.manifest.run
+def pooled_table(run: RunView) -> Table:
+    """Each configuration over the models."""
     rows: list[tuple[Line, ...]] = []
-    for place, each in enumerate(told.configurations):
+    for place, each in enumerate(run.replication.configurations if run.replication else ()):
         if each.pooled is None:
             continue
         about = f"replication, {each.tier}, ×{each.alpha:g}"
         path = (*RESULTS, "configurations", place, "pooled")
         ends = tuple(pointer(*path, name) for name in ("delta", "low", "high"))
         rows.append((
-            words(_edit(register, source, place, each), ", ", Name(each.tier)),
-            words(register.of_field(run, "number", f"{about}: models", *path, "models")),
-            words(register.of_recorded(run, "interval", f"{about}: random-effects mean", ends)),
-            words(register.of_field(run, "statistic", f"{about}: Cochran's Q", *path, "q")),
-            words(register.of_field(run, "p", f"{about}: p of Q", *path, "p")),
-            words(register.of_field(run, "whole percent", f"{about}: I squared", *path, "i_squared")),
-            words(register.of_field(run, "spread", f"{about}: tau", *path, "tau")),
+            words(_edit(run, place, each), ", ", Name(each.tier)),
+            words(run.number("number", f"{about}: models", *path, "models")),
+            words(run.register.of_recorded(run.name, "interval", f"{about}: random-effects mean", ends)),
+            words(run.number("statistic", f"{about}: Cochran's Q", *path, "q")),
+            words(run.number("p", f"{about}: p of Q", *path, "p")),
+            words(run.number("whole percent", f"{about}: I squared", *path, "i_squared")),
+            words(run.number("spread", f"{about}: tau", *path, "tau")),
         ))  # fmt: skip
-    caption = words("Each configuration over the models: DerSimonian and Laird's random-effects mean, Cochran's Q and I"
-                    " squared. With so few models Q has little power, and tau is hardly known.")  # fmt: skip
     columns = ("edit", "models", "mean, points (interval)", "Q", "p", "I squared, %", "tau, points")
-    return Grid(caption, columns, tuple(rows), (1.6, 0.7, 1.7, 0.8, 0.8, 0.9, 0.8), small=True)
+    return Table(columns, tuple(rows), (1.6, 0.7, 1.7, 0.8, 0.8, 0.9, 0.8), small=True)
 
 
-def _cells(register: Register, source: Source, told: ReplicationResults) -> Grid:
-    replicas = [(i, each) for i, each in enumerate(source.record.manifest.plan.replicas) if each.id in told.cells]
-    rows = tuple(_cell(register, source, place, each, told) for place, each in replicas)
-    caption = words("Verdicts on the other models' confirmation items; Holm runs over all of these cells.")
+def replicas_table(run: RunView) -> Table:
+    """Verdicts on the other models."""
+    results = run.replication
+    rows = tuple(
+        _replica(run, place, each, results)
+        for place, each in enumerate(run.manifest.plan.replicas)
+        if results is not None and each.id in results.cells
+    )
     columns = ("where", "edit", "verdict", "change, points (interval)", "items", "Holm p", "apart from random sets")
-    return Grid(caption, columns, rows, (1.5, 1.2, 1.2, 1.6, 0.8, 0.8, 1.6), small=True)
+    return Table(columns, rows, (1.5, 1.2, 1.2, 1.6, 0.8, 0.8, 1.6), small=True)
 
 
-def _cell(register: Register, source: Source, place: int, member: Chosen, told: ReplicationResults) -> tuple[Line, ...]:
-    run, model, tier, cell = source.record.manifest.run, member.model, member.tier, told.cells[member.id]
+def _replica(run: RunView, place: int, member: Chosen, results: ReplicationResults) -> tuple[Line, ...]:
+    model, tier, cell = member.model, member.tier, results.cells[member.id]
     about, path = f"replication, {about_of(member)}", (*RESULTS, "cells", member.id)
-    edit = edit_claim(register, run, about, member, "plan", "replicas", place)
+    edit = edit_claim(run.register, run.name, about, member, "plan", "replicas", place)
     verdict = words(f"{VERDICT_SIGNS[cell.verdict]} {cell.verdict}")
     where = words(Name(model_name(model)), ", ", Name(tier))
     if cell.delta is None:
         return where, words(edit), verdict, *(words("–"),) * 4
-    chosen = paired(model, tier, member.arm, stage="replicate")
+    rows = paired(model, tier, member.arm, stage="replicate")
     ends = tuple(pointer(*path, end) for end in ("delta", "ci_low", "ci_high"))
     what = f"{about}: change in accuracy"
-    continuous = source.record.manifest.study.continuous
+    continuous = run.study.continuous
     change = (
-        register.of_fields(run, "nats" if continuous else "interval", what, ends, chosen)
-        if continuous or clustered(source, model, tier)
-        else register.of_rows(run, "change", what, chosen, ends, cell.confidence)
+        run.register.of_fields(run.name, "nats" if continuous else "interval", what, ends, rows)
+        if continuous or clustered(run.source, model, tier)
+        else run.register.of_rows(run.name, "change", what, rows, ends, cell.confidence)
     )
     return (
         where, words(edit), verdict, words(change),
-        words(register.of_rows(run, "items", f"{about}: items", chosen, (pointer(*path, "n"),))),
-        words(register.of_fields(run, "p", f"{about}: Holm p", (pointer(*path, "p_holm"),), chosen)),
-        _apart(register, run, about, member, told),
+        words(run.register.of_rows(run.name, "items", f"{about}: items", rows, (pointer(*path, "n"),))),
+        words(run.register.of_fields(run.name, "p", f"{about}: Holm p", (pointer(*path, "p_holm"),), rows)),
+        _against_sets(run, about, member, results),
     )  # fmt: skip
 
 
-def _apart(register: Register, run: str, about: str, member: Chosen, told: ReplicationResults) -> Line:
-    name, against = member.id, told.specific.get(member.id)
+def _against_sets(run: RunView, about: str, member: Chosen, results: ReplicationResults) -> Line:
+    """The target's rank among its matched sets, or its distance from one."""
+    name, against = member.id, results.specific.get(member.id)
     if against is None:
         return words("no random sets")
     if isinstance(against, RankSpecificity):
         fields = tuple(pointer(*RESULTS, "specific", name, each) for each in ("rank", "p", "sets"))
-        rank = register.of_recorded(run, "rank", f"{about}: rank among matched sets", fields)
+        rank = run.register.of_recorded(run.name, "rank", f"{about}: rank among matched sets", fields)
         return words(f"{against.status}: ", rank)
     arms = member.arm, member.condition("control").name
     rows = paired(member.model, member.tier, *arms, stage="replicate")
     ends = tuple(pointer(*RESULTS, "specific", name, end) for end in ("delta", "ci_low", "ci_high"))
-    claim = register.of_fields(run, "interval", f"{about}: target against matched random sets", ends, rows)
+    claim = run.register.of_fields(run.name, "interval", f"{about}: target against matched random sets", ends, rows)
     return words("yes: " if against.holds else "no: ", claim)
-
-
-def in_short(register: Register, source: Source) -> Iterable[Line]:
-    """For the abstract: which configurations hold on other models, without their sizes."""
-    told = found(source.record)
-    if told is None:
-        return
-    for answer, said in ANSWERS.items():
-        here = [(i, each) for i, each in enumerate(told.configurations) if each.answer == answer]
-        if here:
-            places = joined([words(_edit(register, source, i, each), " on ", Name(each.tier)) for i, each in here])
-            yield words("On other models, ", places, f" {said}." if len(here) == 1 else f" each {said}.")

@@ -1,0 +1,111 @@
+"""From runs to the manuscript: each section from its template, a person's passages between them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from lesion.report.figures.figures import Figure
+from lesion.report.paper.claims.claim import Register
+from lesion.report.paper.manuscript import Cited, Listing, Manuscript, Name, Section, Theirs, Works, inlines
+from lesion.report.paper.select_runs import Cast
+from lesion.report.paper.text import appendix, replication, tables
+from lesion.report.paper.text.prose import PLACES, passage
+from lesion.report.paper.text.references import WORKS
+from lesion.report.paper.text.run_view import RunView
+from lesion.report.paper.text.sections import Sections
+from lesion.runs.index.notes import Note
+
+LEADING = ("verdicts", "specificity", "accuracy", "replication")
+"""Figures that stand among the results; the others stand in the appendix."""
+HASH_DIGITS = 16
+"""Digits of a hash in a sentence; the audit appendix has it whole."""
+MOST_NAMED = 8
+"""The abstract names so many cells one by one; of more it counts verdicts and names each model's largest change."""
+BODY = ("abstract", "question", "methods", "results", "limitations", "open-questions", "reproducibility")
+_AFTER = {
+    "abstract": ("introduction", "related-work"),
+    "methods": ("methods",),
+    "results": ("results", "discussion"),
+    "limitations": ("limitations",),
+    "reproducibility": ("acknowledgements",),
+}
+"""Section -> passages of a person that follow it."""
+
+
+def compose(
+    picked: Cast, register: Register, drawn: Mapping[str, Sequence[Figure]], prose: Mapping[str, str],
+    notes: Sequence[Note],
+) -> Manuscript:  # fmt: skip
+    """The manuscript.
+
+    Args:
+        picked: the runs.
+        register: takes the claims, in the order in which the text makes them.
+        drawn: run -> its figures.
+        prose: name of a passage -> what a person wrote.
+        notes: about these runs.
+    """
+    sections = Sections()
+    values = _values(picked, register, drawn, notes)
+    own = [sections.section(key, **values) for key in BODY]
+    tables_section = sections.section("tables", **values)
+    audit = sections.section("audit", **values, **_audit(picked, register))
+    added = {name: passage(name, text, register.claims) for name, text in prose.items() if PLACES[name]}
+    body = [part for section in own for part in (section, *_passages(section, added))]
+    cited = {each.key for part in body for each in inlines(part.blocks) if isinstance(each, Cited)}
+    works = Works(tuple((key, work.text) for key, work in WORKS.items() if key in cited))
+    study = list(picked.sources.values())[-1].record.manifest.study
+    return Manuscript(
+        (Theirs(prose.get("title", f"A study of causal interventions: {study.name}")),),
+        (Theirs(prose.get("authors", study.question)),),
+        sections.line("badge", **values),
+        (*body, sections.section("references", works=works), tables_section, audit),
+    )
+
+
+def _passages(section: Section, added: Mapping[str, Section]) -> list[Section]:
+    return [added[name] for name in _AFTER.get(section.key, ()) if name in added]
+
+
+def _values(
+    picked: Cast, register: Register, drawn: Mapping[str, Sequence[Figure]], notes: Sequence[Note]
+) -> dict[str, Any]:
+    """What the templates of all sections see."""
+    runs = [RunView(register, run, drawn[run]) for run in picked.sources]
+    commands = "\n".join(f"lesion replay runs/{run}/manifest.json --fresh" for run in picked.sources)
+    return {
+        "runs": runs,
+        "provisional": any(source.provisional for source in picked.sources.values()),
+        "drifted": picked.drifted,
+        "notes": notes,
+        "commands": Listing(commands),
+        "leading": LEADING,
+        "most_named": MOST_NAMED,
+        "hash": _short_hash,
+        **{function.__name__: function for function in _FUNCTIONS},
+    }
+
+
+_FUNCTIONS = (
+    replication.replication_answers, replication.replication_sentences, replication.pooled_table,
+    replication.replicas_table, tables.models_table, tables.tasks_table, tables.changes_table, tables.ablations_table,
+    tables.baseline_table, tables.loud_sets_table, tables.parts_table,
+)  # fmt: skip
+
+
+def _short_hash(text: str) -> Name:
+    return Name(text[:HASH_DIGITS])
+
+
+def _audit(picked: Cast, register: Register) -> dict[str, Any]:
+    """What the appendix sees besides: made last, when every other claim is made."""
+    short_names = {run: f"run {number}" for number, run in enumerate(picked.sources, 1)}
+    every_run = register.of_audit("runs of this study, whatever came of them")
+    return {
+        "every_run": every_run,
+        "rule": picked.rule,
+        "audited": appendix.audited_runs(register.audit_table),
+        "short_names": short_names,
+        "entries": appendix.entries(register.claims, short_names),
+        "formulas": appendix.formulas(register.claims),
+        "queries": appendix.listings(register.claims),
+    }

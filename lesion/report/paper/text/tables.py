@@ -1,0 +1,174 @@
+"""The tables of methods, results and their appendix, without captions; every number a claim."""
+
+from lesion.report.figures.palette import VERDICT_SIGNS
+from lesion.report.paper.claims.cells import Cell, pieces
+from lesion.report.paper.claims.claim import Claim, pointer
+from lesion.report.paper.claims.row_queries import unedited
+from lesion.report.paper.manuscript import Line, Name, Theirs, joined, words
+from lesion.report.paper.text.run_view import RunView
+from lesion.report.paper.text.sections import Table
+from lesion.report.wording.checks import Failed, edit_name, factors, loud_sets
+from lesion.report.wording.words import model_name
+from lesion.runs.manifest.run import DatasetFacts
+
+_SHORT = 12
+"""Digits of a hash in a table; whole ones stand in claims.json and in the manifests."""
+_EXAMPLE = 60
+"""Characters of a prompt's end that are shown."""
+
+
+def models_table(run: RunView) -> Table:
+    """Models by revision and hash."""
+    columns = ("model", "family", "numbers", "revision", "weights (hash)", "tokenizer (hash)")
+    rows = tuple(
+        (
+            words(Name(model_name(model.name))), words(Name(model.family)), words(Name(model.dtype)),
+            words(Name(model.revision[:_SHORT] or "local")), words(Name(model.weights_hash[:_SHORT])),
+            words(Name(model.tokenizer_hash[:_SHORT])),
+        )
+        for model in run.manifest.models
+    )  # fmt: skip
+    return Table(columns, rows)
+
+
+def tasks_table(run: RunView) -> Table:
+    """Tiers with an example and their numbers of items."""
+    rows: list[tuple[Line, ...]] = []
+    for tier in run.study.tasks:
+        what = run.number("task", f"{tier}: task", "study", "tasks", tier)
+        prompts = run.record.prompts.filter(tier=tier)
+        example = prompts.row(0, named=True)["prompt"] if prompts.height else "none was asked"
+        facts = [(i, fact) for i, fact in enumerate(run.manifest.datasets) if fact.tier == tier]
+        items = joined(_item_counts(run, tier, facts), "; ", "; ")
+        hashes = joined([words(Name(fact.dataset_hash[:_SHORT])) for _, fact in facts[:1]])
+        rows.append((words(Name(tier)), words(what), (Theirs(example[-_EXAMPLE:], "code"),), items, hashes))
+    columns = ("tier", "task", "example", "items", "data (hash)")
+    return Table(columns, tuple(rows), (0, 1.1, 1.6, 2, 0), small=True)
+
+
+def _item_counts(run: RunView, tier: str, facts: list[tuple[int, DatasetFacts]]) -> list[Line]:
+    """Items by split, a number for each seed; models with equal numbers stand together, by claims of the first."""
+    by_model: dict[str, list[tuple[int, DatasetFacts]]] = {}
+    for place, fact in facts:
+        by_model.setdefault(fact.model, []).append((place, fact))
+    groups: dict[tuple[tuple[str, int, int], ...], list[str]] = {}
+    for model, here in by_model.items():
+        groups.setdefault(tuple((fact.split, fact.seed, fact.items) for _, fact in here), []).append(model)
+    lines: list[Line] = []
+    for models in groups.values():
+        splits: dict[str, list[Line]] = {}
+        for place, fact in by_model[models[0]]:
+            what = f"{model_name(fact.model)}, {tier}: items of {fact.split}, seed {fact.seed}"
+            number = words(run.number("number", what, "datasets", place, "items"))
+            splits.setdefault(fact.split, []).append(number)
+        counts = [words(f"{split} ", joined(numbers, ", ", ", ")) for split, numbers in splits.items()]
+        lines.append(words(_whose(models, len(groups), len(by_model)), joined(counts, "; ", "; ")))
+    return lines
+
+
+def _whose(models: list[str], groups: int, every: int) -> Line:
+    """Whose numbers these are; nobody is named where there is one model."""
+    if groups == 1:
+        return words("each model: " if every > 1 else "")
+    return words(joined([words(Name(model_name(model))) for model in models]), ": ")
+
+
+def changes_table(run: RunView) -> Table:
+    """Verdicts of a study of format 1."""
+    columns = ("where", "edit", "verdict", "accuracy, %", "change, points (interval)", "items", "gained / lost",
+               "Holm p", "random sets", "apart from them", "Holm p")  # fmt: skip
+    rows = tuple(
+        (
+            *_cell(cell),
+            *map(or_dash, (cell.accuracies, cell.change, cell.items, cell.moved, cell.p, cell.control, cell.contrast,
+                           cell.contrast_p)),
+        )
+        for cell in run.cells
+    )  # fmt: skip
+    return Table(columns, rows, (1.5, 1.3, 1.2, 0.9, 1.5, 0.8, 0.9, 0.9, 0.8, 1.5, 0.9), small=True)
+
+
+def ablations_table(run: RunView) -> Table:
+    """Verdicts of a study of format 2, all ablations side by side."""
+    columns = ("where", "edit", "verdict", f"change, {run.unit} (interval)", "zero", "mean", "resample", "baseline",
+               "chance", "items", "Holm p", "rank among sets")  # fmt: skip
+    rows = tuple(
+        (
+            *_cell(cell),
+            *map(or_dash, (cell.change, *(cell.ablations or (None,) * 3), cell.baseline, cell.chance, cell.items,
+                           cell.p)),
+            _rank(cell),
+        )
+        for cell in run.cells
+    )  # fmt: skip
+    return Table(columns, rows, (1.3, 1.2, 1.2, 1.4, 1.3, 1.3, 1.3, 0.7, 0.6, 0.6, 0.7, 1.2), small=True)
+
+
+def _cell(cell: Cell) -> tuple[Line, ...]:
+    """Where, what was done, and the verdict."""
+    verdict = cell.finding.verdict
+    tags = f" ({', '.join(verdict.tags)})" if verdict.tags else ""
+    return cell.where(), words(cell.edit), words(f"{VERDICT_SIGNS[verdict.verdict]} {verdict.verdict}{tags}")
+
+
+def _rank(cell: Cell) -> Line:
+    rank = cell.finding.rank
+    return words("–") if rank is None or cell.rank is None else words(f"{rank.status.capitalize()}: ", cell.rank)
+
+
+def or_dash(claim: Claim | None) -> Line:
+    """The claim, or a dash where there is none."""
+    return words(claim) if claim else words("–")
+
+
+def baseline_table(run: RunView) -> Table:
+    """The unedited model by seed."""
+    columns = ("where", "seed", "accuracy, % (interval)", "items", "spread, points", "gate")
+    last = max((i for i, gate in enumerate(run.manifest.gates) if gate.stage == "baseline"), default=None)
+    if last is None:
+        return Table(columns, ())
+    rows: list[tuple[Line, ...]] = []
+    for name, cell in run.source.document["gates"][last]["evidence"].get("cells", {}).items():
+        model, _, tier = name.rpartition("|")
+        path = ("gates", last, "evidence", "cells", name)
+        for seed in range(len(cell["accuracies"])):
+            about, queried = f"{model_name(model)}, {tier}, baseline, seed {seed}", unedited(model, tier, seed)
+            rows.append((
+                words(Name(model_name(model)), ", ", Name(tier)), words(Name(f"seed {seed}")),
+                words(run.register.of_rows(run.name, "accuracy", f"{about}: accuracy", queried)),
+                words(run.register.of_rows(run.name, "items", f"{about}: items", queried, (pointer(*path, "n"),))),
+                words(run.number("spread", f"{model_name(model)}, {tier}: spread over seeds", *path, "spread")),
+                words(cell["outcome"]),
+            ))  # fmt: skip
+    return Table(columns, tuple(rows), small=True)
+
+
+def loud_sets_table(run: RunView) -> Table:
+    """The matched random sets that were loud on discovery items, where a sentence cannot hold them."""
+    sets = loud_sets(run.manifest)
+    by_factor = factors(sets)
+    rows = tuple(
+        (words(Name(model_name(each.model)), ", ", Name(each.tier)), words(Name(each.name)),
+         *(or_dash(_loudness(run, each.by_factor.get(alpha))) for alpha in by_factor))
+        for each in sets
+    )  # fmt: skip
+    columns = ("where", "set", *map(edit_name, by_factor))
+    return Table(columns, rows, (1.5, 0.9, *(1.0,) * len(by_factor)), small=True)
+
+
+def _loudness(run: RunView, failed: Failed | None) -> Claim | None:
+    if failed is None:
+        return None
+    path = ("gates", failed.gate, "evidence", "checks", failed.check, "said")
+    return run.number("moved by", f"{failed.about}: change on discovery items", *path)
+
+
+def parts_table(run: RunView) -> Table:
+    """Changes by seed and by kind of item."""
+    columns = ("where", "edit", "part", "items", "change, points (interval)", "Holm p")
+    rows = tuple(
+        (cell.where(), words(cell.edit), words(Name(piece.name)), words(piece.items), words(piece.change),
+         or_dash(piece.p))
+        for cell in run.cells if cell.change for piece in pieces(run.register, cell)
+    )  # fmt: skip
+    return Table(columns, rows, small=True)
