@@ -21,6 +21,8 @@ from lesion.report.page.readme import readme
 from lesion.report.paper.audit import COLUMNS
 from lesion.report.paper.claims.cells import cells
 from lesion.report.paper.claims.claim import Register, Source
+from lesion.report.paper.claims.row_queries import paired
+from lesion.report.paper.claims.row_queries import select as select_rows
 from lesion.report.paper.compose import compose
 from lesion.report.paper.markdown import Markdown
 from lesion.report.paper.render import render
@@ -34,7 +36,9 @@ from lesion.report.wording.headline import MOST_WORDS, headline, in_full
 from lesion.report.wording.words import conditional, unit_of
 from lesion.study.condition import older_condition
 from lesion.study.gates.gate_verdict import LookEvidence
+from lesion.study.registration.registration import Registration
 from lesion.study.results import findings
+from lesion.study.study import RankedNeurons
 from publications.memos.publication import Publication, _scenarios  # pyright: ignore[reportPrivateUsage]
 
 
@@ -207,6 +211,47 @@ def test_every_number_of_the_paper_about_ablations_chance_and_ranks_leads_to_row
     false = changed(record, "specific", named(record, "tier2"), rank=2)
     with pytest.raises(Tampered, match="its rows give"):
         cells(Register({manifest.run: Source.of(false, provisional=False)}, pl.DataFrame(schema=COLUMNS)), manifest.run)
+
+
+def test_the_paper_names_registration_neurons_and_a_continuous_outcome(record):
+    old = record.manifest
+    target = RankedNeurons(kind="neurons", tier="tier2", most=3)
+    study = old.study.model_copy(
+        update={
+            "sweep": old.study.sweep.model_copy(update={"target": target}),
+            "claims": old.study.claims.model_copy(update={"outcome": "answer_logprob", "primary": "zero"}),
+        }
+    )
+    registration = Registration(
+        number=3, previous="a" * 64, time="2026-11-22T10:00:00+00:00", commit="c" * 40, clean=True,
+        source_hash="b" * 64, study=study, study_hash=study.hash(), text="", amends=None, reason="", runs_seen=(),
+        looked=(), seen_elsewhere="Nothing of it.",
+    )  # fmt: skip
+    manifest = old.model_copy(update={"study": study, "registration": registration})
+    sources = {manifest.run: Source.of(record._replace(manifest=manifest, findings=()), provisional=False)}
+    cast = Cast(sources, ("arithmetic",), {}, "", drifted=("budget: 3 to 4",))
+    register = Register(sources, pl.DataFrame(schema=COLUMNS))
+    text = render(compose(cast, register, {manifest.run: ()}, {}, []), Markdown())
+    for said in (
+        "was registered as number [3](#claim-1) of its chain on [2026-11-22](#claim-2)",
+        "The one before it: `aaaaaaaaaaaaaaaa`….",
+        "**Seen elsewhere, by the registrant:** Nothing of it.",
+        "**The study file given is not what was run:** budget: 3 to 4",
+        "on `tier2`; the first [3](",
+        "zero ablation decides, for a reason that the study gives.",
+        "**Outcome.** The verdict judges the log-probability of the answer, in nats",
+        "the study is registered, but this run does not confirm it",
+    ):
+        assert said in text, said
+
+
+def test_the_other_ablations_are_counted_on_the_items_that_the_deciding_one_has(record):
+    arm = {edit: f"target@{edit}" for edit in ("zero", "resample")}
+    lost = (pl.col("arm") == arm["resample"]) & (pl.col("tier") == "tier1") & (pl.col("seed") == 0)
+    items = record.items.filter(~(lost & (pl.col("index") == 0)))
+    query = paired("zoo:abacus-llama", "tier1", arm["zero"], among=arm["resample"])
+    assert select_rows(query.rows, items=record.items).height == 1536
+    assert select_rows(query.rows, items=items).height == 1535
 
 
 def test_the_pages_queries_ask_for_one_run_among_several(record):

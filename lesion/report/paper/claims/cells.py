@@ -110,7 +110,9 @@ def _claimed(
         if found is None or found.delta is None:
             told.append(None)
             continue
-        rows, path = paired(chosen.model, chosen.tier, target(name).name), ("results", "ablations", chosen.id, name)
+        among = "" if name == chosen.ablation else chosen.arm
+        rows = paired(chosen.model, chosen.tier, target(name).name, among=among)
+        path = ("results", "ablations", chosen.id, name)
         what = f"{about}: change under {name} ablation"
         told.append(
             change(register, source, chosen, what, rows, path, ("delta", "ci_low", "ci_high"), found.confidence)

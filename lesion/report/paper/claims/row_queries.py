@@ -34,9 +34,15 @@ class Range(NamedTuple):
     """Of several parts that are counted, the one that is meant."""
 
 
+_AMONG = """
+JOIN items AS o ON e.stage = o.stage AND e.model = o.model AND e.tier = o.tier AND e.split = o.split
+  AND e.seed = o.seed AND e."index" = o."index\""""
+
+
 def paired(
-    model: str, tier: str, arm: str, against: str = "baseline", part: str = "", *, stage: str = "confirm"
-) -> Range:
+    model: str, tier: str, arm: str, against: str = "baseline", part: str = "", *, stage: str = "confirm",
+    among: str = "",
+) -> Range:  # fmt: skip
     """Confirmation rows of one arm, each with the same item's row of another arm.
 
     Args:
@@ -46,6 +52,7 @@ def paired(
         against: the other arm.
         part: `seed N` or `BUCKET=LEVEL`: only these items.
         stage: `confirm`, or `replicate` for the other models.
+        among: only items that this arm has as well; resampling leaves out an item without a reference.
     """
     _, equals, _ = part.partition("=")
     where = [
@@ -56,7 +63,9 @@ def paired(
         where.append(f"p.buckets LIKE {_bucket(part)}")
     elif part:
         where.append(f"e.seed = {int(part.removeprefix('seed '))}")
-    joined = _PAIRED + (_ASKED if equals else "")
+    if among:
+        where.append(f"o.arm = {_quoted(among)}")
+    joined = _PAIRED + (_ASKED if equals else "") + (_AMONG if among else "")
     return Range(f'{joined}\nWHERE {" AND ".join(where)}\nORDER BY e.seed, e."index"', PAIRED_COUNTS)
 
 

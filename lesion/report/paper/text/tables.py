@@ -101,7 +101,7 @@ def ablations_table(run: RunView) -> Table:
         )
         for cell in run.cells
     )  # fmt: skip
-    return Table(columns, rows, (1.3, 1.2, 1.2, 1.4, 1.3, 1.3, 1.3, 0.7, 0.6, 0.6, 0.7, 1.2), small=True)
+    return Table(columns, rows, (1.3, 1.2, 1.2, 1.3, 1.2, 1.2, 1.2, 0.9, 0.8, 0.7, 0.7, 1.2), small=True)
 
 
 def _cell(cell: Cell) -> tuple[Line, ...]:
