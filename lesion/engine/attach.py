@@ -24,6 +24,8 @@ from lesion.models.model import Model, Place
 
 Source = Mapping[Site, Tensor]
 """Per site, what is added or put in place: (rows or 1, positions or 1, width); of a pattern, width is key positions."""
+Keys = Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"]
+"""Key positions of a knock-out: the same for every query, or of each query."""
 Change = Callable[[Tensor], Tensor]
 
 
@@ -43,7 +45,7 @@ def attachments(
     recorder: Recorder,
     mask: Bool[Tensor, "batch pos"],
     source: Source | None = None,
-    keys: Bool[Tensor, "batch keys"] | None = None,
+    keys: Keys | None = None,
 ) -> list[Attachment]:
     """What the recorder's intervention needs on the model, in the order in which it must be put there.
 
@@ -52,7 +54,7 @@ def attachments(
         recorder: its intervention, and where firings are counted.
         mask: where it acts; of a knock-out, the query positions.
         source: what is added or put in place.
-        keys: the key positions of a knock-out.
+        keys: the key positions of a knock-out, for all queries or for each.
 
     Raises:
         InterventionError: for a site that the model does not have, or a missing source.
@@ -167,15 +169,16 @@ def _pattern(
 
 
 def _cuts(
-    model: Model, recorder: Recorder, intervention: KnockOut, queries: Tensor, keys: Tensor
+    model: Model, recorder: Recorder, intervention: KnockOut, queries: Tensor, keys: Keys
 ) -> Iterator[Attachment]:
     """One cut per layer with an edge to be knocked out."""
+    edges = keys[:, None, :] if keys.ndim == 2 else keys
     for layer in sorted({site.layer for site in intervention.sites}):
         here = [model.place(site) for site in intervention.sites if site.layer == layer]
         module = model.submodule(here[0].path.rpartition(".")[0])
         heads = torch.zeros(here[0].units, dtype=torch.bool)
         heads[[place.index for place in here]] = True
-        cut = heads[None, :, None, None] & queries[:, None, :, None] & keys[:, None, None, :]
+        cut = heads[None, :, None, None] & queries[:, None, :, None] & edges[:, None]
         yield Attachment(module, "mask", _cutting(recorder, module, cut, next(model.module.parameters()).dtype))
 
 

@@ -68,6 +68,17 @@ class Batch:
                 mask[row, start:stop] = True
         return mask
 
+    def keys(self, positions: str) -> Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"]:
+        """The key positions of a knock-out: as `mask`, or `induction`, which differ from query to query."""
+        return induction_edges(self.inputs) if positions == "induction" else self.mask(positions)
+
+
+def induction_edges(ids: Int[Tensor, "batch pos"]) -> Bool[Tensor, "batch queries keys"]:
+    """The edges of the induction pattern: from a token to those that follow its earlier occurrences."""
+    same = ids[:, :, None] == ids[:, None, :]
+    earlier = same & torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril(-1)
+    return torch.cat([torch.zeros_like(earlier[:, :, :1]), earlier[:, :, :-1]], 2)
+
 
 def span(positions: str, prompt_length: int) -> slice:
     """The stretch of a row that `last`, `prompt`, `generated` or `index:N` means.

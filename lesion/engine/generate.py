@@ -230,7 +230,8 @@ def meaningless(intervention: Intervention, prompts: Sequence[Compiled], source:
         A sentence; empty where it can act.
     """
     if not replaces(intervention):
-        return ""
+        later = isinstance(intervention, KnockOut) and intervention.keys == "induction"
+        return "induction edges are known under teacher forcing only" if later else ""
     if any(site.kind == "pattern" for site in intervention.sites):
         return "a pattern can be replaced under teacher forcing only"
     if source is not None and all(tensor.shape[1] == 1 for tensor in source.values()):

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lesion.engine.attach import Attachment, Source, attachments
+from lesion.engine.attach import Attachment, Keys, Source, attachments
 from lesion.engine.receipts import Recorder
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import Intervention, Scale, Steer
@@ -46,7 +46,7 @@ def applied(
     intervention: Intervention,
     mask: Bool[Tensor, "batch pos"],
     source: Source | None = None,
-    keys: Bool[Tensor, "batch keys"] | None = None,
+    keys: Keys | None = None,
     *,
     whole: bool = True,
 ) -> Generator[Recorder]:

@@ -46,7 +46,7 @@ def run(
     """
     if intervention is None:
         return Outcome(_forward(model, batch), None)
-    keys = batch.mask(intervention.keys) if isinstance(intervention, KnockOut) else None
+    keys = batch.keys(intervention.keys) if isinstance(intervention, KnockOut) else None
     with applied(model, intervention, batch.mask(intervention.positions), source, keys) as recorder:
         logits = _forward(model, batch)
     change = None if baseline is None else largest_change(logits, baseline)

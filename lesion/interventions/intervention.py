@@ -19,6 +19,9 @@ Positions = Annotated[str, Field(pattern=r"^(all|last|role:[a-z][a-z0-9_]*)$")]
 Where = Annotated[str, Field(pattern=r"^(all|last|role:[a-z][a-z0-9_]*|prompt|generated|index:-?\d{1,6})$")]
 """`all`, `last` (the last prompt token and every answer step), `role:NAME` (the tokens of that role), `prompt`,
 `generated` (the answer tokens that are read), `index:N` (prompt token N from 0, BOS counted; `index:-1` its last)."""
+Keys = Annotated[str, Field(pattern=r"^(all|last|role:[a-z][a-z0-9_]*|prompt|generated|index:-?\d{1,6}|induction)$")]
+"""Key positions of a knock-out: those of `Where`, or `induction`: for each query, the tokens that follow an earlier
+occurrence of the query's own token."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -146,7 +149,7 @@ class KnockOut(_AtSites):
     """Cut the attention of heads from the query `positions` to the key positions `keys`; what is left sums to 1."""
 
     kind: Literal["knock_out"] = "knock_out"
-    keys: Where
+    keys: Keys
     """Key positions."""
 
     @field_validator("sites")

@@ -10,17 +10,22 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field, model_validator
 
+from lesion.errors import InputError
 from lesion.identity import Document
-from lesion.interventions.intervention import Mean, Resample, Scale
+from lesion.interventions.intervention import KnockOut, Mean, Patch, Resample, Scale
 from lesion.interventions.site import Site, parse_site
 from lesion.study.claims import Ablation, Replaced
 from lesion.study.condition import PLACEBO, UNEDITED, Condition, Edit, Role, condition, older_condition
+from lesion.study.edits import EdgeKnockOut
 from lesion.study.study import Study
 
 REFERENCE = 512
 """Items of a reference set, at most: the first of the seed's own lane, which has the same few-shot examples."""
 ALIKE = 8
 """Other reference items whose lengths and roles stand as an item's own do, without which it has no companion."""
+
+
+Done = Scale | Mean | Resample | Patch | KnockOut
 
 
 class Arm(Document):
@@ -32,7 +37,7 @@ class Arm(Document):
     """Factor of a scaling; nothing for other edits."""
     member: str = ""
     """Which of several sets or heads; else empty."""
-    intervention: Annotated[Scale | Mean | Resample, Field(discriminator="kind")] | None = None
+    intervention: Annotated[Done, Field(discriminator="kind")] | None = None
     """What is done; nothing in the baseline."""
 
     @model_validator(mode="before")
@@ -61,7 +66,7 @@ class Arm(Document):
         return {"name": self.name, **self.model_dump(mode="json", include={"intervention"})}
 
 
-def made(condition: Condition, intervention: Scale | Mean | Resample | None = None) -> Arm:
+def made(condition: Condition, intervention: Done | None = None) -> Arm:
     """The arm of a condition."""
     return Arm(**condition._asdict(), intervention=intervention)
 
@@ -102,6 +107,21 @@ def ablated(
     return made(who, Resample(sites=_parsed(sites), positions=where, reference=reference, by="layout", seed=seed))
 
 
+def exchanged(role: Role, sites: tuple[str, ...], study: Study, member: object = "") -> Arm:
+    """The arm that patches these sites, or cuts their edges, as the study's edit says.
+
+    Raises:
+        InputError: when the study's edit has a factor.
+    """
+    edit, where = study.sweep.edit, study.sweep.positions
+    if edit.exchange is None:
+        raise InputError(f"the edit of {study.name} is {edit.kind}, which has a factor")
+    who = condition(role, edit.exchange, member)
+    if isinstance(edit, EdgeKnockOut):
+        return made(who, KnockOut(sites=_parsed(sites), positions=where, keys=edit.keys))
+    return made(who, Patch(sites=_parsed(sites), positions=where))
+
+
 def companions(chosen: float, study: Study) -> Sequence[Replaced]:
     """Format 1: which companions a cell with this factor has: those of the study when it zeroes, else none."""
     return study.sweep.ablations if chosen == 0 else ()
@@ -109,7 +129,11 @@ def companions(chosen: float, study: Study) -> Sequence[Replaced]:
 
 def zeroes(study: Study) -> bool:
     """Whether the study may confirm a zeroing that has companions, so that reference sets are needed."""
-    return bool(study.sweep.ablations) and 0.0 in {*study.sweep.alphas, *study.sweep.always}
+    return (
+        study.sweep.edit.exchange is None
+        and bool(study.sweep.ablations)
+        and 0.0 in {*study.sweep.alphas, *study.sweep.always}
+    )
 
 
 def writes(arm: Arm) -> bool:

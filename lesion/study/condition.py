@@ -15,7 +15,7 @@ Role = Literal["baseline", "placebo", "target", "control", "set", "within", "sin
 """Who is edited. `control` are the random sets of discovery, `set` the matched sets of specificity, `within` those of
 the target's own layers; `single` is one head alone; `staged` and `random` are heads ablated cumulatively, in the order
 of their scores and in a random order."""
-Edit = Literal["none", "scale", "zero", "mean", "resample"]
+Edit = Literal["none", "scale", "zero", "mean", "resample", "noising", "denoising", "knock_out"]
 ROLES: tuple[Role, ...] = get_args(Role)
 EDITS: tuple[Edit, ...] = get_args(Edit)
 COLUMNS = {"role": pl.String, "edit": pl.String, "amount": pl.Float64, "member": pl.String}

@@ -15,6 +15,7 @@ from lesion.stats.verdict.rule import Discovered
 from lesion.study.arm import REFERENCE, Arm
 from lesion.study.claims import Ablation
 from lesion.study.condition import Condition, Role, condition
+from lesion.study.edits import Exchange
 from lesion.study.study import GivenSites, RankedNeurons, Study
 from lesion.tasks.task import Split
 
@@ -87,6 +88,8 @@ class Chosen(Document):
     ablation: Ablation | None = Field(default=None, exclude_if=lambda value: value is None)
     """What takes the place of the target's activation; the factor is then 0. Nothing where the factor scales it, and in
     every cell of a study of format 1."""
+    exchange: Exchange | None = Field(default=None, exclude_if=lambda value: value is None)
+    """What is done to the target where the study's edit is neither a factor nor an ablation; the factor is then 0."""
     sd: float | None = Field(default=None, exclude_if=lambda value: value is None)
     """Continuous outcome: standard deviation of the paired differences within a cluster on discovery items, nats."""
     between: float = Field(default=0.0, exclude_if=lambda value: value == 0)
@@ -104,11 +107,16 @@ class Chosen(Document):
     @property
     def edit(self) -> str:
         """What is done to the target, as its arm is named: the ablation's name, else the factor."""
-        return self.ablation or f"{self.alpha:g}"
+        return self.exchange or self.ablation or f"{self.alpha:g}"
+
+    @property
+    def short(self) -> str:
+        """The same for a table: `noising`, `mean`, `×0.5`."""
+        return self.exchange or self.ablation or f"×{self.alpha:g}"
 
     def condition(self, role: Role = "target", member: object = "") -> Condition:
         """The condition that does to a target, control or set what this cell does to its target."""
-        return condition(role, self.ablation or self.alpha, member)
+        return condition(role, self.exchange or self.ablation or self.alpha, member)
 
     @property
     def arm(self) -> str:
@@ -257,7 +265,7 @@ def _rounded(items: int, block: int) -> int:
 
 
 def swept(study: Study) -> tuple[float, ...]:
-    """Every factor that discovery tries, in ascending order."""
+    """Every factor that discovery tries, in ascending order; 0 alone where the edit has no factor."""
     return tuple(sorted({*study.sweep.alphas, *study.sweep.always}))
 
 

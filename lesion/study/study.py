@@ -4,7 +4,7 @@ Every field has a unit and a default that is written out in the manifest. See do
 """
 
 import re
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -14,6 +14,7 @@ from lesion.interventions.intervention import Positions
 from lesion.interventions.site import Site, parse_site
 from lesion.stats.verdict.rule import Outcome, Rule
 from lesion.study.claims import Claims, Replaced
+from lesion.study.edits import Scaling, StudyEdit
 from lesion.study.names import Detector
 from lesion.tasks.config import AnalogyConfig, SymbolicConfig, TaskConfig
 from lesion.tasks.tokenizers.chat_turn import Chat
@@ -83,16 +84,31 @@ class RankedNeurons(Document):
 Target = Annotated[DetectedHeads | GivenSites | RankedNeurons, Field(discriminator="kind")]
 
 
+ALPHAS = (0.0, 0.5, 0.75, 1.25, 1.5, 2.0)
+
+
+def _scales(known: dict[str, Any]) -> bool:
+    """Whether the edit, which is read first, has a factor; one without is a single cell per tier, as a factor of 0."""
+    return known.get("edit", Scaling()).exchange is None
+
+
 class Sweep(Document):
     """The edits of the target, tried on discovery items; the chosen ones are tested in the confirmation."""
 
     target: Target = DetectedHeads()
     """The sites to edit."""
-    alphas: tuple[Alpha, ...] = Field(default=(0.0, 0.5, 0.75, 1.25, 1.5, 2.0), min_length=1, max_length=32)
+    edit: StudyEdit = Field(default=Scaling(), exclude_if=lambda edit: edit == Scaling())
+    """What is done to the target."""
+    alphas: tuple[Alpha, ...] = Field(
+        default_factory=lambda known: ALPHAS if _scales(known) else (0.0,),
+        min_length=1,
+        max_length=32,
+        json_schema_extra={"default": [*ALPHAS]},
+    )
     """Factors tried on discovery items. Below 1 suppresses, above 1 amplifies; 1 is the placebo and is not allowed."""
     always: tuple[Alpha, ...] = (0.0,)
     """Factors that are always confirmed."""
-    best: int = Field(default=1, ge=0, le=8)
+    best: int = Field(default_factory=lambda known: int(_scales(known)), ge=0, le=8, json_schema_extra={"default": 1})
     """Number of other factors that are confirmed per tier: those with the highest discovery accuracy."""
     ablations: tuple[Replaced, ...] = ("mean", "resample")
     """Format 1 only: ablations measured in addition to zero. Format 2 always measures all three."""
@@ -107,6 +123,11 @@ class Sweep(Document):
     staged: int = Field(default=0, ge=0, le=64, exclude_if=lambda heads: heads == 0)
     """Cumulative ablation on discovery items, up to this number of heads: the first 1, 2, … heads are zeroed together,
     once in the detector's order and once in a random one. Exploratory: no verdict uses it."""
+
+    @property
+    def ablates(self) -> bool:
+        """Whether a factor of 0 is confirmed, which then means zero, mean and resample ablation."""
+        return self.edit.exchange is None and 0.0 in self.always
 
     @property
     def kinds(self) -> frozenset[str]:
@@ -317,6 +338,33 @@ class Study(Document):
             raise ValueError(f"sweep.target.tier: {nearest(self.sweep.target.tier, self.tasks)}")
         if self.positive_control is not None and 0.0 not in self.sweep.always:
             raise ValueError("positive_control needs 0.0 among sweep.always: zeroing the target is the control")
+        return self
+
+    @model_validator(mode="after")
+    def _edits_without_a_factor(self) -> Self:
+        edit, swept = self.sweep.edit, self.sweep
+        if edit.exchange is None:
+            return self
+        if self.lesion == 1:
+            raise ValueError(f"sweep.edit: format 1 has no {edit.kind}; set `lesion: 2`")
+        if (swept.alphas, swept.always, swept.best) != ((0.0,), (0.0,), 0):
+            raise ValueError(f"sweep: {edit.kind} has no factor; leave alphas, always and best out")
+        for what, there in (
+            ("sweep.staged", swept.staged),
+            ("decoded", self.decoded),
+            ("replication", self.replication),
+        ):
+            if there:
+                raise ValueError(f"{what}: not with an edit of kind {edit.kind}; leave it out, or scale")
+        if self.claims is not None and self.claims.primary != "auto":
+            raise ValueError(f"claims.primary: {edit.kind} is no ablation, so none decides; leave it out")
+        if edit.exchange == "denoising" and not self.continuous:
+            raise ValueError(
+                "claims.outcome: under denoising the unedited run reads the corrupted prompt, so its accuracy is low; "
+                "give logit_diff or answer_logprob"
+            )
+        if edit.kind == "knock_out" and swept.kinds != {"head"}:
+            raise ValueError("sweep.target: edges are knocked out of heads; name heads, or a detector")
         return self
 
     @model_validator(mode="after")

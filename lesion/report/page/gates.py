@@ -174,14 +174,14 @@ def _discovery(gate: GateVerdict, plan: Plan) -> list[Table]:  # noqa: ARG001  (
         (
             model_name(c.model),
             c.tier,
-            c.ablation or f"×{c.alpha:g}",
+            c.short,
             f"{c.items:,}",
             percent(c.psi),
             points(c.delta),
         )
         for c in seen.family
     ]
-    columns = ("model", "tier", "factor", "items per seed", "answers that changed", "change, points (exploratory)")
+    columns = ("model", "tier", "edit", "items per seed", "answers that changed", "change, points (exploratory)")
     tables = [Table("Chosen for confirmation, with N fixed before the first look", columns, rows)]
     if dropped:
         tables.append(Table("Left out, because N is never lowered", ("why",), [(text,) for text in dropped]))

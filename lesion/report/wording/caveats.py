@@ -199,7 +199,7 @@ def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]
     paired = here.join(base, on=["seed", "index"]).group_by("role", "edit", "amount", "member").agg(change)
     effects = {Condition(*where).name: float(delta) for *where, delta in paired.iter_rows()}
     heads = [member for role, member in paired.select("role", "member").iter_rows() if role == "single"]
-    ways: tuple[Edit | float, ...] = (chosen.ablation or chosen.alpha, 0.0)
+    ways: tuple[Edit | float, ...] = (chosen.exchange or chosen.ablation or chosen.alpha, 0.0)
     tried: list[Edit | float] = [
         way for way in ways if effects.get(condition("target", way).name) and _alone(effects, heads, way)
     ]

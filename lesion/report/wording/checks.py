@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lesion.report.page.gates import Table
 from lesion.report.wording.words import MINUS, model_name
 from lesion.runs.manifest.run import Manifest
-from lesion.stats.verdict.ablation_agreement import ABLATIONS
+from lesion.study.condition import EDITS
 from lesion.study.plan import PlanNote
 
 MOST_TOLD = 3
@@ -77,13 +77,13 @@ def loud_sets(manifest: Manifest) -> list[LoudSet]:
 def factors(sets: list[LoudSet]) -> list[str]:
     """The factors at which some set was loud, in ascending order; then the ablations."""
     found = {alpha for each in sets for alpha in each.by_factor}
-    ablations = [name for name in ABLATIONS if name in found]
-    return [*sorted(found - set(ablations), key=float), *ablations]
+    named = [name for name in EDITS if name in found]
+    return [*sorted(found - set(named), key=float), *named]
 
 
 def edit_name(edit: str) -> str:
     """A factor or an ablation as the head of a column."""
-    return edit if edit in ABLATIONS else f"×{edit.replace('-', MINUS)}"
+    return edit if edit in EDITS else f"×{edit.replace('-', MINUS)}"
 
 
 def loud_table(manifest: Manifest) -> Table:

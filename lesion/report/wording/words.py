@@ -154,12 +154,16 @@ def action(alpha: float) -> str:
     return f"suppressing (×{alpha:g})" if alpha < 1 else f"amplifying (×{alpha:g})"
 
 
-_ABLATING = {"zero": "zero-ablating", "mean": "mean-ablating", "resample": "resample-ablating"}
+_EDITING = {
+    "zero": "zero-ablating", "mean": "mean-ablating", "resample": "resample-ablating",
+    "noising": "noising (patching in the corrupted prompt)", "denoising": "denoising (patching in the clean prompt)",
+    "knock_out": "cutting attention edges of",
+}  # fmt: skip
 
 
 def doing(chosen: Chosen) -> str:
     """What a cell does to the target, as a verb: `resample-ablating`, `amplifying (×2)`."""
-    return action(chosen.alpha) if chosen.ablation is None else _ABLATING[chosen.ablation]
+    return did(chosen.edit)
 
 
 def did(edit: str) -> str:
@@ -168,7 +172,7 @@ def did(edit: str) -> str:
     >>> did("mean"), did("2"), did("0")
     ('mean-ablating', 'amplifying (×2)', 'zeroing')
     """
-    return _ABLATING.get(edit) or action(float(edit))
+    return _EDITING.get(edit) or action(float(edit))
 
 
 class Unit(NamedTuple):

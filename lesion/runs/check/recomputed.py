@@ -22,6 +22,7 @@ from lesion.runs.folder.run_folder import RunFolder, Unit, read_begun
 from lesion.runs.manifest.environment import source_hash
 from lesion.runs.manifest.run import Manifest
 from lesion.runs.measure.cell_items import draw_of
+from lesion.study.edits import asked_task
 from lesion.study.gates.paired_arms import DRIFT
 from lesion.study.gates.soundness import (
     asked_twice,
@@ -35,7 +36,6 @@ from lesion.study.metric_table import COLUMNS
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEM_KEY, NUMBERS
 from lesion.study.study import Study
-from lesion.tasks.catalogue import make_task
 from lesion.tasks.task import Draw, Split
 
 SLACK = 60.0
@@ -259,7 +259,7 @@ def _split(split: str) -> Split:
 def _made(study: Study, tier: str, draw: Draw, numbers: set[int]) -> dict[int, dict[str, str]]:
     """What the task makes of a lane, by index."""
     try:
-        items = make_task(study.tasks[tier]).items(draw, min(numbers), max(numbers) + 1)
+        items = asked_task(study.tasks[tier], study.sweep.edit).items(draw, min(numbers), max(numbers) + 1)
         return {
             item.index: {
                 "item_id": item.id, "prompt": item.prompt, "answer": item.answer, "wrong": item.wrong,

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from lesion.runs.execute.costs import tokenizer_of
-from lesion.study.arm import ALIKE
+from lesion.study.arm import ALIKE, zeroes
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import OwnConfig
@@ -24,8 +24,10 @@ PROBLEMS = 1024
 
 
 def references_ahead(study: Study) -> list[str]:
-    """One sentence for each model and tier; nothing for a study of format 1, which has no such references."""
-    return [] if study.claims is None else [_said(study, model, tier) for model in study.models for tier in study.tasks]
+    """One sentence for each model and tier; nothing where no ablation needs references, and in format 1."""
+    if study.claims is None or not zeroes(study):
+        return []
+    return [_said(study, model, tier) for model in study.models for tier in study.tasks]
 
 
 def _said(study: Study, model: str, tier: str) -> str:

@@ -121,6 +121,8 @@ def _check_task(study: Study, tier: str, task: Task) -> None:
     item = next(iter(task.items(Draw("discovery", f"discovery-{study.seed}", 0, 1), 0, 1)))
     if tier in study.decoded and isinstance(extract(item.answer), Unparsed):
         raise InputError(f"decoded: {tier} is answered by '{item.answer.strip()[:40]}', in which there is no number")
+    if study.sweep.edit.kind == "patch" and not item.twin:
+        raise InputError(f"sweep.edit: {tier} has no corrupted prompts, so nothing can be patched; take another task")
     roles = {segment.role for segment in item.segments} - {""}
     role = study.sweep.positions.removeprefix("role:")
     if study.sweep.positions.startswith("role:") and role not in roles:

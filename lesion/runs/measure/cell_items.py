@@ -1,14 +1,15 @@
 """The items of a cell: made by the task, asked as the study wants them, and compiled for a model."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
 
 from lesion.models.chat_template import open_frame
 from lesion.models.model import Model
+from lesion.study.edits import EdgeKnockOut, Patching, asked_task
 from lesion.study.plan import Cell, Plan
 from lesion.study.study import Study
-from lesion.tasks.catalogue import make_task
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenizers.chat_turn import Chat, Frame, framed, is_chat
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, compile_item
@@ -60,7 +61,9 @@ class Block(NamedTuple):
 
 def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
     """Make and compile a cell's items."""
-    items = make_task(plan.study.tasks[cell.tier]).items(draw_of(cell, plan), cell.start, cell.stop)
+    items = asked_task(plan.study.tasks[cell.tier], plan.study.sweep.edit).items(
+        draw_of(cell, plan), cell.start, cell.stop
+    )
     return compiled_block(model, plan.study, cell.tier, items)
 
 
@@ -72,7 +75,23 @@ def compiled_block(model: Model, study: Study, tier: str, made: Iterable[Item]) 
         frame, turns = frame_of(model.name, study.chat.system), is_chat(study.tasks[tier])
         items, bos = [framed(item, frame, turns=turns) for item in items], frame.bos_id(model.tokenizer)
     compiled = [compile_item(item, model.tokenizer, bos) for item in items]
-    return Block(made, items, [_placed(one, study.sweep.positions) for one in compiled], bos)
+    return Block(made, items, [_edited(one, study) for one in compiled], bos)
+
+
+def _edited(compiled: Compiled | Refused, study: Study) -> Compiled | Refused:
+    """An item as the study's edit needs it: with tokens where it acts, and the prompt of its pair where it patches."""
+    edit = study.sweep.edit
+    placed = _placed(compiled, study.sweep.positions)
+    if isinstance(edit, EdgeKnockOut):
+        placed = _placed(placed, edit.keys)
+    if isinstance(placed, Refused) or not isinstance(edit, Patching):
+        return placed
+    if placed.twin_ids is None:
+        return Refused("no_twin", "its corrupted prompt has other tokens or roles, so nothing can be patched")
+    if edit.direction == "noising":
+        return placed
+    clean = placed.twin_ids[: placed.prompt_length]  # under denoising the answer is the clean prompt's own
+    return replace(placed, twin_ids=(*clean, *placed.answer_ids))
 
 
 def _placed(compiled: Compiled | Refused, positions: str) -> Compiled | Refused:

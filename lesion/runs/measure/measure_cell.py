@@ -12,6 +12,7 @@ from torch import Tensor
 
 from lesion.engine.batch import Batch, batches
 from lesion.engine.receipts import merged
+from lesion.engine.replacement_activations import Library
 from lesion.identity import canonical_json, seed_from
 from lesion.interventions.intervention import Receipt, replaces
 from lesion.measures.attribution.neurons import highest, write_scores
@@ -67,6 +68,8 @@ def _parts(model: Model, cell: Cell, plan: Plan, block: Block) -> list[Part]:
     """The cell's batches with the arms that scale, and, of the items that have a reference, those that replace."""
     scaled = tuple(arm for arm in cell.arms if arm.intervention is None or not replaces(arm.intervention))
     parts = [Part(batch, block.asked, scaled, None) for batch in _cut(model, block.asked)]
+    if plan.study.sweep.edit.exchange is not None:  # every item that is asked has what its edit needs
+        return [Part(batch, block.asked, cell.arms, Library(model)) for batch in _cut(model, block.asked)]
     others = tuple(arm for arm in cell.arms if arm not in scaled)
     if others:
         library = library_of(model, plan, cell.tier, cell.seed if cell.split == "confirm" else -1)
@@ -94,7 +97,7 @@ def _measured(model: Model, cell: Cell, plan: Plan, memory: int | None) -> Resul
     rows = _Rows(cell, {item.index: item.id[:16] for item, _ in block.asked}, compared)
     for part in parts:
         batch, base = part.batch, engine.clean(part.batch)
-        if part.library is None and BASELINE in cell.arms:
+        if BASELINE in part.arms:
             rows.add(BASELINE, batch, base, part.asked)
         edits = [(arm, arm.intervention) for arm in part.arms if arm.intervention is not None]
         changes = [edit for _, edit in edits]

@@ -6,6 +6,7 @@ the draw of other reference items against the same computed one item at a time.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,8 +18,8 @@ from lesion.engine.proof.cache import proved
 from lesion.engine.reference import run
 from lesion.engine.reference_activations import Donors, Group, Prompt, prompt_of
 from lesion.engine.replacement_activations import Library, reference_hash
-from lesion.interventions.intervention import Mean, Resample, Scale
-from lesion.interventions.site import Site, head, neuron
+from lesion.interventions.intervention import Mean, Patch, Resample, Scale
+from lesion.interventions.site import Site, head, neuron, stream
 from lesion.measures.attribution.neurons import norm_tenths
 from lesion.measures.heads.output_norms import head_norms
 from lesion.measures.metrics import FUNCTIONS, measure
@@ -73,7 +74,8 @@ def proof(model: Model, plan: Plan) -> InstrumentAnswer:
         **({"chat": frame_of(model.name, plan.study.chat.system)._asdict()} if plan.study.chat is not None else {}),
         **({"rounding": _rounding(model, plan)} if model.dtype == "bfloat16" else {}),
         "own_mean": max(answer["own_mean"] for answer in tiers.values()),
-        **({"others_mean": max(tried)} if (tried := _tried(tiers)) else {}),
+        **_largest("whole_patch", tiers),
+        **_largest("others_mean", tiers),
         **({"references": reference_hashes(model, plan)} if zeroes(plan.study) else {}),
         **({"covered": coverage(model, plan)} if zeroes(plan.study) and plan.study.lesion == 2 else {}),
         **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
@@ -88,9 +90,10 @@ def _origin(model: Model) -> dict[str, Any]:
     return {} if origin is None else {"origin": origin.model_dump(mode="json")}
 
 
-def _tried(tiers: Mapping[str, Mapping[str, Any]]) -> list[float]:
-    """What came of the other items' mean, where a tier had rows to try it on."""
-    return [told["others_mean"] for told in tiers.values() if told["others_mean"] is not None]
+def _largest(name: str, tiers: Mapping[str, dict[str, Any]]) -> dict[str, float]:
+    """The largest value over the tiers that could try it; nothing where none could."""
+    tried = [told[name] for told in tiers.values() if told[name] is not None]
+    return {name: max(tried)} if tried else {}
 
 
 def _rounding(model: Model, plan: Plan) -> dict[str, dict[str, float]]:
@@ -138,6 +141,20 @@ def _own_mean(model: Model, rows: Sequence[Compiled]) -> float:
         change = (given.log_softmax(-1) - run(model, batch).logits.log_softmax(-1)).abs().max()
         worst = max(worst, float(change))
     return worst
+
+
+def _whole_patch(model: Model, rows: Sequence[Compiled]) -> float | None:
+    """Largest difference of a log-probability between the other prompt's run and one whose whole first stream is its.
+
+    None: no row has a corrupted prompt that aligns.
+    """
+    paired = [row for row in rows if row.twin_ids is not None][:OWN]
+    worst, whole = 0.0, Patch(sites=(stream(0),))
+    for batch in batches(paired, 1, model.sizes.max_positions):
+        given = run(model, batch, whole, source=Library(model).sources(batch, [whole])[whole]).logits
+        other = run(model, replace(batch, ids=batch.twins, twins=None)).logits
+        worst = max(worst, float((given.log_softmax(-1) - other.log_softmax(-1)).abs().max()))
+    return worst if paired else None
 
 
 def _others_mean(model: Model, rows: Sequence[Compiled]) -> float | None:
@@ -202,8 +219,11 @@ def _tier_proof(model: Model, tier: str, plan: Plan) -> dict[str, Any]:
     refused = sum(isinstance(c, Refused) for c in block.compiled)
     read_back = (contradiction(item, one, model.tokenizer, block.bos) for item, one in block.asked)
     sums = plan.study.tasks[tier].task == "arithmetic"
-    made = (nonsense(item, sums=sums) for item in block.made)
+    asks_corrupted = plan.study.sweep.edit.exchange == "denoising"
+    clean = (replace(item, segments=item.twin, twin=item.segments) if asks_corrupted else item for item in block.made)
+    made = (nonsense(item, sums=sums) for item in clean)
     answer["own_mean"] = _own_mean(model, rows)
+    answer["whole_patch"] = _whole_patch(model, rows)
     answer["others_mean"] = _others_mean(model, rows)
     answer["contradictions"] = sorted({f"{tier}: {said}" for said in (*read_back, *made) if said})
     return answer | {"contract": {"items": len(block.items), "refused": refused, "reasons": reasons}}

@@ -70,7 +70,7 @@ def sampled(engine: Engine, parts: Sequence[Part], cell: Cell) -> Sample | None:
     part = able[number % len(able)]
     batch, edit = part.batch, arm.intervention
     sources = None if edit is None else part.sources([edit])
-    given = None if sources is None or edit is None else sources[edit]
+    given = None if sources is None or edit is None else sources.get(edit)
     plain = run(engine.model, batch, edit, source=given).logits
     if engine.fast is None:
         return Sample(part, arm, plain, 0.0)

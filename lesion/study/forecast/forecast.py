@@ -188,9 +188,11 @@ def _arms(stage: StageName, plan: Plan, model: str) -> int:
         singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
         controls = min(study.sweep.controls, _seen(plan, model))
         ablated = len(ABLATIONS) + _seen(plan, model) if study.claims is not None and 0.0 in swept(study) else 0
+        if study.sweep.edit.exchange is not None:
+            return 2 + _seen(plan, model)
         return 1 + len(swept(study)) * (1 + controls) + ablated + singles + 2 * study.sweep.staged
     if stage == "confirm" and study.claims is not None:
-        return 1 + len(study.sweep.always) + study.sweep.best + (len(ABLATIONS) - 1) * (0.0 in study.sweep.always)
+        return 1 + len(study.sweep.always) + study.sweep.best + (len(ABLATIONS) - 1) * study.sweep.ablates
     if stage == "confirm":
         cells = (len(study.sweep.always) + study.sweep.best) * (1 + (study.sweep.controls > 0))
         return 1 + cells + sum(len(companions(alpha, study)) for alpha in study.sweep.always)

@@ -111,6 +111,10 @@ def _read(model: str, answer: InstrumentAnswer) -> Iterator[Check]:
         moved = answer.own_mean
         said = f"a row's own activations, given as their mean, change it by {moved:.2g} nats (limit {alone:g})"
         yield Check("own mean", model, "Pass" if moved <= alone else "Fail", said, True)
+    if answer.whole_patch is not None:
+        apart = answer.whole_patch
+        said = f"patching everything differs from the other prompt's own run by {apart:.2g} nats (limit {alone:g})"
+        yield Check("whole patch", model, "Pass" if apart <= alone else "Fail", said, True)
     if answer.others_mean is not None:
         apart = answer.others_mean
         said = f"what mean and resampling put in place is {apart:.2g} of its size from the same one by one"

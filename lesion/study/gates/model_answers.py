@@ -143,6 +143,8 @@ class InstrumentAnswer(ModelAnswer):
     """Largest difference of a number from the same one computed a second way, in its own unit."""
     own_mean: float | None = None
     """Largest change when a row is given its own activations as their mean, nats."""
+    whole_patch: float | None = None
+    """Difference of the other prompt's run from one into which all of it was patched, nats; where there are pairs."""
     others_mean: float | None = None
     """Difference of mean and resample sources from the same computed one item at a time, as a share of their size."""
     rounding: dict[str, RoundingSample] = {}

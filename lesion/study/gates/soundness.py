@@ -9,7 +9,7 @@ from math import inf
 
 import polars as pl
 
-from lesion.interventions.intervention import Intervention, Receipt, Scale, replaces
+from lesion.interventions.intervention import Intervention, KnockOut, Patch, Receipt, Scale, replaces
 from lesion.study.arm import Arm
 from lesion.study.condition import UNEDITED
 from lesion.study.gates.paired_arms import DRIFT
@@ -66,7 +66,7 @@ def does_as_named(arm: Arm) -> bool:
     if isinstance(done, Scale):
         factor = 1.0 if arm.role == "placebo" else 0.0 if arm.edit == "zero" else arm.amount
         return arm.edit in ("scale", "zero") and done.alpha == factor
-    return done.kind == arm.edit
+    return arm.edit in ("noising", "denoising") if isinstance(done, Patch) else done.kind == arm.edit
 
 
 def asked_twice(items: pl.DataFrame) -> Iterator[str]:
@@ -161,12 +161,12 @@ def _unlike(name: str, edit: Intervention, receipt: Receipt, still: float) -> It
 def _borrowed(told: Iterable[Told], rows: pl.DataFrame, still: float) -> Iterator[str]:
     """Arms that do different things, with different answers, and changed their activations by the very same number.
 
-    Factors as far above 1 as below it change the same by rule, two heads that are copies of each other by chance, and
-    so do sets that differ in sites that write nothing.
+    As many edges are cut in every set by rule. Factors as far above 1 as below it change the same by rule, two heads
+    that are copies of each other by chance, and so do sets that differ in sites that write nothing.
     """
     seen: dict[float, tuple[str, Intervention]] = {}
     for name, edit, receipt in told:
-        if receipt.l2_change:
+        if receipt.l2_change and not isinstance(edit, KnockOut):
             other, first = seen.setdefault(receipt.l2_change, (name, edit))
             if first != edit and not _mirrored(first, edit) and _apart(rows, name, other) > still:
                 yield f"{name} has the receipt of {other}"
@@ -201,13 +201,17 @@ def _silent(told: Iterable[Told], rows: pl.DataFrame, still: float) -> Iterator[
                 yield f"{name} changed no activation by its receipt, and its answers are others than the baseline's"
 
 
+_COUNTS = {"mean": "replaced", "resample": "replaced", "knock_out": "cut"}
+"""Kinds of edit that see other tokens, or count other things, than a scaling does."""
+
+
 def _uneven(told: Iterable[Told]) -> Iterator[str]:
     """Arms that wrote other numbers of elements for each site than others that see the same tokens."""
     shares: dict[tuple[str, str, str], dict[float, str]] = {}
     for name, edit, receipt in told:
         kinds = {site.kind for site in edit.sites}
         if len(kinds) == 1:
-            where = "replaced" if edit.kind in ("mean", "resample") else "scaled"
+            where = _COUNTS.get(edit.kind, "scaled")
             share = receipt.elements / len(edit.sites)
             shares.setdefault((where, kinds.pop(), edit.positions), {}).setdefault(share, name)
     for each in shares.values():

@@ -51,7 +51,7 @@ def may_ask(plan: Plan) -> list[Chosen]:
 
 def is_control(study: Study, chosen: Chosen) -> bool:
     """Whether a member is the ablation that the positive control rests on."""
-    return chosen.tier == study.positive_control and chosen.ablation is not None
+    return chosen.tier == study.positive_control and (chosen.exchange or chosen.ablation) is not None
 
 
 def declared(study: Study, chosen: Chosen) -> bool:

@@ -20,6 +20,7 @@ SOUND = InstrumentAnswer(
     engine=EngineChoice(engine="reference", kernel="default", error=None, tolerance=0.0, note=""),
     identities=(Identity(name="known", about="model", error=0.0, tolerance=0.0, holds=True),),
     placebo_bit_equal=True, repeat_flips=0, noise_floor=0.0, misread=0.0, own_mean=0.0, others_mean=0.0,
+    whole_patch=0.0,
     contract={"tier": ContractSample(items=64, refused=0)},
 )  # fmt: skip
 """The proof of a model at which nothing is wrong."""
@@ -30,6 +31,7 @@ def _gates() -> Iterator[str]:
     broken: dict[str, Any] = {
         "identities": (SOUND.identities[0].model_copy(update={"holds": False}),),
         "placebo_bit_equal": False, "repeat_flips": 3, "noise_floor": 1.0, "misread": 1.0, "own_mean": 1.0,
+        "whole_patch": 1.0,
         "others_mean": 1.0, "contradictions": ("a token is not the text",),
     }  # fmt: skip
     told: dict[str, tuple[str, str]] = {"instrument": (worst(instrument("known", SOUND, frozenset())), "Pass")}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from lesion.identity import generator
-from lesion.study.arm import BASELINE, Arm, ablated, companions, placebo, scaled
+from lesion.study.arm import BASELINE, Arm, ablated, companions, exchanged, placebo, scaled
 from lesion.study.claims import ABLATIONS, Ablation
 from lesion.study.condition import Role
 from lesion.study.plan import Cell, Chosen, Plan, StageName, all_heads, look_items, swept
@@ -49,7 +49,7 @@ def _discovery_arms(plan: Plan, model: str, tier: str) -> tuple[Arm, ...]:
     study, arms = plan.study, [BASELINE]
     for alpha in swept(study):
         arms += [*_sets(plan, model, alpha), *_ablations(plan, model, tier, alpha)]
-    if isinstance(study.sweep.target, DetectedHeads):
+    if study.sweep.edit.exchange is None and isinstance(study.sweep.target, DetectedHeads):
         arms += [scaled("single", (name,), 0.0, study, name) for name in all_heads(plan.shapes[model])]
         arms += _staged(plan, model)
     return tuple(arms)
@@ -58,6 +58,10 @@ def _discovery_arms(plan: Plan, model: str, tier: str) -> tuple[Arm, ...]:
 def _sets(plan: Plan, model: str, alpha: float) -> list[Arm]:
     """The target and the controls that every factor has."""
     sets = plan.controls[model][: plan.study.sweep.controls]
+    if plan.study.sweep.edit.exchange is not None:
+        everyone = enumerate(plan.controls[model])
+        target = exchanged("target", plan.targets[model], plan.study)
+        return [target, *(exchanged("control", each, plan.study, i) for i, each in everyone)]
     controls = (scaled("control", each, alpha, plan.study, i) for i, each in enumerate(sets))
     return [scaled("target", plan.targets[model], alpha, plan.study), *controls]
 

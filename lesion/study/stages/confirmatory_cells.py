@@ -171,12 +171,14 @@ def _sized(
 def _member(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int) -> tuple[Chosen, int, float]:
     """A member under its own edit, the items per seed that it needs, and the share of items that have the edit."""
     study, kind = plan.study, primary_of(plan, model, tier, alpha)
-    edit = seen(study, found.items, found.prompts, model, tier, target(kind or alpha).name)
+    exchange = study.sweep.edit.exchange
+    edit = seen(study, found.items, found.prompts, model, tier, target(exchange or kind or alpha).name)
     rule = with_margin(rule_of(study), margin_of(plan, found.items, found.prompts, model, tier))
     psi, delta, sd, between = edit.found
     chosen = Chosen(
-        model=model, tier=tier, alpha=alpha, items=0, psi=psi, delta=delta, ablation=kind, sd=sd, between=between
-    )
+        model=model, tier=tier, alpha=alpha, items=0, psi=psi, delta=delta, ablation=kind, exchange=exchange, sd=sd,
+        between=between,
+    )  # fmt: skip
     every_prefix = RUN * study.prefixes if edit.clusters else 0
     return chosen, max(every_prefix, needed(edit, rule, size, study.baseline.seeds)), edit.reach
 

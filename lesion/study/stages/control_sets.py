@@ -10,7 +10,7 @@ from math import inf, log
 import numpy as np
 
 from lesion.identity import generator
-from lesion.interventions.site import Kind, Site
+from lesion.interventions.site import UNITS, Kind, Site
 from lesion.study.plan import Plan
 
 NEAREST = 3
@@ -42,9 +42,13 @@ def _ordered(target: tuple[Site, ...]) -> list[Site]:
 
 
 def _every(plan: Plan, model: str, kind: Kind, layer: int) -> list[Site]:
-    """All sites of a kind in a layer."""
+    """All sites of a kind in a layer; of a stream, those of all layers."""
     shape = plan.shapes[model]
-    width = shape.neurons if kind == "neuron" else shape.heads
+    if kind not in UNITS:
+        return [Site(kind=kind, layer=each) for each in range(shape.layers)]
+    if UNITS[kind] == "group":
+        return []
+    width = shape.neurons if UNITS[kind] == "neuron" else shape.heads
     return [Site(kind=kind, layer=layer, index=index) for index in range(width)]
 
 
@@ -84,7 +88,9 @@ def _alike(
     tenths = plan.tenths.get(model)
 
     def group(site: Site) -> tuple[int, str]:
-        return site.layer, tenths[site.layer][site.index or 0] if site.kind == "neuron" and tenths else ""
+        return site.layer if site.kind in UNITS else 0, tenths[site.layer][
+            site.index or 0
+        ] if site.kind == "neuron" and tenths else ""
 
     groups: dict[tuple[int, str], list[Site]] = {}
     for site in sorted(target, key=lambda each: (*group(each), each.index or 0)):

@@ -1,6 +1,6 @@
 """What is done to a set of sites in a study of format 2: the primary ablation, another one, or a factor. Pure."""
 
-from lesion.study.arm import Arm, ablated, scaled
+from lesion.study.arm import Arm, ablated, exchanged, scaled
 from lesion.study.claims import ABLATIONS, Ablation
 from lesion.study.condition import Role
 from lesion.study.plan import Chosen, Plan
@@ -30,6 +30,8 @@ def edited(role: Role, sites: tuple[str, ...], chosen: Chosen, plan: Plan, lane:
         lane: confirmation seed, or `DISCOVERY`.
         member: which of several sets.
     """
+    if chosen.exchange is not None:
+        return exchanged(role, sites, plan.study, member)
     if chosen.ablation is None:
         return scaled(role, sites, chosen.alpha, plan.study, member)
     return ablation_arm(role, sites, chosen.ablation, plan, (chosen.model, chosen.tier), lane, member)

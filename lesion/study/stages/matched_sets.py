@@ -1,10 +1,11 @@
 """Matched sets: what a target's effect is ranked among, drawn by rule from the plan's key. Pure.
 
 A set is like the target: as many heads in each of the target's layers, or, for neurons, as many in each layer and
-tenth of its output norms. It shares no site with the target; sets may share sites with each other. Heads whose output
-norm is near that of a target's head come first: the neighbourhood widens, in every layer at once, until it holds as
-many sets as are wanted. With `population="model"` a set is as many heads of any layer, without regard to norms. Where
-fewer sets exist than are wanted, all of them are taken, each once.
+tenth of its output norms. A stream has no like in its own layer: its sets are streams of other layers. A set shares no
+site with the target; sets may share sites with each other. Heads whose output norm is near that of a target's head come
+first: the neighbourhood widens, in every layer at once, until it holds as many sets as are wanted. With
+`population="model"` a set is as many heads of any layer, without regard to norms. Where fewer sets exist than are
+wanted, all of them are taken, each once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,12 +17,14 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from lesion.identity import generator
-from lesion.interventions.site import Site, parse_site
-from lesion.study.plan import Plan
+from lesion.interventions.site import UNITS, Kind, Site, parse_site
+from lesion.study.plan import Plan, Shape
 
 Population = Literal["layer", "model"]
 WITHIN = 40
 """Sets of the target's own layers, at most, that are shown beside a rank among sets of the whole model."""
+WHOLE = -1
+"""In the place of an index: a site of which a layer has one."""
 Place = tuple[int, int]
 """Layer and index of a site; pools of thousands of neurons are handled as pairs of numbers."""
 
@@ -64,7 +67,7 @@ def matched_sets(plan: Plan, model: str, target: Sequence[str], wanted: int, pop
 
     @cache
     def spelled(place: Place) -> str:
-        return str(Site(kind=sites[0].kind, layer=place[0], index=place[1]))
+        return str(Site(kind=sites[0].kind, layer=place[0], index=None if place[1] == WHOLE else place[1]))
 
     return Matched(tuple(tuple(map(spelled, one)) for one in sets), exist)
 
@@ -92,20 +95,28 @@ def alike(plan: Plan, model: str, target: Sequence[Site], population: Population
 
     def group(place: Place) -> tuple[int, str]:
         """What a set shares with the target: the layer (or any), and for neurons the tenth of the output norms."""
-        return -1 if population == "model" else place[0], tenths[place[0]][place[1]] if tenths else ""
+        anywhere = population == "model" or kind not in UNITS
+        return -1 if anywhere else place[0], tenths[place[0]][place[1]] if tenths else ""
 
-    held = {(site.layer, site.index or 0) for site in target}
+    held = {(site.layer, WHOLE if site.index is None else site.index) for site in target}
     members: dict[tuple[int, str], list[Place]] = {}
     for place in sorted(held):
         members.setdefault(group(place), []).append(place)
     pools: dict[tuple[int, str], list[Place]] = {key: [] for key in members}
     for layer in range(shape.layers):
-        for index in range(shape.neurons if kind == "neuron" else shape.heads):
+        for index in _indices(kind, shape):
             place = layer, index
             if place not in held and group(place) in pools:
                 pools[group(place)].append(place)
     norms = plan.norms.get(model) if kind == "head" else None
     return [Group(len(here), _by_norm(norms, here, pools[key])) for key, here in members.items()]
+
+
+def _indices(kind: Kind, shape: Shape) -> Iterable[int]:
+    """The indices of a kind of site within a layer; none of key and value groups, whose number a plan does not know."""
+    if kind not in UNITS:
+        return (WHOLE,)
+    return range({"head": shape.heads, "neuron": shape.neurons, "group": 0}[UNITS[kind]])
 
 
 def count(groups: Iterable[Group]) -> int:

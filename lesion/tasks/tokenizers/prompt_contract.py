@@ -29,6 +29,7 @@ Reason = Literal[
     "role_crosses_token",
     "wrong_length_differs",
     "too_long",
+    "no_twin",
 ]
 
 Span = tuple[int, int]

@@ -85,12 +85,13 @@ def _cell(register: Register, source: Source, number: int) -> Cell:
 
 def about_of(chosen: Chosen) -> str:
     """What a claim about a cell is about."""
-    edit = chosen.ablation or f"×{chosen.alpha:g}"
-    return f"{model_name(chosen.model)}, {chosen.tier}, {edit}"
+    return f"{model_name(chosen.model)}, {chosen.tier}, {chosen.short}"
 
 
 def edit_claim(register: Register, run: str, about: str, chosen: Chosen, *place: str | int) -> Claim:
     """What was done, as a verb, from the member's place in the plan."""
+    if chosen.exchange is not None:
+        return register.of_field(run, "edit", f"{about}: edit", *place, "exchange")
     if chosen.ablation is not None:
         return register.of_field(run, "edit", f"{about}: ablation", *place, "ablation")
     return register.of_field(run, "factor", f"{about}: factor", *place, "alpha")

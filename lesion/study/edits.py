@@ -1,0 +1,87 @@
+"""What a study does to its target: scale it, put another prompt's activations in its place, or cut its edges."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import Field
+
+from lesion.identity import Document
+from lesion.interventions.intervention import Keys
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.config import TaskConfig
+from lesion.tasks.task import Draw, Item, Task
+
+Exchange = Literal["noising", "denoising", "knock_out"]
+"""Edits without a factor, beside the ablations. `noising` puts the corrupted prompt's activations into the run on the
+clean one, and shows what is necessary; `denoising` puts the clean prompt's into the run on the corrupted one, and shows
+what suffices; `knock_out` cuts attention edges."""
+
+
+class Scaling(Document):
+    """Multiply the target's activations by each of `sweep.alphas`; at 0 the three ablations are measured."""
+
+    kind: Literal["scale"] = "scale"
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """None: there is a factor."""
+        return None
+
+
+class Patching(Document):
+    """Put activations of the other prompt of each pair in the place of the target's (activation patching)."""
+
+    kind: Literal["patch"]
+    direction: Literal["noising", "denoising"]
+    """`noising`: from the corrupted prompt into the run on the clean one; Harm shows that the target is necessary.
+    `denoising`: from the clean prompt into the run on the corrupted one; Improvement shows that it suffices. The answer
+    that counts is the clean prompt's in both."""
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """The direction."""
+        return self.direction
+
+
+class EdgeKnockOut(Document):
+    """Cut attention edges of the target's heads, from the queries at `sweep.positions`; what is left sums to 1."""
+
+    kind: Literal["knock_out"]
+    keys: Keys = "induction"
+    """Key positions: `induction` (the tokens that follow an earlier occurrence of the query's token), `last`,
+    `role:NAME`, `index:N`, …"""
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """The cut."""
+        return "knock_out"
+
+
+StudyEdit = Annotated[Scaling | Patching | EdgeKnockOut, Field(discriminator="kind")]
+
+
+class PairsExchanged(NamedTuple):
+    """A task whose prompts and corrupted prompts have changed places; the answers stay those of the clean prompts."""
+
+    task: Task
+
+    @property
+    def pool(self) -> int:
+        """How many different problems there are."""
+        return self.task.pool
+
+    def capacity(self, draw: Draw) -> int:
+        """How many items a lane holds."""
+        return self.task.capacity(draw)
+
+    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
+        """The task's own items, of which those with a corrupted prompt ask it."""
+        for item in self.task.items(draw, start, stop):
+            yield replace(item, segments=item.twin, twin=item.segments) if item.twin else item
+
+
+def asked_task(config: TaskConfig, edit: StudyEdit) -> Task:
+    """The task as a study with this edit asks it: denoising asks the corrupted prompts."""
+    task = make_task(config)
+    return PairsExchanged(task) if edit.exchange == "denoising" else task
