@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +107,12 @@ def calls_of(tree: ast.AST) -> Iterator[str]:
 def test_every_import_of_the_package_is_a_module_that_exists():
     missing = {f"{module}: {name}" for module, found in IMPORTS.items() for name in found if name not in MODULES}
     assert not missing
+
+
+def test_the_wheel_lists_every_folder_with_modules():
+    listed = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["setuptools"]["packages"]
+    folders = {".".join(path.parent.relative_to(ROOT).parts) for path in PACKAGE.rglob("*.py")}
+    assert folders - {*listed} == set()
 
 
 def test_every_room_has_its_place_in_the_order():
