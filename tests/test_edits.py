@@ -34,7 +34,7 @@ def test_a_grid_has_every_site_at_every_place_and_the_whole_stream_goes_all_the_
     assert all(c["share"] == pytest.approx(1, abs=1e-4) for c in found["cells"] if c["positions"] == "all")
     assert found["items"] + found["without_twin"] == 12
     words = call("patch", *TINY)[1]
-    assert words.startswith("Patching from the twin, logit_diff")
+    assert words.startswith("Patching corrupted into clean (noising), logit_diff")
     assert f"Rounding: {found['floor']:.0e} nats against float64" in words
     assert max(map(len, words.splitlines())) <= 80
 

@@ -2,13 +2,17 @@
 
 import numpy as np
 import pytest
+import torch
 
+from lesion.engine.batch import induction_edges
 from lesion.engine.replacement_activations import Library
 from lesion.engine.select_engine import choose
 from lesion.errors import InputError, InterventionError
 from lesion.identity import generator
+from lesion.interventions.intervention import KnockOut
 from lesion.interventions.site import Site, head, neuron
 from lesion.measures.attribution.patching import patch_grid, path_patch
+from lesion.measures.attribution.target import target_changes
 from lesion.measures.heads.repeated_sequences import repeats
 from lesion.measures.prompt_set import ask, of
 from lesion.models.model import open_model
@@ -36,6 +40,27 @@ def test_the_grid_shows_the_two_heads_of_the_circuit(hand_model, swapped):
     assert share.pop("L0H2") == pytest.approx(1, abs=1e-3)
     assert share.pop("L1H1") == pytest.approx(1, abs=1e-3)
     assert max(map(abs, share.values())) < 1e-5
+
+
+def test_denoising_restores_what_noising_breaks(hand_model, swapped):
+    sites = [head(layer, i) for layer in (0, 1) for i in range(4)]
+    grid = patch_grid(choose(hand_model), of(swapped), Library(hand_model), sites, direction="denoising")
+    share = {cell.site: cell.share for cell in grid.cells}
+    assert (grid.direction, grid.whole) == ("denoising", pytest.approx(40, abs=0.05)), "from -20 to +20"
+    assert share.pop("L0H2") == pytest.approx(1, abs=1e-3)
+    assert share.pop("L1H1") == pytest.approx(1, abs=1e-3)
+    assert max(map(abs, share.values())) < 1e-5
+
+
+def test_the_induction_pattern_alone_carries_the_answer(hand_model, swapped):
+    """Cutting the edges from each token to the one after its earlier occurrence takes L1H1's answer, and no other's."""
+    assert induction_edges(torch.tensor([[5, 6, 7, 5, 8, 6]])).nonzero().tolist() == [[0, 3, 1], [0, 5, 2]]
+    engine = choose(hand_model)
+    edits = [KnockOut(sites=(head(layer, i),), keys="induction") for layer in (0, 1) for i in range(4)]
+    changes = target_changes(engine, of(swapped), edits, "logit_diff", "cutting").mean(1)
+    found = {str(edit.sites[0]): float(change) for edit, change in zip(edits, changes, strict=True)}
+    assert found.pop("L1H1") == pytest.approx(-20, abs=0.1), "right and wrong are equally likely without it"
+    assert max(map(abs, found.values())) < 1e-4
 
 
 def test_layers_by_positions(hand_model, swapped):

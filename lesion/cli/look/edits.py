@@ -9,11 +9,12 @@ import typer
 from lesion.cli.app import Json, app
 from lesion.cli.common.recorded import recorded
 from lesion.cli.look.diagnostics import ModelName, TaskText, unregistered
-from lesion.errors import InputError
+from lesion.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from lesion.engine.select_engine import Engine
     from lesion.interventions.site import Site
+    from lesion.measures.attribution.patching import Direction
     from lesion.measures.cumulative_ablation import Ablation
     from lesion.measures.prompt_set import Asked
 
@@ -37,6 +38,13 @@ def patch(
     to: Annotated[str | None, typer.Option(help="With --path: the receiving head. Default: the logits.")] = None,
     items: Items = 64,
     target: Target = "logit_diff",
+    direction: Annotated[
+        str,
+        typer.Option(
+            help="noising: corrupted activations into the clean run (what is necessary). "
+            "denoising: clean activations into the corrupted run (what suffices)."
+        ),
+    ] = "noising",
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
@@ -53,6 +61,7 @@ def patch(
 
     if to is not None and not path:
         raise InputError("--to names the end of a path; ask for --path too")
+    way = _direction(direction, path=path)
     known_task(task)
     require_target(target)
     where = places(at)
@@ -64,10 +73,19 @@ def patch(
         receiver = None if to is None else parse_site(to)
         found = path_grid(opened, asked, _senders(chosen, receiver), receiver, where, target)
     else:
-        found = patch_grid(engine, asked, Library(opened), chosen, where, target)
+        found = patch_grid(engine, asked, Library(opened), chosen, where, target, way)
     document = _document(model, task, asked, {"floor": floor, "path": path, "to": to, **found.model_dump(mode="json")})
     unregistered(document, as_json, print_grid)
     return 0
+
+
+def _direction(named: str, *, path: bool) -> "Direction":
+    """The direction by its name; paths have one alone."""
+    if named not in ("noising", "denoising"):
+        raise InputError(f"'{named}' is no direction; {nearest(named, ('noising', 'denoising'))}")
+    if path and named == "denoising":
+        raise InputError("--direction denoising patches sites; --path is noising alone")
+    return "denoising" if named == "denoising" else "noising"
 
 
 def _senders(chosen: "list[Site]", receiver: "Site | None") -> "list[Site]":
@@ -123,7 +141,6 @@ def ablate(
 
 def _check_ablation(by: str, by_what: str, alpha: float) -> None:
     """Refuse an unknown score or ablation before a model is opened."""
-    from lesion.errors import nearest
     from lesion.measures.cumulative_ablation import ABLATIONS
     from lesion.measures.heads.pattern_scores import DETECTORS
 

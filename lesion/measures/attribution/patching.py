@@ -1,8 +1,9 @@
 """Activation patching over a grid, and path patching between two heads.
 
 Activation patching puts the counterfactual twin's activation at one site and one place of the base run, and reads how
-far the target moves towards the twin's: (m(patched) - m(base)) / (m(twin) - m(base)), 1 being all the way. The base run
-is the intact one, so this is *noising*: it shows necessity. Items whose twin does not align are left out and counted.
+far the target moves towards the twin's: (m(patched) - m(base)) / (m(twin) - m(base)), 1 being all the way. *Noising*
+takes the clean prompt as its base and shows what is necessary; *denoising* takes the corrupted one and shows what
+suffices. The answer is the clean prompt's in both. Items whose twin does not align are left out and counted.
 
 Path patching (Wang et al. 2022) asks for the effect along one path: a sender head is patched while every other head is
 held at its base value; what the receiver would then compute is put, alone, into a base run. MLPs are recomputed. With
@@ -13,6 +14,8 @@ no receiver, the effect is the sender's own on the logits, past all later heads.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,7 +33,9 @@ from lesion.measures.attribution.target import Target, mean_interval, target_cha
 from lesion.measures.prompt_set import Asked, of
 from lesion.models.model import Model
 from lesion.progress import track
+from lesion.tasks.tokenizers.prompt_contract import Compiled
 
+Direction = Literal["noising", "denoising"]
 Heads = Mapping[int, Tensor]
 """By layer: z of all heads, (batch, pos, heads, d_head)."""
 
@@ -57,6 +62,8 @@ class Grid(Document):
 
     target: str
     """What was read."""
+    direction: Direction = "noising"
+    """Into which run was patched: `noising` the clean one, `denoising` the corrupted one."""
     items: int
     """Items with a twin that aligns."""
     without_twin: int
@@ -67,16 +74,26 @@ class Grid(Document):
     """Site by site, place by place."""
 
 
-def with_twins(asked: Asked) -> tuple[Asked, int]:
+def with_twins(asked: Asked, direction: Direction = "noising") -> tuple[Asked, int]:
     """The items whose twin aligns, and how many do not.
+
+    Args:
+        asked: the items.
+        direction: `noising`, or `denoising`: then prompt and corrupted prompt change places.
 
     Raises:
         InputError: when fewer than two do.
     """
-    kept = [compiled for compiled in asked.compiled if compiled.twin_ids is not None]
-    if len(kept) < 2:
-        raise InputError(f"{len(kept)} of {len(asked.compiled)} items have a twin that aligns; patching needs two")
+    pairs = [(compiled, compiled.twin_ids) for compiled in asked.compiled if compiled.twin_ids is not None]
+    if len(pairs) < 2:
+        raise InputError(f"{len(pairs)} of {len(asked.compiled)} items have a twin that aligns; patching needs two")
+    kept = [one if direction == "noising" else _exchanged(one, twin) for one, twin in pairs]
     return of(kept), len(asked.compiled) - len(kept)
+
+
+def _exchanged(compiled: Compiled, twin: tuple[int, ...]) -> Compiled:
+    """The corrupted prompt in the place of the clean one, and the clean one as its twin; the answer stays."""
+    return replace(compiled, ids=(*twin[: compiled.prompt_length], *compiled.answer_ids), twin_ids=compiled.ids)
 
 
 def patch_grid(
@@ -86,6 +103,7 @@ def patch_grid(
     sites: Sequence[Site],
     positions: Sequence[str] = ("all",),
     target: Target = "logit_diff",
+    direction: Direction = "noising",
 ) -> Grid:
     """Patch every site at every place, each alone.
 
@@ -96,18 +114,21 @@ def patch_grid(
         sites: heads, neurons or streams; `L0.resid_pre` to `L5.resid_pre` make the layers of a grid.
         positions: `all`, `last`, `role:NAME`, `index:N`: the columns of the grid.
         target: what is read.
+        direction: `noising` from the corrupted prompt into the clean run, `denoising` the other way.
 
     Raises:
         InputError: when fewer than two items have a twin that aligns.
         InterventionError: for a site or a place that there is not.
     """
-    kept, without = with_twins(asked)
+    kept, without = with_twins(asked, direction)
     start = Site(kind="resid_pre", layer=0)
     edits = [Patch(sites=(start,)), *(Patch(sites=(site,), positions=where) for site in sites for where in positions)]
     changes = target_changes(engine, kept, edits, target, "patching", library)
     whole = float(changes[0].mean())
     cells = _cells([(edit.sites[0], edit.positions) for edit in edits[1:]], changes[1:], whole)
-    return Grid(target=target, items=len(kept.compiled), without_twin=without, whole=whole, cells=cells)
+    return Grid(
+        direction=direction, target=target, items=len(kept.compiled), without_twin=without, whole=whole, cells=cells
+    )
 
 
 def _cells(places: Sequence[tuple[Site, str]], changes: np.ndarray, whole: float) -> tuple[Patched, ...]:

@@ -14,9 +14,11 @@ SHOWN = 24
 def print_grid(console: Console, found: Mapping[str, Any]) -> None:
     """The cells that move the target most, with intervals and the share of the way to the twin."""
     end = f"; path to {found['to'] or 'the logits'}" if found["path"] else ""
-    said(console, f"Patching from the twin, {found['target']}, {found['items']} items{end}", "bold")
+    ways = {"noising": "corrupted into clean (noising)", "denoising": "clean into corrupted (denoising)"}
+    way = ways[found.get("direction", "noising")]
+    said(console, f"Patching {way}, {found['target']}, {found['items']} items{end}", "bold")
     told = f", {found['without_twin']} items have no twin that aligns" if found["without_twin"] else ""
-    said(console, f"The whole way, from item to twin: {found['whole']:+.3f}{told}{_refused(found)}")
+    said(console, f"Patching everything: {found['whole']:+.3f}{told}{_refused(found)}")
     cells = sorted(found["cells"], key=lambda cell: -abs(cell["change"]))
     shown = table("site", "at", ">change", "95 % interval", ">share of the way")
     for cell in cells[:SHOWN]:
