@@ -32,6 +32,8 @@ class Batch:
     """Role -> spans of positions in `ids`, per row."""
     twins: Int[Tensor, "batch length"] | None = None
     """The counterfactual twins' tokens, where every row has one that aligns."""
+    digits: Int[Tensor, "batch answer 10"] | None = None
+    """The ids of 0 … 9 in the place of each answer token, -1 where it is no digit; None where no row has digits."""
 
     @property
     def answer(self) -> Int[Tensor, "batch answer"]:
@@ -138,4 +140,14 @@ def _batch(prompts: Sequence[Compiled], rows: tuple[int, ...]) -> Batch:
         wrong=torch.tensor([list(prompt.wrong_ids) for prompt in chosen]),
         roles=tuple(prompt.roles for prompt in chosen),
         twins=torch.tensor([list(twin) for twin in twins]) if len(twins) == len(chosen) else None,
+        digits=_digits(chosen),
+    )
+
+
+def _digits(chosen: Sequence[Compiled]) -> Int[Tensor, "batch answer 10"] | None:
+    if not any(prompt.digits for prompt in chosen):
+        return None
+    none = (-1,) * 10
+    return torch.tensor(
+        [[each or none for each in prompt.digits or ((),) * len(prompt.answer_ids)] for prompt in chosen]
     )

@@ -39,6 +39,8 @@ from lesion.tasks.answers import Unparsed, extract, plain
 Numbers = NDArray[np.float64]
 NAMES = computed_from("logits", "entropy", "text")
 """Measures that both arms have."""
+STRATA = ("carry", "operator", "pattern", "order", "class")
+"""Buckets by which accuracy is shown."""
 COMPARED = computed_from("both")
 """Measures that exist only between the arms."""
 
@@ -343,7 +345,7 @@ def _strata(asked: Asked, base: Numbers, edited: Numbers) -> tuple[Stratum, ...]
     buckets: dict[str, list[int]] = {}
     for row, item in enumerate(asked.items):
         for key, value in item.buckets.items():
-            if key in ("carry", "operator", "pattern") and np.isfinite(base[row]) and np.isfinite(edited[row]):
+            if key in STRATA and np.isfinite(base[row]) and np.isfinite(edited[row]):
                 buckets.setdefault(f"{key}={value}", []).append(row)
     return tuple(
         Stratum(bucket=name, items=len(rows), baseline=float(base[rows].mean()), edited=float(edited[rows].mean()))

@@ -93,6 +93,33 @@ def logit_diff(logits: Logits, batch: Batch) -> PerItem:
     return torch.where(differ.any(-1), right - wrong, torch.nan)
 
 
+def digit_diff(logits: Logits, batch: Batch) -> PerItem:
+    """The mean over the answer's digits of s[right digit] - max s[another digit]. Any sign, logits.
+
+    At each digit of the answer, the right ones before it, the best of the nine other digits is the rival: above 0 where
+    the right digit beats them all. NaN where the answer is not written digit by digit.
+    """
+    gaps = _digit_gaps(logits, batch)
+    return gaps.nanmean(-1)
+
+
+def first_digit_diff(logits: Logits, batch: Batch) -> PerItem:
+    """`digit_diff` of the first digit that is written alone, which no right digit stands before. Any sign, logits."""
+    gaps = _digit_gaps(logits, batch)
+    return gaps[torch.arange(len(gaps)), gaps.isfinite().int().argmax(-1)]
+
+
+def _digit_gaps(logits: Logits, batch: Batch) -> Float[Tensor, "batch answer"]:
+    """s[right digit] - max s[another digit] at each answer token, float64; NaN at one that is no digit."""
+    if batch.digits is None:
+        return torch.full(batch.answer.shape, torch.nan, dtype=torch.float64, device=logits.device)
+    rivals = batch.digits.to(logits.device)
+    each = logits.gather(-1, rivals.clamp(min=0)).double()
+    right = rivals == batch.answer.to(logits.device)[..., None]
+    gaps = each.masked_fill(~right, -torch.inf).amax(-1) - each.masked_fill(right, -torch.inf).amax(-1)
+    return torch.where(rivals[..., 0] >= 0, gaps, torch.nan)
+
+
 def kl(logits: Logits, batch: Batch, baseline: Logits) -> PerItem:  # noqa: ARG001
     """KL(p_baseline || p), base first, over the whole vocabulary; the mean over answer positions. Range ≥ 0, nats.
 
@@ -110,7 +137,8 @@ def top1_flip(logits: Logits, batch: Batch, baseline: Logits) -> PerItem:  # noq
 PART = 2**19
 """Logits that are worked on together."""
 FUNCTIONS: Mapping[str, Function] = {
-    each.__name__: each for each in (correct, ties, margin, answer_logprob, brier, entropy, logit_diff)
+    each.__name__: each
+    for each in (correct, ties, margin, answer_logprob, brier, entropy, logit_diff, digit_diff, first_digit_diff)
 }
 """The metrics of one pass, by name."""
 COMPARISONS: Mapping[str, Comparison] = {each.__name__: each for each in (kl, top1_flip)}

@@ -55,6 +55,8 @@ METRICS: Mapping[str, Metric] = {
         ),
         Metric("brier", "0 to 2", "Brier score of the answer", low=-1e-6, high=2 + 1e-6),
         Metric("logit_diff", "logits", "logit difference", column=5, judged=True, per_nat=2),
+        Metric("digit_diff", "logits", "logit difference of the digits", column=7, since=4, per_nat=2),
+        Metric("first_digit_diff", "logits", "logit difference of the first digit", column=8, since=4, per_nat=2),
         Metric("entropy", "nats", "entropy", column=4, low=-1e-6, high="ln V", per_nat=12),
         Metric("entropy_share", "of ln V", "entropy", of="entropy"),
         Metric("margin", "logits", "gap between the two largest logits", column=2, low=0.0, high=1e9),

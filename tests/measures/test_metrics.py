@@ -1,15 +1,21 @@
 import math
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-from lesion.engine.batch import Batch
+from lesion.engine.batch import Batch, batches
 from lesion.errors import InputError
 from lesion.measures.metrics import COMPARISONS, FUNCTIONS, measure
+from lesion.runs.measure.recompute_metrics import numbers_of
 from lesion.study.metric_table import METRICS
+from lesion.tasks.task import Item, Segment
+from lesion.tasks.tokenizers.digits import digit_rivals
+from lesion.tasks.tokenizers.prompt_contract import Compiled, compile_item
 
 
 def _batch(answer, wrong=None):
@@ -21,6 +27,7 @@ def _batch(answer, wrong=None):
         prompt_length=1,
         wrong=torch.tensor(wrong) if wrong is not None else answer,
         roles=({},) * answer.shape[0],
+        digits=torch.tensor([0, 1] * 5).expand(*answer.shape, 10),  # the ids 0 and 1 stand for digits
     )
 
 
@@ -49,6 +56,51 @@ def test_uniform_logits_have_the_entropy_ln_v_and_each_answer_token_costs_as_muc
     batch = _batch([[1, 2]])
     assert _one(torch.zeros(1, 2, 33).tolist(), batch, "entropy") == [pytest.approx(math.log(33))]
     assert _one(torch.zeros(1, 2, 33).tolist(), batch, "answer_logprob") == [pytest.approx(-2 * math.log(33))]
+
+
+def test_the_digits_lead_the_best_other_digit_and_the_first_is_told_apart():
+    logits = [[[5.0, 3.0, 9.0], [1.0, 7.5, 9.0], [0.0, 1.0, 9.0]]]
+    batch = _batch([[0, 1, 2]])
+    batch = replace(batch, digits=torch.tensor([[[0, 1] * 5, [0, 1] * 5, [-1] * 10]]))
+    assert _one(logits, batch, "digit_diff") == [(2.0 + 6.5) / 2]
+    assert _one(logits, batch, "first_digit_diff") == [2.0]
+    first = replace(batch, digits=torch.tensor([[[-1] * 10, [0, 1] * 5, [-1] * 10]]))
+    assert _one(logits, first, "first_digit_diff") == _one(logits, first, "digit_diff") == [6.5]
+    for none in (None, torch.full((1, 3, 10), -1)):
+        for name in ("digit_diff", "first_digit_diff"):
+            assert math.isnan(_one(logits, replace(batch, digits=none), name)[0])
+
+
+def test_a_right_answer_leads_at_every_digit_and_the_second_reading_agrees(spelled_digits):
+    tokenizer, item = spelled_digits
+    compiled = compile_item(item, tokenizer, None)
+    assert isinstance(compiled, Compiled)
+    assert [bool(each) for each in compiled.digits] == [letter.isdigit() for letter in item.answer]
+    (batch,) = batches([compiled], 1)
+    steps = torch.randn((len(compiled.answer_ids), tokenizer.get_vocab_size()), generator=torch.manual_seed(3))
+    again = numbers_of(steps.double(), compiled)
+    for name in ("digit_diff", "first_digit_diff"):
+        assert _one(steps[None].tolist(), batch, name) == [pytest.approx(again[name], abs=1e-6)]
+    best = steps.scatter(1, torch.tensor(compiled.answer_ids)[:, None], 99.0)
+    assert _one(best[None].tolist(), batch, "digit_diff")[0] > 80
+
+
+@pytest.fixture
+def spelled_digits() -> tuple[Tokenizer, Item]:
+    """One token a character, and an item with an answer of several digits, a minus and an end mark."""
+    vocabulary = {piece: i for i, piece in enumerate("0123456789+-=;")}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    return tokenizer, Item(0, (Segment("12-435=", ""),), "-423;", "-413;", {}, signed=True)
+
+
+def test_several_digits_in_one_token_are_not_told_apart():
+    tokenizer = Tokenizer(models.WordLevel({**{str(i): i for i in range(100)}, "Ġ4": 100, "a": 101}))
+    assert digit_rivals(tokenizer, [7, 101]) == (tuple(range(10)), ())
+    assert digit_rivals(tokenizer, [7, 46]) == ()
+    assert digit_rivals(tokenizer, [100]) == ()  # the vocabulary lacks the other nine behind a space
+    assert digit_rivals(tokenizer, [101]) == ()
 
 
 def test_the_brier_score_of_known_forecasts():

@@ -256,6 +256,7 @@ def _lost(model: str, tier: str, arm: str, lost: int) -> pl.DataFrame:
         "stage": "specificity", "model": model, "tier": tier, "split": "confirm", "seed": places // 86,
         "index": places % 86, "arm": arm, "item_id": [f"{i:016d}" for i in places], "ties": 0, "margin": 1.0,
         "correct": places >= lost, "answer_logprob": -0.1, "entropy": 0.1, "logit_diff": 5.0, "kl": 0.0,
+        "digit_diff": 1.0, "first_digit_diff": 1.0,
     }  # fmt: skip
     return with_conditions(pl.DataFrame(columns, schema=ITEMS)).select(list(shape_of(decoded=False)))
 
@@ -331,6 +332,8 @@ def _measured(world: World, cell: Cell) -> Result:
                 "correct": correct, "answer_logprob": -entropy - damage * lucky, "entropy": entropy + damage * lucky,
                 "logit_diff": difference - 6 * damage * fragile,
                 "kl": np.zeros(count),
+                "digit_diff": np.ones(count),
+                "first_digit_diff": np.ones(count),
             }
         )  # fmt: skip
         if arm.intervention is not None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import polars as pl
 import pytest
 
 from lesion.errors import InputError
@@ -54,3 +55,16 @@ def test_notes_are_read_as_they_were_written_and_what_is_none_is_named(tmp_path)
     assert [each.topic for each in good] == ["Is 1: 2 odd?"]
     assert len(bad) == 2
     assert "about run-1" in notes_words(good)
+
+
+def test_digits_stand_in_the_rows_of_arithmetic_and_can_be_shown_by_operator(copied_run) -> None:
+    items = RunFolder(copied_run.folder).items()
+    sums = items.filter(pl.col("tier") == "tier1")
+    for name in ("digit_diff", "first_digit_diff"):
+        assert sums[name].is_finite().all()
+    sql = (
+        "select count(*) as n, avg(i.first_digit_diff) as first from items i join prompts p on i.run = p.run "
+        "and i.model = p.model and i.tier = p.tier and i.split = p.split and i.seed = p.seed and i.index = p.index "
+        """where p.buckets like '%"operator":"+"%'"""
+    )
+    assert query(copied_run.home, sql)["n"].item() > 0

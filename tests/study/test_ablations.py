@@ -50,7 +50,7 @@ def arm(name: str, right: np.ndarray, stage: str = "confirm", logprob: np.ndarra
                 "index": np.arange(len(each)), "arm": name, "item_id": [f"{split}{seed}-{i}" for i in range(len(each))],
                 "correct": each, "ties": 0, "margin": 1.0,
                 "answer_logprob": -1.0 - np.arange(len(each)) % 7 / 10 if logprob is None else logprob[seed],
-                "entropy": 0.1, "logit_diff": 1.0, "kl": 0.0,
+                "entropy": 0.1, "logit_diff": 1.0, "kl": 0.0, "digit_diff": 1.0, "first_digit_diff": 1.0,
             },
             schema=ITEMS,
         )

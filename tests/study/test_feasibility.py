@@ -1,12 +1,13 @@
 """What is said before a run: which accuracies a pool can carry, what would help, whether any p can be small enough."""
 
+import polars as pl
 import pytest
 
 from lesion.study.forecast.feasibility import baseline_items, carried, foreseen
 from lesion.study.forecast.forecast import needs
 from lesion.study.forecast.reachable_specificity import exist, reaches, words
 from lesion.study.plan import Plan, Shape, new_plan
-from lesion.study.stages.confirmatory_cells import SD_GRID, assumed_n, power_table
+from lesion.study.stages.confirmatory_cells import SD_GRID, assumed_n, has_prefixes, power_table
 from lesion.study.study import Study
 
 MODEL = "tiny:llama"
@@ -76,3 +77,14 @@ def test_a_study_in_nats_is_planned_in_nats(effect: float) -> None:
     assert items == sorted(items), "the more differences vary, the more items"
     assert assumed_n(plan.study, 2.0) >= 3.5 * assumed_n(plan.study, 1.0) or effect > 1
     assert needs(plan)["t0"]["needs"] > 0
+
+
+def test_only_tiers_with_example_sets_are_asked_for_items_behind_every_set():
+    prompts = pl.DataFrame(
+        {
+            "tier": ["shown", "shown", "plain"],
+            "buckets": ['{"prefix":"s0p00","template":"a"}', "{}", '{"template":"a"}'],
+        }
+    )
+    assert has_prefixes(prompts, "shown")
+    assert not has_prefixes(prompts, "plain")

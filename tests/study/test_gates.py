@@ -58,7 +58,7 @@ def rows(stage: str, arm: str, correct: dict[int, np.ndarray], start: int = 0) -
                 "stage": stage, "model": MODEL, "tier": "tier1", "split": "confirm", "seed": seed,
                 "index": np.arange(start, start + len(right)), "arm": arm,
                 "item_id": [f"{seed}-{i}" for i in range(start, start + len(right))],
-                "correct": right, "ties": 0, "margin": 1.0, "kl": 0.0,
+                "correct": right, "ties": 0, "margin": 1.0, "kl": 0.0, "digit_diff": 1.0, "first_digit_diff": 1.0,
                 "answer_logprob": np.linspace(-1, -0.5, len(right)) - seed, "entropy": 0.1, "logit_diff": 1.0,
             },
             schema=ITEMS,

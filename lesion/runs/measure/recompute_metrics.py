@@ -62,7 +62,18 @@ def numbers_of(steps: Tensor, prompt: Compiled, close: float = CLOSE) -> dict[st
         if right != wrong:
             found["logit_diff"] = float(steps[t, right] - steps[t, wrong])
             break
+    found |= _digits(steps, prompt)
     best = steps.topk(2, -1)
     if float((best.values[:, 0] - best.values[:, 1]).min()) > close:
         found["correct"] = float(best.indices[:, 0].tolist() == list(prompt.ids[-answer:]))
     return found
+
+
+def _digits(steps: Tensor, prompt: Compiled) -> dict[str, float]:
+    """By how much each right digit leads the best other digit: the mean, and the first one's."""
+    leads: list[float] = []
+    for t, rivals in enumerate(prompt.digits):
+        others = [float(steps[t, rival]) for rival in rivals if rival != prompt.answer_ids[t]]
+        leads += [float(steps[t, prompt.answer_ids[t]]) - max(others)] if rivals else []
+    mean = sum(leads) / len(leads) if leads else float("nan")
+    return {"digit_diff": mean, "first_digit_diff": leads[0] if leads else float("nan")}

@@ -179,8 +179,14 @@ def _member(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, s
         model=model, tier=tier, alpha=alpha, items=0, psi=psi, delta=delta, ablation=kind, exchange=exchange, sd=sd,
         between=between,
     )  # fmt: skip
-    every_prefix = RUN * study.prefixes if edit.clusters else 0
+    every_prefix = RUN * study.prefixes if edit.clusters and has_prefixes(found.prompts, tier) else 0
     return chosen, max(every_prefix, needed(edit, rule, size, study.baseline.seeds)), edit.reach
+
+
+def has_prefixes(prompts: pl.DataFrame, tier: str) -> bool:
+    """Whether a tier's items stand behind example sets; else its clusters are templates alone."""
+    buckets = prompts.filter(pl.col("tier") == tier)["buckets"]
+    return bool(buckets.str.json_path_match("$.prefix").is_not_null().any())
 
 
 def _first_rule(

@@ -20,6 +20,7 @@ from tokenizers import Encoding, Tokenizer
 
 from lesion.identity import content_hash
 from lesion.tasks.task import Item, Segment
+from lesion.tasks.tokenizers.digits import digit_rivals
 
 Reason = Literal[
     "unknown_token",
@@ -53,6 +54,9 @@ class Compiled:
     twin_ids: tuple[int, ...] | None
     """The twin's prompt and answer, position by position in the same roles; None when they do not align, so that the
     item can be measured but not patched."""
+    digits: tuple[tuple[int, ...], ...] = ()
+    """For each token of the answer the ten ids that stand for 0 … 9 in its place, or nothing where it is no digit.
+    Empty where the answer has no digit, or a token with several (`lesion.tasks.tokenizers.digits`)."""
 
     @property
     def prompt_hash(self) -> str:
@@ -99,7 +103,7 @@ def compile_item(item: Item, tokenizer: Tokenizer, bos: int | None) -> Compiled 
     marked = {**({} if bos is None else {"bos": ((0, 1),)}), **roles, "answer": ((length, length + len(answer_ids)),)}
     ids = (*head, *whole.ids)
     twin = _twin(item, tokenizer, head, roles, (len(ids), start, edges[start] - len(prompt)))
-    return Compiled(ids, marked, answer_ids, wrong_ids, length, twin)
+    return Compiled(ids, marked, answer_ids, wrong_ids, length, twin, digit_rivals(tokenizer, answer_ids))
 
 
 def _start(item: Item, whole: Encoding, wrong: Encoding, alone: list[int]) -> int | Refused:
