@@ -1,4 +1,5 @@
 import dataclasses
+from typing import Literal
 
 import pytest
 import torch
@@ -9,8 +10,21 @@ from lesion.engine.batched.engine import Fast
 from lesion.engine.replacement_activations import Library, observe, reference_hash
 from lesion.engine.select_engine import Engine, choose
 from lesion.errors import InputError, InterventionError
-from lesion.interventions.intervention import KnockOut, Mean, Median, Patch, Resample, Scale, Steer, draws
+from lesion.interventions.intervention import (
+    CENTRAL,
+    Central,
+    KnockOut,
+    Mean,
+    Median,
+    Patch,
+    Resample,
+    Scale,
+    Steer,
+    draws,
+)
+from lesion.interventions.parse import Replacement
 from lesion.interventions.site import KINDS, UNITS, Site, head, parse_site, stream
+from lesion.measures.cumulative_ablation import averaging
 
 
 def _twinned(items):
@@ -125,6 +139,29 @@ def test_the_median_of_two_items_is_their_mean(tiny, compiled, by):
     pair = [kind(sites=(head(0, 1),), reference=reference_hash(items), by=by) for kind in (Mean, Median)]
     mean, median = Library(model, items).sources(batch, pair).values()
     assert torch.equal(mean[head(0, 1)], median[head(0, 1)])
+
+
+def test_a_new_middle_value_is_a_class_and_two_rows_of_tables(tiny, compiled, monkeypatch):
+    """Spelled, put in place and ablated cumulatively: nothing else must know its name."""
+
+    class Midrange(Central):
+        kind: Literal["midrange"] = "midrange"
+
+    class Middle(replacement_activations._Middle):
+        def taken(self) -> torch.Tensor:
+            every = torch.cat(self.values)
+            return (every.min(0).values + every.max(0).values) / 2
+
+    monkeypatch.setitem(CENTRAL, "midrange", Midrange)
+    monkeypatch.setitem(replacement_activations.CENTRES, "midrange", Middle)
+    model, items = tiny("gpt2"), compiled(4, 6, 2)
+    (batch,) = batches(items, 8)
+    one = Replacement("midrange", (head(0, 1),), "all").made(reference_hash(items), 0)
+    seen = observe(model, batch, [head(0, 1)])[head(0, 1)]
+    found = Library(model, items).sources(batch, [one])[one][head(0, 1)]
+    assert torch.allclose(found[0], (seen.min(0).values + seen.max(0).values) / 2, atol=1e-6)
+    assert reference.run(model, batch, one, source={head(0, 1): found}).receipt is not None
+    assert averaging(Library(model, items), "midrange").words == "midrange of 4 other items"
 
 
 def test_one_extreme_item_moves_the_mean_and_hardly_the_median():
