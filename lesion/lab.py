@@ -70,8 +70,8 @@ class Result(NamedTuple):
 
     def interval(self, measure: str = "correct") -> Interval:
         """The 95 % interval of a measure's mean paired difference; NaN where fewer than two items are scored."""
-        found = self.change(measure)
-        low, high = found.low, found.high
+        change = self.change(measure)
+        low, high = change.low, change.high
         return Interval(float("nan") if low is None else low, float("nan") if high is None else high)
 
     def to_pandas(self) -> Any:
@@ -238,8 +238,8 @@ class Lab:
         if isinstance(asks, Replacement):
             library = Library(self.model, ask(self.model, task, REFERENCE, seed, items).compiled)
             asks = asks.made(reference_hash(library.reference), seed)
-        wanted = self._wanted(asks)
-        measured = effect(self.engine, ask(self.model, task, items, seed), wanted, library, text=neutral)
+        intervention = self._wanted(asks)
+        measured = effect(self.engine, ask(self.model, task, items, seed), intervention, library, text=neutral)
         changes = [change.model_dump() for change in measured.effect.changes]
         return Result(pl.DataFrame(measured.rows), pl.DataFrame(changes, infer_schema_length=None), measured.effect)
 
@@ -258,13 +258,13 @@ class Lab:
                 failed its proof; after the body, when nothing ran or the intervention did not act as it must.
         """
         require_unchanged(self.module, self._mark)
-        wanted = self._wanted(do)
+        intervention = self._wanted(do)
         source = None
-        if isinstance(wanted, Steer):
+        if isinstance(intervention, Steer):
             (any_batch,) = batches([Compiled((0, 0), {}, (0,), (0,), 1, None)], 1)
-            source = (library or Library(self.model)).sources(any_batch, [wanted])[wanted]
-        with held(self.model, wanted, source) as recorder:
-            self._standing.append(str(wanted))
+            source = (library or Library(self.model)).sources(any_batch, [intervention])[intervention]
+        with held(self.model, intervention, source) as recorder:
+            self._standing.append(str(intervention))
             try:
                 yield Held(recorder)
             finally:
@@ -292,10 +292,10 @@ class Lab:
         require_unchanged(self.module, self._mark)
         if do is not None:
             self._alone("generate(…, do=…)")
-        asked = [prompts] if isinstance(prompts, str) else list(prompts)
+        texts = [prompts] if isinstance(prompts, str) else list(prompts)
         stops = ends_of(self.model) if stop is None else frozenset(stop)
-        wanted = None if do is None else self._wanted(do)
-        found = generate(self.model, [as_prompt(self.model, prompt) for prompt in asked], most, stops, wanted)
+        intervention = None if do is None else self._wanted(do)
+        generated = generate(self.model, [as_prompt(self.model, prompt) for prompt in texts], most, stops, intervention)
         rows = [
             {
                 "prompt": prompt,
@@ -303,9 +303,9 @@ class Lab:
                 "stopped": text.stopped,
                 "margin": text.margin,
             }
-            for prompt, text in zip(asked, found.texts, strict=True)
+            for prompt, text in zip(texts, generated.texts, strict=True)
         ]
-        return Texts(pl.DataFrame(rows), found.receipt)
+        return Texts(pl.DataFrame(rows), generated.receipt)
 
     def doctor(self) -> pl.DataFrame:
         """What was proved on the loaded weights before anything was measured, as `lesion doctor` says it.
@@ -330,11 +330,13 @@ class Lab:
             InterventionError: inside `intervene`.
         """
         self._alone("scores")
-        found = detections(self.model, detectors or tuple(DETECTORS), seed, probe).detections
+        detected = detections(self.model, detectors or tuple(DETECTORS), seed, probe).detections
         rows = [
-            {"detector": one.detector, "site": str(head), **head.model_dump()} for one in found for head in one.heads
+            {"detector": detection.detector, "site": str(head), **head.model_dump()}
+            for detection in detected
+            for head in detection.heads
         ]
-        return Scores(pl.DataFrame(rows), found)
+        return Scores(pl.DataFrame(rows), detected)
 
     def heads(self, detector: str = "induction", seed: int = 0, probe: StandardProbe | None = None) -> Detection:
         """Name the heads of a kind, or say that there are none; see `lesion.measures.heads.detection`."""
@@ -361,9 +363,9 @@ class Lab:
         return self.model.module
 
     def _wanted(self, do: Intervention | str) -> Intervention:
-        wanted = parse_intervention(do) if isinstance(do, str) else do
-        self.proof.require(wanted)
-        return wanted
+        intervention = parse_intervention(do) if isinstance(do, str) else do
+        self.proof.require(intervention)
+        return intervention
 
     def _alone(self, what: str) -> None:
         """Make sure that no intervention stands on the module, and nobody changed it, so that the model is measured."""

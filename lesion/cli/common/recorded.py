@@ -66,27 +66,27 @@ def recorded(
     OUTPUTS[command] = Outputs(outputs, always, code)
 
     def around(function: Command) -> Command:
-        wanted = inspect.signature(function)
+        signature = inspect.signature(function)
 
         @functools.wraps(function)
         def kept(**given: Any) -> int:
-            return _run(command, function, given, "home" in wanted.parameters)
+            return _run(command, function, given, "home" in signature.parameters)
 
-        if "home" not in wanted.parameters:
+        if "home" not in signature.parameters:
             home = inspect.Parameter("home", inspect.Parameter.KEYWORD_ONLY, default=Path(), annotation=Home)
-            kept.__signature__ = wanted.replace(parameters=[*wanted.parameters.values(), home])  # pyright: ignore
+            kept.__signature__ = signature.replace(parameters=[*signature.parameters.values(), home])  # pyright: ignore
             kept.__annotations__ = {**function.__annotations__, "home": Home}
         return kept
 
     return around
 
 
-def _run(command: str, function: Command, given: dict[str, Any], wants_home: bool) -> int:
+def _run(command: str, function: Command, arguments: dict[str, Any], wants_home: bool) -> int:
     from lesion.runs.manifest.recording import recording
 
-    home: Path = given["home"]
-    parameters = {name: value for name, value in given.items() if name not in UNRECORDED}
-    mine = given if wants_home else {name: value for name, value in given.items() if name != "home"}
+    home: Path = arguments["home"]
+    parameters = {name: value for name, value in arguments.items() if name not in UNRECORDED}
+    mine = arguments if wants_home else {name: value for name, value in arguments.items() if name != "home"}
     with recording(command, parameters, home, _REPEAT.get()) as call:
         result, current = RESULT.set(None), _CALL.set(call)
         try:
@@ -161,10 +161,10 @@ def _command(words: str) -> Any:
     """The command of this program that these words name."""
     if words not in OUTPUTS:
         raise InputError(f"'{words[:60]}' is no recorded command of this version; {nearest(words, OUTPUTS)}")
-    found: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
     for word in words.split(" "):
-        found = found.commands[word]
-    return found
+        command = command.commands[word]
+    return command
 
 
 def _placed(repeat: "Repeat", place: Path) -> dict[str, Any]:
@@ -189,17 +189,17 @@ def _given(repeat: "Repeat", name: str, place: Path) -> str:
     """Where a file that was given is: the text in the manifest, or the path again if it holds the same."""
     from lesion.runs.manifest.command import read_given
 
-    given = repeat.call.inputs[name]
-    if given.text is not None:
-        path = place / "given" / (Path(given.name).name or "file")
+    file = repeat.call.inputs[name]
+    if file.text is not None:
+        path = place / "given" / (Path(file.name).name or "file")
         path.parent.mkdir(exist_ok=True)
-        path.write_bytes(given.text.encode())
+        path.write_bytes(file.text.encode())
     else:
         path = Path(str(repeat.call.parameters.get(name))).expanduser()
     if not path.exists():
         raise InputError(f"{repeat.call.run}: {name}: {path} is not there, and the manifest does not hold it")
-    found = read_given(path)
-    if (found.sha256, found.seal) != (given.sha256, given.seal):
+    read = read_given(path)
+    if (read.sha256, read.seal) != (file.sha256, file.seal):
         raise Tampered(f"{repeat.call.run}: {name}: {path.name} is not what the command was given")
     return str(path)
 
@@ -216,7 +216,7 @@ def _arguments(command: Any, parameters: Mapping[str, Any]) -> list[str]:
         if each.param_type_name == "option":
             options += _option(each, value)
         else:
-            words += [_path(str(one)) for one in _listed(value)]
+            words += [_path(str(item)) for item in _listed(value)]
     return [*options, "--", *words] if words else options
 
 
@@ -230,8 +230,8 @@ def _option(option: Any, value: Any) -> Iterator[str]:
     if option.is_flag:
         yield from [word] if value is True else []
     elif value is not None:
-        for one in _listed(value):
-            yield f"{word}={_path(str(one))}"
+        for item in _listed(value):
+            yield f"{word}={_path(str(item))}"
 
 
 def _path(text: str) -> str:

@@ -88,8 +88,8 @@ def _stressed(model: str) -> dict[str, Any]:
     from lesion.measures.tokenization_stress import stress
     from lesion.models.model import open_model
 
-    found = stress(engine_for(open_model(model)))
-    return {**found.model_dump(mode="json"), "verdict": found.verdict}
+    stressed = stress(engine_for(open_model(model)))
+    return {**stressed.model_dump(mode="json"), "verdict": stressed.verdict}
 
 
 @app.command()
@@ -133,7 +133,7 @@ def heads(
     require_detectors(detector or ())
     opened = open_model(model)
     probe = asked_probe(opened, block, copies, sequences)
-    found = detections(opened, detector or tuple(DETECTORS), seed, probe, threshold)
+    scores = detections(opened, detector or tuple(DETECTORS), seed, probe, threshold)
     document: dict[str, Any] = {
         "model": model,
         "weights_hash": opened.weights_hash,
@@ -141,8 +141,8 @@ def heads(
         "layers": opened.sizes.n_layers,
         "heads_per_layer": opened.sizes.n_heads,
         "prefix": opened.bos,
-        "detectors": [{**each.model_dump(mode="json"), "verdict": each.verdict} for each in found.detections],
-        "in_context": {**found.in_context.model_dump(mode="json"), "score": found.in_context.score},
+        "detectors": [{**each.model_dump(mode="json"), "verdict": each.verdict} for each in scores.detections],
+        "in_context": {**scores.in_context.model_dump(mode="json"), "score": scores.in_context.score},
     }
     if circuits:
         from lesion.measures.heads.copy_scores import circuit_report
@@ -185,22 +185,22 @@ def attribute(
     known_task(task)
     require_target(target)
     opened = open_model(model)
-    asked = ask(opened, task, items, seed)
+    prompts = ask(opened, task, items, seed)
     measured = None
     if not every and totals < opened.sizes.n_layers * opened.sizes.n_heads:
-        measured = largest_estimates(estimate_all(opened, asked.batches, target), totals) if totals else []
+        measured = largest_estimates(estimate_all(opened, prompts.batches, target), totals) if totals else []
     engine = engine_for(opened)
-    found = attribution(engine, asked, target, neurons, measured)
+    attributed = attribution(engine, prompts, target, neurons, measured)
     document: dict[str, Any] = {
         "model": model,
         "task": task,
         "floor": engine.choice.floor,
-        "refused": asked.refused,
-        "complete": found.complete,
-        **found.model_dump(mode="json"),
+        "refused": prompts.refused,
+        "complete": attributed.complete,
+        **attributed.model_dump(mode="json"),
     }
     unregistered(document, as_json, print_attribution)
-    return 0 if found.complete else LesionError.exit_code
+    return 0 if attributed.complete else LesionError.exit_code
 
 
 @app.command()
@@ -240,12 +240,12 @@ def measure(
     if replacement(do) is None:
         parse_intervention(do)
     opened = open_model(model, dtype=dtype)
-    found = Lab(opened).run(task, do, items, seed, neutral=text)
+    result = Lab(opened).run(task, do, items, seed, neutral=text)
     if rows is not None:
-        found.table.write_parquet(rows)
+        result.table.write_parquet(rows)
         wrote(rows)
     floor = {"dtype": opened.dtype, "noise_floor": noise_floor(opened)}
-    document: dict[str, Any] = {"task": task, **floor, **found.effect.model_dump(mode="json")}
+    document: dict[str, Any] = {"task": task, **floor, **result.effect.model_dump(mode="json")}
     unregistered(document, as_json, print_effect)
     return 0
 
@@ -281,14 +281,14 @@ def screen(
     known_task(task)
     require_screen(method, alpha, steps)
     opened = open_model(model)
-    asked = ask(opened, task, items, seed)
+    prompts = ask(opened, task, items, seed)
     engine = engine_for(opened)
-    found = estimate(engine, asked, "logit_diff", alpha, method, top, steps, seed, sample, every)
+    estimated = estimate(engine, prompts, "logit_diff", alpha, method, top, steps, seed, sample, every)
     document: dict[str, Any] = {
         "model": model,
         "task": task,
         "floor": engine.choice.floor,
-        **found.model_dump(mode="json"),
+        **estimated.model_dump(mode="json"),
     }
     unregistered(document, as_json, print_screen)
     return 0
@@ -324,7 +324,7 @@ def doctor(
         "noise_floor": noise_floor(opened),
         "engine": chosen.choice.model_dump(mode="json"),
         "checks": [check.model_dump(mode="json") for check in checks],
-        "healthy": all(one.holds for one in (*identities, *checks)),
+        "healthy": all(outcome.holds for outcome in (*identities, *checks)),
     }
     tell(document, as_json, partial(print_doctor, verbose=verbose()))
     return 0 if document["healthy"] else LesionError.exit_code

@@ -66,15 +66,15 @@ def patch(
     require_target(target)
     where = places(at)
     opened = open_model(model)
-    asked = ask(opened, task, items, seed)
+    prompts = ask(opened, task, items, seed)
     chosen, engine = select(opened.sizes, sites), engine_for(opened)
     floor = engine.choice.reference_error if path else engine.choice.floor
     if path:
         receiver = None if to is None else parse_site(to)
-        found = path_grid(opened, asked, _senders(chosen, receiver), receiver, where, target)
+        grid = path_grid(opened, prompts, _senders(chosen, receiver), receiver, where, target)
     else:
-        found = patch_grid(engine, asked, Library(opened), chosen, where, target, way)
-    document = _document(model, task, asked, {"floor": floor, "path": path, "to": to, **found.model_dump(mode="json")})
+        grid = patch_grid(engine, prompts, Library(opened), chosen, where, target, way)
+    document = _document(model, task, prompts, {"floor": floor, "path": path, "to": to, **grid.model_dump(mode="json")})
     unregistered(document, as_json, print_grid)
     return 0
 
@@ -126,14 +126,14 @@ def ablate(
     require_order(order)
     _check_ablation(by, by_what, alpha)
     opened = open_model(model)
-    engine, asked, chosen = engine_for(opened), ask(opened, task, items, seed), select(opened.sizes, sites)
+    engine, prompts, chosen = engine_for(opened), ask(opened, task, items, seed), select(opened.sizes, sites)
     scores = _scores(engine, task, items, seed, by, alpha) if order == "score" else None
     how = _ablation(engine, task, items, seed, by_what, alpha)
-    curve = staged(engine, asked, chosen, order, scores, how, seed)
-    others = [staged(engine, asked, chosen, "random", None, how, seed + 1 + number) for number in range(chance)]
-    curves = {"curve": curve.model_dump(mode="json"), "random": [one.model_dump(mode="json") for one in others]}
+    curve = staged(engine, prompts, chosen, order, scores, how, seed)
+    others = [staged(engine, prompts, chosen, "random", None, how, seed + 1 + number) for number in range(chance)]
+    curves = {"curve": curve.model_dump(mode="json"), "random": [random.model_dump(mode="json") for random in others]}
     document = _document(
-        model, task, asked, {"floor": engine.choice.floor, "by": by if order == "score" else None, **curves}
+        model, task, prompts, {"floor": engine.choice.floor, "by": by if order == "score" else None, **curves}
     )
     unregistered(document, as_json, print_curve)
     return 0
@@ -178,8 +178,8 @@ def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: 
     if by != "effect":
         table = {"H": standard_scores(engine.model, [by], seed)[by].numpy(force=True)}
     else:
-        found = estimate(engine.model, ask(engine.model, task, items, seed, items).batches, alpha=alpha)
-        table = {"H": -found.heads.mean(0), "N": -found.neurons.mean(0)}
+        estimated = estimate(engine.model, ask(engine.model, task, items, seed, items).batches, alpha=alpha)
+        table = {"H": -estimated.heads.mean(0), "N": -estimated.neurons.mean(0)}
     return {
         f"L{layer}{letter}{index}": float(score)
         for letter, scores in table.items()
@@ -221,17 +221,17 @@ def steer(
     for text in (shown, other, task):
         known_task(text)
     require_target(target)
-    given = None if site is None else parse_site(site)
+    named = None if site is None else parse_site(site)
     opened = open_model(model)
-    place = given or stream(opened.sizes.n_layers // 2)
+    place = named or stream(opened.sizes.n_layers // 2)
     pair = [ask(opened, text, items, seed) for text in (shown, other)]
     vector = contrast(opened, place, *pair)
-    asked = ask(opened, task, items, seed)
-    tried, seen = without(asked, pair)
+    prompts = ask(opened, task, items, seed)
+    tried, seen = without(prompts, pair)
     engine = engine_for(opened)
-    found = dose_response(engine, tried, place, vector, strengths, where[0], target, seed)
+    response = dose_response(engine, tried, place, vector, strengths, where[0], target, seed)
     extra = {"floor": engine.choice.floor, "shown": shown, "other": other, "seen": seen}
-    document = _document(model, task, asked, {**extra, **found.model_dump(mode="json")})
+    document = _document(model, task, prompts, {**extra, **response.model_dump(mode="json")})
     unregistered(document, as_json, print_response)
     return 0
 
@@ -240,13 +240,13 @@ def _numbers(text: str) -> list[float]:
     import math
 
     try:
-        found = [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
     except ValueError as error:
         raise InputError(f"'{text[:60]}' are no strengths; write numbers joined by commas: -1,0,1") from error
-    if not all(map(math.isfinite, found)):
+    if not all(map(math.isfinite, numbers)):
         raise InputError(f"'{text[:60]}': a strength is a finite number")
-    return found
+    return numbers
 
 
-def _document(model: str, task: str, asked: "Asked", found: dict[str, Any]) -> dict[str, Any]:
-    return {"model": model, "task": task, "refused": asked.refused, **found}
+def _document(model: str, task: str, prompts: "Asked", results: dict[str, Any]) -> dict[str, Any]:
+    return {"model": model, "task": task, "refused": prompts.refused, **results}

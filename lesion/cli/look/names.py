@@ -33,22 +33,22 @@ def names(
     from lesion.interventions.other_tools.names import TOOLS, HeadSet, name_site, tools_for
     from lesion.interventions.site_list import parse_sites
 
-    found: list[Site] = []
+    named: list[Site] = []
     for text in sites:
         if text.endswith(".json"):
-            found += _of_file(Path(text))
+            named += _of_file(Path(text))
         else:
-            found += parse_sites(text)
-    found = _of_kind(found, only) if only else found
+            named += parse_sites(text)
+    named = _of_kind(named, only) if only else named
     if tool == "heads":
-        say(HeadSet.of(tuple(found)).model_dump(mode="json"), True, "")
+        say(HeadSet.of(tuple(named)).model_dump(mode="json"), True, "")
         return 0
-    wanted: list[Tool] = [one for one in TOOLS if tool in ("all", one)]
+    tools: list[Tool] = [each for each in TOOLS if tool in ("all", each)]
     rows = [
-        {"site": str(site), "as": one, "name": name_site(site, one)}
-        for site in found
-        for one in wanted
-        if tool != "all" or one in tools_for(site)
+        {"site": str(site), "as": each, "name": name_site(site, each)}
+        for site in named
+        for each in tools
+        if tool != "all" or each in tools_for(site)
     ]
 
     def shown(console: Console, document: dict[str, list[dict[str, str]]]) -> None:

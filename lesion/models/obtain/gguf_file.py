@@ -103,13 +103,13 @@ def open_gguf(path: Path) -> GgufFile:
         )
     field = reader.fields.get("general.architecture")
     kind = str(field.contents()) if field is not None else "none"
-    told = _told(path, kind)
-    family = _family(path, kind, told)
-    values = {key: value for key, value in told.items() if key not in ("model_type", "_model_name_or_path")}
+    header = _told(path, kind)
+    family = _family(path, kind, header)
+    values = {key: value for key, value in header.items() if key not in ("model_type", "_model_name_or_path")}
     embedding = next((tensor for tensor in reader.tensors if tensor.name == "token_embd.weight"), None)
     if embedding is not None:
         values["vocab_size"] = int(embedding.shape[-1])  # rows of the matrix, which may be more than there are tokens
-    config: Any = AutoConfig.for_model(told["model_type"], **values)
+    config: Any = AutoConfig.for_model(header["model_type"], **values)
     config.architectures = [family.architecture]
     _filled_in(config, family, reader.fields.get(f"{kind}.context_length"))
     family_of(config.to_dict())
@@ -134,7 +134,7 @@ def read_weights(file: GgufFile, dtype: torch.dtype, progress: Progress = silent
     processor = TENSOR_PROCESSORS.get(kind, TensorProcessor)(config=_told(file.path, kind))
     names: dict[str, str] = get_gguf_hf_weights_map(skeleton, processor)
     aside: dict[str, Any] = {"tensors": {}}
-    found: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     sizes: dict[str, float] = {}
     for number, tensor in enumerate(file.reader.tensors, 1):
         try:
@@ -144,10 +144,10 @@ def read_weights(file: GgufFile, dtype: torch.dtype, progress: Progress = silent
         done = processor.process(weights=numbers, name=tensor.name, tensor_key_mapping=names, parsed_parameters=aside)
         name = names.get(done.name) if done.name is not None else None
         if name is not None:
-            found[name] = torch.from_numpy(np.require(done.weights, requirements=["C", "W"])).to(dtype)
+            tensors[name] = torch.from_numpy(np.require(done.weights, requirements=["C", "W"])).to(dtype)
         elif done.name is None and aside["tensors"]:  # GPT-2's output.weight goes past the table
             name, kept = aside["tensors"].popitem()
-            found[name] = kept.to(dtype)
+            tensors[name] = kept.to(dtype)
         else:
             raise InputError(
                 f"{file.path}: tensor {tensor.name} has no place in {file.family.architecture}, so the model would be "
@@ -156,7 +156,7 @@ def read_weights(file: GgufFile, dtype: torch.dtype, progress: Progress = silent
         block, size = GGML_QUANT_SIZES[tensor.tensor_type]
         sizes[name] = size / block
         progress(number, len(file.reader.tensors))
-    return _whole(file, skeleton, *_tied(file.family, found, sizes))
+    return _whole(file, skeleton, *_tied(file.family, tensors, sizes))
 
 
 def _reader(path: Path) -> Any:
@@ -164,8 +164,8 @@ def _reader(path: Path) -> Any:
     try:
         return GGUFReader(str(path))
     except Exception as error:  # gguf-py meets a cut file with whatever numpy raises
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise InputError(f"{path} is cut off or damaged ({said}); download it again") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise InputError(f"{path} is cut off or damaged ({reason}); download it again") from error
 
 
 def _told(path: Path, kind: str) -> dict[str, Any]:
@@ -173,12 +173,12 @@ def _told(path: Path, kind: str) -> dict[str, Any]:
     try:
         return dict(load_gguf_checkpoint(str(path))["config"])
     except Exception as error:  # a ValueError for an unknown architecture; anything for strange metadata
-        said = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-        raise InputError(f"{path}: transformers cannot read architecture '{kind}' from GGUF ({said})") from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise InputError(f"{path}: transformers cannot read architecture '{kind}' from GGUF ({reason})") from error
 
 
-def _family(path: Path, kind: str, told: Mapping[str, Any]) -> Family:
-    named = CONFIG_MAPPING_NAMES.get(str(told.get("model_type")))
+def _family(path: Path, kind: str, header: Mapping[str, Any]) -> Family:
+    named = CONFIG_MAPPING_NAMES.get(str(header.get("model_type")))
     rows = [family for family in FAMILIES.values() if family.config == named]
     if not rows:
         known = ", ".join(sorted(FAMILIES))
@@ -224,24 +224,24 @@ def _setting(config: Any, attribute: str) -> Any:
 
 
 def _tied(
-    family: Family, found: dict[str, torch.Tensor], sizes: Mapping[str, float]
+    family: Family, tensors: dict[str, torch.Tensor], sizes: Mapping[str, float]
 ) -> tuple[dict[str, torch.Tensor], bool, str]:
     """The tensors, whether embedding and unembedding are one, and why; of two quantisations of one matrix the finer."""
     embedding, head = f"{family.embedding}.weight", f"{family.unembedding}.weight"
-    if head not in found:
-        return found, True, "one matrix: the file has no output.weight"
-    if embedding not in found or found[head].shape != found[embedding].shape:
-        return found, False, "two matrices"
-    first, second = found[embedding].float(), found[head].float()
+    if head not in tensors:
+        return tensors, True, "one matrix: the file has no output.weight"
+    if embedding not in tensors or tensors[head].shape != tensors[embedding].shape:
+        return tensors, False, "two matrices"
+    first, second = tensors[embedding].float(), tensors[head].float()
     apart = float(torch.linalg.vector_norm(first - second) / torch.linalg.vector_norm(first).clamp_min(1e-30))
     if apart > SAME_MATRIX:
-        return found, False, "two matrices, as in the file"
+        return tensors, False, "two matrices, as in the file"
     if sizes[head] > sizes[embedding]:
-        found[embedding] = found[head]
-    del found[head]
+        tensors[embedding] = tensors[head]
+    del tensors[head]
     which = "output.weight" if sizes[head] > sizes[embedding] else "token_embd.weight"
     return (
-        found,
+        tensors,
         True,
         (
             f"one matrix: token_embd.weight and output.weight of the file are one matrix quantised twice "
@@ -250,15 +250,15 @@ def _tied(
     )
 
 
-def _whole(file: GgufFile, skeleton: nn.Module, found: dict[str, torch.Tensor], tied: bool, why: str) -> Weights:
+def _whole(file: GgufFile, skeleton: nn.Module, tensors: dict[str, torch.Tensor], tied: bool, why: str) -> Weights:
     """The weights, once they are all that the module asks for, and no more."""
-    asked = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
+    shapes = {name: tuple(tensor.shape) for name, tensor in skeleton.state_dict().items()}
     if tied:
-        asked.pop(f"{file.family.unembedding}.weight", None)
-    for name, shape in asked.items():
-        if name not in found:
+        shapes.pop(f"{file.family.unembedding}.weight", None)
+    for name, shape in shapes.items():
+        if name not in tensors:
             raise InputError(f"{file.path} has no tensor for {name}: the file is not the whole model")
-        if tuple(found[name].shape) != shape:
-            real = tuple(found[name].shape)
+        if tuple(tensors[name].shape) != shape:
+            real = tuple(tensors[name].shape)
             raise InputError(f"{file.path}: {name} has shape {real}, and the config asks for {shape}")
-    return Weights(found, tied, why)
+    return Weights(tensors, tied, why)

@@ -135,42 +135,47 @@ def _details(finding: Finding, unit: Unit) -> list[Table]:
     ]
     if finding.ablations:
         heads = ("ablation", *columns, "verdict by the same rule")
-        told = [_ablation(kind, each, unit, finding.primary) for kind, each in finding.ablations.items()]
-        tables.append(Table("Every ablation on the confirmation items that it can be tried on", heads, told))
+        lines = [_ablation(kind, each, unit, finding.primary) for kind, each in finding.ablations.items()]
+        tables.append(Table("Every ablation on the confirmation items that it can be tried on", heads, lines))
     if finding.rank is not None and finding.rank.effects:
         heads, sets = ("set", f"change, {unit.name}"), ranks.strongest(finding)
-        told = [(name, unit.said(effect)) for name, effect in sets]
-        tables.append(Table("The most extreme matched sets; the figure shows all", heads, told))
+        lines = [(name, unit.said(effect)) for name, effect in sets]
+        tables.append(Table("The most extreme matched sets; the figure shows all", heads, lines))
     if finding.companions:
         heads = ("ablation", *columns, "shows the same")
         rows = [_companion(kind, each) for kind, each in finding.companions.items()]
         tables.append(Table("Mean and resample ablation on the same items (no members of the family)", heads, rows))
     if finding.readings:
         heads = ("arm", "items", "readable", "parse rate", "exact matches", "right numbers")
-        told = [_reading(arm, each) for arm, each in finding.readings.items()]
-        tables.append(Table("Could the written answers be read?", heads, told))
+        lines = [_reading(arm, each) for arm, each in finding.readings.items()]
+        tables.append(Table("Could the written answers be read?", heads, lines))
     if finding.specific is not None:
         tables.append(Table("Against the matched random set", ("what it says",), [(specificity(finding),)]))
     return [table for table in tables if table.rows]
 
 
-def _ablation(kind: str, found: CellVerdict, unit: Unit, primary: str | None) -> tuple[str, ...]:
-    counts = (f"{found.n:,}", f"{found.gained:,}", f"{found.lost:,}", unit.said(found.delta))
-    said = f"{found.verdict}{f': {found.reason}' if found.reason else ''}"
-    return f"{kind}{' (primary)' if kind == primary else ''}", *counts, unit.span(found.ci_low, found.ci_high), said
+def _ablation(kind: str, verdict: CellVerdict, unit: Unit, primary: str | None) -> tuple[str, ...]:
+    counts = (f"{verdict.n:,}", f"{verdict.gained:,}", f"{verdict.lost:,}", unit.said(verdict.delta))
+    words = f"{verdict.verdict}{f': {verdict.reason}' if verdict.reason else ''}"
+    return (
+        f"{kind}{' (primary)' if kind == primary else ''}",
+        *counts,
+        unit.span(verdict.ci_low, verdict.ci_high),
+        words,
+    )
 
 
-def _companion(kind: str, found: Companion) -> tuple[str, ...]:
-    ends = "–" if found.ci_low is None else f"{points(found.ci_low)} to {points(found.ci_high)}"
-    counts = (f"{found.n:,} of {found.of:,}", f"{found.gained:,}", f"{found.lost:,}")
-    said = {"agrees": "yes", "differs": "no"}.get(found.answer, found.answer)
-    return kind, *counts, points(found.delta), ends, f"{said}: {found.reason}" if found.reason else said
+def _companion(kind: str, companion: Companion) -> tuple[str, ...]:
+    ends = "–" if companion.ci_low is None else f"{points(companion.ci_low)} to {points(companion.ci_high)}"
+    counts = (f"{companion.n:,} of {companion.of:,}", f"{companion.gained:,}", f"{companion.lost:,}")
+    answer = {"agrees": "yes", "differs": "no"}.get(companion.answer, companion.answer)
+    return kind, *counts, points(companion.delta), ends, f"{answer}: {companion.reason}" if companion.reason else answer
 
 
-def _reading(arm: str, found: Reading) -> tuple[str, ...]:
-    counts = (found.items, found.readable, found.exact, found.number)
+def _reading(arm: str, reading: Reading) -> tuple[str, ...]:
+    counts = (reading.items, reading.readable, reading.exact, reading.number)
     items, readable, exact, number = (f"{each:,}" for each in counts)
-    return arm, items, readable, percent(found.rate), exact, number
+    return arm, items, readable, percent(reading.rate), exact, number
 
 
 def _part(part: Part, unit: Unit) -> tuple[str, ...]:

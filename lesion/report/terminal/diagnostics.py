@@ -27,14 +27,14 @@ def print_tokens(console: Console, report: Mapping[str, Any]) -> None:
     """Splits by context, alignment by digits, contracts by task, and the stress test where there is one."""
     said(console, f"{report['name']}: 0 … {report['upto']:,}, {report['vocabulary']:,} tokens", "bold")
     contexts = table("context", "written", ">one token", ">all up to", "lengths that do not line up", ">merged")
-    for name, found in report["contexts"].items():
-        if found is None:
+    for name, context in report["contexts"].items():
+        if context is None:
             contexts.add_row(name, "cannot be written in this vocabulary")
             continue
-        first = found["first_not_single"]
+        first = context["first_not_single"]
         ends = "all" if first is None else ("-" if first == 0 else f"{first - 1:,}")
-        mixed = ", ".join(map(str, found["mixed_digits"])) or "none"
-        contexts.add_row(name, found["example"], f"{found['single']:,}", ends, mixed, f"{found['merged']:,}")
+        mixed = ", ".join(map(str, context["mixed_digits"])) or "none"
+        contexts.add_row(name, context["example"], f"{context['single']:,}", ends, mixed, f"{context['merged']:,}")
     console.print(contexts)
     grouped = "; ".join(f"{digits}: {how}" for digits, how in report["alignments"].items())
     said(console, f"Grouping of digits, by length: {grouped}")
@@ -61,28 +61,28 @@ def _print_contracts(console: Console, tasks: Mapping[str, Any]) -> None:
 
 def _print_formats(console: Console, formats: Mapping[str, Any], recommended: str) -> None:
     shown = table("format", ">kept", ">negative", ">own roles", ">operand tokens", ">answer tokens", ">answer 1 token")
-    for name, found in formats.items():
-        shares = (f"{found[key]:.0%}" for key in ("kept", "negatives", "separate"))
-        lengths = ("-" if found[key] is None else f"{found[key]:.1f}" for key in ("operand_tokens", "answer_tokens"))
-        one = "-" if found["one_answer_token"] is None else f"{found['one_answer_token']:.0%}"
-        shown.add_row(name, *shares, *lengths, one)
+    for name, facts in formats.items():
+        shares = (f"{facts[key]:.0%}" for key in ("kept", "negatives", "separate"))
+        lengths = ("-" if facts[key] is None else f"{facts[key]:.1f}" for key in ("operand_tokens", "answer_tokens"))
+        single = "-" if facts["one_answer_token"] is None else f"{facts['one_answer_token']:.0%}"
+        shown.add_row(name, *shares, *lengths, single)
     console.print(shown, markup=False)
     said(console, f"Take format={recommended}.", "bold")
 
 
-def print_stress(console: Console, found: Mapping[str, Any]) -> None:
+def print_stress(console: Console, stress: Mapping[str, Any]) -> None:
     """Accuracy by operation, digits and tokens, and what of the two it falls with."""
     shown = table("operation", ">digits", ">tokens", ">items", ">accuracy", "95 % interval")
-    for cell in found["cells"]:
+    for cell in stress["cells"]:
         share, ends = cell["correct"] / cell["items"], f"{cell['low']:.2f} … {cell['high']:.2f}"
         counts = (str(cell["digits"]), str(cell["tokens"]), f"{cell['items']:,}")
         shown.add_row(cell["operator"], *counts, f"{share:.2f}", ends)
     console.print(shown)
     for name in ("by_tokens", "by_digits"):
-        other, side = name.removeprefix("by_"), found[name]
+        other, side = name.removeprefix("by_"), stress[name]
         change = "no strata with both" if side["delta"] is None else _interval(side["delta"], side["low"], side["high"])
         said(console, f"More {other} at fixed {side['fixed']}: {change} ({side['strata']} strata)")
-    said(console, f"So: {found['verdict']}.", "bold")
+    said(console, f"So: {stress['verdict']}.", "bold")
 
 
 def _interval(value: float, low: float, high: float) -> str:
@@ -97,19 +97,19 @@ def rows(console: Console, columns: Sequence[str], lines: Sequence[Sequence[str]
     console.print(shown)
 
 
-def said_rounding(console: Console, found: Mapping[str, Any]) -> None:
+def said_rounding(console: Console, result: Mapping[str, Any]) -> None:
     """The engine's error against float64; nothing where it was not measured."""
-    if found.get("floor") is not None:
-        said(console, f"Rounding: {found['floor']:.0e} nats against float64; a smaller effect may be none.")
+    if result.get("floor") is not None:
+        said(console, f"Rounding: {result['floor']:.0e} nats against float64; a smaller effect may be none.")
 
 
 def print_heads(console: Console, document: Mapping[str, Any]) -> None:
     """What each detector found: all named heads and the two best others, and the in-context-learning score."""
-    for found in document["detectors"]:
-        said(console, found["verdict"], "bold")
+    for detector in document["detectors"]:
+        said(console, detector["verdict"], "bold")
         shown = table("head", ">score", "95 % interval", ">control", ">p", ">again", "named", "other lengths and gaps")
-        named = [head for head in found["heads"] if head["named"]]
-        for head in [*named[:LISTED], *[head for head in found["heads"] if not head["named"]][:2]]:
+        named = [head for head in detector["heads"] if head["named"]]
+        for head in [*named[:LISTED], *[head for head in detector["heads"] if not head["named"]][:2]]:
             ends = f"{head['low']:.3f}–{head['high']:.3f}"
             numbers = (f"{head['control']:.3f}", f"{head['p']:.3f}", f"{head['again']:.3f}")
             name, answer = f"L{head['layer']}H{head['head']}", "yes" if head["named"] else "no"
@@ -117,9 +117,9 @@ def print_heads(console: Console, document: Mapping[str, Any]) -> None:
             holds = f"{head['holds']}{least}" if head["named"] else ""
             shown.add_row(name, f"{head['score']:.3f}", ends, *numbers, answer, holds)
         console.print(shown)
-        rank = found["rank_agreement"]
+        rank = detector["rank_agreement"]
         ranks = "undefined, because all scores are equal" if rank is None else f"{rank:.3f}"
-        said(console, f"Rank correlation with the second set, which shares no {found['disjoint']}: {ranks}\n")
+        said(console, f"Rank correlation with the second set, which shares no {detector['disjoint']}: {ranks}\n")
     probe = document["detectors"][0]["probe"]
     shape = f"{probe['copies']} copies × {probe['block']} random tokens, {probe['sequences']} sequences"
     said(
@@ -133,91 +133,95 @@ def print_heads(console: Console, document: Mapping[str, Any]) -> None:
         _print_circuits(console, document["circuits"])
 
 
-def _print_circuits(console: Console, found: Mapping[str, Any]) -> None:
+def _print_circuits(console: Console, circuits: Mapping[str, Any]) -> None:
     shown = table("head", ">copy score", ">eigenvalue positivity", ">in its own top 5")
-    ordered = sorted(found["copying"], key=lambda head: -(head["score"] if head["score"] is not None else -2))
+    ordered = sorted(circuits["copying"], key=lambda head: -(head["score"] if head["score"] is not None else -2))
     for head in ordered[:8]:
         numbers = ("nothing" if head[k] is None else f"{head[k]:.3f}" for k in ("score", "positivity", "top5"))
         shown.add_row(f"L{head['layer']}H{head['head']}", *numbers)
     console.print(shown)
-    for kind, pairs in found["composition"].items():
+    for kind, pairs in circuits["composition"].items():
         best = ", ".join(f"{pair['left']}→{pair['right']} {pair['score']:+.3f}" for pair in pairs[:3])
         said(console, f"{kind.upper()}-composition above chance: {best or 'none'}")
-    if found["note"]:
-        said(console, f"Circuits are read {found['note']}.")
+    if circuits["note"]:
+        said(console, f"Circuits are read {circuits['note']}.")
 
 
-def print_attribution(console: Console, found: Mapping[str, Any]) -> None:
+def print_attribution(console: Console, attribution: Mapping[str, Any]) -> None:
     """Completeness first, then heads with direct and total effects, neurons and layers."""
-    held = "adds up" if found["complete"] else "DOES NOT ADD UP"
-    said(console, f"{found['target']} {found['mean']:+.3f} over {found['items']} items; the sum {held}", "bold")
-    said(console, f"(error {found['error']:.1e}, accepted {found['tolerance']:.0e}{_capped(found)})")
-    heads = sorted(found["heads"], key=lambda p: -max(abs(p["direct"]), abs(p["total"] or 0)))[:10]
+    held = "adds up" if attribution["complete"] else "DOES NOT ADD UP"
+    said(
+        console,
+        f"{attribution['target']} {attribution['mean']:+.3f} over {attribution['items']} items; the sum {held}",
+        "bold",
+    )
+    said(console, f"(error {attribution['error']:.1e}, accepted {attribution['tolerance']:.0e}{_capped(attribution)})")
+    heads = sorted(attribution["heads"], key=lambda p: -max(abs(p["direct"]), abs(p["total"] or 0)))[:10]
     shown = table("head", ">direct", "95 % interval", ">total", "95 % interval")
     for part in heads:
         total = ("-", "-") if part["total"] is None else _ends(part["total"], part["total_low"], part["total_high"])
         shown.add_row(part["site"], *_ends(part["direct"], part["low"], part["high"]), *total)
     console.print(shown)
-    said_rounding(console, found)
+    said_rounding(console, attribution)
     others = table("part", ">direct", "95 % interval")
-    for part in [*found["neurons"], *found["others"]]:
+    for part in [*attribution["neurons"], *attribution["others"]]:
         others.add_row(part["site"], *_ends(part["direct"], part["low"], part["high"]))
     console.print(others)
     layers = table("layer", ">attention", ">MLP")
-    for number, (attention, mlp) in enumerate(found["layers"]):
+    for number, (attention, mlp) in enumerate(attribution["layers"]):
         layers.add_row(str(number), f"{attention:+.3f}", f"{mlp:+.3f}")
     console.print(layers)
 
 
-def _capped(found: Mapping[str, Any]) -> str:
-    return "; of the logit before its soft cap" if found["capped"] else ""
+def _capped(attribution: Mapping[str, Any]) -> str:
+    return "; of the logit before its soft cap" if attribution["capped"] else ""
 
 
 def _ends(value: float, low: float, high: float) -> tuple[str, str]:
     return f"{value:+.3f}", f"{low:+.3f} … {high:+.3f}"
 
 
-def print_effect(console: Console, found: Mapping[str, Any]) -> None:
+def print_effect(console: Console, effect: Mapping[str, Any]) -> None:
     """Every measure in both arms with its paired difference, errors by place and stratum, and the receipt."""
-    lost = ", ".join(f"{reason} {count}" for reason, count in found["refused"].items())
-    asked = f"{found['items']} items" + (f", not asked: {lost}" if lost else "")
-    said(console, f"{found['intervention']} on {found['model']}, {asked}", "bold")
-    floors = [change.get("floor") for change in found["changes"]]
+    lost = ", ".join(f"{reason} {count}" for reason, count in effect["refused"].items())
+    items = f"{effect['items']} items" + (f", not asked: {lost}" if lost else "")
+    said(console, f"{effect['intervention']} on {effect['model']}, {items}", "bold")
+    floors = [change.get("floor") for change in effect["changes"]]
     rounding = [">rounding"] if any(floor is not None for floor in floors) else []
     shown = table("measure", ">baseline", ">edited", ">difference", "95 % interval", *rounding, ">unscored")
-    for change in found["changes"]:
+    for change in effect["changes"]:
         numbers = ("-" if change[k] is None else f"{change[k]:.4f}" for k in ("baseline", "edited"))
         delta = "-" if change["delta"] is None else f"{change['delta']:+.4f}"
         ends = "-" if change["low"] is None else f"{change['low']:+.4f} … {change['high']:+.4f}"
         least = ["-" if change.get("floor") is None else f"{change['floor']:.0e}"] * len(rounding)
         shown.add_row(f"{change['measure']}, {change['unit']}", *numbers, delta, ends, *least, str(change["unscored"]))
     console.print(shown)
-    for place in found["digits"]:
+    for place in effect["digits"]:
         name = f"Digit {place['place']} from the right wrong"
         said(console, f"{name}: {place['baseline']:.3f} → {place['edited']:.3f} of {place['items']}")
-    if (by_one := found["carries"]) is not None:
+    if (by_one := effect["carries"]) is not None:
         before, after = (f"{by_one[arm]} of {by_one[f'{arm}_wrong']}" for arm in ("baseline", "edited"))
         said(console, f"Wrong by one carry or borrow: {before} wrong numbers → {after}")
-    for part in found["strata"]:
+    for part in effect["strata"]:
         said(console, f"Right with {part['bucket']}: {part['baseline']:.3f} → {part['edited']:.3f} of {part['items']}")
-    receipt = found["receipt"]
+    receipt = effect["receipt"]
     acted = f"{receipt['firings']} firings in {receipt['forwards']} passes, {receipt['elements']:,} elements written"
     change = f"largest logit change {receipt['max_logit_change']:.3g}"
-    said(console, f"Collateral damage: {found['neutral_text']}")
+    said(console, f"Collateral damage: {effect['neutral_text']}")
     if rounding:
         said(console, "Rounding: largest error of a log-probability against float64, nats. Less may be no effect.")
     said(console, f"Receipt: {acted}, L2 change {receipt['l2_change']:.4g}, {change}")
-    said(console, _floor(found))
+    said(console, _floor(effect))
 
 
-def print_screen(console: Console, found: Mapping[str, Any]) -> None:
+def print_screen(console: Console, screen: Mapping[str, Any]) -> None:
     """Estimates beside exact effects, and how well they agree."""
-    said(console, f"Scale {found['alpha']:g}, {found['target']}, {found['items']} items, {found['method']}", "bold")
-    said_rounding(console, found)
-    if found["completeness"] is not None:
-        said(console, f"Completeness error of the layers' sums: {found['completeness']:.1e}")
+    said(console, f"Scale {screen['alpha']:g}, {screen['target']}, {screen['items']} items, {screen['method']}", "bold")
+    said_rounding(console, screen)
+    if screen["completeness"] is not None:
+        said(console, f"Completeness error of the layers' sums: {screen['completeness']:.1e}")
     for kind in ("heads", "neurons"):
-        part = found[kind]
+        part = screen[kind]
         shown = table(kind, ">estimate", ">exact", "chosen by")
         for site in part["candidates"][: part["top"]]:
             who = "screen" if site["chosen"] else "chance"
@@ -238,28 +242,28 @@ def _recalled(recall: Mapping[str, Any], top: int, kind: str) -> str:
     return f"Estimated recall of {of}: {recall['value']:.0%} ({ends}; {measured}, the others' number is estimated)."
 
 
-def print_doctor(console: Console, found: Mapping[str, Any], verbose: bool = False) -> None:
+def print_doctor(console: Console, report: Mapping[str, Any], verbose: bool = False) -> None:
     """The verdict, what fails, the noise floor and the engine; with `verbose` every identity and check."""
-    identities, checks = found["identities"], found["checks"]
-    failed = [one for one in (*identities, *checks) if not one["holds"]]
-    if found["healthy"]:
-        said(console, f"{found['model']}: sound. All {len(identities)} identities hold on these weights.", "bold")
+    identities, checks = report["identities"], report["checks"]
+    failed = [check for check in (*identities, *checks) if not check["holds"]]
+    if report["healthy"]:
+        said(console, f"{report['model']}: sound. All {len(identities)} identities hold on these weights.", "bold")
     else:
-        said(console, f"{found['model']}: {len(failed)} of its identities and checks FAIL.", "bold")
+        said(console, f"{report['model']}: {len(failed)} of its identities and checks FAIL.", "bold")
         said(console, "Do not use numbers that rest on what fails; edits of the site kinds named here are refused:")
-    for one in failed[:FAILURES]:
-        said(console, f"  {_failure(one)}")
+    for check in failed[:FAILURES]:
+        said(console, f"  {_failure(check)}")
     if len(failed) > FAILURES:
         said(console, f"  and {len(failed) - FAILURES} more")
-    measured = [one for one in identities if one["error"] is not None and one["tolerance"] > 0]
+    measured = [check for check in identities if check["error"] is not None and check["tolerance"] > 0]
     if measured:
-        worst = max(measured, key=lambda one: one["error"] / one["tolerance"])
+        worst = max(measured, key=lambda check: check["error"] / check["tolerance"])
         said(console, f"Nearest to its limit: {worst['name']}, {worst['error']:.1e} (allowed {worst['tolerance']:.0e})")
-    said(console, _floor(found))
-    said(console, _engine(found["engine"]))
+    said(console, _floor(report))
+    said(console, _engine(report["engine"]))
     said(
         console,
-        f"Weights {found['weights_hash'][:16]}, {found['dtype']}; {sum(c['holds'] for c in checks)} of "
+        f"Weights {report['weights_hash'][:16]}, {report['dtype']}; {sum(c['holds'] for c in checks)} of "
         f"{len(checks)} further checks hold",
     )
     if not verbose:
@@ -274,12 +278,12 @@ FAILURES = 5
 """Failures that are listed without --verbose."""
 
 
-def _failure(one: Mapping[str, Any]) -> str:
+def _failure(check: Mapping[str, Any]) -> str:
     """An identity or a check that does not hold, in a line."""
-    if "value" in one:
-        return f"{one['name']}: {one['value']:.3g}, must be {one['expects']} {one['limit']:.3g}"
-    error = one["note"] if one["error"] is None else f"error {one['error']:.1e}, allowed {one['tolerance']:.0e}"
-    return f"{one['name']}: {error}"
+    if "value" in check:
+        return f"{check['name']}: {check['value']:.3g}, must be {check['expects']} {check['limit']:.3g}"
+    error = check["note"] if check["error"] is None else f"error {check['error']:.1e}, allowed {check['tolerance']:.0e}"
+    return f"{check['name']}: {error}"
 
 
 def _engine(engine: Mapping[str, Any]) -> str:
@@ -307,9 +311,9 @@ def _print_checks(console: Console, checks: Sequence[Mapping[str, Any]]) -> None
     console.print(shown)
 
 
-def _floor(found: Mapping[str, Any]) -> str:
+def _floor(report: Mapping[str, Any]) -> str:
     """The noise floor, and what a model opened in bfloat16 can show."""
-    floor = f"Noise floor in {found['dtype']}: {found['noise_floor']:.1e} nats"
-    if found["dtype"] != "bfloat16":
+    floor = f"Noise floor in {report['dtype']}: {report['noise_floor']:.1e} nats"
+    if report["dtype"] != "bfloat16":
         return f"{floor} between rows run together and alone"
     return f"{floor} from the same weights in float32: a smaller change of a log-probability is rounding"

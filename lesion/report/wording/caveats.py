@@ -21,30 +21,32 @@ _KINDS = ("Mixed", "Ambiguous", "Inconclusive", "Invalid")
 def deviations(record: Record) -> list[str]:
     """Where the run left the straight line: enlargements, second looks, refused cells, an unclean source tree."""
     manifest = record.manifest
-    told = [*manifest.deviations, *(told_note(manifest, note) for note in manifest.plan.notes)]
+    sentences = [*manifest.deviations, *(told_note(manifest, note) for note in manifest.plan.notes)]
     if manifest.code.commit is None:
-        told.append("The code ran outside a git checkout; the hash of its source stands under Provenance.")
+        sentences.append("The code ran outside a git checkout; the hash of its source stands under Provenance.")
     elif manifest.code.dirty:
-        told.append("The source differed from its commit; the whole difference stands in the manifest (code.diff).")
+        sentences.append(
+            "The source differed from its commit; the whole difference stands in the manifest (code.diff)."
+        )
     if manifest.replay_of is not None:
-        told.append(
+        sentences.append(
             f"This run repeats another one (seal {manifest.replay_of[:12]}…); match: {manifest.match or 'not judged'}."
         )
-    return told
+    return sentences
 
 
 def open_questions(record: Record) -> list[str]:
     """What the run raises and does not answer."""
-    told = [
+    questions = [
         f"The {gate.stage} gate said {gate.outcome}: {gate.reason}."
         for gate in record.manifest.gates
         if gate.outcome == "Fail"
     ]
-    told += _control_questions(record)
+    questions += _control_questions(record)
     level = rule_of(record.manifest.study).alpha_strata(len(record.manifest.plan.family) or 1)
     for finding in record.findings:
-        told += [f"{_name(finding)}: {question}" for question in _cell_questions(record, finding, level)]
-    return told
+        questions += [f"{_name(finding)}: {question}" for question in _cell_questions(record, finding, level)]
+    return questions
 
 
 def _margin(study: Study) -> str:
@@ -59,7 +61,7 @@ def limits(record: Record) -> list[str]:
     """How far the findings reach, whatever they are."""
     study = record.manifest.study
     models = listed([model_name(model) for model in study.subjects])
-    told = [
+    sentences = [
         f"Only {models} {'was' if len(study.subjects) == 1 else 'were'} examined; nothing follows for other models.",
         _prompts(record),
         "An answer is correct when greedy decoding gives exactly its tokens; nothing is given for being close.",
@@ -68,10 +70,10 @@ def limits(record: Record) -> list[str]:
         "Maps of single heads and dashed lines are exploratory. Heads can stand in for one another: that one alone does"
         " nothing says nothing about a group.",
     ]
-    told += _rounding(record)
+    sentences += _rounding(record)
     if record.manifest.registration is None:
-        told.append("The study was not registered, so its authors could have seen data before fixing it.")
-    return told
+        sentences.append("The study was not registered, so its authors could have seen data before fixing it.")
+    return sentences
 
 
 def _prompts(record: Record) -> str:
@@ -98,17 +100,17 @@ def _rounding(record: Record) -> list[str]:
 
 def _off_distribution(record: Record) -> str:
     """What zero can and cannot show, and what was run beside it."""
-    said = "Scaling an activation, above all to zero, takes the model off its usual distribution."
+    sentence = "Scaling an activation, above all to zero, takes the model off its usual distribution."
     if record.manifest.study.claims is not None:
         return (
-            f"{said} So zero, mean and resample ablation are all measured, and nothing is said about what the target"
-            " does where they disagree. A factor other than 0 is not checked by another ablation."
+            f"{sentence} So zero, mean and resample ablation are all measured, and nothing is said about what the"
+            " target does where they disagree. A factor other than 0 is not checked by another ablation."
         )
     if not any(finding.companions for finding in record.findings):
-        return f"{said} Mean and resample ablation, which do not, are no part of this run."
+        return f"{sentence} Mean and resample ablation, which do not, are no part of this run."
     return (
-        f"{said} Mean and resample ablation stand beside every zeroing, on the same items; other factors have no such"
-        " companion. With few-shot examples that all items share, a mean acts on the question alone."
+        f"{sentence} Mean and resample ablation stand beside every zeroing, on the same items; other factors have no"
+        " such companion. With few-shot examples that all items share, a mean acts on the question alone."
     )
 
 
@@ -135,59 +137,63 @@ def _name(finding: Finding) -> str:
 
 def _cell_questions(record: Record, finding: Finding, level: float) -> list[str]:
     """What a cell leaves open; `level` is that at which strata were judged."""
-    told = _verdict_questions(finding, level, unit_of(record.manifest.study))
+    questions = _verdict_questions(finding, level, unit_of(record.manifest.study))
     if record.manifest.study.claims is not None:
-        return told + _claimed_questions(record, finding)
+        return questions + _claimed_questions(record, finding)
     if finding.verdict.verdict in ("Improvement", "Harm") and (finding.specific is None or not finding.specific.holds):
-        told.append(specificity(finding))
+        questions.append(specificity(finding))
     if "zero_only" in finding.verdict.tags:
-        told.append(f"{finding.verdict.verdict} rests on zeroing alone.{beside_zero(finding)}")
-    return told
+        questions.append(f"{finding.verdict.verdict} rests on zeroing alone.{beside_zero(finding)}")
+    return questions
 
 
 def _verdict_questions(finding: Finding, level: float, unit: Unit) -> list[str]:
     """What a verdict and its tags leave open."""
     verdict = finding.verdict
-    told: list[str] = []
+    questions: list[str] = []
     if verdict.verdict in _KINDS:
-        told.append(f"{verdict.verdict} ({verdict.reason or MEANINGS[verdict.verdict]}); {interval(verdict, unit)}.")
+        questions.append(
+            f"{verdict.verdict} ({verdict.reason or MEANINGS[verdict.verdict]}); {interval(verdict, unit)}."
+        )
     if verdict.verdict == "Inconclusive":
-        told.append(
+        questions.append(
             f"About {verdict.needed_n:,} items per seed would settle it."
             if verdict.needed_n
             else "No number of items would settle it as it stands."
         )
     if verdict.verdict == "Mixed":
         sides = [f"{part.name} {unit.said(part.delta)}" for part in verdict.strata if part.p_holm <= level]
-        told.append(f"Why do these kinds of items part: {listed(sides)}?")
+        questions.append(f"Why do these kinds of items part: {listed(sides)}?")
     if "format_effect" in verdict.tags:
-        told.append(f"The edit changed how answers are written.{form(finding)}")
+        questions.append(f"The edit changed how answers are written.{form(finding)}")
     if "magnitude_unstable" in verdict.tags:
-        told.append(
+        questions.append(
             "Is the size of the effect the same in every seed? It differs, or too few items were asked to tell."
         )
     if "floor" in verdict.tags:
-        told.append(
+        questions.append(
             "The unedited model is at chance here, so neither Harm nor Null can be shown; an easier tier could."
         )
-    return told
+    return questions
 
 
 def _claimed_questions(record: Record, finding: Finding) -> list[str]:
     """What ablations and matched sets leave open, in a study of format 2."""
-    unit, told = unit_of(record.manifest.study), list[str]()
+    unit, questions = unit_of(record.manifest.study), list[str]()
     if finding.dependent:
         why = "; ".join(f"{name}: {reason}" for name, reason in differing(finding).items())
-        told.append(f"Why do the ablations disagree ({why})?{beside(finding, unit)}")
+        questions.append(f"Why do the ablations disagree ({why})?{beside(finding, unit)}")
     if finding.rank is not None and finding.rank.status == "not evaluable":
-        told.append(ranks.sentence(record, finding))
+        questions.append(ranks.sentence(record, finding))
     if strong := ranks.as_strong(finding):
         named = listed([f"{name} ({unit.said(effect)} {unit.name})" for name, effect in strong])
-        told.append(f"Matched sets that do as much as the target or more: {named}. What do they do?")
+        questions.append(f"Matched sets that do as much as the target or more: {named}. What do they do?")
     if heads := as_strong_alone(record, finding):
         named = listed([f"{name} ({points(delta)} points)" for name, delta in heads])
-        told.append(f"Heads that alone do as much as the whole target, on discovery items: {named}. What do they do?")
-    return told
+        questions.append(
+            f"Heads that alone do as much as the whole target, on discovery items: {named}. What do they do?"
+        )
+    return questions
 
 
 def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]:
@@ -207,8 +213,10 @@ def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]
         return []
     target, own = effects[condition("target", tried[0]).name], set(record.manifest.plan.targets.get(chosen.model, ()))
     sign = -1 if target < 0 else 1
-    found = [(site, d) for site, d in _alone(effects, heads, tried[0]) if site not in own and sign * d >= sign * target]
-    return sorted(found, key=lambda each: -abs(each[1]))
+    strong = [
+        (site, d) for site, d in _alone(effects, heads, tried[0]) if site not in own and sign * d >= sign * target
+    ]
+    return sorted(strong, key=lambda each: -abs(each[1]))
 
 
 def _alone(effects: Mapping[str, float], heads: Sequence[str], edit: Edit | float) -> list[tuple[str, float]]:
@@ -221,11 +229,13 @@ def absent(record: Record) -> list[str]:
     """What a reader might look for here and will not find, and why, in sentences."""
     manifest = record.manifest
     reached = {gate.stage for gate in manifest.gates}
-    told: list[str] = []
+    absences: list[str] = []
     if "discovery" not in reached:
-        told.append("No sweep over factors, no head map and no changes in certainty: the run ended before discovery.")
+        absences.append(
+            "No sweep over factors, no head map and no changes in certainty: the run ended before discovery."
+        )
     if not isinstance(manifest.study.sweep.target, RankedNeurons):
-        told.append("No ranking of neurons: the study's target is not picked by one.")
+        absences.append("No ranking of neurons: the study's target is not picked by one.")
     if "discovery" in reached and "staged" not in record.items["role"]:
-        told.append("No curves of zeroing heads one after another: the study asks for none (sweep.staged).")
-    return told
+        absences.append("No curves of zeroing heads one after another: the study asks for none (sweep.staged).")
+    return absences

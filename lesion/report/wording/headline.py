@@ -23,12 +23,12 @@ _VERBS = {"Improvement": "improves", "Harm": "harms", "Mixed": "splits"}
 def headline(record: Record) -> str:
     """The verdict in one plain sentence; says first what a reader must not overlook (status, a stop)."""
     mark = MARKS[record.manifest.status]
-    said, most = "", MOST_WORDS if record.manifest.study.claims is not None else MOST_WORDS_1
+    sentence, most = "", MOST_WORDS if record.manifest.study.claims is not None else MOST_WORDS_1
     for body in _bodies(record):
-        said = f"{mark}{body}." if mark else f"{body[0].upper()}{body[1:]}."
-        if len(said.split()) <= most:
+        sentence = f"{mark}{body}." if mark else f"{body[0].upper()}{body[1:]}."
+        if len(sentence.split()) <= most:
             break
-    return said
+    return sentence
 
 
 def in_full(record: Record) -> list[str]:
@@ -37,9 +37,9 @@ def in_full(record: Record) -> list[str]:
         return []
     if record.manifest.study.claims is not None:
         return long_form(record)
-    told = [*_effects(record, brief=False), *_rest(record)]
-    whole = "; ".join(told)
-    return [] if whole.lower() in headline(record).lower() else [f"{text[0].upper()}{text[1:]}." for text in told]
+    clauses = [*_effects(record, brief=False), *_rest(record)]
+    whole = "; ".join(clauses)
+    return [] if whole.lower() in headline(record).lower() else [f"{text[0].upper()}{text[1:]}." for text in clauses]
 
 
 def _bodies(record: Record) -> Iterator[str]:
@@ -77,8 +77,8 @@ def _stopped(record: Record) -> Iterator[str]:
         return
     decided = [finding for finding in record.findings if finding.verdict.verdict != "Ambiguous"]
     total = len(record.manifest.plan.family)
-    for found in _found(record):
-        yield f"the run stopped with {len(decided)} of {total} cells decided ({reason}); so far, {found}"
+    for clause in _found(record):
+        yield f"the run stopped with {len(decided)} of {total} cells decided ({reason}); so far, {clause}"
 
 
 def _of(findings: Sequence[Finding], kind: str) -> list[Finding]:
@@ -87,8 +87,8 @@ def _of(findings: Sequence[Finding], kind: str) -> list[Finding]:
 
 def _effects(record: Record, *, brief: bool) -> list[str]:
     """One clause for each model with an effect."""
-    told = [_model_effects(record, model, brief=brief) for model in record.manifest.study.models]
-    return [clause for clause in told if clause]
+    clauses = [_model_effects(record, model, brief=brief) for model in record.manifest.study.models]
+    return [clause for clause in clauses if clause]
 
 
 def _model_effects(record: Record, model: str, *, brief: bool) -> str:
@@ -97,15 +97,15 @@ def _model_effects(record: Record, model: str, *, brief: bool) -> str:
     for finding in record.findings:
         if finding.chosen.model == model and finding.verdict.verdict in _VERBS:
             groups.setdefault((finding.chosen.alpha, finding.licensed), []).append(finding)
-    told: list[str] = []
+    clauses: list[str] = []
     for (alpha, licensed), group in groups.items():
         same = licensed == next(iter(groups))[1]
-        who = _called(record, model, licensed=licensed, again=bool(told), same=same)
+        who = _called(record, model, licensed=licensed, again=bool(clauses), same=same)
         effects = [
-            f"{_VERBS[kind]} {_places(record, found, brief=brief)}" for kind in _VERBS if (found := _of(group, kind))
+            f"{_VERBS[kind]} {_places(record, alike, brief=brief)}" for kind in _VERBS if (alike := _of(group, kind))
         ]
-        told.append(f"{action(alpha)} {who} {listed(effects)}")
-    return "; ".join(told)
+        clauses.append(f"{action(alpha)} {who} {listed(effects)}")
+    return "; ".join(clauses)
 
 
 def _called(record: Record, model: str, *, licensed: bool, again: bool, same: bool) -> str:
@@ -130,13 +130,13 @@ def _size(record: Record, finding: Finding) -> str:
         return "some kinds of items gain, others lose"
     if "magnitude_unstable" in verdict.tags:
         return "its size is not shown to be the same over seeds"
-    said = f"{points(verdict.delta)} points" + (" in bfloat16" if "bfloat16" in verdict.tags else "")
+    size = f"{points(verdict.delta)} points" + (" in bfloat16" if "bfloat16" in verdict.tags else "")
     control, margin = random_delta(finding), record.manifest.study.verdict.margin
     if control is not None and abs(control) >= margin:
-        said += f", random ones {points(control)}"
+        size += f", random ones {points(control)}"
     if "material" in verdict.tags:
-        return said
-    return f"{said}, not shown to exceed {100 * margin:g}"
+        return size
+    return f"{size}, not shown to exceed {100 * margin:g}"
 
 
 def _over_models(record: Record, *, brief: bool) -> list[str]:
@@ -182,7 +182,7 @@ def _by_tier(record: Record, group: Sequence[Finding], *, brief: bool) -> str:
     tasks = record.manifest.study.tasks
     tiers = [tier for tier in tasks if any(f.chosen.tier == tier for f in group)]
     models = len(record.manifest.study.models)
-    told: list[str] = []
+    clauses: list[str] = []
     for tier in tiers:
         here = [finding for finding in group if finding.chosen.tier == tier]
         all_of_them = "both" if models == 2 else f"all {count(models)}"
@@ -190,8 +190,8 @@ def _by_tier(record: Record, group: Sequence[Finding], *, brief: bool) -> str:
         whom = model_name(here[0].chosen.model) if len(here) == 1 else f"{share} models"
         who = f"{whom} on " if models > 1 else ""
         where = f"{tier} (" if brief else f"{task_words(tasks[tier])} ({tier}: "
-        told.append(f"{who}{where}{_range(record, here)})")
-    return listed(told)
+        clauses.append(f"{who}{where}{_range(record, here)})")
+    return listed(clauses)
 
 
 def _range(record: Record, group: Sequence[Finding]) -> str:
@@ -200,17 +200,17 @@ def _range(record: Record, group: Sequence[Finding]) -> str:
         return _size(record, group[0])
     sized = [f for f in group if f.verdict.verdict != "Mixed" and "magnitude_unstable" not in f.verdict.tags]
     ends = sorted((f.verdict.delta for f in sized if f.verdict.delta is not None), key=abs)
-    said = (
+    sizes = (
         [f"{points(ends[0])} to {points(ends[-1])} points"] if len(ends) > 1 else [f"{points(e)} points" for e in ends]
     )
     margin = record.manifest.study.verdict.margin
     moved = [control for f in sized if abs(control := random_delta(f) or 0.0) >= margin]
-    said += [f"random ones up to {points(max(moved, key=abs))}"] if moved else []
-    said += (
+    sizes += [f"random ones up to {points(max(moved, key=abs))}"] if moved else []
+    sizes += (
         [f"not all shown to exceed {100 * margin:g}"] if any("material" not in f.verdict.tags for f in sized) else []
     )
-    said += ["some of a size not shown to be the same over seeds"] if len(sized) < len(group) else []
-    return ", ".join(said)
+    sizes += ["some of a size not shown to be the same over seeds"] if len(sized) < len(group) else []
+    return ", ".join(sizes)
 
 
 def _rest(record: Record) -> list[str]:
@@ -252,5 +252,5 @@ def _named(record: Record, kind: str) -> str:
 
 
 def _counted(findings: Sequence[Finding]) -> str:
-    kinds = [f"{len(found)} {kind}" for kind in MEANINGS if (found := _of(findings, kind))]
+    kinds = [f"{len(alike)} {kind}" for kind in MEANINGS if (alike := _of(findings, kind))]
     return f"of {len(findings)} cells, {listed(kinds)}"

@@ -15,23 +15,23 @@ VERBS = {"Improvement": "improves", "Harm": "harms", "Mixed": "splits"}
 
 def answers(record: Record) -> Iterator[str]:
     """The sentence from the fullest form to the shortest."""
-    found = own(record)
-    effects = [finding for finding in found if finding.verdict.verdict in VERBS]
+    findings = own(record)
+    effects = [finding for finding in findings if finding.verdict.verdict in VERBS]
     named = not any(finding.dependent for finding in record.findings)
-    if not found:
+    if not findings:
         yield _control_only(record)
         return
     if not effects:
-        yield _joined("no effect was shown", _apart(record, found), _rest(record, found))
-        yield _joined("no effect was shown", _apart(record, found, brief=True), _rest(record, found))
+        yield _joined("no effect was shown", _apart(record, findings), _rest(record, findings))
+        yield _joined("no effect was shown", _apart(record, findings, brief=True), _rest(record, findings))
         return
     for full in (True, False):
-        told = _effects(record, effects, full=full, named=named), _specific(effects), _apart(record, found)
-        yield _joined(*told, _rest(record, found))
+        clauses = _effects(record, effects, full=full, named=named), _specific(effects), _apart(record, findings)
+        yield _joined(*clauses, _rest(record, findings))
     for brief in (False, True):
-        told = _effects(record, effects, full=False, named=named), _specific(effects)
-        yield _joined(*told, _apart(record, found, brief=brief))
-    yield _joined(_counted(record, found, effects), _specific(effects), _apart(record, found, brief=True))
+        clauses = _effects(record, effects, full=False, named=named), _specific(effects)
+        yield _joined(*clauses, _apart(record, findings, brief=brief))
+    yield _joined(_counted(record, findings, effects), _specific(effects), _apart(record, findings, brief=True))
 
 
 def control_sentence(record: Record) -> str:
@@ -40,23 +40,23 @@ def control_sentence(record: Record) -> str:
     if control is None or not record.findings:
         return ""
     unit = unit_of(record.manifest.study)
-    said: list[str] = []
+    outcomes: list[str] = []
     words = {None: "was not measured", "Harm": "holds"}
     for model, verdict in control.verdicts.items():
         cell = next((f for f in record.findings if (f.chosen.model, f.chosen.tier) == (model, control.tier)
                      and f.chosen.alpha == 0), None)  # fmt: skip
         size = f" ({doing(cell.chosen)}: {unit.said(cell.verdict.delta)} {unit.name})" if cell else ""
-        said.append(f"{words.get(verdict, 'fails')} in {model_name(model)}{size}")
-    return f"Positive control on {control.tier}: {listed(said)}."
+        outcomes.append(f"{words.get(verdict, 'fails')} in {model_name(model)}{size}")
+    return f"Positive control on {control.tier}: {listed(outcomes)}."
 
 
 def long_form(record: Record) -> list[str]:
     """Everything that was found, a sentence each, the control last."""
-    found = own(record)
-    effects = [finding for finding in found if finding.verdict.verdict in VERBS]
-    told = [_effects(record, [finding], full=True) + _after(record, finding) for finding in effects]
-    told += [text for text in (_rest(record, found, named=True),) if text]
-    sentences = [f"{text[0].upper()}{text[1:]}." for text in told]
+    findings = own(record)
+    effects = [finding for finding in findings if finding.verdict.verdict in VERBS]
+    clauses = [_effects(record, [finding], full=True) + _after(record, finding) for finding in effects]
+    clauses += [text for text in (_rest(record, findings, named=True),) if text]
+    sentences = [f"{text[0].upper()}{text[1:]}." for text in clauses]
     control = control_sentence(record)
     return [*sentences, *([control] if control else [])]
 
@@ -80,13 +80,13 @@ def _effects(record: Record, effects: Sequence[Finding], *, full: bool, named: b
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in effects:
         groups.setdefault((finding.chosen.model, doing(finding.chosen), finding.verdict.verdict), []).append(finding)
-    told: list[str] = []
+    clauses: list[str] = []
     for (model, did, kind), group in groups.items():
         licensed = named and all(finding.licensed for finding in group)
         who = target_words(record.manifest, model, licensed=licensed)
-        whose = f"{who} of {model_name(model)}" if not told or len({key[0] for key in groups}) > 1 else "them"
-        told.append(f"{did} {whose} {VERBS[kind]} {listed([_place(record, each, full=full) for each in group])}")
-    return "; ".join(told)
+        whose = f"{who} of {model_name(model)}" if not clauses or len({key[0] for key in groups}) > 1 else "them"
+        clauses.append(f"{did} {whose} {VERBS[kind]} {listed([_place(record, each, full=full) for each in group])}")
+    return "; ".join(clauses)
 
 
 def _place(record: Record, finding: Finding, *, full: bool) -> str:
@@ -100,36 +100,36 @@ def _place(record: Record, finding: Finding, *, full: bool) -> str:
     return f"{task_words(record.manifest.study.tasks[tier])} ({tier}: {size})" if full else f"{tier} ({size})"
 
 
-def _apart(record: Record, found: Sequence[Finding], *, brief: bool = False) -> str:
+def _apart(record: Record, findings: Sequence[Finding], *, brief: bool = False) -> str:
     """Which ablations disagree; empty where all agree."""
-    dependent = [finding for finding in found if finding.dependent]
-    asked = [finding for finding in found if finding.primary is not None]
+    dependent = [finding for finding in findings if finding.dependent]
+    ablated = [finding for finding in findings if finding.primary is not None]
     if not dependent:
         return ""
     if len(dependent) == 1 and not brief:
-        where = f" on {dependent[0].chosen.tier}" if len(asked) > 1 else ""
-        said = disagreement(dependent[0], unit_of(record.manifest.study))
-        return said.replace("disagree", f"disagree{where}", 1)
-    if len(dependent) == len(asked):
+        where = f" on {dependent[0].chosen.tier}" if len(ablated) > 1 else ""
+        clause = disagreement(dependent[0], unit_of(record.manifest.study))
+        return clause.replace("disagree", f"disagree{where}", 1)
+    if len(dependent) == len(ablated):
         return "the other ablations disagree"
-    return f"the other ablations disagree in {len(dependent)} of {len(asked)} cells"
+    return f"the other ablations disagree in {len(dependent)} of {len(ablated)} cells"
 
 
 def _specific(effects: Sequence[Finding]) -> str:
     """How many effects are specific, and among what."""
     ranks = [finding.rank for finding in effects if finding.rank is not None]
-    asked = [rank for rank in ranks if rank.status in ("specific", "not specific")]
+    evaluable = [rank for rank in ranks if rank.status in ("specific", "not specific")]
     if not ranks:
         return ""
-    if not asked:
+    if not evaluable:
         return "specificity is not evaluable"
-    yes = sum(rank.status == "specific" for rank in asked)
+    yes = sum(rank.status == "specific" for rank in evaluable)
     if len(effects) == 1:
         return "specific" if yes else "not specific"
     return f"specific: {yes} of {len(effects)}"
 
 
-def _rest(record: Record, found: Sequence[Finding], *, named: bool = False) -> str:
+def _rest(record: Record, findings: Sequence[Finding], *, named: bool = False) -> str:
     """Cells without an effect."""
     study = record.manifest.study
     unit = unit_of(study)
@@ -139,24 +139,24 @@ def _rest(record: Record, found: Sequence[Finding], *, named: bool = False) -> s
         (("Inconclusive", "Ambiguous"), "undecided"),
         (("Invalid",), "invalid"),
     )
-    told: list[str] = []
+    clauses: list[str] = []
     for names, words in kinds:
-        here = [finding for finding in found if finding.verdict.verdict in names]
+        here = [finding for finding in findings if finding.verdict.verdict in names]
         if here and named:
-            told.append(f"{words} for {listed([f'{doing(f.chosen)} on {f.chosen.tier}' for f in here])}")
+            clauses.append(f"{words} for {listed([f'{doing(f.chosen)} on {f.chosen.tier}' for f in here])}")
         elif here:
-            told.append(f"{words} in {len(here)} of {len(found)} cells" if names == ("Null",) else
+            clauses.append(f"{words} in {len(here)} of {len(findings)} cells" if names == ("Null",) else
                         f"{len(here)} {words}")  # fmt: skip
-    return "; ".join(told)
+    return "; ".join(clauses)
 
 
-def _counted(record: Record, found: Sequence[Finding], effects: Sequence[Finding]) -> str:
+def _counted(record: Record, findings: Sequence[Finding], effects: Sequence[Finding]) -> str:
     kinds = [f"{number} {kind}" for kind in VERBS if (number := sum(f.verdict.verdict == kind for f in effects))]
     targets = {finding.chosen.model for finding in effects}
     whom = model_name(next(iter(targets))) if len(targets) == 1 else f"{len(record.manifest.study.models)} models"
-    return f"{listed(kinds)} in {len(found)} cells of {whom}"
+    return f"{listed(kinds)} in {len(findings)} cells of {whom}"
 
 
 def _control_only(record: Record) -> str:
-    said = control_sentence(record).rstrip(".")
-    return f"{said[0].lower()}{said[1:]}" if said else "no verdict, because no confirmation was reached"
+    sentence = control_sentence(record).rstrip(".")
+    return f"{sentence[0].lower()}{sentence[1:]}" if sentence else "no verdict, because no confirmation was reached"

@@ -56,30 +56,32 @@ def found(record: Record) -> ReplicationResults | None:
 
 def replication_view(record: Record) -> ReplicationView | None:
     """What the page says of it."""
-    told = found(record)
-    if told is None:
+    results = found(record)
+    if results is None:
         return None
-    return ReplicationView(said(record), _why(told), (_stands(record), _answers(record, told), _cells(record, told)))
+    return ReplicationView(
+        said(record), _why(results), (_stands(record), _answers(record, results), _cells(record, results))
+    )
 
 
 def said(record: Record) -> str:
     """What was replicated and what came of it, a sentence for each answer."""
-    told = found(record)
-    if told is None:
+    results = found(record)
+    if results is None:
         return ""
     tasks, parts = record.manifest.study.tasks, list[str]()
     for answer, words in _VERDICTS.items():
-        here = [each for each in told.configurations if each.answer == answer]
+        here = [each for each in results.configurations if each.answer == answer]
         if here:
             places = [f"{edit_of(record, each)} on {each.tier} ({task_words(tasks[each.tier])})" for each in here]
             parts.append(f"{words}: {listed(places)}.")
-    parts += [f"{model_name(model)} has no counterpart: {why}." for model, why in told.unmapped.items()]
+    parts += [f"{model_name(model)} has no counterpart: {why}." for model, why in results.unmapped.items()]
     return " ".join(parts)
 
 
-def _why(told: ReplicationResults) -> str:
-    source = model_name(told.source)
-    improved = any(each.why == "improvement" for each in told.configurations)
+def _why(results: ReplicationResults) -> str:
+    source = model_name(results.source)
+    improved = any(each.why == "improvement" for each in results.configurations)
     chosen = (
         f"the Improvements of {source}"
         if improved
@@ -105,13 +107,13 @@ def _stands(record: Record) -> Table:
     return Table("Which heads stand for the source's", ("model", "source", "stands for it", "rank", "depth"), rows)
 
 
-def _answers(record: Record, told: ReplicationResults) -> Table:
+def _answers(record: Record, results: ReplicationResults) -> Table:
     rows = [
         (
             each.tier, edit_of(record, each), each.why, each.answer or "not tried",
             _pooled(each.pooled), _heterogeneity(each.pooled),
         )
-        for each in told.configurations
+        for each in results.configurations
     ]  # fmt: skip
     columns = ("tier", "what was done", "why it was chosen", "answer", "random effects, points", "heterogeneity")
     return Table(f"What came of each configuration ({unit_words(record)})", columns, rows)
@@ -132,13 +134,13 @@ def _heterogeneity(pooled: Pooled | Predicted | None) -> str:
     )
 
 
-def _cells(record: Record, told: ReplicationResults) -> Table:
-    cells = [(each, told.cells[each.id]) for each in record.manifest.plan.replicas if each.id in told.cells]
+def _cells(record: Record, results: ReplicationResults) -> Table:
+    cells = [(each, results.cells[each.id]) for each in record.manifest.plan.replicas if each.id in results.cells]
     rows = [
         (
             model_name(chosen.model), chosen.tier, did(chosen.edit), cell.verdict,
             points(cell.delta), _ends(cell), f"{cell.n:,}", p_value(cell.p_holm),
-            beyond(told.specific.get(chosen.id)),
+            beyond(results.specific.get(chosen.id)),
         )
         for chosen, cell in cells
     ]  # fmt: skip
@@ -174,13 +176,13 @@ def beyond(against: RankSpecificity | Specificity | None) -> str:
 
 def forest_rows(record: Record) -> pl.DataFrame:
     """One row per configuration and model, and one for their random-effects mean."""
-    told = found(record)
-    if told is None:
+    results = found(record)
+    if results is None:
         return pl.DataFrame()
     cells = record.manifest.results.every_cell()
     models = {chosen.id: chosen.model for chosen in record.manifest.plan.members()}
     rows: list[dict[str, object]] = []
-    for each in told.configurations:
+    for each in results.configurations:
         here = {"panel": f"{each.tier}, {edit_of(record, each)}", "tier": each.tier, "alpha": each.alpha}
         names = [each.source, *each.replicas]
         rows += [_row(here, models[name], cells[name], source=name == each.source) for name in names]
@@ -197,7 +199,7 @@ def forest_rows(record: Record) -> pl.DataFrame:
 
 def _row(here: Mapping[str, object], model: str, cell: CellVerdict, *, source: bool) -> dict[str, object]:
     ends = {"points": cell.delta, "low": cell.ci_low, "high": cell.ci_high}
-    told = {key: None if value is None else 100 * value for key, value in ends.items()}
+    percentages = {key: None if value is None else 100 * value for key, value in ends.items()}
     label = f"{model_name(model)}{' (source)' if source else ''}"
     return {
         **here,
@@ -205,7 +207,7 @@ def _row(here: Mapping[str, object], model: str, cell: CellVerdict, *, source: b
         "series": "source" if source else "other",
         "verdict": cell.verdict,
         "n": cell.n,
-    } | told
+    } | percentages
 
 
 def forest(record: Record, rows: pl.DataFrame) -> dict[str, Any]:

@@ -77,12 +77,14 @@ def dossier(manifest: Manifest, repository: Path = PACKAGE.parent) -> Dossier:
         if not (NAME.fullmatch(name) and VERSION.fullmatch(version) and len(name + version) <= 200):
             raise InputError(f"{manifest.run}: '{name[:60]} {version[:60]}' is no package and version; not installed")
     own = [config for config in manifest.study.tasks.values() if isinstance(config, OwnConfig)]
-    asked = subprocess.run(_git(repository, "remote", "get-url", "origin"), capture_output=True, text=True, check=False)
+    origin = subprocess.run(
+        _git(repository, "remote", "get-url", "origin"), capture_output=True, text=True, check=False
+    )
     return Dossier(
         run=manifest.run,
         seal=manifest.seal,
         commit=commit,
-        remote=re.sub(r"//[^/@]*@", "//", asked.stdout.strip()),
+        remote=re.sub(r"//[^/@]*@", "//", origin.stdout.strip()),
         diff=manifest.code.diff,
         python=manifest.environment.python,
         packages=packages,
@@ -107,38 +109,38 @@ def replay_fresh(path: Path, home: Path, place: Path, repository: Path, workers:
         Tampered: when the work tree is not the recorded source, or the replay is not one of this run.
     """
     manifest = read_manifest(path)
-    given = dossier(manifest, repository)
-    for digest in given.code:
+    source = dossier(manifest, repository)
+    for digest in source.code:
         trust(digest)  # the caller has seen the dossier and trusts all of it
-    tell(f"work tree at {given.commit[:12]} …")
-    make_tree(given, repository, place / "tree")
-    found = source_hash(place / "tree" / "lesion")
-    if found != manifest.code.source_hash:
+    tell(f"work tree at {source.commit[:12]} …")
+    make_tree(source, repository, place / "tree")
+    read = source_hash(place / "tree" / "lesion")
+    if read != manifest.code.source_hash:
         raise Tampered(
-            f"{manifest.run}: commit and difference do not give the recorded sources ({found[:12]}, recorded "
+            f"{manifest.run}: commit and difference do not give the recorded sources ({read[:12]}, recorded "
             f"{manifest.code.source_hash[:12]}); files that git did not know are the usual reason"
         )
-    tell(f"environment with {len(given.packages)} packages …")
-    python = make_environment(given, place)
+    tell(f"environment with {len(source.packages)} packages …")
+    python = make_environment(source, place)
     tell("replay …")
     again = _again(python, path.resolve(), place / "home", workers)
-    return _certify(manifest, given, again, _installed(python), home)
+    return _certify(manifest, source, again, _installed(python), home)
 
 
-def make_tree(given: Dossier, repository: Path, tree: Path) -> None:
+def make_tree(source: Dossier, repository: Path, tree: Path) -> None:
     """A clone at the commit, with the recorded difference on top; no hook of anybody runs.
 
     Raises:
         InputError: when the repository has no such commit, or the difference does not fit.
     """
     _do(["git", "clone", "--quiet", "--no-checkout", "--no-hardlinks", "--", str(repository), str(tree)], "the clone")
-    checkout = _git(tree, "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--detach", given.commit)
-    _do(checkout, f"commit {given.commit}: fetch it first, or name another --repository; the checkout")
-    if given.diff:
-        _do(_git(tree, "apply", "--whitespace=nowarn", "-"), "the recorded difference", given.diff)
+    checkout = _git(tree, "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--detach", source.commit)
+    _do(checkout, f"commit {source.commit}: fetch it first, or name another --repository; the checkout")
+    if source.diff:
+        _do(_git(tree, "apply", "--whitespace=nowarn", "-"), "the recorded difference", source.diff)
 
 
-def make_environment(given: Dossier, place: Path) -> Path:
+def make_environment(source: Dossier, place: Path) -> Path:
     """An environment with the recorded packages and the work tree; its interpreter.
 
     Raises:
@@ -147,11 +149,11 @@ def make_environment(given: Dossier, place: Path) -> Path:
     folder = place / "environment"
     venv.create(folder, with_pip=True, symlinks=True)
     python = folder / "bin" / "python"
-    wanted = place / "requirements.txt"
-    pinned = (f"{name}=={version.split('+')[0]}\n" for name, version in sorted(given.packages.items()))
-    wanted.write_text("".join(pinned), encoding="utf-8")
+    requirements = place / "requirements.txt"
+    pinned = (f"{name}=={version.split('+')[0]}\n" for name, version in sorted(source.packages.items()))
+    requirements.write_text("".join(pinned), encoding="utf-8")
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"]
-    _do([*pip, "-r", str(wanted)], "the recorded packages")
+    _do([*pip, "-r", str(requirements)], "the recorded packages")
     _do([*pip, "--no-build-isolation", "-e", str(place / "tree")], "the work tree as a package")
     return python
 
@@ -173,11 +175,11 @@ def _installed(python: Path) -> dict[str, str]:
         "import json; from importlib.metadata import distributions as every; "
         "print(json.dumps({d.metadata['Name'].lower(): d.version for d in every() if d.metadata['Name']}))"
     )
-    found: dict[str, str] = json.loads(_do([str(python), "-I", "-c", code], "the list of packages"))
-    return {name: version for name, version in sorted(found.items()) if name != OURSELVES}
+    packages: dict[str, str] = json.loads(_do([str(python), "-I", "-c", code], "the list of packages"))
+    return {name: version for name, version in sorted(packages.items()) if name != OURSELVES}
 
 
-def _certify(manifest: Manifest, given: Dossier, made: Path, installed: dict[str, str], home: Path) -> Certificate:
+def _certify(manifest: Manifest, source: Dossier, made: Path, installed: dict[str, str], home: Path) -> Certificate:
     """Check the replay, keep its folder, and write the certificate."""
     again = read_manifest(made)
     weights = {model.name: model.weights_hash for model in again.models}
@@ -185,7 +187,7 @@ def _certify(manifest: Manifest, given: Dossier, made: Path, installed: dict[str
         raise Tampered(f"the replay's folder is not what it sealed: {faults[0].what} {faults[0].fault}")
     if again.match is None or again.replay_of != manifest.seal or again.code.source_hash != manifest.code.source_hash:
         raise Tampered(f"{made.name}: is not a replay of {manifest.run} by the recorded sources")
-    if weights != given.models:
+    if weights != source.models:
         raise Tampered(f"{made.name}: was made with other weights than {manifest.run}")
     kept = home / "runs" / made.name
     if kept.exists():
@@ -193,9 +195,9 @@ def _certify(manifest: Manifest, given: Dossier, made: Path, installed: dict[str
     shutil.copytree(made, kept, symlinks=True)
     enter(home, again)
     other = [
-        f"{name} {given.packages.get(name, 'none')} -> {installed.get(name, 'none')}"
-        for name in sorted(given.packages.keys() | installed.keys())
-        if given.packages.get(name) != installed.get(name)
+        f"{name} {source.packages.get(name, 'none')} -> {installed.get(name, 'none')}"
+        for name in sorted(source.packages.keys() | installed.keys())
+        if source.packages.get(name) != installed.get(name)
     ]
     certificate = Certificate(
         run=manifest.run,
@@ -204,12 +206,12 @@ def _certify(manifest: Manifest, given: Dossier, made: Path, installed: dict[str
         replay_seal=again.seal,
         match=again.match,
         made=iso(now()),
-        commit=given.commit,
-        diff_hash=content_hash(given.diff),
+        commit=source.commit,
+        diff_hash=content_hash(source.diff),
         source_hash=again.code.source_hash,
         packages=installed,
         other_packages=tuple(other),
-        python_recorded=given.python,
+        python_recorded=source.python,
         python=again.environment.python,
         system=again.environment.system,
         processor=again.environment.processor,

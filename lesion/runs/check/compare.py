@@ -91,21 +91,21 @@ def compare_runs(first: Path, second: Path) -> Comparison:
         InputError: when one of them has no readable manifest.
         Tampered: when a manifest or rows were changed after they were sealed.
     """
-    one, two = read_manifest(first), read_manifest(second)
+    left, right = read_manifest(first), read_manifest(second)
     folders = [RunFolder(folder_of(path)) for path in (first, second)]
     beside = all((folder.path / "units").is_dir() for folder in folders)
-    tables = [_sealed_rows(each, folder) for each, folder in zip((one, two), folders, strict=True)] if beside else []
-    found = compare_rows(*tables) if tables else None
-    same, alike = one.rows_hash == two.rows_hash, one.results.words() == two.results.words()
-    floor = max(noise_floor(one), noise_floor(two))
+    tables = [_sealed_rows(each, folder) for each, folder in zip((left, right), folders, strict=True)] if beside else []
+    difference = compare_rows(*tables) if tables else None
+    same, alike = left.rows_hash == right.rows_hash, left.results.words() == right.results.words()
+    floor = max(noise_floor(left), noise_floor(right))
     return Comparison(
-        first=one.run,
-        second=two.run,
-        grade=grade_of(found, floor, same_hash=same, same_verdicts=alike),
-        parameters=tuple(_changes(_parameters(one), _parameters(two))),
-        environment=tuple(_changes(_environment(one), _environment(two))),
-        verdicts=tuple(_changes(_decided(one), _decided(two))),
-        rows=_rows(found, floor, tables[0].height if tables else 0, same),
+        first=left.run,
+        second=right.run,
+        grade=grade_of(difference, floor, same_hash=same, same_verdicts=alike),
+        parameters=tuple(_changes(_parameters(left), _parameters(right))),
+        environment=tuple(_changes(_environment(left), _environment(right))),
+        verdicts=tuple(_changes(_decided(left), _decided(right))),
+        rows=_rows(difference, floor, tables[0].height if tables else 0, same),
     )
 
 
@@ -130,23 +130,23 @@ def compare_calls(first: Path, second: Path) -> CallsCompared:
         InputError: when one of them is no record of a command.
         Tampered: when a manifest or a result was changed after it was sealed.
     """
-    one, two = read_repeat(first), read_repeat(second)
-    told = [{"command": c.command, **c.parameters, **_hashes(c)} for c in (one.call, two.call)]
-    here = one.result is not None and two.result is not None
-    command = one.call.command
-    same = "bit-equal" if one.call.result_hash == two.call.result_hash else "different"
+    left, right = read_repeat(first), read_repeat(second)
+    parameters = [{"command": c.command, **c.parameters, **_hashes(c)} for c in (left.call, right.call)]
+    here = left.result is not None and right.result is not None
+    command = left.call.command
+    same = "bit-equal" if left.call.result_hash == right.call.result_hash else "different"
     return CallsCompared(
-        first=one.call.run,
-        second=two.call.run,
-        grade=grade(command, one.call.result_hash, one.result, two.result) if two.result is not None else same,
-        parameters=tuple(_changes(*told)),
-        environment=tuple(_changes(_environment(one.call), _environment(two.call))),
-        result=tuple(differences(command, one.result, two.result)) if here else (),
+        first=left.call.run,
+        second=right.call.run,
+        grade=grade(command, left.call.result_hash, left.result, right.result) if right.result is not None else same,
+        parameters=tuple(_changes(*parameters)),
+        environment=tuple(_changes(_environment(left.call), _environment(right.call))),
+        result=tuple(differences(command, left.result, right.result)) if here else (),
     )
 
 
 def _hashes(call: Call) -> dict[str, str]:
-    return {f"{name} (content)": given.sha256 or given.seal for name, given in call.inputs.items()}
+    return {f"{name} (content)": file.sha256 or file.seal for name, file in call.inputs.items()}
 
 
 def _sealed_rows(manifest: Manifest, folder: RunFolder) -> pl.DataFrame:
@@ -156,18 +156,22 @@ def _sealed_rows(manifest: Manifest, folder: RunFolder) -> pl.DataFrame:
     return items
 
 
-def grade_of(found: Difference | None, floor: float, *, same_hash: bool, same_verdicts: bool) -> Match:
+def grade_of(difference: Difference | None, floor: float, *, same_hash: bool, same_verdicts: bool) -> Match:
     """One of the four grades.
 
     Args:
-        found: how the rows differ; nothing when they are not at hand.
+        difference: how the rows differ; nothing when they are not at hand.
         floor: the measured noise floor, nats.
         same_hash: whether the recorded hashes of all rows are equal.
         same_verdicts: whether every cell has the same verdict.
     """
     if same_hash:
         return "bit-equal"
-    if found is not None and found.flips == found.only_first == found.only_second == 0 and found.largest <= floor:
+    if (
+        difference is not None
+        and difference.flips == difference.only_first == difference.only_second == 0
+        and difference.largest <= floor
+    ):
         return "noise-floor"
     return "verdict-equal" if same_verdicts else "different"
 
@@ -198,22 +202,22 @@ def compare_rows(first: pl.DataFrame, second: pl.DataFrame) -> Difference:
     )
 
 
-def _rows(found: Difference | None, floor: float, height: int, same: bool) -> RowsCompared:
-    if found is None:
+def _rows(difference: Difference | None, floor: float, height: int, same: bool) -> RowsCompared:
+    if difference is None:
         return RowsCompared(
             compared=False, same_hash=same, shared=0, differing=0, only_first=0, only_second=0, flips=0, largest=0.0,
             noise_floor=floor, examples=(),
         )  # fmt: skip
-    worst = found.rows.sort(["flip", "largest"], descending=True).head(5)
+    worst = difference.rows.sort(["flip", "largest"], descending=True).head(5)
     return RowsCompared(
         compared=True,
         same_hash=same,
-        shared=height - found.only_first,
-        differing=found.rows.height,
-        only_first=found.only_first,
-        only_second=found.only_second,
-        flips=found.flips,
-        largest=found.largest,
+        shared=height - difference.only_first,
+        differing=difference.rows.height,
+        only_first=difference.only_first,
+        only_second=difference.only_second,
+        flips=difference.flips,
+        largest=difference.largest,
         noise_floor=floor,
         examples=tuple(" ".join(str(row[name]) for name in KEY) for row in worst.to_dicts()),
     )
@@ -237,10 +241,10 @@ def _decided(manifest: Manifest) -> dict[str, Any]:
 
 
 def _changes(first: Mapping[str, Any], second: Mapping[str, Any]) -> Iterator[Change]:
-    one, two = dict(_leaves(first)), dict(_leaves(second))
-    for what in sorted(one.keys() | two.keys()):
-        if one.get(what) != two.get(what):
-            yield Change(what=what, first=one.get(what, MISSING), second=two.get(what, MISSING))
+    left, right = dict(_leaves(first)), dict(_leaves(second))
+    for what in sorted(left.keys() | right.keys()):
+        if left.get(what) != right.get(what):
+            yield Change(what=what, first=left.get(what, MISSING), second=right.get(what, MISSING))
 
 
 def _leaves(value: Any, where: str = "") -> Iterator[tuple[str, str]]:

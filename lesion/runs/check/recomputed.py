@@ -55,10 +55,10 @@ def impossible(folder: Path, manifest: Manifest) -> Said:
     run = RunFolder(folder)
     units = list(run.units())
     yield from _moments(units, manifest)
-    yield from (("plan", said) for said in unsound_cells([u.cell for u in units], manifest.plan.targets))
+    yield from (("plan", fault) for fault in unsound_cells([u.cell for u in units], manifest.plan.targets))
     items, prompts = run.items(), run.prompts()
-    yield from (("items", said) for said in asked_twice(items))
-    yield from (("items", said) for said in [doubled_rows(items)] if said)
+    yield from (("items", fault) for fault in asked_twice(items))
+    yield from (("items", fault) for fault in [doubled_rows(items)] if fault)
     yield from _receipts(run, units, manifest.study.dtype, prompts)
     yield from _numbers(items, manifest)
     yield from _questions(prompts, manifest)
@@ -137,7 +137,7 @@ def _begun(folder: Path, manifest: Manifest) -> Said:
     if not path.is_file():
         return
     begun = read_begun(path)
-    told = {
+    recorded = {
         "study": (begun.study, manifest.study.name),
         "study_hash": (begun.study_hash, manifest.study_hash),
         "key": (begun.key, manifest.key),
@@ -147,7 +147,7 @@ def _begun(folder: Path, manifest: Manifest) -> Said:
         "started": (begun.started, manifest.cost.started),
         "device": (begun.device, manifest.environment.device),
     }
-    for name, (first, last) in told.items():
+    for name, (first, last) in recorded.items():
         if first != last:
             yield "begun.json", f"says {name} {str(first)[:40]}, and the manifest {str(last)[:40]}"
 
@@ -160,7 +160,7 @@ def _machine(manifest: Manifest) -> Said:
     workers, here = manifest.parameters.get("workers"), environment.executor == "local" and environment.device == "cpu"
     if here and isinstance(workers, int) and workers > 0 and workers != environment.workers:
         yield "parameters", f"ask for {workers} workers, and the environment tells of {environment.workers}"
-    if (given := manifest.parameters.get("study")) is not None and not isinstance(given, str):
+    if (file := manifest.parameters.get("study")) is not None and not isinstance(file, str):
         yield "parameters", "name no study"
     if manifest.parameters.get("dry_run", manifest.status == "dry-run") is not (manifest.status == "dry-run"):
         yield "parameters", "and status say different things of a dry run"
@@ -193,13 +193,13 @@ def _receipts(run: RunFolder, units: Iterable[Unit], dtype: str, prompts: pl.Dat
     """Rows and receipts against the plan's arms and the questions."""
     for unit in units:
         if unit.file_hash:
-            told, rows = ((each.arm, each.receipt) for each in unit.receipts), run.rows_of(unit)
+            receipts, rows = ((each.arm, each.receipt) for each in unit.receipts), run.rows_of(unit)
             if strangers := foreign_rows(unit.cell, rows):
                 yield f"units/{run.key(unit.cell)}.json", f"is not its rows': {strangers}"
-            for said in missing_rows(unit.cell, rows, prompts):
-                yield f"units/{run.key(unit.cell)}.json", f"is not its rows': {said}"
-            for said in unsound_receipts(unit.cell, told, rows, dtype):
-                yield f"units/{run.key(unit.cell)}.json", f"holds a receipt that does not fit: {said}"
+            for fault in missing_rows(unit.cell, rows, prompts):
+                yield f"units/{run.key(unit.cell)}.json", f"is not its rows': {fault}"
+            for fault in unsound_receipts(unit.cell, receipts, rows, dtype):
+                yield f"units/{run.key(unit.cell)}.json", f"holds a receipt that does not fit: {fault}"
 
 
 def _numbers(items: pl.DataFrame, manifest: Manifest) -> Said:
@@ -216,8 +216,8 @@ def _numbers(items: pl.DataFrame, manifest: Manifest) -> Said:
             if beyond := rows.filter(number.is_not_nan() & ~number.is_between(metric.low, high)).height:
                 yield "items", f"{beyond} rows of {name} have an {metric.name} that cannot be"
     same = items.filter((pl.col("split") == "confirm") & pl.col("arm").is_in(["baseline", "placebo"]))
-    told = [pl.col(name).fill_nan(None).max() - pl.col(name).fill_nan(None).min() for name in NUMBERS]
-    gaps = same.group_by(ITEM_KEY).agg(*told, pl.col("correct").n_unique().alias("answers"))
+    spreads = [pl.col(name).fill_nan(None).max() - pl.col(name).fill_nan(None).min() for name in NUMBERS]
+    gaps = same.group_by(ITEM_KEY).agg(*spreads, pl.col("correct").n_unique().alias("answers"))
     limit = DRIFT[manifest.study.dtype]
     for name in NUMBERS:
         if (apart := gaps.filter(pl.col(name) > limit).height) > 0:
@@ -237,7 +237,7 @@ def _questions(prompts: pl.DataFrame, manifest: Manifest) -> Said:
     lanes: dict[tuple[str, str, int], set[int]] = {}
     for tier, split, seed, index in prompts.select("tier", "split", "seed", "index").iter_rows():
         lanes.setdefault((tier, split, seed), set()).add(index)
-    chat, told = study.chat is not None, set[str]()
+    chat, wrong_tiers = study.chat is not None, set[str]()
     for (tier, split, seed), numbers in lanes.items():
         if tier not in study.tasks or not _makes_itself(study.tasks[tier].task):
             continue
@@ -247,8 +247,8 @@ def _questions(prompts: pl.DataFrame, manifest: Manifest) -> Said:
         for row in here.iter_rows(named=True):
             names = ("answer", "wrong", "buckets") if chat else ("item_id", "prompt", "answer", "wrong", "buckets")
             wrong = [name for name in names if made.get(row["index"], {}).get(name) != row[name]]
-            if wrong and tier not in told:
-                told.add(tier)
+            if wrong and tier not in wrong_tiers:
+                wrong_tiers.add(tier)
                 yield "prompts", f"of {tier} are not what the study's task makes: item {row['index']}, {wrong[0]}"
 
 

@@ -132,7 +132,7 @@ def _tier(plan: Plan, model: str, tier: str, rows: pl.DataFrame, most: int) -> l
     """
     arms, network = (BASELINE, *edits(plan, model)), opened(model)
     here = rows.filter((pl.col("model") == model) & (pl.col("tier") == tier))
-    found: list[tuple[Looked, pl.DataFrame]] = []
+    looks: list[tuple[Looked, pl.DataFrame]] = []
     left = most
     longest = 0
     for shown in _picked(plan, network, tier, here, arms[1].name):
@@ -141,15 +141,15 @@ def _tier(plan: Plan, model: str, tier: str, rows: pl.DataFrame, most: int) -> l
         longest = max(longest, tokens)
         if tokens <= LONGEST and size <= left:
             left -= size
-            found.append(_looked(network, tier, shown, arms))
-    if not found:
+            looks.append(_looked(network, tier, shown, arms))
+    if not looks:
         raise LesionError(
             f"no item is short enough to be shown ({longest} tokens, {network.sizes.n_layers * network.sizes.n_heads}"
             " heads)"
             if longest
             else "discovery left no rows of the strongest edit"
         )
-    return found
+    return looks
 
 
 def _picked(plan: Plan, model: Model, tier: str, rows: pl.DataFrame, strongest: str) -> Iterator[_Shown]:
@@ -170,7 +170,7 @@ def _picked(plan: Plan, model: Model, tier: str, rows: pl.DataFrame, strongest: 
 def _looked(model: Model, tier: str, shown: _Shown, arms: Sequence[Arm]) -> tuple[Looked, pl.DataFrame]:
     """One item under every condition, as words and as rows."""
     compiled, item = shown.compiled, shown.item
-    looks = {one.name: look(model, compiled, _scale(one)) for one in arms}
+    looks = {arm.name: look(model, compiled, _scale(arm)) for arm in arms}
     read = compiled.ids[:-1]
     described = Looked(
         model=model.name,
@@ -184,56 +184,56 @@ def _looked(model: Model, tier: str, shown: _Shown, arms: Sequence[Arm]) -> tupl
         prompt_length=compiled.prompt_length,
         answer=item.answer,
         wrong=item.wrong,
-        answered=tuple(_answered(model.tokenizer, compiled, name, one) for name, one in looks.items()),
+        answered=tuple(_answered(model.tokenizer, compiled, name, each) for name, each in looks.items()),
     )
     rows = [
         {"model": model.name, "tier": tier, "index": item.index, "arm": name, **row}
-        for name, one in looks.items()
-        for row in _heads(one)
+        for name, each in looks.items()
+        for row in _heads(each)
     ]
     return described, pl.DataFrame(rows, schema=LOOKS)
 
 
-def _scale(one: Arm) -> Scale | None:
+def _scale(arm: Arm) -> Scale | None:
     """What an arm of the sweep does; nothing is the unedited model.
 
     Raises:
         InterventionError: for another kind of edit, of which no looks are taken.
     """
-    if one.intervention is None or isinstance(one.intervention, Scale):
-        return one.intervention
-    raise InterventionError(f"{one.name}: looks are taken of factors, not of {type(one.intervention).__name__.lower()}")
+    if arm.intervention is None or isinstance(arm.intervention, Scale):
+        return arm.intervention
+    raise InterventionError(f"{arm.name}: looks are taken of factors, not of {type(arm.intervention).__name__.lower()}")
 
 
-def _answered(tokenizer: Tokenizer, compiled: Compiled, name: str, one: Look) -> Answered:
+def _answered(tokenizer: Tokenizer, compiled: Compiled, name: str, look: Look) -> Answered:
     return Answered(
         arm=name,
-        predicted=spelled(tokenizer, one.predicted),
-        correct=one.predicted == compiled.answer_ids,
-        logit_diff=one.logit_diff,
+        predicted=spelled(tokenizer, look.predicted),
+        correct=look.predicted == compiled.answer_ids,
+        logit_diff=look.logit_diff,
     )
 
 
-def _heads(one: Look) -> Iterator[dict[str, Any]]:
+def _heads(look: Look) -> Iterator[dict[str, Any]]:
     """A row per head: its share, and its pattern without the keys that a query cannot see."""
-    layers, heads, length, _ = one.patterns.shape
+    layers, heads, length, _ = look.patterns.shape
     query, key = torch.tril_indices(length, length)
-    flat = one.patterns[..., query, key]
+    flat = look.patterns[..., query, key]
     for layer in range(layers):
         for head in range(heads):
             yield {
                 "layer": layer,
                 "head": head,
-                "direct": float(one.direct[layer, head]),
+                "direct": float(look.direct[layer, head]),
                 "pattern": flat[layer, head].numpy(force=True),
             }
 
 
 def _roles(compiled: Compiled, length: int) -> tuple[str, ...]:
     """The role of every position that the model reads."""
-    found = [""] * length
+    roles = [""] * length
     for role, spans in compiled.roles.items():
         for start, stop in spans:
             for place in range(start, min(stop, length)):
-                found[place] = f"{found[place]}/{role}" if found[place] else role
-    return tuple(found)
+                roles[place] = f"{roles[place]}/{role}" if roles[place] else role
+    return tuple(roles)
