@@ -33,7 +33,7 @@ class PromptFileTask:
         if config.sha256 not in (None, digest):
             raise Tampered(f"{path} has the hash {digest}, the configuration asks for {config.sha256}")
         tokenizer = None if config.tokenizer is None else _stamp(Path(config.tokenizer))
-        self._parts = _parted(config, path, digest, tokenizer)
+        self._parts = _parted(config, path, digest, tokenizer)  # pyright: ignore[reportArgumentType]  (frozen, so it has a hash)
 
     @property
     def pool(self) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from tokenizers import Tokenizer
 
@@ -111,7 +111,7 @@ def _object(record: Record, name: str) -> Any:
     if isinstance(value, str):
         return parse_json(value, f"{record.where}, {name}") if value.strip() else None
     if isinstance(value, dict):
-        found: dict[str, Any] = value
+        found = cast("dict[str, Any]", value)
         return {key: inner for key, inner in found.items() if inner is not None}  # Parquet gives every key to every row
     return value
 

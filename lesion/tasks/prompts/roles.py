@@ -7,7 +7,7 @@ the file does not give them, they follow from the text that both prompts share a
 import re
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 from lesion.errors import InputError
 from lesion.tasks.task import Segment
@@ -27,8 +27,8 @@ def read_spans(value: Any, text: str, where: str, column: str) -> Spans:
     """
     if not isinstance(value, dict):
         raise InputError(f'{where}: {column} must be an object such as {{"subject": [4, 16]}}')
-    given: dict[str, Any] = value
-    found = {str(name): _spans(str(name), spans, text, where) for name, spans in given.items()}
+    given = cast("dict[str, Any]", value)
+    found = {name: _spans(name, spans, text, where) for name, spans in given.items()}
     ordered = sorted((span, name) for name, spans in found.items() for span in spans)
     for (one, first), (other, second) in pairwise(ordered):
         if other[0] < one[1]:
@@ -41,17 +41,16 @@ def _spans(name: str, value: Any, text: str, where: str) -> tuple[tuple[int, int
         raise InputError(
             f"{where}: '{name[:40]}' cannot be a role; use lower-case letters, digits and _, not {', '.join(RESERVED)}"
         )
-    several: list[Any] = value if isinstance(value, list) and all(isinstance(each, list) for each in value) else [value]
-    if not several:
-        raise InputError(f"{where}: the role {name} has no span; give [start, stop] in characters")
+    listed = cast("list[Any]", value) if isinstance(value, list) else []
+    several: list[Any] = listed if listed and all(isinstance(each, list) for each in listed) else [cast("Any", value)]
     return tuple(sorted(_span(name, span, text, where) for span in several))
 
 
 def _span(name: str, value: Any, text: str, where: str) -> tuple[int, int]:
-    whole = isinstance(value, list) and all(type(each) is int for each in value)
-    if not whole or len(value) != 2:
+    ends = cast("list[Any]", value) if isinstance(value, list) else []
+    if len(ends) != 2 or not all(type(each) is int for each in ends):
         raise InputError(f"{where}: the span of {name} must be two whole numbers [start, stop], in characters")
-    start, stop = value
+    start, stop = int(ends[0]), int(ends[1])
     if not 0 <= start < stop <= len(text):
         raise InputError(
             f"{where}: the span [{start}, {stop}] of {name} does not lie in the prompt, which has {len(text)} "
