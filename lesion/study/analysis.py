@@ -21,6 +21,7 @@ from lesion.stats.paired.rows import PairedRows
 from lesion.stats.paired.tests import deltas, sign_flip, sign_flip_exact, wilcoxon
 from lesion.study.gates.paired_arms import paired_numbers, paired_rows
 from lesion.study.plan import Chosen, Plan
+from lesion.study.solutions import solution_contrasts
 from lesion.study.stages.confirmatory_cells import rule_of
 
 BCA_CLUSTERS = 30
@@ -32,6 +33,8 @@ Numbers = NDArray[np.float64]
 def analyse(plan: Plan, looks: Mapping[str, Plan], items: pl.DataFrame, prompts: pl.DataFrame) -> dict[str, Any]:
     """Member of the family -> its numbers, and the corrections over the whole family; the replication's apart.
 
+    Tiers that ask the same problems directly and worked also have their paired contrast, under `solutions`.
+
     Args:
         plan: as it stood at the end.
         looks: member -> the plan of the look at which it was decided; only members that have rows.
@@ -39,6 +42,8 @@ def analyse(plan: Plan, looks: Mapping[str, Plan], items: pl.DataFrame, prompts:
         prompts: its questions.
     """
     own = _analysed(plan, plan.family, looks, items, prompts)
+    if contrasts := solution_contrasts(plan.family, looks, items, prompts):
+        own["solutions"] = contrasts
     if not plan.replicas:
         return own
     return own | {"replication": _analysed(plan, plan.replicas, looks, items, prompts)}

@@ -221,7 +221,29 @@ def table(document: dict[str, Any]) -> str:
             "–" if each["answer_logprob"]["d_z"] is None else f"{each['answer_logprob']['d_z']:+.2f}",
         ]  # fmt: skip
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, *_read(document["results"].get("readings", {}))]) + "\n"
+    lines += _read(document["results"].get("readings", {}))
+    return "\n".join([*lines, *_solutions(analysis.get("solutions", {}))]) + "\n"
+
+
+def _solutions(contrasts: dict[str, Any]) -> list[str]:
+    """Worked against direct answers, where the study asks both of the same items."""
+    if not contrasts:
+        return []
+    head = "| worked against direct | items | clusters | direct, points | worked | difference | 95 % interval | p |"
+    lines = ["", head, "|" + "---|" * (head.count("|") - 1)]
+    for name, each in contrasts.items():
+        numbers = (f"{100 * each[key]:+.2f}" for key in ("direct", "worked", "difference"))
+        p = "–" if each["p"] is None else f"{each['p']:.3g}"
+        cells = [
+            name.replace("|", " "),
+            str(each["items"]),
+            str(each["clusters"]),
+            *numbers,
+            _span(each["interval"]),
+            p,
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
 
 
 def _read(readings: dict[str, Any]) -> list[str]:

@@ -60,7 +60,7 @@ def readings(
     members = [c for c in pending(plan) if _written(plan, c) and c.id not in invalid]
     return {
         chosen.id: {
-            name: _reading(_texts(plan, items, prompts, chosen, arm))
+            name: _reading(read_texts(plan, items, prompts, chosen, arm))
             for name, arm in (("baseline", "baseline"), ("edited", chosen.arm))
         }
         for chosen in members
@@ -88,7 +88,7 @@ def spoiled_reading(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chos
     for arm in ("baseline", chosen.arm):
         if "written" not in items.columns or (arm_rows(items, plan, chosen, arm)["written"].null_count()):
             return f"answers under {arm} were not all written out"
-        texts = _texts(plan, items, prompts, chosen, arm)
+        texts = read_texts(plan, items, prompts, chosen, arm)
         if wrong := int(texts["parsed"].ne_missing(texts["again"]).sum()):
             return f"{wrong} flags of {arm} are not what the texts say"
         if wrong := texts.filter("correct", pl.col("margin") > CLOSE, ~pl.col("agrees")).height:
@@ -100,7 +100,7 @@ def spoiled_reading(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chos
     return None
 
 
-def _texts(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, arm: str) -> pl.DataFrame:
+def read_texts(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chosen: Chosen, arm: str) -> pl.DataFrame:
     """An arm's rows with its texts read again: `again` (a number was found), `agrees` (it is the answer's)."""
     style = way(plan.study, chosen.tier)
     rows = arm_rows(items, plan, chosen, arm).join(prompts.select(*ITEM_KEY, "answer"), on=ITEM_KEY, how="inner")
