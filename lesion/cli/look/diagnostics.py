@@ -108,6 +108,12 @@ def heads(
     circuits: Annotated[
         bool, typer.Option("--circuits", help="Also analyse OV and QK circuits: copying and composition.")
     ] = False,
+    vectors: Annotated[
+        bool,
+        typer.Option(
+            "--function-vectors", help="Also find function-vector heads, and which other named heads are among them."
+        ),
+    ] = False,
     over_training: Annotated[
         bool, typer.Option("--over-training", help="Track how heads form. MODEL is then a training folder or a recipe.")
     ] = False,
@@ -144,12 +150,24 @@ def heads(
         "detectors": [{**each.model_dump(mode="json"), "verdict": each.verdict} for each in scores.detections],
         "in_context": {**scores.in_context.model_dump(mode="json"), "score": scores.in_context.score},
     }
+    if vectors:
+        document["function_vectors"] = _function_vectors(opened, found, seed)
     if circuits:
         from lesion.measures.heads.copy_scores import circuit_report
 
         document["circuits"] = circuit_report(opened, seed).model_dump(mode="json")
     unregistered(document, as_json, print_heads)
     return 0
+
+
+def _function_vectors(model: "Model", found: "Found", seed: int) -> dict[str, Any]:
+    """Function-vector heads, and the named heads of every detector that are among those with the largest effects."""
+    from lesion.engine.proof.cache import engine_for
+    from lesion.measures.heads.function_vectors import function_vectors
+
+    measured = function_vectors(engine_for(model), seed=seed)
+    shared = {each.detector: measured.shared(map(str, each.named)) for each in found.detections}
+    return {**measured.model_dump(mode="json"), "named": measured.named, "shared": shared}
 
 
 @app.command()

@@ -45,6 +45,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         tiers=[(tier, task_words(task)) for tier, task in manifest.study.tasks.items()],
         cells=cell_views(record),
         claimed=manifest.study.claims is not None,
+        ablated=manifest.study.sweep.edit.exchange is None,
         unit=unit_of(manifest.study).name,
         outcome=outcome_words(manifest.study),
         margin=unit_of(manifest.study).plain(manifest.study.verdict.margin),

@@ -11,6 +11,7 @@ from lesion.report.wording.headline import headline, in_full
 from lesion.report.wording.words import (
     action,
     doing,
+    happened,
     interval,
     listed,
     model_name,
@@ -40,6 +41,7 @@ def readme(record: Record, drawn: tuple[Figure, ...]) -> str:
         models=listed([model_name(model) for model in study.models]),
         task_words=task_words,
         targets="; ".join(targets),
+        happened=happened(study),
         stages=listed([f"{gate.stage} ({gate.outcome})" for gate in manifest.gates]),
         answers=in_full(record),
         columns=columns,
@@ -68,15 +70,16 @@ def _changes_table(record: Record) -> tuple[Columns, list[Columns]]:
 
 
 def _ablations_table(record: Record) -> tuple[Columns, list[Columns]]:
-    """One row per cell of a run of format 2, all ablations side by side."""
+    """One row per cell of a run of format 2; ablations, where they were made, side by side."""
     unit = unit_of(record.manifest.study)
-    columns = ("verdict", "model", "tier", "what was done", f"change, {unit.name} (interval)", *ABLATIONS,
+    ablations = ABLATIONS if record.manifest.study.sweep.edit.exchange is None else ()
+    columns = ("verdict", "model", "tier", "what was done", f"change, {unit.name} (interval)", *ablations,
                "baseline (chance)", "items", "among matched sets")  # fmt: skip
     rows = [
         (
             *_cell_names(f), doing(f.chosen),
             f"{unit.said(f.verdict.delta)} ({unit.span(f.verdict.ci_low, f.verdict.ci_high)})",
-            *(f"{cell_words(f, name, unit)}{' (primary)' if name == f.primary else ''}" for name in ABLATIONS),
+            *(f"{cell_words(f, name, unit)}{' (primary)' if name == f.primary else ''}" for name in ablations),
             baseline_words(record, f), f"{f.verdict.n:,}", ranks.short(record, f),
         )
         for f in record.findings

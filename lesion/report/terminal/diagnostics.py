@@ -129,8 +129,27 @@ def print_heads(console: Console, document: Mapping[str, Any]) -> None:
     learned = document["in_context"]
     ends = f"[{learned['low']:.3f}, {learned['high']:.3f}]"
     said(console, f"In-context learning: {learned['score']:+.3f} nats {ends}, second copy minus first")
+    if "function_vectors" in document:
+        _print_function_vectors(console, document["function_vectors"])
     if "circuits" in document:
         _print_circuits(console, document["circuits"])
+
+
+def _print_function_vectors(console: Console, found: Mapping[str, Any]) -> None:
+    """The heads with the largest indirect effects, how the model does on the word maps, and the overlap."""
+    listed = ", ".join(found["named"]) or "none"
+    said(console, f"\nFunction-vector heads: {listed}", "bold")
+    shown = table("head", ">effect", "95 % interval", ">control")
+    for head in found["heads"][:10]:
+        ends = f"{head['low']:+.3f} … {head['high']:+.3f}"
+        shown.add_row(head["site"], f"{head['effect']:+.3f}", ends, f"{head['control']:+.3f}")
+    console.print(shown)
+    maps = [f"{name} {each['untaught']:.2f} → {each['taught']:.2f}" for name, each in found["maps"].items()]
+    said(console, f"Effect: rise of P(answer) on {found['prompts']} untaught prompts of {found['shots']} examples.")
+    said(console, f"Named: interval above every head's control ({found['control']:.3f}).")
+    said(console, f"P(answer), untaught → taught: {', '.join(maps)}")
+    for detector, sites in found["shared"].items():
+        said(console, f"{detector.replace('_', '-')} heads among the ten: {', '.join(sites) or 'none'}")
 
 
 def _print_circuits(console: Console, circuits: Mapping[str, Any]) -> None:

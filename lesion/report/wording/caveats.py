@@ -99,7 +99,14 @@ def _rounding(record: Record) -> list[str]:
 
 
 def _off_distribution(record: Record) -> str:
-    """What zero can and cannot show, and what was run beside it."""
+    """What zero can and cannot show, and what was run beside it; of another edit, what its kind shows."""
+    if (exchange := record.manifest.study.sweep.edit.exchange) is not None:
+        return {
+            "noising": "Noising shows what is necessary on these pairs, not what suffices; backups can hide what is.",
+            "denoising": "Denoising shows what suffices to bring the clean answer back, not what is necessary.",
+            "knock_out": "A cut edge gives its attention to the query's other keys, which takes the model off its usual"
+            " distribution.",
+        }[exchange]
     sentence = "Scaling an activation, above all to zero, takes the model off its usual distribution."
     if record.manifest.study.claims is not None:
         return (

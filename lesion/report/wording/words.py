@@ -156,14 +156,27 @@ def action(alpha: float) -> str:
 
 _EDITING = {
     "zero": "zero-ablating", "mean": "mean-ablating", "resample": "resample-ablating",
-    "noising": "noising (patching in the corrupted prompt)", "denoising": "denoising (patching in the clean prompt)",
-    "knock_out": "cutting attention edges of",
+    "noising": "patching (noising)", "denoising": "patching (denoising)", "knock_out": "edge-ablating",
 }  # fmt: skip
 
 
 def doing(chosen: Chosen) -> str:
     """What a cell does to the target, as a verb: `resample-ablating`, `amplifying (×2)`."""
     return did(chosen.edit)
+
+
+def happened(study: Study) -> str:
+    """What was done to the target, as a sentence without its end."""
+    edit = study.sweep.edit
+    if edit.exchange is None:
+        ways = "multiplied by a factor" if study.claims is None else "ablated or multiplied by a factor"
+        return f"the activations of the target were {ways}"
+    if edit.kind == "knock_out":
+        return f"attention edges to `{edit.keys}` were cut at the target"
+    return {
+        "noising": "activations of the corrupted prompt were patched into the run on the clean one (noising)",
+        "denoising": "activations of the clean prompt were patched into the run on the corrupted one (denoising)",
+    }[edit.direction]
 
 
 def did(edit: str) -> str:

@@ -81,7 +81,8 @@ def explore(folder: Path, manifest: Manifest, into: Path | None = None) -> Explo
     """
     started = time.process_time()
     rows = RunFolder(folder).items().filter((pl.col("stage") == "discovery") & (pl.col("seed") == 0))
-    pairs = [pair for pair in manifest.plan.own_pairs() if manifest.plan.targets.get(pair[0])]
+    scales = manifest.study.sweep.edit.exchange is None  # a look shows one prompt, and patching needs two
+    pairs = [pair for pair in manifest.plan.own_pairs() if scales and manifest.plan.targets.get(pair[0])]
     seen: list[Looked] = []
     tables = [pl.DataFrame(schema=LOOKS)]
     refused: dict[str, str] = {}
