@@ -63,8 +63,8 @@ def ablation_rows(record: Record) -> pl.DataFrame:
         verdict = finding.verdict
         if verdict.delta is None or verdict.ci_low is None or verdict.ci_high is None:
             continue
-        said = f"{verdict.verdict}: {unit.said(verdict.delta)} ({unit.span(verdict.ci_low, verdict.ci_high)})"
-        label = f"{panel(record, chosen.model, chosen.tier)}, {doing(chosen)}|{said}"
+        outcome = f"{verdict.verdict}: {unit.said(verdict.delta)} ({unit.span(verdict.ci_low, verdict.ci_high)})"
+        label = f"{panel(record, chosen.model, chosen.tier)}, {doing(chosen)}|{outcome}"
         others = {name: each for name, each in finding.ablations.items() if name != finding.primary}
         for series, each in ({"primary": verdict} | others).items():
             if each.delta is not None and each.ci_low is not None and each.ci_high is not None:
@@ -125,11 +125,11 @@ def head_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
 def baseline_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with a label that tells the range of accuracies."""
     low, high = (100 * end.over("model", "tier") for end in (pl.col("accuracy").min(), pl.col("accuracy").max()))
-    told = pl.format("{}|{} to {} %", "panel", low.round(1), high.round(1)).alias("label")
+    label = pl.format("{}|{} to {} %", "panel", low.round(1), high.round(1)).alias("label")
     near = 0.04 * max(
         [100 * record.manifest.study.baseline.spread, *(2 * abs(p) for p in numbers(rows, "points_from_middle"))]
     )
-    marks = with_panels(record, rows).with_columns(told)
+    marks = with_panels(record, rows).with_columns(label)
     return pl.concat([_seed_names(here, near) for _, here in marks.group_by("label", maintain_order=True)])
 
 
@@ -143,8 +143,8 @@ def _seed_names(rows: pl.DataFrame, near: float) -> pl.DataFrame:
             names[seed] = [seed]
         else:
             names[last].append(seed)
-    told = [", ".join(map(str, sorted(names.get(seed, [])))) for seed in rows["seed"].to_list()]
-    return rows.with_columns(pl.Series("seeds", told))
+    seeds = [", ".join(map(str, sorted(names.get(seed, [])))) for seed in rows["seed"].to_list()]
+    return rows.with_columns(pl.Series("seeds", seeds))
 
 
 def with_panels(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
@@ -156,9 +156,9 @@ def with_panels(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
         for tier in record.manifest.study.tasks
         if (model, tier) in names
     ]
-    told = pl.Series("panel", [names[pair] for pair in rows.select("model", "tier").iter_rows()], dtype=pl.String)
-    rank = told.replace_strict({name: place for place, name in enumerate(order)}, return_dtype=pl.Int64)
-    return rows.with_columns(told).sort(rank, maintain_order=True)
+    panels = pl.Series("panel", [names[pair] for pair in rows.select("model", "tier").iter_rows()], dtype=pl.String)
+    rank = panels.replace_strict({name: place for place, name in enumerate(order)}, return_dtype=pl.Int64)
+    return rows.with_columns(panels).sort(rank, maintain_order=True)
 
 
 def _with_names(record: Record, marks: pl.DataFrame, field: str, *, unedited: bool) -> pl.DataFrame:
@@ -170,20 +170,20 @@ def _with_names(record: Record, marks: pl.DataFrame, field: str, *, unedited: bo
     rows: list[dict[str, Any]] = []
     for (key,), here in marks.group_by("panel", maintain_order=True):
         at_end = here.filter((pl.col("alpha") == last) & (pl.col("stage") == "discovery"))
-        wanted = {name: numbers(at_end.filter(pl.col("series") == series), field) for series, name in names.items()}
+        values_of = {name: numbers(at_end.filter(pl.col("series") == series), field) for series, name in names.items()}
         if unedited:
-            wanted["unedited"] = numbers(here.filter((pl.col("series") == "baseline") & pl.col("main")), field)
-        found = {name: fmean(values) for name, values in wanted.items() if values}
-        for name, place in apart(found, APART * height, most=1.0 if unedited else max(ends)).items():
+            values_of["unedited"] = numbers(here.filter((pl.col("series") == "baseline") & pl.col("main")), field)
+        heights = {name: fmean(values) for name, values in values_of.items() if values}
+        for name, place in apart(heights, APART * height, most=1.0 if unedited else max(ends)).items():
             rows.append({"panel": key, "alpha": float(last), "name": name, "name_y": place})
     return pl.concat([marks, pl.DataFrame(rows)], how="diagonal_relaxed")
 
 
-def apart(wanted: dict[str, float], least: float, most: float) -> dict[str, float]:
+def apart(heights: dict[str, float], least: float, most: float) -> dict[str, float]:
     """Places in the order of the values, from the top down, none above `most`, each `least` below the one before."""
     placed: dict[str, float] = {}
     ceiling = most
-    for name, value in sorted(wanted.items(), key=lambda pair: -pair[1]):
+    for name, value in sorted(heights.items(), key=lambda pair: -pair[1]):
         placed[name] = min(value, ceiling)
         ceiling = placed[name] - least
     return placed

@@ -31,7 +31,7 @@ def explorer_view(record: Record, explored: tuple[Explored, pl.DataFrame] | None
     if explored is None:
         return {"data": None, "why": [_NOT_TAKEN if record.manifest.plan.targets else _NO_TARGET]}
     document, table = explored
-    why = [_refusal(name, said) for name, said in document.refused.items()]
+    why = [_refusal(name, reason) for name, reason in document.refused.items()]
     if not document.items:
         return {"data": None, "why": why or [_NO_TARGET]}
     looks = {
@@ -41,45 +41,46 @@ def explorer_view(record: Record, explored: tuple[Explored, pl.DataFrame] | None
     share = MOST_NUMBERS // len(document.items)
     targets = record.manifest.plan.targets
     items = [
-        _item(one, looks[one.model, one.tier, one.index], targets.get(one.model, ()), share) for one in document.items
+        _item(item, looks[item.model, item.tier, item.index], targets.get(item.model, ()), share)
+        for item in document.items
     ]
-    left_out = sum(one["left_out"] for one in items)
+    left_out = sum(item["left_out"] for item in items)
     if left_out:
         why.append(f"To keep the page small, {left_out:,} patterns of heads with small shares stand in {TABLE} only.")
     models = {name: {"name": model_name(name), "targets": sorted(targets.get(name, ()))} for name in targets}
     return {"data": {"models": models, "items": items}, "why": [document.rule, *why]}
 
 
-def _refusal(name: str, said: str) -> str:
+def _refusal(name: str, reason: str) -> str:
     model, _, tier = name.rpartition("|")
-    return f"{model_name(model)}, {tier}: not shown; {said.rstrip('.')}."
+    return f"{model_name(model)}, {tier}: not shown; {reason.rstrip('.')}."
 
 
-def _item(one: Looked, rows: pl.DataFrame, targets: tuple[str, ...], most: int) -> dict[str, Any]:
+def _item(looked: Looked, rows: pl.DataFrame, targets: tuple[str, ...], most: int) -> dict[str, Any]:
     """One item as the script reads it."""
-    size = len(one.ids) * (len(one.ids) + 1) // 2
+    size = len(looked.ids) * (len(looked.ids) + 1) // 2
     heads = {(row["arm"], row["layer"], row["head"]): row for row in rows.to_dicts()}
-    patterns, same, left_out = _patterns(heads, [each.arm for each in one.answered], targets, max(1, most // size))
+    patterns, same, left_out = _patterns(heads, [each.arm for each in looked.answered], targets, max(1, most // size))
     layers, width = (1 + int(rows[name].to_numpy().max()) for name in ("layer", "head"))
     return {
-        "model": one.model,
-        "tier": one.tier,
-        "index": one.index,
-        "picked": one.picked,
-        "ids": one.ids,
-        "tokens": one.tokens,
-        "roles": [role.replace("_", " ") for role in one.roles],
-        "prompt_length": one.prompt_length,
-        "answer": one.answer,
-        "wrong": one.wrong,
+        "model": looked.model,
+        "tier": looked.tier,
+        "index": looked.index,
+        "picked": looked.picked,
+        "ids": looked.ids,
+        "tokens": looked.tokens,
+        "roles": [role.replace("_", " ") for role in looked.roles],
+        "prompt_length": looked.prompt_length,
+        "answer": looked.answer,
+        "wrong": looked.wrong,
         "answered": [
             {"arm": each.arm, "did": _did(each.arm), "predicted": each.predicted, "correct": each.correct,
              "logit_diff": each.logit_diff}
-            for each in one.answered
+            for each in looked.answered
         ],
         "direct": {
             each.arm: [[round(heads[each.arm, i, j]["direct"], 4) for j in range(width)] for i in range(layers)]
-            for each in one.answered
+            for each in looked.answered
         },
         "patterns": patterns,
         "same": same,

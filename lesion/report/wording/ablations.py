@@ -10,18 +10,18 @@ def differing(finding: Finding) -> dict[str, str]:
     """The ablations that do not give the primary one's verdict -> why; empty where they agree or are not asked."""
     if finding.primary is None or finding.primary not in finding.ablations:
         return {}
-    found = agreement(finding.ablations, finding.primary)
-    return {name: found.reasons[name] for name in found.differing}
+    agreed = agreement(finding.ablations, finding.primary)
+    return {name: agreed.reasons[name] for name in agreed.differing}
 
 
 def cell_words(finding: Finding, name: str, unit: Unit) -> str:
     """One ablation in a table: `−64.2 (−65.2 to −63.2) Harm`; a dash where it was not run."""
-    found = finding.ablations.get(name)
-    if found is None:
+    verdict = finding.ablations.get(name)
+    if verdict is None:
         return "–" if finding.primary is None else "not run"
-    if found.delta is None:
-        return f"not judged: {found.reason}"
-    return f"{unit.said(found.delta)} ({unit.span(found.ci_low, found.ci_high)}) {found.verdict}"
+    if verdict.delta is None:
+        return f"not judged: {verdict.reason}"
+    return f"{unit.said(verdict.delta)} ({unit.span(verdict.ci_low, verdict.ci_high)}) {verdict.verdict}"
 
 
 def beside(finding: Finding, unit: Unit) -> str:
@@ -29,25 +29,25 @@ def beside(finding: Finding, unit: Unit) -> str:
     if finding.primary is None:
         return ""
     others = [name for name in ABLATIONS if name != finding.primary]
-    said = listed([f"{name} {_short(finding.ablations.get(name), unit)}" for name in others])
+    others_words = listed([f"{name} {_short(finding.ablations.get(name), unit)}" for name in others])
     if finding.dependent:
-        return f" The other ablations disagree: {said}. So nothing is said about what the target does."
-    return f" The other ablations agree: {said}."
+        return f" The other ablations disagree: {others_words}. So nothing is said about what the target does."
+    return f" The other ablations agree: {others_words}."
 
 
 def disagreement(finding: Finding, unit: Unit) -> str:
     """`the other ablations disagree: zero −64.2, mean −2.7`, for a headline."""
-    said = [f"{name} {unit.said(_delta(finding.ablations.get(name)))}" for name in differing(finding)]
-    return f"the other ablations disagree: {', '.join(said)}" if said else "the other ablations disagree"
+    changes = [f"{name} {unit.said(_delta(finding.ablations.get(name)))}" for name in differing(finding)]
+    return f"the other ablations disagree: {', '.join(changes)}" if changes else "the other ablations disagree"
 
 
-def _delta(found: CellVerdict | None) -> float | None:
-    return None if found is None else found.delta
+def _delta(verdict: CellVerdict | None) -> float | None:
+    return None if verdict is None else verdict.delta
 
 
-def _short(found: CellVerdict | None, unit: Unit) -> str:
-    if found is None:
+def _short(verdict: CellVerdict | None, unit: Unit) -> str:
+    if verdict is None:
         return "was not run"
-    if found.delta is None:
-        return f"could not be judged ({found.reason})"
-    return f"{unit.said(found.delta)} {unit.name} ({found.verdict}, n = {found.n:,})"
+    if verdict.delta is None:
+        return f"could not be judged ({verdict.reason})"
+    return f"{unit.said(verdict.delta)} {unit.name} ({verdict.verdict}, n = {verdict.n:,})"

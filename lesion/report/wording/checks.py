@@ -42,17 +42,17 @@ class LoudSet(NamedTuple):
 
 def told_note(manifest: Manifest, note: PlanNote) -> str:
     """A note of the plan as a sentence; one that strings many failed checks together is told by their number."""
-    for name, failed, asked in _kinds(manifest):
+    for name, failed, tried in _kinds(manifest):
         if note.text == "; ".join(f"{each.about}: {each.said}" for each in failed) + ".":
             if len(failed) <= MOST_TOLD:
                 break
             if name == LOUD:
                 return (
-                    f"{note.topic}: {len(failed)} of {asked} edits of matched random sets moved accuracy on discovery"
+                    f"{note.topic}: {len(failed)} of {tried} edits of matched random sets moved accuracy on discovery"
                     " items by the margin or more; the table of loud random sets has each."
                 )
             where = ", ".join(each.about.replace("|", " ") for each in failed)
-            return f"{note.topic}: true in {len(failed)} of {asked} places, with numbers in the manifest: {where}."
+            return f"{note.topic}: true in {len(failed)} of {tried} places, with numbers in the manifest: {where}."
     return f"{note.topic}: {note.text}"
 
 
@@ -65,20 +65,20 @@ def loud_sets(manifest: Manifest) -> list[LoudSet]:
     for name, failed, _ in _kinds(manifest):
         if name == LOUD:
             by_stage[manifest.gates[failed[0].gate].stage] = failed
-    found: dict[tuple[str, str, str, str], LoudSet] = {}
+    loud: dict[tuple[str, str, str, str], LoudSet] = {}
     for stage, failed in by_stage.items():
         for each in failed if len(failed) > MOST_TOLD else []:
             if part := _ABOUT.fullmatch(each.about):
                 key = stage, part["model"], part["tier"], part["set"]
-                found.setdefault(key, LoudSet(*key, {})).by_factor[part["alpha"]] = each
-    return list(found.values())
+                loud.setdefault(key, LoudSet(*key, {})).by_factor[part["alpha"]] = each
+    return list(loud.values())
 
 
 def factors(sets: list[LoudSet]) -> list[str]:
     """The factors at which some set was loud, in ascending order; then the ablations."""
-    found = {alpha for each in sets for alpha in each.by_factor}
-    named = [name for name in EDITS if name in found]
-    return [*sorted(found - set(named), key=float), *named]
+    by_factor = {alpha for each in sets for alpha in each.by_factor}
+    named = [name for name in EDITS if name in by_factor]
+    return [*sorted(by_factor - set(named), key=float), *named]
 
 
 def edit_name(edit: str) -> str:
@@ -103,13 +103,13 @@ def loud_table(manifest: Manifest) -> Table:
     return Table(caption, ("model", "tier", "set", *map(edit_name, columns)), rows)
 
 
-def moved(said: str) -> str:
+def moved(sentence: str) -> str:
     """The change and its interval, of what a check said.
 
     >>> moved("-67.6 points [-71.5, -63.3], margin 3")
     '−67.6 [−71.5, −63.3]'
     """
-    return said.partition(", margin")[0].replace(" points", "").replace("-", MINUS)
+    return sentence.partition(", margin")[0].replace(" points", "").replace("-", MINUS)
 
 
 def _kinds(manifest: Manifest) -> list[tuple[str, list[Failed], int]]:
@@ -120,7 +120,7 @@ def _kinds(manifest: Manifest) -> list[tuple[str, list[Failed], int]]:
         failed: dict[str, list[Failed]] = {}
         for place, check in enumerate(checks):
             if not check.blocks and check.outcome == "Fail":
-                one = Failed(number, place, check.about, check.said)
-                failed.setdefault(check.name, []).append(one)
+                failure = Failed(number, place, check.about, check.said)
+                failed.setdefault(check.name, []).append(failure)
         kinds += [(name, each, sum(c.name == name for c in checks)) for name, each in failed.items()]
     return kinds

@@ -34,8 +34,8 @@ def status_words(manifest: Manifest) -> str:
     number = manifest.registration.number
     if manifest.status == "exploratory":
         return f"The study is registered (number {number}), but this run does not confirm it; see the deviations."
-    told = "" if not manifest.deviations else " What changed or was seen before that stands under the deviations."
-    return f"The study was registered (number {number}) before its confirmation items existed.{told}"
+    history = "" if not manifest.deviations else " What changed or was seen before that stands under the deviations."
+    return f"The study was registered (number {number}) before its confirmation items existed.{history}"
 
 
 def claim(record: Record, finding: Finding) -> str:
@@ -46,11 +46,11 @@ def claim(record: Record, finding: Finding) -> str:
     target = target_words(record.manifest, chosen.model, licensed=finding.licensed)
     where = f"on {chosen.tier} ({task_words(record.manifest.study.tasks[chosen.tier])})"
     did = action(chosen.alpha)
-    said = f"{did[0].upper()}{did[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
+    sentence = f"{did[0].upper()}{did[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
     if verdict.verdict == "Invalid":
-        return f"{said} ({verdict.reason})."
+        return f"{sentence} ({verdict.reason})."
     return (
-        f"{said}, {points(verdict.delta)} points ({interval(verdict)}, n = {verdict.n:,}"
+        f"{sentence}, {points(verdict.delta)} points ({interval(verdict)}, n = {verdict.n:,}"
         f"{conditional(record.manifest.study, chosen.tier)}); {MEANINGS[verdict.verdict]}."
         f" {specificity(finding)}{beside_zero(finding)}{form(finding)}"
     )
@@ -62,13 +62,14 @@ def _claim(record: Record, finding: Finding) -> str:
     unit = unit_of(study)
     target, verb = target_words(record.manifest, chosen.model, licensed=finding.licensed), doing(chosen)
     where = f"on {chosen.tier} ({task_words(study.tasks[chosen.tier])})"
-    said = f"{verb[0].upper()}{verb[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
+    sentence = f"{verb[0].upper()}{verb[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
     if verdict.delta is None:
-        return f"{said} ({verdict.reason})."
+        return f"{sentence} ({verdict.reason})."
     ends = f"{100 * verdict.confidence:g} % CI {unit.span(verdict.ci_low, verdict.ci_high)}"
     named = " Function-vector overlap has not been measured yet." if finding.licensed else ""
     return (
-        f"{said}, {unit.said(verdict.delta)} {unit.name} ({ends}, n = {verdict.n:,}{conditional(study, chosen.tier)})."
+        f"{sentence}, {unit.said(verdict.delta)} {unit.name}"
+        f" ({ends}, n = {verdict.n:,}{conditional(study, chosen.tier)})."
         f" Baseline {baseline_words(record, finding)}.{beside(finding, unit)} {ranks.sentence(record, finding)}"
         f"{named}{form(finding)}"
     )
@@ -85,15 +86,15 @@ def beside_zero(finding: Finding) -> str:
     """What mean and resample ablation show, as a sentence with a space before it; empty where there are none."""
     if not finding.companions:
         return ""
-    told = listed([f"{kind} ablation {points(each.delta)} points" for kind, each in finding.companions.items()])
+    ablations = listed([f"{kind} ablation {points(each.delta)} points" for kind, each in finding.companions.items()])
     if any(each.answer == "differs" for each in finding.companions.values()):
-        return f" Only zeroing says so: {told} on the same items, so no heads are named."
+        return f" Only zeroing says so: {ablations} on the same items, so no heads are named."
     if unheard := sorted({each.reason for each in finding.companions.values() if each.answer == "unknown"}):
         return (
             " For mean and resample ablation another item of equal layout must stand in."
-            f" Mean and resample ablation could not judge it: {'; '.join(unheard)} ({told}). No heads are named."
+            f" Mean and resample ablation could not judge it: {'; '.join(unheard)} ({ablations}). No heads are named."
         )
-    return f" On the same items: {told}."
+    return f" On the same items: {ablations}."
 
 
 def form(finding: Finding) -> str:
@@ -101,10 +102,10 @@ def form(finding: Finding) -> str:
     if not finding.readings:
         return ""
     before, after = (percent(finding.readings[arm].rate) for arm in ("baseline", "edited"))
-    said = f" Parse rate: {before} unedited, {after} edited."
+    sentence = f" Parse rate: {before} unedited, {after} edited."
     if "format_effect_only" in finding.verdict.tags:
-        return f"{said} The change is one of form: among answers that both arms gave readably it is not shown."
-    return said
+        return f"{sentence} The change is one of form: among answers that both arms gave readably it is not shown."
+    return sentence
 
 
 def specificity(finding: Finding) -> str:

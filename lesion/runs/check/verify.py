@@ -45,9 +45,9 @@ def verify(path: Path) -> list[Finding]:
         manifest = read_record(path)
     except Tampered:
         return [Finding("manifest.json", "was changed after it was sealed")]
-    odd = [Finding(*found) for found in odd_files(folder, manifest.files)]
+    odd = [Finding(*each) for each in odd_files(folder, manifest.files)]
     if isinstance(manifest, Manifest):
-        odd += [Finding(*found) for found in odd_log(folder, manifest)]
+        odd += [Finding(*each) for each in odd_log(folder, manifest)]
     return [*odd, *_content(folder, manifest)]
 
 
@@ -59,10 +59,10 @@ def _content(folder: Path, manifest: Manifest | Call | TrainingManifest) -> list
         return _files(folder, manifest.files) or _result(folder, manifest)
     if is_published(folder):
         faults = [Finding(*fault) for fault in published_faults(folder, manifest)]
-        faults = faults or [Finding(*found) for found in impossible(folder, manifest)]
+        faults = faults or [Finding(*each) for each in impossible(folder, manifest)]
         return [*(faults or _judged(folder, manifest)), *weights(manifest)]
-    if found := _files(folder, manifest.files):
-        return [*found, *weights(manifest)]
+    if changed := _files(folder, manifest.files):
+        return [*changed, *weights(manifest)]
     return [*_rows(folder, manifest), *weights(manifest), *_parts(folder, manifest)]
 
 
@@ -87,14 +87,14 @@ def _files(folder: Path, files: Mapping[str, str]) -> list[Finding]:
 
 def _hidden(folder: Path, present: Mapping[str, str]) -> list[Finding]:
     """Links, which may lead anywhere, and hidden files; a run leaves none but its lock."""
-    found: list[Finding] = []
+    hidden: list[Finding] = []
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_symlink():
-            found.append(Finding(name, "is a link, not a file of the run"))
+            hidden.append(Finding(name, "is a link, not a file of the run"))
         elif path.is_file() and name not in present and name not in (".lock", "manifest.json"):
-            found.append(Finding(name, "was added"))
-    return found
+            hidden.append(Finding(name, "was added"))
+    return hidden
 
 
 def _rows(folder: Path, manifest: Manifest) -> list[Finding]:
@@ -107,16 +107,16 @@ def _result(folder: Path, call: Call) -> list[Finding]:
     """What a call's manifest says of its result, where every file is as it was."""
     result = read_repeat(folder).result
     same = result is not None and content_hash(comparable(call.command, result)) == call.result_hash
-    found = [] if same else [Finding("result.json", "does not give the recorded result_hash")]
+    findings = [] if same else [Finding("result.json", "does not give the recorded result_hash")]
     if (call.outcome == "failed") != bool(call.exit_code):
-        found.append(Finding("outcome", "does not fit the recorded exit_code"))
-    return found
+        findings.append(Finding("outcome", "does not fit the recorded exit_code"))
+    return findings
 
 
 def _parts(folder: Path, manifest: Manifest) -> list[Finding]:
     """What the manifest says twice and differently, where every file is as it was."""
-    found = [Finding(*each) for each in contradictions(folder, manifest)]
-    return found or [Finding(*each) for each in impossible(folder, manifest)]
+    findings = [Finding(*each) for each in contradictions(folder, manifest)]
+    return findings or [Finding(*each) for each in impossible(folder, manifest)]
 
 
 def weights(manifest: Manifest) -> list[Finding]:

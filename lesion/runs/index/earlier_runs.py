@@ -24,12 +24,12 @@ NAMED = 5
 
 def unfinished(home: Path) -> list[tuple[str, Begun]]:
     """Name and beginning of every run that was cut off: its rows are on disk and may have been looked at."""
-    found: list[tuple[str, Begun]] = []
+    started: list[tuple[str, Begun]] = []
     for path in sorted((home / "runs").glob("*/begun.json")):
         begun = read_begun(path)
         if begun.status != "dry-run" and not (path.parent / "manifest.json").exists():
-            found.append((path.parent.name, begun))
-    return found
+            started.append((path.parent.name, begun))
+    return started
 
 
 def runs_of(home: Path, study: str) -> tuple[str, ...]:
@@ -68,9 +68,9 @@ def earlier(home: Path, study: Study, ledgers: Sequence[Path] = ()) -> Earlier:
         ledgers: other home folders that are known or named.
     """
     places = list(dict.fromkeys(place.resolve() for place in (home, *ledgers)))
-    found = [run for place in places for run in (*runs_of(place, study.name), *runs_akin(place, study))]
-    found += [run for place in places for run in commands_on(place, study)]
-    return Earlier(tuple(dict.fromkeys(found)), len(places))
+    runs = [run for place in places for run in (*runs_of(place, study.name), *runs_akin(place, study))]
+    runs += [run for place in places for run in commands_on(place, study)]
+    return Earlier(tuple(dict.fromkeys(runs)), len(places))
 
 
 def commands_on(home: Path, study: Study) -> tuple[str, ...]:
@@ -88,12 +88,12 @@ def _opened(folder: Path, study: Study) -> bool:
         return True
 
 
-def told_earlier(found: Earlier) -> str:
+def told_earlier(before: Earlier) -> str:
     """What the search of the ledgers found, in a sentence; it never says that nothing was seen."""
-    where = f"{found.ledgers} ledger{'' if found.ledgers == 1 else 's'}"
-    if not found.runs:
+    where = f"{before.ledgers} ledger{'' if before.ledgers == 1 else 's'}"
+    if not before.runs:
         return f"The program searched {where} and found no earlier run on these models. It cannot search other places."
-    many = f"{len(found.runs)} earlier run(s) on these models: {_named(found.runs)}"
+    many = f"{len(before.runs)} earlier run(s) on these models: {_named(before.runs)}"
     return f"The program searched {where} and found {many}."
 
 
@@ -115,8 +115,10 @@ def told_of_name(runs: tuple[str, ...]) -> list[str]:
 
 def told_akin(runs: tuple[str, ...]) -> list[str]:
     """A sentence about earlier runs under other names, or nothing."""
-    said = f"Made before, under other names, on the same models and kinds of task: {len(runs)} run(s) ({_named(runs)})."
-    return [said] if runs else []
+    sentence = (
+        f"Made before, under other names, on the same models and kinds of task: {len(runs)} run(s) ({_named(runs)})."
+    )
+    return [sentence] if runs else []
 
 
 def _named(runs: tuple[str, ...]) -> str:

@@ -74,9 +74,9 @@ class Entry(NamedTuple):
     def standings(self) -> tuple[str, ...]:
         """All that `--status` finds it by, the last one being how it stands: `exploratory`, …, `superseded`."""
         repeated = ["replay"] if self.replay_of else []
-        said: list[str] = list(dict.fromkeys([self.status, self.command, *repeated]))
-        found = {"stopped": self.outcome == "stopped", "complete": self.complete, "superseded": self.superseded_by}
-        return (*reversed(said), *(name for name, holds in found.items() if holds))
+        standings: list[str] = list(dict.fromkeys([self.status, self.command, *repeated]))
+        others = {"stopped": self.outcome == "stopped", "complete": self.complete, "superseded": self.superseded_by}
+        return (*reversed(standings), *(name for name, holds in others.items() if holds))
 
 
 @contextmanager
@@ -123,8 +123,8 @@ def _names(home: Path) -> set[str]:
 
 def _outdated(connection: sqlite3.Connection) -> bool:
     """Whether the index was written by a version with other columns."""
-    found = {row[1] for row in connection.execute("pragma table_info(runs)")}
-    return bool(found) and found != {*_COLUMNS}
+    columns = {row[1] for row in connection.execute("pragma table_info(runs)")}
+    return bool(columns) and columns != {*_COLUMNS}
 
 
 def _manifests(home: Path) -> tuple[list[Entered], list[str]]:
@@ -228,10 +228,10 @@ def entries(home: Path) -> list[Entry]:
         rows = connection.execute(f"select {', '.join(_COLUMNS)} from runs order by started, run").fetchall()
         marks = {row[0]: row[1:] for row in connection.execute("select run, tags, superseded_by, complete from marks")}
     seals = {row[1]: row[0] for row in rows}
-    given = [_entry(row, *marks.get(row[0], ("", None, 0))) for row in rows]
-    found = [_checked(home, entry, seals) for entry in given]
-    proved = {entry.replay_of for entry in found if entry.match in REPRODUCED}
-    return [entry._replace(replayed=entry.seal in proved) for entry in found]
+    claimed = [_entry(row, *marks.get(row[0], ("", None, 0))) for row in rows]
+    checked = [_checked(home, entry, seals) for entry in claimed]
+    proved = {entry.replay_of for entry in checked if entry.match in REPRODUCED}
+    return [entry._replace(replayed=entry.seal in proved) for entry in checked]
 
 
 def _checked(home: Path, entry: Entry, seals: dict[str, str]) -> Entry:
@@ -277,15 +277,15 @@ def untrusted(home: Path) -> list[str]:
 
 def sums(home: Path) -> dict[str, dict[str, float]]:
     """Kind of run (its command and status, and `all`) -> runs, processor, accelerator and wall hours."""
-    found: dict[str, dict[str, float]] = {}
+    totals: dict[str, dict[str, float]] = {}
     for entry in known(home):
         for kind in (f"{entry.command}, {entry.status}", "all"):
-            line = found.setdefault(kind, {"runs": 0, "cpu_hours": 0.0, "gpu_hours": 0.0, "wall_hours": 0.0})
+            line = totals.setdefault(kind, {"runs": 0, "cpu_hours": 0.0, "gpu_hours": 0.0, "wall_hours": 0.0})
             line["runs"] += 1
             line["cpu_hours"] += entry.cpu_seconds / 3600
             line["gpu_hours"] += entry.gpu_seconds / 3600
             line["wall_hours"] += entry.wall_seconds / 3600
-    return found
+    return totals
 
 
 def check_seal(home: Path, manifest: Entered) -> None:

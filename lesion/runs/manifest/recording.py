@@ -95,12 +95,12 @@ def recording(
 
 
 def _begin(command: str, parameters: Mapping[str, Any], repeats: Repeat | None) -> _Start:
-    cpu, given = _cpu(), {name: value for name, value in parameters.items() if isinstance(value, Path)}
-    inputs = {name: read_given(path) for name, path in given.items() if path.exists()}
-    told = {name: scrub(_plain(value)) for name, value in parameters.items()}
+    cpu, paths = _cpu(), {name: value for name, value in parameters.items() if isinstance(value, Path)}
+    inputs = {name: read_given(path) for name, path in paths.items() if path.exists()}
+    plain = {name: scrub(_plain(value)) for name, value in parameters.items()}
     if repeats is not None:
-        told, inputs = repeats.call.parameters, repeats.call.inputs
-    return _Start(command, told, inputs, now(), time.monotonic(), cpu, read_code())
+        plain, inputs = repeats.call.parameters, repeats.call.inputs
+    return _Start(command, plain, inputs, now(), time.monotonic(), cpu, read_code())
 
 
 def _plain(value: Any) -> Any:
@@ -150,20 +150,20 @@ def _draft(
         code=begin.code,
         environment=read_environment(1, threads, {"threads": str(threads), **_fixed()}, device=_device()),
         models=tuple(
-            ModelFacts.model_validate({**one._asdict(), "name": scrubbed(one.name), "answer": {}})
-            for one in facts.models
+            ModelFacts.model_validate({**each._asdict(), "name": scrubbed(each.name), "answer": {}})
+            for each in facts.models
         ),
         datasets=tuple(
             DatasetFacts(
-                model=scrubbed(one.model),
-                tier=scrubbed(one.task),
+                model=scrubbed(each.model),
+                tier=scrubbed(each.task),
                 split="discovery",
-                seed=one.seed,
-                items=one.items,
-                excluded=one.excluded,
-                dataset_hash=one.dataset_hash,
+                seed=each.seed,
+                items=each.items,
+                excluded=each.excluded,
+                dataset_hash=each.dataset_hash,
             )
-            for one in facts.asked
+            for each in facts.asked
         ),
         seeds=numbers,
         cost=Cost(
@@ -210,12 +210,12 @@ def _fixed() -> dict[str, str]:
 
 def _readme(call: Call, run: str) -> str:
     """What was done, where things are, and how to repeat it."""
-    told = "\n".join(f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in call.parameters.items())
+    lines = "\n".join(f"    {name}: {json.dumps(value, ensure_ascii=False)}" for name, value in call.parameters.items())
     return (
         f"# lesion {call.command}\n\n"
         f"Begun {call.cost.started}, took {call.cost.wall_seconds:.1f} s, ended with code {call.exit_code}. "
         "Exploratory: nothing was registered before these numbers.\n\n"
-        f"Parameters, with every default:\n\n{told}\n\n"
+        f"Parameters, with every default:\n\n{lines}\n\n"
         "- `result.json`: what the command prints with `--json`\n"
         "- `manifest.json`: parameters, code, environment, models, questions, hashes, and a seal over all of it\n\n"
         f"```\nlesion show runs/{run}\nlesion verify runs/{run}\nlesion replay runs/{run}\n```\n"

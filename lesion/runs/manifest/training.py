@@ -73,10 +73,10 @@ def conduct_training(recipe: Recipe, text: str, folder: Path, on_progress: OnPro
     sittings = _begin(recipe, folder)
     card = make_model(recipe, folder, on_progress=on_progress)
     files = dict(RunFolder(folder).files())
-    given = {"recipe": recipe.model_dump(mode="json"), "recipe_text": text, "weights": card.weights, "files": files}
-    made = [one.model_dump(mode="json") for one in sittings]
-    told = {**given, "recipe_hash": recipe.hash(), "sittings": made}
-    draft = TrainingManifest.model_validate(told | _common(told, iso(now()), card.training.cpu_seconds))
+    inputs = {"recipe": recipe.model_dump(mode="json"), "recipe_text": text, "weights": card.weights, "files": files}
+    made = [sitting.model_dump(mode="json") for sitting in sittings]
+    fields = {**inputs, "recipe_hash": recipe.hash(), "sittings": made}
+    draft = TrainingManifest.model_validate(fields | _common(fields, iso(now()), card.training.cpu_seconds))
     write_text(folder / MANIFEST, draft.sealed().model_dump_json(indent=1) + "\n")
     (folder / SITTINGS).unlink()
     return card
@@ -95,20 +95,20 @@ def _begin(recipe: Recipe, folder: Path) -> tuple[Sitting, ...]:
         code=read_code(),
         environment=read_environment(1, recipe.threads, {"threads": str(recipe.threads)}),
     )
-    sittings = (*(one for one in before if one.recipe_hash == recipe.hash()), sitting)
+    sittings = (*(each for each in before if each.recipe_hash == recipe.hash()), sitting)
     write_bytes(path, _SITTINGS.dump_json(sittings))
     return sittings
 
 
-def _common(told: Mapping[str, Any], ended: str, cpu_seconds: float) -> dict[str, Any]:
+def _common(fields: Mapping[str, Any], ended: str, cpu_seconds: float) -> dict[str, Any]:
     """The part that all manifests share, of what is told of a training; it is named by its recipe."""
-    recipe, last = told["recipe"], told["sittings"][-1]
-    started = told["sittings"][0]["started"]
+    recipe, last = fields["recipe"], fields["sittings"][-1]
+    started = fields["sittings"][0]["started"]
     wall = (datetime.fromisoformat(ended) - datetime.fromisoformat(started)).total_seconds()
     return {
         "command": "train",
         "run": recipe["name"],
-        "parameters": {"recipe": told["recipe_hash"]},
+        "parameters": {"recipe": fields["recipe_hash"]},
         "status": "exploratory",
         "outcome": "complete",
         "code": last["code"],
