@@ -99,11 +99,13 @@ def _ablations(record: Record) -> Figure:
     margin = unit.factor * study.verdict.margin
     ends = [*numbers(rows, "low"), *numbers(rows, "high")]
     scaled = " The axis is compressed beyond the band." if compressed(ends, margin) else ""
+    several = rows.filter(pl.col("series") != "primary").height > 0
+    rings = " Below each ablation, as rings, the two other ablations of the same target." if several else ""
     return Figure(
         "verdicts",
         f"What each intervention did to the {outcome_words(study)}",
-        f"Filled marks decide: the change on confirmation items with its {confidence:g} % interval. Below each"
-        " ablation, as rings, the two other ablations of the same target. Grey band: the margin of"
+        f"Filled marks decide: the change on confirmation items with its {confidence:g} % interval.{rings} Grey band:"
+        " the margin of"
         f" {unit.plain(study.verdict.margin)} {'of the headroom' if study.headroom else unit.name}.{scaled}",
         forests.ablations(rows, margin, f"change in {outcome_words(study)}, {unit.name}"),
         rows,

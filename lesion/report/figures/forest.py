@@ -71,10 +71,13 @@ def ablations(rows: pl.DataFrame, margin: float, title: str, step: int = 15) -> 
         _band(margin),
         alt.Chart(constants(zero=0)).mark_rule(color=CONTROL).encode(x="zero:Q"),
         decides.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", color=colour, **places),
-        others.mark_rule(strokeWidth=1.5, color=CONTROL).encode(x=alt.X("low:Q"), x2="high:Q", **places),
         decides.mark_point(filled=True, size=120, opacity=1).encode(x=x, shape=marks, color=colour, **places),
-        others.mark_point(filled=False, size=60, opacity=1, color=CONTROL).encode(x=x, shape=rings, **places),
     ]
+    if order != rows["label"].to_list():  # some cells have other ablations beside their own
+        layers += [
+            others.mark_rule(strokeWidth=1.5, color=CONTROL).encode(x=alt.X("low:Q"), x2="high:Q", **places),
+            others.mark_point(filled=False, size=60, opacity=1, color=CONTROL).encode(x=x, shape=rings, **places),
+        ]
     drawn: Any = alt.layer(*layers, width=WIDTH, height=_step(step))
     return finished(drawn.resolve_scale(shape="independent"), "single")
 
