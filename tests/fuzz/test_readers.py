@@ -35,7 +35,9 @@ from lesion.runs.manifest.command_results import comparable
 from lesion.runs.manifest.run import read_manifest
 from lesion.study.format.load import load_study
 from lesion.study.rows import ITEMS, PROMPTS, empty
+from lesion.tasks.config import PromptFileConfig
 from lesion.tasks.problems.gsm8k import read_rows
+from lesion.tasks.prompts.prompt_rows import read_prompts
 
 INPUTS = int(os.environ.get("LESION_FUZZ", "60"))
 fuzz = settings(max_examples=INPUTS, deadline=None, suppress_health_check=list(HealthCheck), derandomize=INPUTS < 1000)
@@ -126,11 +128,23 @@ GGUF = (
     + struct.pack("<Q17sII", 17, b"llama.block_count", 4, 2)
     + struct.pack("<Q17sIQQIQ", 17, b"token_embd.weight", 2, 4, 4, 0, 0)
 )  # fmt: skip
+PAIRS = (
+    b'prompt,answer,corrupted_prompt,group,roles\na is, b,c is,g,"{""s"": [0, 1]}"\nd is, e,f is,g,"{""s"": [0, 1]}"\n'
+)
+
+
+def prompts(path: Path) -> object:
+    """What a user's own prompts are read as."""
+    return read_prompts(PromptFileConfig(path=str(path)), path)
+
+
 READERS = {
     "model.gguf": (require_header, GGUF),
     "tokenizer.json": (lambda path: read_tokenizer(path.parent), TOKENIZER),
     "tokenizer_config.json": (lambda path: tokenizer_settings(path.parent), SETTINGS),
     "gsm8k.jsonl": (read_rows, b'{"question": "q", "answer": "a #### 1"}\n{"question": "r", "answer": "#### 2"}\n'),
+    "pairs.csv": (prompts, PAIRS),
+    "pairs.jsonl": (prompts, b'{"prompt": "a is", "answer": " b", "roles": {"s": [0, 1]}}\n'),
     "circuit.json": (lambda path: read_sites(small_text(path)), CIRCUIT),
     "heads.json": (
         lambda path: read_sites(small_text(path)),
