@@ -64,10 +64,9 @@ class Scale(_AtSites):
         return f"scale {self.alpha:g} {self._where()}"
 
 
-class Central(_AtSites):
+class _Central(_AtSites):
     """A middle value over a reference set takes the place of the activation; the subclasses say which."""
 
-    kind: str
     reference: Sha256
     """`lesion.engine.replacement_activations.reference_hash` of the reference set."""
     by: Literal["position", "role", "layout", "all"] = "position"
@@ -77,16 +76,16 @@ class Central(_AtSites):
 
     def __str__(self) -> str:
         """For people: `mean by position of 1a2b3c4d L1H0`."""
-        return f"{self.kind} by {self.by} of {self.reference[:8]} {self._where()}"
+        return f"{type(self).__name__.lower()} by {self.by} of {self.reference[:8]} {self._where()}"
 
 
-class Mean(Central):
+class Mean(_Central):
     """Put the mean over a reference set in the place of the activation."""
 
     kind: Literal["mean"] = "mean"
 
 
-class Median(Central):
+class Median(_Central):
     """Put the element-wise median over a reference set in the place of the activation.
 
     Of an even number of items it is the mean of the two middle values. A few extreme items do not move it.
@@ -164,7 +163,9 @@ class KnockOut(_AtSites):
         return f"knock out {self._where()} to {self.keys}"
 
 
-CENTRAL: dict[str, type[Mean | Median]] = {"mean": Mean, "median": Median}
+Central = Mean | Median
+"""A middle value over a reference set takes the place of the activation."""
+CENTRAL: dict[str, type[Central]] = {"mean": Mean, "median": Median}
 REPLACING: tuple[str, ...] = (*CENTRAL, "resample")
 """Ablations by the activations of other items, as a person names them."""
 Intervention = Scale | Mean | Median | Resample | Patch | Steer | KnockOut

@@ -363,7 +363,7 @@ class Study(Document):
                 "claims.outcome: under denoising the unedited run reads the corrupted prompt, so its accuracy is low; "
                 "give logit_diff or answer_logprob"
             )
-        if edit.kind == "knock_out" and swept.kinds != {"head"}:
+        if edit.kind == "knock_out" and any(kind != "head" for kind in swept.kinds):
             raise ValueError("sweep.target: edges are knocked out of heads; name heads, or a detector")
         return self
 

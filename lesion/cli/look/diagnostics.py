@@ -5,7 +5,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -15,6 +15,10 @@ from lesion.cli.common import completion
 from lesion.cli.common.recorded import recorded, wrote
 from lesion.device import wanted
 from lesion.errors import InputError, LesionError
+
+if TYPE_CHECKING:
+    from lesion.measures.heads.detection import Found
+    from lesion.models.model import Model
 
 ModelName = Annotated[
     str,
@@ -151,7 +155,7 @@ def heads(
         "in_context": {**scores.in_context.model_dump(mode="json"), "score": scores.in_context.score},
     }
     if vectors:
-        document["function_vectors"] = _function_vectors(opened, found, seed)
+        document["function_vectors"] = _function_vectors(opened, scores, seed)
     if circuits:
         from lesion.measures.heads.copy_scores import circuit_report
 

@@ -15,12 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lesion.engine.attach import Source
 from lesion.engine.batch import Batch, batches
 from lesion.engine.replacement_activations import observe
 from lesion.engine.select_engine import Engine
 from lesion.errors import InputError
 from lesion.identity import Document, generator
-from lesion.interventions.intervention import Patch
+from lesion.interventions.intervention import Intervention, Patch
 from lesion.interventions.site import Site
 from lesion.measures.attribution.direct_logit import heads_of
 from lesion.measures.attribution.target import mean_interval
@@ -174,12 +175,12 @@ def _single(rows: Sequence[Compiled]) -> list[Batch]:
 
 def _mean_outputs(model: Model, rows: Sequence[Compiled], sites: Sequence[Site]) -> dict[Site, Tensor]:
     """Each head's mean output z at the last prompt token, (d_head,), float64 sums."""
-    total: dict[Site, Tensor] = {}
+    sums = [torch.zeros(model.sizes.d_head, dtype=torch.float64) for _ in sites]
     for batch in _single(rows):
-        for site, values in observe(model, batch, sites).items():
-            added = values[:, batch.first].double().sum(0)
-            total[site] = total[site] + added if site in total else added
-    return {site: (value / len(rows)).float() for site, value in total.items()}
+        seen = observe(model, batch, sites)
+        for total, site in zip(sums, sites, strict=True):
+            total.add_(seen[site][:, batch.first].double().sum(0))
+    return dict(zip(sites, ((total / len(rows)).float() for total in sums), strict=True))
 
 
 def _effects(
@@ -187,7 +188,9 @@ def _effects(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Unedited probabilities, (prompts,), and their rise when each head's vector is put in, (heads, prompts)."""
     edits = [Patch(sites=(site,), positions="last") for site in sites]
-    sources = {edit: {edit.sites[0]: vectors[edit.sites[0]][None, None]} for edit in edits}
+    sources: dict[Intervention, Source] = {
+        edit: dict.fromkeys(edit.sites, vectors[site][None, None]) for edit, site in zip(edits, sites, strict=True)
+    }
     base, raised = np.zeros(len(rows)), np.zeros((len(sites), len(rows)))
     for batch in _single(rows):
         places = list(batch.rows)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from lesion.interventions.site import parse_site
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.verdict.cell_verdict import CellVerdict
+from lesion.study.edits import EdgeKnockOut, Patching
 from lesion.study.metric_table import METRICS
 from lesion.study.plan import Chosen
 from lesion.study.study import Study
@@ -168,15 +169,13 @@ def doing(chosen: Chosen) -> str:
 def happened(study: Study) -> str:
     """What was done to the target, as a sentence without its end."""
     edit = study.sweep.edit
-    if edit.exchange is None:
-        ways = "multiplied by a factor" if study.claims is None else "ablated or multiplied by a factor"
-        return f"the activations of the target were {ways}"
-    if edit.kind == "knock_out":
+    if isinstance(edit, EdgeKnockOut):
         return f"attention edges to `{edit.keys}` were cut at the target"
-    return {
-        "noising": "activations of the corrupted prompt were patched into the run on the clean one (noising)",
-        "denoising": "activations of the clean prompt were patched into the run on the corrupted one (denoising)",
-    }[edit.direction]
+    if isinstance(edit, Patching):
+        other, own = ("corrupted", "clean") if edit.direction == "noising" else ("clean", "corrupted")
+        return f"activations of the {other} prompt were patched into the run on the {own} one ({edit.direction})"
+    ways = "multiplied by a factor" if study.claims is None else "ablated or multiplied by a factor"
+    return f"the activations of the target were {ways}"
 
 
 def did(edit: str) -> str:
