@@ -61,3 +61,24 @@ def test_the_commands_take_an_older_run(older: Path, call):
     assert code == 0, err
     assert "target" in out
     assert "resample" in out
+
+
+def test_the_commands_take_the_published_run(repository: Path, tmp_path: Path, call):
+    """Format 1, slim: its rows and questions stand in the folder's own tables."""
+    (published,) = (repository / "publications" / "induction-arithmetic").glob("*_induction-neurons_*/")
+    folder = tmp_path / "home" / "runs" / published.name
+    shutil.copytree(published, folder)
+    home, out = str(tmp_path / "home"), str(tmp_path / "crate.zip")
+    for words in (
+        ["verify", str(folder)],
+        ["show", str(folder), "--home", home],
+        ["diff", str(folder), str(folder)],
+        ["figure", str(folder), "verdicts", "--out", str(tmp_path / "verdicts.csv")],
+        ["export", str(folder), "--ro-crate", "--to", out],
+        ["ledger", "--rebuild", "--home", home],
+    ):
+        code, said, err = call(*words)
+        assert code == 0, (words, said, err)
+    code, said, err = call("query", "select role, edit, count(*) as n from items group by role, edit", "--home", home)
+    assert code == 0, err
+    assert "baseline" in said

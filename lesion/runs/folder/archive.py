@@ -5,6 +5,7 @@ Source: https://w3id.org/ro/wfrun/process/0.5. The rocrate package writes it and
 
 # pyright: reportMissingTypeStubs=false, reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from lesion.errors import InputError, LesionError, Tampered
 from lesion.identity import file_hash
 from lesion.runs.check.status import counted
 from lesion.runs.check.verify import verify
+from lesion.runs.folder.published import NAME, QUESTIONS, ROWS, UNITS
 from lesion.runs.manifest.run import Manifest, read_manifest
 
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
@@ -53,16 +55,17 @@ def export_crate(folder: Path, out: Path, license_url: str = "") -> Archived:
         raise InputError(f"{out}: must be a new file that ends in .zip, outside the run folder, which is sealed")
     if faults := verify(folder):
         raise Tampered(f"{folder.name}: not archived, for {faults[0].what} {faults[0].fault}; see lesion verify")
+    files = _files(folder, manifest)
     crate = _crate(ROCrate(), manifest, folder, license_url)
     temporary = out.with_name(f".{out.stem}.part.zip")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         crate.write_zip(str(temporary))
-        _check(ROCrate(str(temporary)), manifest)
+        _check(ROCrate(str(temporary)), manifest, files)
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
-    return Archived(out, 1 + len(manifest.files), file_hash(out))
+    return Archived(out, len(files), file_hash(out))
 
 
 def _crate(crate: Any, manifest: Manifest, folder: Path, license_url: str) -> Any:
@@ -82,7 +85,7 @@ def _crate(crate: Any, manifest: Manifest, folder: Path, license_url: str) -> An
         root["license"] = add(license_url, "CreativeWork", name="Licence of this crate")
     files = {
         name: crate.add_file(str(folder / name), dest_path=name, properties=_facts(folder / name, digest))
-        for name, digest in {**manifest.files, "manifest.json": file_hash(folder / "manifest.json")}.items()
+        for name, digest in _files(folder, manifest).items()
     }
     software = add(
         "#lesion",
@@ -104,15 +107,25 @@ def _crate(crate: Any, manifest: Manifest, folder: Path, license_url: str) -> An
     return crate
 
 
+def _files(folder: Path, manifest: Manifest) -> dict[str, str]:
+    """The folder's files and their hashes: the sealed ones, of a published run those that it keeps, and its own."""
+    own = {"manifest.json": file_hash(folder / "manifest.json")}
+    if not (folder / NAME).is_file():
+        return {**manifest.files, **own}
+    kept = {name: digest for name, digest in manifest.files.items() if (folder / name).is_file()}
+    made = [name for name in (NAME, ROWS, QUESTIONS, UNITS) if (folder / name).is_file()]
+    return {**kept, **own, **{name: file_hash(folder / name) for name in made}}
+
+
 def _facts(path: Path, digest: str) -> dict[str, Any]:
     kind = KINDS.get(path.suffix, "application/octet-stream")
     return {"name": path.name, "sha256": digest, "contentSize": str(path.stat().st_size), "encodingFormat": kind}
 
 
-def _check(crate: Any, manifest: Manifest) -> None:
+def _check(crate: Any, manifest: Manifest, files: Mapping[str, str]) -> None:
     """Hold what the package reads against the manifest: profile, action, and the hash of every file."""
     hashes = {entity.id: entity.get("sha256") for entity in crate.get_entities()}
-    lost = [name for name, digest in manifest.files.items() if hashes.get(name) != digest]
+    lost = [name for name, digest in files.items() if hashes.get(name) != digest]
     action = crate.dereference("#run")
     if lost or action is None or action["instrument"].id != "#lesion" or crate.root_dataset["conformsTo"].id != PROFILE:
         raise LesionError(f"{manifest.run}: the crate is not read back as it was written ({', '.join(lost[:3])})")

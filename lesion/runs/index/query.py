@@ -16,7 +16,12 @@ from lesion.study.condition import COLUMNS, older_columns
 from lesion.study.rows import PROMPTS, empty, shape_of
 
 MOST_TEXT = 20_000
-FILES = {"items": "items/*.parquet", "prompts": "prompts/*.parquet", "receipts": "receipts.parquet"}
+FILES = {
+    "items": ("items/*.parquet", "rows.parquet"),
+    "prompts": ("prompts/*.parquet", "questions.parquet"),
+    "receipts": ("receipts.parquet",),
+}
+"""Where the rows of a table lie in a run folder, and in a published one."""
 SHAPES: dict[str, Any] = {"items": shape_of(decoded=True), "prompts": PROMPTS, "receipts": {}}
 
 
@@ -41,11 +46,17 @@ def query(home: Path, sql: str) -> pl.DataFrame:
 
 def _scan(home: Path, table: str, runs: list[str]) -> pl.LazyFrame:
     """One table of all runs, with the name of the run in front."""
-    found = [path for run in runs for path in sorted((home / "runs" / run).glob(FILES[table]))]
+    parts = [part for where in FILES[table] if (part := _scan_files(home, table, runs, where)) is not None]
+    return pl.concat(parts, how="diagonal") if parts else empty({"run": pl.String, **SHAPES[table]}).lazy()
+
+
+def _scan_files(home: Path, table: str, runs: list[str], where: str) -> pl.LazyFrame | None:
+    """The rows of a table from all files of one kind; nothing where there is no such file."""
+    found = [path for run in runs for path in sorted((home / "runs" / run).glob(where))]
     inside = [path for path in found if path.resolve().is_relative_to((home / "runs").resolve())]
     if not inside:
-        return empty({"run": pl.String, **SHAPES[table]}).lazy()
-    depth = 1 + FILES[table].count("/")
+        return None
+    depth = 1 + where.count("/")
     run = pl.col("run").str.replace_all("\\", "/", literal=True).str.split("/").list.get(-1 - depth)
     shape: Any = {"schema": SHAPES[table], "missing_columns": "insert"} if SHAPES[table] else {}
     rows = pl.scan_parquet(inside, include_file_paths="run", hive_partitioning=False, glob=False, **shape)
