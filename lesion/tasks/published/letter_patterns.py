@@ -5,9 +5,9 @@ are random. Patterns, A and B two letters and C any: *repetition* A B A B, *recu
 A B C B A. A random sequence never keeps the pattern, not even with A = B.
 
 Classes are balanced: items take them in turn, and half of the examples are of each class, in an order that the draw's
-key shuffles. So chance is 50 %. The patterns are those of the public data files of a follow-up (arXiv 2507.07810); the
-paper's own text was not at hand. The counterfactual has the same examples and a question of the other class: the pattern
-broken in its last letter, or mended in its last two. The instruction above the examples is our own.
+key shuffles. So chance is 50 %. The counterfactual has the same examples and a question of the other class: the pattern
+broken in its last letter, or mended in its last two. The patterns are those of the public data files of a follow-up
+(arXiv 2507.07810); the paper's own text was not at hand. The instruction above the examples is our own.
 """
 
 from collections.abc import Iterator
