@@ -34,7 +34,7 @@ from lesion.measures.effect import Change, Effect, effect
 from lesion.measures.heads.detection import Detection, detection, detections
 from lesion.measures.heads.pattern_scores import DETECTORS
 from lesion.measures.heads.repeated_sequences import StandardProbe
-from lesion.measures.prompt_set import ask
+from lesion.measures.prompt_set import ask, known_task
 from lesion.models.checks.changed_module import Mark, mark, require_unchanged
 from lesion.models.model import Model, adopted_model, open_model
 from lesion.models.text_conventions import ends_of
@@ -236,6 +236,7 @@ class Lab:
         self._alone("run")
         asks = replacement(do) or do if isinstance(do, str) else do
         if isinstance(asks, Replacement):
+            known_task(task, items, REFERENCE)
             library = Library(self.model, ask(self.model, task, REFERENCE, seed, items).compiled)
             asks = asks.made(reference_hash(library.reference), seed)
         intervention = self._wanted(asks)

@@ -37,15 +37,34 @@ class Asked(NamedTuple):
     """How the task writes numbers: `spaced_digits` and `reversed_digits` must be read back before they are numbers."""
 
 
-def known_task(task: TaskConfig | str) -> TaskConfig:
+def known_task(task: TaskConfig | str, items: int = 0, others: int = 0) -> TaskConfig:
     """A task's configuration; commands ask for it before they open a model.
 
+    Args:
+        task: a configuration, or its spelling.
+        items: how many will be asked.
+        others: how many more will be read, whose values are put in place.
+
     Raises:
-        InputError: when the task is not known.
+        InputError: when the task is not known, or has too few items.
     """
     config = parse_task(task) if isinstance(task, str) else task
-    make_task(config)
+    _require(make_task(config).capacity(_lane(0)), items, others)
     return config
+
+
+def _lane(seed: int) -> Draw:
+    """The discovery items of a seed, as diagnostics draw them."""
+    return Draw("discovery", f"diagnostics-{seed}", 0, 1)
+
+
+def _require(capacity: int, items: int, others: int = 0) -> None:
+    if items + others > capacity:
+        wanted = f"{items:,} and {others:,} others whose values are put in place" if others else f"{items:,}"
+        raise InputError(
+            f"this task has {capacity:,} items to ask, not {wanted}: ask for fewer (--items), or widen the task "
+            "(operands: low=…, high=…; `lesion tasks` lists the settings)"
+        )
 
 
 def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0, start: int = 0) -> Asked:
@@ -63,12 +82,8 @@ def ask(model: Model, task: TaskConfig | str, items: int = 100, seed: int = 0, s
     """
     config = suited(parse_task(task) if isinstance(task, str) else task, spaces=has_space(model.tokenizer))
     made = make_task(config)
-    draw = Draw("discovery", f"diagnostics-{seed}", 0, 1)
-    if start + items > (capacity := made.capacity(draw)):
-        raise InputError(
-            f"this task has {capacity:,} items to ask, not {start + items:,}: ask for fewer (--items), or "
-            "widen the task (operands: low=…, high=…; `lesion tasks` lists the settings)"
-        )
+    draw = _lane(seed)
+    _require(made.capacity(draw), start + items)
     kept: list[tuple[Item, Compiled]] = []
     refused: Counter[str] = Counter()
     drawn, bos = list(made.items(draw, start, start + items)), model.bos

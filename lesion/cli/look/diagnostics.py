@@ -252,15 +252,16 @@ def measure(
 
     text = None if neutral is None else given_text(neutral)  # garbage is refused before torch is imported
 
-    from lesion.lab import Lab
+    from lesion.lab import REFERENCE, Lab
     from lesion.measures.prompt_set import known_task
     from lesion.measures.sanity import noise_floor
     from lesion.models.model import open_model
     from lesion.report.terminal.diagnostics import print_effect
 
-    known_task(task)
-    if replacement(do) is None:
+    replaced = replacement(do)
+    if replaced is None:
         parse_intervention(do)
+    known_task(task, items, 0 if replaced is None else REFERENCE)
     opened = open_model(model, dtype=dtype)
     result = Lab(opened).run(task, do, items, seed, neutral=text)
     if rows is not None:

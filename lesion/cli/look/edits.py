@@ -122,16 +122,16 @@ def ablate(
     from lesion.models.model import open_model
     from lesion.report.terminal.edits import print_curve
 
-    known_task(task)
     require_order(order)
     _check_ablation(by, by_what, alpha)
+    known_task(task, *((items, 0) if by_what == "scale" else (2 * items, REFERENCE)))
     opened = open_model(model)
     engine, prompts, chosen = engine_for(opened), ask(opened, task, items, seed), select(opened.sizes, sites)
     scores = _scores(engine, task, items, seed, by, alpha) if order == "score" else None
     how = _ablation(engine, task, items, seed, by_what, alpha)
     curve = staged(engine, prompts, chosen, order, scores, how, seed)
     others = [staged(engine, prompts, chosen, "random", None, how, seed + 1 + number) for number in range(chance)]
-    curves = {"curve": curve.model_dump(mode="json"), "random": [random.model_dump(mode="json") for random in others]}
+    curves = {"curve": curve.model_dump(mode="json"), "random": [each.model_dump(mode="json") for each in others]}
     document = _document(
         model, task, prompts, {"floor": engine.choice.floor, "by": by if order == "score" else None, **curves}
     )
