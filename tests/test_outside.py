@@ -24,7 +24,7 @@ ALLOWED = {
     "lesion/study/format/load.py": READ,
     "lesion/study/format/shipped.py": OURS,
     "lesion/study/selftest/selftest.py": OURS,
-    "lesion/tasks/parse.py": "words of the command line",
+    "lesion/tasks/spelling.py": "words of the command line",
     "lesion/tasks/croissant.py": WRITES,
     "lesion/interventions/site.py": READ,
     "lesion/interventions/other_tools/names.py": READ,

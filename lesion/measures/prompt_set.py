@@ -13,7 +13,7 @@ from lesion.models.provenance import AskedItems, asked, watched
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import TaskConfig
 from lesion.tasks.formats import suited
-from lesion.tasks.parse import parse_task
+from lesion.tasks.spelling import parse_task
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenizers.chat_turn import Chat, framed, is_chat
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, compile_item, has_space

@@ -281,4 +281,5 @@ def reference_items(plan: Plan, tier: str) -> int:
 
 def look_items(plan: Plan, chosen: Chosen) -> int:
     """Items per seed that a family member has at the present look (the second look doubles them)."""
-    return chosen.items * (1 + plan.attempt if chosen.id in plan.pending else 1)
+    looks = 1 + plan.attempt if chosen.id in plan.pending else 1  # a look adds as many new items as the first had
+    return chosen.items * looks

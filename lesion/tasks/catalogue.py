@@ -5,6 +5,9 @@ from typing import Any, NamedTuple, get_args
 
 from lesion.errors import InputError, nearest
 from lesion.tasks.config import TaskConfig
+from lesion.tasks.literature.greater_than import GreaterThanTask
+from lesion.tasks.literature.ioi import IoiTask
+from lesion.tasks.literature.letter_patterns import LetterPatternsTask
 from lesion.tasks.problems.analogy import AnalogyTask
 from lesion.tasks.problems.arithmetic import ArithmeticTask
 from lesion.tasks.problems.custom import own_task
@@ -13,9 +16,6 @@ from lesion.tasks.problems.multistep import MultistepTask
 from lesion.tasks.problems.symbolic import SymbolicTask
 from lesion.tasks.problems.word_problems import WordProblemsTask
 from lesion.tasks.prompts.prompt_file import PromptFileTask
-from lesion.tasks.published.greater_than import GreaterThanTask
-from lesion.tasks.published.ioi import IoiTask
-from lesion.tasks.published.letter_patterns import LetterPatternsTask
 from lesion.tasks.task import Task
 
 TASKS: Mapping[str, Callable[[Any], Task]] = {

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from lesion.engine import reference_activations as module
+from lesion.engine import donors as module
 from lesion.engine.batch import batches
-from lesion.engine.reference_activations import Donors, Group, prompt_of
+from lesion.engine.donors import Donors, Group, prompt_of
 from lesion.engine.replacement_activations import observe
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.intervention import Mean, Resample, Scale

@@ -8,8 +8,7 @@ import polars as pl
 import torch
 
 import lesion.interventions.edit as edit_module
-from lesion.engine import reference
-from lesion.engine import reference_activations as donors
+from lesion.engine import donors, reference
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import Site
 from lesion.models.model import Model
@@ -355,12 +354,12 @@ ASKED_FAULTS = [
     Fault("reference items come from the confirmation", "runs.measure.reference_sets.discovery", "run",
           references_from_confirmation),
     Fault("a mean leaves out the last reference item",
-          "engine.reference_activations._given", "run", mean_without_the_last),
-    Fault("a row is among its own reference items", "engine.reference_activations.Group.others", "run", mean_of_all),
+          "engine.donors._given", "run", mean_without_the_last),
+    Fault("a row is among its own reference items", "engine.donors.Group.others", "run", mean_of_all),
     Fault("a mean over others is divided by one too many",
-          "engine.reference_activations._given", "run", mean_by_the_wrong_count),
-    Fault("a median is taken for the mean", "engine.reference_activations._given", "run", median_for_mean),
-    Fault("a resampling is the mean of all", "engine.reference_activations._given", "run", mean_of_resampled),
+          "engine.donors._given", "run", mean_by_the_wrong_count),
+    Fault("a median is taken for the mean", "engine.donors._given", "run", median_for_mean),
+    Fault("a resampling is the mean of all", "engine.donors._given", "run", mean_of_resampled),
     Fault("the others' mean is not read", "study.gates.checks.instrument", "run", others_mean_not_read, cheap=True),
     Fault("counts wrap at 16 bits",
           "stats.verdict.cell_measures.compare_parts", "run", counts_of_sixteen_bits, cheap=True),

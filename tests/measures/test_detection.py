@@ -13,7 +13,7 @@ from lesion.measures.heads import pattern_scores as scoring
 from lesion.measures.heads.detection import _familywise, detection, detections
 from lesion.measures.heads.pattern_scores import DETECTORS
 from lesion.measures.heads.perfect_patterns import pairs, permuted_scores
-from lesion.measures.heads.repeated_sequences import Probe, StandardProbe, standard, unrepeated
+from lesion.measures.heads.repeated_sequences import Probe, StandardProbe, repeats, standard, unrepeated
 from lesion.measures.heads.robustness import Variation, holds
 from lesion.models.model import open_model
 
@@ -172,3 +172,9 @@ def test_what_cannot_be_measured_is_refused(hand_model):
         detection(hand_model, "inducton")
     with pytest.raises(InputError, match="2 copies of a block can have at most 16 tokens each"):
         detection(hand_model, probe=StandardProbe(block=17, sequences=4))
+
+
+def test_a_detector_whose_perfect_head_is_not_known_is_refused_and_not_taken_for_another() -> None:
+    group = repeats(np.arange(1, 33), 0, 8, 0, 2, generator("unknown"))
+    with pytest.raises(InputError, match="'second_token' attends is not known"):
+        pairs("second_token", group)

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from lesion.tasks.catalogue import make_task
-from lesion.tasks.parse import parse_task
+from lesion.tasks.spelling import parse_task
 from lesion.tasks.task import OWN_PREFIX, RUN, Draw
 
 LANE = Draw("confirm", "k", 1, 3)

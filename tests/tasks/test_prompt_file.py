@@ -12,9 +12,9 @@ from lesion import cli
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
 from lesion.tasks.config import PromptFileConfig
-from lesion.tasks.parse import parse_task
+from lesion.tasks.item_check import nonsense
 from lesion.tasks.prompts.prompt_file import PromptFileTask
-from lesion.tasks.sanity import nonsense
+from lesion.tasks.spelling import parse_task
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenizers.prompt_contract import Compiled, compile_item
 

@@ -9,8 +9,8 @@ import pytest
 
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import GreaterThanConfig, IoiConfig, LetterPatternsConfig, TaskConfig
-from lesion.tasks.published.words import EVENTS, NAMES, OBJECTS, PLACES
-from lesion.tasks.sanity import nonsense
+from lesion.tasks.item_check import nonsense
+from lesion.tasks.literature.words import EVENTS, NAMES, OBJECTS, PLACES
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenizers.prompt_contract import Compiled, compile_item, contradiction
 

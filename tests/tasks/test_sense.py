@@ -6,8 +6,8 @@ import pytest
 
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.drawing.numbering import Lane
-from lesion.tasks.parse import parse_task
-from lesion.tasks.sanity import nonsense
+from lesion.tasks.item_check import nonsense
+from lesion.tasks.spelling import parse_task
 from lesion.tasks.task import Draw, Item, Segment
 
 FORMATS = ("compact", "spaced", "spaced_digits", "reversed_digits", "words")

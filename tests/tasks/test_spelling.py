@@ -8,7 +8,7 @@ from lesion.errors import InputError
 from lesion.identity import file_hash
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import ArithmeticConfig, OwnConfig, SymbolicConfig
-from lesion.tasks.parse import parse_task
+from lesion.tasks.spelling import parse_task
 from lesion.tasks.trusted_code import VARIABLE, trust
 
 

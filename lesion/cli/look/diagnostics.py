@@ -68,7 +68,7 @@ def tokens(
     from lesion.models.vocabulary import open_vocabulary, vocabulary_folder
     from lesion.report.terminal.diagnostics import print_tokens
     from lesion.tasks.formats import suited
-    from lesion.tasks.parse import parse_task
+    from lesion.tasks.spelling import parse_task
     from lesion.tasks.tokenizers.prompt_contract import has_space
     from lesion.tasks.tokenizers.report import token_report
 

@@ -46,7 +46,7 @@ def show(
 ) -> int:
     """Describe a task: settings, number of items, buckets and examples."""
     from lesion.tasks.card import describe, document, render
-    from lesion.tasks.parse import parse_task
+    from lesion.tasks.spelling import parse_task
 
     card = describe(parse_task(" ".join(name)), " ".join(name), examples)
     say(document(card) if as_json else {}, as_json, render(card).rstrip("\n"))
@@ -75,7 +75,7 @@ def export(
     from lesion.errors import InputError
     from lesion.tasks.catalogue import make_task
     from lesion.tasks.croissant import export as write
-    from lesion.tasks.parse import parse_task
+    from lesion.tasks.spelling import parse_task
     from lesion.tasks.task import Draw
 
     if seed >= seeds:

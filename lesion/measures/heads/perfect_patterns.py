@@ -14,10 +14,11 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from lesion.errors import InputError, nearest
 from lesion.measures.heads.repeated_sequences import Repeats
 
-NAMES = ("induction", "previous_token", "duplicate_token", "first_token")
-"""The detectors; a study names them as `lesion.study.names.Detector`."""
+BESIDE = {"previous_token": -1, "first_token": 1}
+"""Positional detectors, and where the key beside theirs lies: their control."""
 BLOCKWISE = ("induction", "duplicate_token")
 """Detectors that look for a repetition; the others look for a position, which every text has."""
 
@@ -34,7 +35,11 @@ class Pairs(NamedTuple):
 
 
 def pairs(detector: str, group: Repeats) -> Pairs:
-    """Query and key positions of a detector on sequences of one shape."""
+    """Query and key positions of a detector on sequences of one shape.
+
+    Raises:
+        InputError: for a detector of which it is not known where a perfect head attends.
+    """
     if detector in BLOCKWISE:
         offset = torch.arange(group.block)
         copies = range(1, group.copies)
@@ -42,6 +47,8 @@ def pairs(detector: str, group: Repeats) -> Pairs:
         query = torch.cat([group.start + later + offset for later, _ in found])
         back = torch.cat([torch.full_like(offset, far) for _, far in found])
         return Pairs(query, query - back + int(detector == "induction"), len(copies) * group.block)
+    if detector not in BESIDE:
+        raise InputError(f"where a perfect head of '{detector}' attends is not known; {nearest(detector, BESIDE)}")
     query = torch.arange(1, group.ids.shape[1])
     return Pairs(query, query - 1 if detector == "previous_token" else torch.zeros_like(query), len(query))
 
@@ -49,7 +56,7 @@ def pairs(detector: str, group: Repeats) -> Pairs:
 def beside(detector: str, group: Repeats) -> Pairs:
     """The keys next to those of a positional detector: its control, on the same sequences."""
     query, key, queries = pairs(detector, group)
-    return Pairs(query[1:], key[1:] + (-1 if detector == "previous_token" else 1), queries - 1)
+    return Pairs(query[1:], key[1:] + BESIDE[detector], queries - 1)
 
 
 def each_score(pattern: Float[Tensor, "*batch heads query key"], counted: Pairs) -> Float[Tensor, "*batch heads"]:

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from lesion.engine.batch import batches
+from lesion.engine.donors import Donors, Group, Prompt, prompt_of
 from lesion.engine.hooks import recorded
 from lesion.engine.proof.cache import proved
 from lesion.engine.reference import run
-from lesion.engine.reference_activations import Donors, Group, Prompt, prompt_of
 from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.interventions.intervention import Mean, Patch, Resample, Scale
 from lesion.interventions.site import Site, head, neuron, stream
@@ -34,7 +34,7 @@ from lesion.runs.measure.worker_state import chosen
 from lesion.study.arm import BASELINE, zeroes
 from lesion.study.gates.model_answers import InstrumentAnswer
 from lesion.study.plan import Cell, Plan, targets_neurons
-from lesion.tasks.sanity import nonsense
+from lesion.tasks.item_check import nonsense
 from lesion.tasks.tokenizers.layouts import layout_of
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, contradiction
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
-from lesion.engine.reference_activations import Donors, Group, prompt_of
+from lesion.engine.donors import Donors, Group, prompt_of
 from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.errors import InterventionError
 from lesion.identity import content_hash

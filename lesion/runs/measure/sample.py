@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch
+from lesion.engine.donors import Donors
 from lesion.engine.reference import run
-from lesion.engine.reference_activations import Donors
 from lesion.engine.replacement_activations import Library
 from lesion.engine.select_engine import Engine
 from lesion.errors import InterventionError

@@ -1,6 +1,6 @@
 """Studies whose items share clusters (prefixes, templates), or whose outcome is a number: judged thousands at a time.
 
-`judge_units` is the rule of decide.judge on the sums of units; a test holds the two together. A unit is a cluster, or
+`judge_units` is the rule of `judge.judge` on the sums of units; a test holds the two together. A unit is a cluster, or
 an item of a continuous outcome.
 """
 

@@ -1,7 +1,8 @@
 """Simulated studies under the whole rule: strata, seed gate, Holm over the family and both looks.
 
-Items are independent: gains and losses are multinomial counts, which look.judge_counts judges exactly as decide.judge
-would judge the rows (a test holds them together). Studies whose items come in templates go through decide.judge itself.
+Items are independent: gains and losses are multinomial counts, which `decision_rule.judge_counts` judges as
+`judge.judge` would judge the rows (a test holds them together). Studies whose items come in templates go through
+`judge.judge` itself.
 """
 
 from dataclasses import dataclass, fields

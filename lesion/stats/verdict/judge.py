@@ -1,7 +1,7 @@
 """The verdict of each cell: `judge` is the whole rule at one look, on rows.
 
-docs/verdict.md states the rule for a reader; look.py holds its first-match table, which calibrate.py runs too. The
-other nouns of the verdict can be imported from here as well.
+docs/verdict.md states the rule for a reader; decision_rule.py holds its first-match table, which calibration runs too.
+The other nouns of the verdict can be imported from here as well.
 """
 
 from collections.abc import Collection, Mapping

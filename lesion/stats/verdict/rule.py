@@ -1,4 +1,4 @@
-"""The names and thresholds of the decision rule. What is done with them: look.py, decide.py, docs/verdict.md."""
+"""The names and thresholds of the decision rule. decision_rule.py and judge.py use them; see docs/verdict.md."""
 
 from dataclasses import dataclass
 from math import isfinite, sqrt

@@ -16,7 +16,7 @@ from string import Formatter
 
 from lesion.tasks.config import IoiConfig
 from lesion.tasks.drawing.numbering import Place, Stratum, chosen, lane
-from lesion.tasks.published.words import GIVING, NAMES, OBJECTS, PLACES
+from lesion.tasks.literature.words import GIVING, NAMES, OBJECTS, PLACES
 from lesion.tasks.task import Draw, Item, Segment
 
 _SLOTS = {"ABBA": {"a": "io", "b": "s1"}, "BABA": {"a": "s1", "b": "io"}}

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from lesion.tasks.config import GreaterThanConfig
 from lesion.tasks.drawing.numbering import Place, Stratum, chosen, lane
-from lesion.tasks.published.words import EVENTS
+from lesion.tasks.literature.words import EVENTS
 from lesion.tasks.task import Draw, Item, Segment
 
 YEARS = range(2, 99)
