@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lesion.errors import InputError
 from lesion.stats.distributions import range_quantile
-from lesion.stats.verdict.decision_rule import numbers_gate, seed_gate
+from lesion.stats.verdict.decision_rule import seed_gate
 from lesion.stats.verdict.rule import GATE_OUTCOMES, GateOutcome
 
 PRECEDENCE: tuple[GateOutcome, ...] = ("Degenerate", "Fail", "NotEvaluable", "Pass")
@@ -81,64 +80,12 @@ def baseline_gate(
     return _whole(judged)
 
 
-def baseline_numbers_gate(
-    values: Mapping[str, Sequence[NDArray[np.float64]]],
-    *,
-    spread: float,
-    cells: int | None = None,
-    alpha: float = 0.05,
-    fingerprints: Mapping[str, Sequence[str]] | None = None,
-) -> BaselineGate:
-    """`baseline_gate` for a continuous outcome: the range of the seeds' means must stay strictly below `spread`.
-
-    Args:
-        values: outcome of every item, nats, by cell and seed.
-        spread: in nats.
-        cells: how many cells share the error rate alpha; all that are given, by default.
-        alpha: chance that sampling noise alone fails any cell.
-        fingerprints: hash of each seed's items and outputs, by cell; two alike make the cell Degenerate.
-
-    Raises:
-        InputError: for no cell, fewer than three seeds, a seed with fewer than two items, or a number not finite.
-    """
-    family = len(values) if cells is None else cells
-    if not values or family < len(values):
-        raise InputError(f"{len(values)} baseline cells in a gate declared for {family}; declare every cell")
-    judged: dict[str, BaselineCell] = {}
-    for name, seeds in values.items():
-        if len(seeds) < 3:
-            raise InputError(f"baseline cell {name!r} has {len(seeds)} seeds; stability needs three or more")
-        if not all(seed.size > 1 and np.isfinite(seed).all() for seed in seeds):
-            raise InputError(f"baseline cell {name!r}: every seed needs two finite numbers or more")
-        prints = () if fingerprints is None else fingerprints[name]
-        judged[name] = _judge_numbers(seeds, spread, alpha / family, degenerate=len(set(prints)) < len(prints))
-    return _whole(judged)
-
-
 def _whole(judged: Mapping[str, BaselineCell]) -> BaselineGate:
     outcomes = {cell.outcome for cell in judged.values()}
     return BaselineGate(
         outcome=next(outcome for outcome in PRECEDENCE if outcome in outcomes),
         needed_n=max(cell.needed_n for cell in judged.values()),
         cells=judged,
-    )
-
-
-def _judge_numbers(
-    seeds: Sequence[NDArray[np.float64]], spread: float, alpha: float, *, degenerate: bool
-) -> BaselineCell:
-    means = np.array([seed.mean() for seed in seeds])
-    variance = float(np.mean([seed.var(ddof=1) for seed in seeds]))
-    needed = ceil((range_quantile(1 - alpha, len(seeds)) / spread) ** 2 * variance)
-    items = np.array([seed.size for seed in seeds])
-    code = numbers_gate(means, items, np.array(needed), spread, np.array(degenerate))
-    return BaselineCell(
-        correct=(),
-        n=int(items.min()),
-        accuracies=tuple(means.tolist()),
-        spread=float(means.max() - means.min()),
-        needed_n=needed,
-        outcome=GATE_OUTCOMES[int(code)],
     )
 
 

@@ -39,7 +39,7 @@ def baseline_numbers_gate(
         fingerprints: hash of each seed's items and outputs, by cell; two alike make the cell Degenerate.
 
     Raises:
-        InputError: for no cell, fewer than three seeds, or seeds that differ in size.
+        InputError: for no cell, fewer than three seeds, seeds that differ in size, or a number that is not finite.
     """
     if not values:
         raise InputError("0 baseline cells in a gate; declare every cell")
@@ -50,6 +50,8 @@ def baseline_numbers_gate(
             raise InputError(
                 f"baseline cell {name!r}: three or more seeds of one size are needed, found {sorted(sizes)}"
             )
+        if not all(np.isfinite(seed).all() for seed in seeds):
+            raise InputError(f"baseline cell {name!r}: an outcome is not a finite number")
         prints = () if fingerprints is None else fingerprints[name]
         labels = None if clusters is None else clusters[name]
         needed = _needed(seeds, labels, spread, alpha / len(values))

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lesion.errors import InputError
-from lesion.stats.baseline_gate import baseline_gate, baseline_numbers_gate
+from lesion.stats.baseline_gate import baseline_gate
+from lesion.stats.baseline_gate_nats import baseline_numbers_gate
 
 N = 6_000
 
@@ -92,7 +93,8 @@ def test_the_gate_of_numbers_is_the_range_of_means_with_its_own_noise_rule():
     few = baseline_numbers_gate(noisy((0, 0, 0), n=100), spread=0.1)
     assert few.outcome == "NotEvaluable"
     assert few.needed_n == pytest.approx((3.3145 * 0.5 / 0.1) ** 2, rel=0.3)
-    more = baseline_numbers_gate(noisy((0, 0, 0)), spread=0.1, cells=15)
+    (seeds,) = noisy((0, 0, 0)).values()
+    more = baseline_numbers_gate({f"tier{number}": seeds for number in range(15)}, spread=0.1)
     assert more.needed_n > baseline_numbers_gate(noisy((0, 0, 0)), spread=0.1).needed_n
     same = {"tier1": ("a", "a", "b")}
     assert baseline_numbers_gate(noisy((0, 0, 0)), spread=0.1, fingerprints=same).outcome == "Degenerate"

@@ -16,8 +16,24 @@ from string import Formatter
 
 from lesion.tasks.config import IoiConfig
 from lesion.tasks.drawing.numbering import Place, Stratum, chosen, lane
-from lesion.tasks.literature.words import GIVING, NAMES, OBJECTS, PLACES
+from lesion.tasks.literature.words import NAMES, OBJECTS, PLACES
 from lesion.tasks.task import Draw, Item, Segment
+
+GIVING = {
+    "arrived": "When{a} and{b} arrived at the{place},{s} handed the{object} to",
+    "lunch": "After{a} and{b} had lunch near the{place},{s} passed the{object} to",
+    "waiting": "While{a} and{b} were waiting at the{place},{s} showed the{object} to",
+    "meeting": "Because{a} and{b} were meeting at the{place},{s} brought the{object} to",
+    "visited": "Last week{a} and{b} visited the{place}, and{s} sold the{object} to",
+    "cleaned": "Yesterday{a} and{b} cleaned the{place}, and{s} gave the{object} to",
+    "talked": "On Monday{a} and{b} talked at the{place}. Later{s} mailed the{object} to",
+    "left": "In the evening{a} and{b} left the{place}, and{s} returned the{object} to",
+    "worked": "Since{a} and{b} both worked at the{place},{s} lent the{object} to",
+    "home": "Before{a} and{b} went home from the{place},{s} offered the{object} to",
+    "noon": "At noon{a} and{b} came to the{place}. There{s} threw the{object} to",
+    "found": "Once{a} and{b} had found the{place},{s} gave the{object} to",
+}
+"""Templates of indirect object identification: two names, a place, a name again, an object."""
 
 _SLOTS = {"ABBA": {"a": "io", "b": "s1"}, "BABA": {"a": "s1", "b": "io"}}
 """Order -> who stands in the first two places."""
