@@ -63,6 +63,7 @@ def test_help_and_version_answer_without_torch(repository: Path) -> None:
         assert command in done.stdout
 
 
+@pytest.mark.slow
 def test_a_run_says_where_it_is_and_its_replay_matches(lesion, study: Path, tmp_path: Path, no_sockets: None) -> None:
     ran = lesion("run", study, "--home", tmp_path, "--workers", 1, "--json")
     assert ran.code == 0
@@ -240,6 +241,7 @@ def test_quiet_says_nothing_but_errors_and_verbose_shows_the_log(lesion, tmp_pat
     assert logging.getLogger("lesion").handlers[-1].level == logging.WARNING
 
 
+@pytest.mark.slow
 def test_the_record_is_listed_tagged_asked_and_packed_from_the_command_line(
     lesion, study: Path, tmp_path: Path
 ) -> None:

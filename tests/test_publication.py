@@ -36,6 +36,7 @@ def test_the_readme_tells_the_publications_numbers(repository: Path) -> None:
     assert block in (repository / "README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_other_code_finds_the_papers_numbers_in_the_published_rows(repository: Path, folder: Path) -> None:
     found = load_program(repository / "publications" / "review.py").review(folder)
     assert [each for each in (*found["compared"], *found["holm"]) if not each["agrees"]] == []

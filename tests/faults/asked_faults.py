@@ -32,7 +32,7 @@ from tests.faults.fault import Fault
 from tests.faults.model_faults import _opened
 
 PLACE, EDIT, FORWARD = Model.place, edit_module.edit, reference._forward
-MAKE, MEASURED, TABLE = block.make_task, work._measured, work._Rows.table
+MAKE, MEASURED, TABLE = block.asked_task, work._measured, work._Rows.table
 GIVEN, OTHERS, PAIRED = donors._given, donors.Group.others, rows_evidence._paired
 PARTS, CONFIRM = evidence.compare_parts, stages.confirm_cells
 
@@ -53,7 +53,7 @@ def first_items_again(patch):
             made = self.task.items(draw, start - 64, stop - 64)
             return [dataclasses.replace(item, index=item.index + 64) for item in made]
 
-    patch.setattr(block, "make_task", lambda config: Again(MAKE(config)))
+    patch.setattr(block, "asked_task", lambda config, edit: Again(MAKE(config, edit)))
 
 
 def look_from_the_start(patch):
@@ -322,7 +322,7 @@ def no_rows_differ(patch):
 
 ASKED_FAULTS = [
     Fault("further items of the confirmation are the first ones, under new numbers",
-          "runs.measure.cell_items.make_task", "run",
+          "runs.measure.cell_items.asked_task", "run",
           first_items_again),
     Fault("a second look asks the first look's items again", "study.stages.cells.confirm_cells", "run",
           look_from_the_start,

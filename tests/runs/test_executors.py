@@ -18,6 +18,7 @@ def kill_a_worker() -> None:
     os.kill(multiprocessing.active_children()[0].pid or 0, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_changes_no_row(small_run, no_report, tmp_path) -> None:
     killed: list[str] = []
 
@@ -32,10 +33,12 @@ def test_a_worker_killed_in_the_middle_changes_no_row(small_run, no_report, tmp_
     assert ran.manifest.results == small_run.manifest.results
 
 
+@pytest.mark.slow
 def test_four_workers_give_the_rows_of_one(small_run, quiet, no_report, tmp_path) -> None:
     assert start(small_order(), tmp_path, 4, quiet, no_report).manifest.rows_hash == small_run.manifest.rows_hash
 
 
+@pytest.mark.slow
 def test_work_that_kills_every_worker_ends_with_a_sentence() -> None:
     with Processes(1, prepare) as processes, pytest.raises(LesionError, match=f"died {MOST_LOSSES + 1} times"):
         list(processes(_suicide, ["cell"]))  # pyright: ignore[reportArgumentType]

@@ -224,6 +224,7 @@ def confirmation(folder: Path) -> pl.DataFrame:
     return RunFolder(folder).prompts().filter(pl.col("split") == "confirm").sort("tier", "seed", "index")
 
 
+@pytest.mark.slow
 def test_a_confirmatory_run_asks_what_no_exploratory_run_showed_and_only_once(
     tree, small_run, small_text, quiet, no_report, tmp_path
 ) -> None:
