@@ -151,3 +151,14 @@ def test_ten_thousand_runs_are_listed_at_once(copied_run) -> None:
     words = runs_words(select(entries(home), Wanted()), [], unfinished(home))
     assert time.process_time() - started < 5.0
     assert len(words.splitlines()) == 10_002
+
+
+def test_a_file_that_is_no_ledger_is_named_and_made_anew_when_it_is_gone(tmp_path, call) -> None:
+    (tmp_path / "ledger.sqlite").write_bytes(b"garbage " * 400)
+    for words in (["runs"], ["ledger"], ["query", "select 1"]):
+        code, _, err = call(*words, "--home", str(tmp_path))
+        assert code == 5, err
+        assert "is no ledger" in err
+        assert "Traceback" not in err
+    (tmp_path / "ledger.sqlite").unlink()
+    assert call("runs", "--home", str(tmp_path))[0] == 0

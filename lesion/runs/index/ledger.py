@@ -86,10 +86,15 @@ def _open(home: Path) -> Generator[sqlite3.Connection]:
         with closing(sqlite3.connect(home / "ledger.sqlite", timeout=30)) as connection, connection:
             _make(connection, home)
             yield connection
-    except (OSError, sqlite3.Error) as error:
+    except (OSError, sqlite3.OperationalError) as error:
         raise DiskError(
             f"{home / 'ledger.sqlite'}: cannot be used ({error}); the run folders are untouched. "
-            "Make room or allow writing there; a damaged ledger is made anew when its file is gone"
+            "Make room or allow writing there"
+        ) from error
+    except sqlite3.Error as error:
+        raise Tampered(
+            f"{home / 'ledger.sqlite'}: is no ledger ({error}); the run folders are untouched. "
+            "Take the file away: the next command makes it anew from them"
         ) from error
 
 
