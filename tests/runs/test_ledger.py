@@ -132,7 +132,7 @@ def test_what_was_begun_and_not_finished_is_told(copied_run) -> None:
 
 
 def test_a_ledger_that_cannot_be_used_is_a_sentence(tmp_path) -> None:
-    (tmp_path / "ledger.sqlite").write_text("this is no database, but a text that is long enough to be looked at")
+    (tmp_path / "ledger.sqlite").mkdir()
     with pytest.raises(DiskError, match="the run folders are untouched"):
         entries(tmp_path)
 
