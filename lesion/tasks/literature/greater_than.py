@@ -10,18 +10,17 @@ The paper's centuries and years: 11 … 17, 02 … 98. A tokenizer must write th
 in most years, or digit by digit; the prompt contract leaves other years out and counts them.
 """
 
-from collections.abc import Iterator
-
 from lesion.tasks.config import GreaterThanConfig
-from lesion.tasks.drawing.numbering import Place, Stratum, chosen, lane
+from lesion.tasks.drawing.numbering import Place, Stratum, chosen
+from lesion.tasks.drawing.stratified import PlainTask
 from lesion.tasks.literature.words import EVENTS
-from lesion.tasks.task import Draw, Item, Segment
+from lesion.tasks.task import Item, Segment
 
 YEARS = range(2, 99)
 """Last two digits of the first year."""
 
 
-class GreaterThanTask:
+class GreaterThanTask(PlainTask):
     """Problems of a `GreaterThanConfig`, in lanes."""
 
     def __init__(self, config: GreaterThanConfig) -> None:
@@ -30,23 +29,6 @@ class GreaterThanTask:
         self._strata = tuple(
             Stratum(f"greater than {century}", len(EVENTS) * len(YEARS)) for century in self._centuries
         )
-
-    @property
-    def pool(self) -> int:
-        """How many different problems there are."""
-        return sum(stratum.size for stratum in self._strata)
-
-    def capacity(self, draw: Draw) -> int:
-        """How many items this lane holds."""
-        return lane(self._strata, *draw.lane).capacity
-
-    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
-        """Items `start` … `stop`-1 of the lane, made one at a time.
-
-        Raises:
-            InputError: when the lane holds fewer than `stop`.
-        """
-        return map(self._item, lane(self._strata, *draw.lane).places(start, stop))
 
     def _item(self, place: Place) -> Item:
         century = self._centuries[place.stratum]

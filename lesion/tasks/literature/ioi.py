@@ -10,14 +10,15 @@ names IO first, BABA S. The wrong answer is S. Three corruptions, each a prompt 
 Roles name positions: the twin's names have the roles of the names in whose place they stand.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from math import perm
 from string import Formatter
 
 from lesion.tasks.config import IoiConfig
-from lesion.tasks.drawing.numbering import Place, Stratum, chosen, lane
+from lesion.tasks.drawing.numbering import Place, Stratum, chosen
+from lesion.tasks.drawing.stratified import PlainTask
 from lesion.tasks.literature.words import NAMES, OBJECTS, PLACES
-from lesion.tasks.task import Draw, Item, Segment
+from lesion.tasks.task import Item, Segment
 
 GIVING = {
     "arrived": "When{a} and{b} arrived at the{place},{s} handed the{object} to",
@@ -39,7 +40,7 @@ _SLOTS = {"ABBA": {"a": "io", "b": "s1"}, "BABA": {"a": "s1", "b": "io"}}
 """Order -> who stands in the first two places."""
 
 
-class IoiTask:
+class IoiTask(PlainTask):
     """Problems of an `IoiConfig`, in lanes."""
 
     def __init__(self, config: IoiConfig) -> None:
@@ -47,23 +48,6 @@ class IoiTask:
         self._kinds = tuple((template, order) for template in GIVING for order in config.orders)
         size = perm(len(NAMES), 2) * len(PLACES) * len(OBJECTS)
         self._strata = tuple(Stratum(f"ioi {template} {order}", size) for template, order in self._kinds)
-
-    @property
-    def pool(self) -> int:
-        """How many different problems there are."""
-        return sum(stratum.size for stratum in self._strata)
-
-    def capacity(self, draw: Draw) -> int:
-        """How many items this lane holds."""
-        return lane(self._strata, *draw.lane).capacity
-
-    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
-        """Items `start` … `stop`-1 of the lane, made one at a time.
-
-        Raises:
-            InputError: when the lane holds fewer than `stop`.
-        """
-        return map(self._item, lane(self._strata, *draw.lane).places(start, stop))
 
     def _item(self, place: Place) -> Item:
         template, order = self._kinds[place.stratum]

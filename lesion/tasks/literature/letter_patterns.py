@@ -10,12 +10,11 @@ broken in its last letter, or mended in its last two. The patterns are those of 
 (arXiv 2507.07810); the paper's own text was not at hand. The instruction above the examples is our own.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from lesion.tasks.config import LetterPattern, LetterPatternsConfig
-from lesion.tasks.drawing.few_shot import behind
 from lesion.tasks.drawing.numbering import Permutation, Place, Stratum, chosen, lane
+from lesion.tasks.drawing.stratified import FewShotTask
 from lesion.tasks.task import Draw, Item, Segment
 
 INSTRUCTION = (
@@ -46,7 +45,7 @@ SHAPES: dict[LetterPattern, Shape] = {
 }
 
 
-class LetterPatternsTask:
+class LetterPatternsTask(FewShotTask):
     """Problems of a `LetterPatternsConfig`, in lanes."""
 
     def __init__(self, config: LetterPatternsConfig) -> None:
@@ -58,23 +57,6 @@ class LetterPatternsTask:
         self._strata = tuple(
             Stratum(f"letters {config.pattern} {name}", size) for name, size in zip(names, sizes, strict=True)
         )
-
-    @property
-    def pool(self) -> int:
-        """How many different problems there are."""
-        return sum(stratum.size for stratum in self._strata)
-
-    def capacity(self, draw: Draw) -> int:
-        """How many items this lane holds."""
-        return lane(self._strata, *draw.lane).capacity
-
-    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
-        """Items `start` … `stop`-1 of the lane, made one at a time.
-
-        Raises:
-            InputError: when the lane holds fewer than `stop`.
-        """
-        return behind(draw, lane(self._strata, *draw.lane).places(start, stop), self.examples, self._item)
 
     def examples(self, draw: Draw, prefix: int = 0) -> tuple[Segment, ...]:
         """The labelled sequences of one prefix of a draw, from the *shots* part, in a shuffled order."""

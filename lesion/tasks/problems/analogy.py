@@ -4,16 +4,16 @@ A shuffled alphabet stands before the question, so that the letters' order must 
 Mitchell 2024, "Using counterfactual tasks to evaluate the generality of analogical reasoning").
 """
 
-from collections.abc import Iterator
 from math import perm
 from typing import NamedTuple
 
 from lesion.tasks.config import Alphabet, AnalogyConfig
-from lesion.tasks.drawing.numbering import Place, Stratum, chosen, lane
+from lesion.tasks.drawing.numbering import Place, Stratum, chosen
+from lesion.tasks.drawing.stratified import PlainTask
 from lesion.tasks.formats import style_of
 from lesion.tasks.problems.alphabet import COPY, END, SYMBOLS
 from lesion.tasks.problems.symbolic import arranged
-from lesion.tasks.task import Draw, Item, Segment
+from lesion.tasks.task import Item, Segment
 
 
 class Analogy(NamedTuple):
@@ -32,7 +32,7 @@ class Analogy(NamedTuple):
         return self.letters[start : start + (count - 1) * self.step + 1 : self.step]
 
 
-class AnalogyTask:
+class AnalogyTask(PlainTask):
     """Problems of an `AnalogyConfig`, in lanes."""
 
     def __init__(self, config: AnalogyConfig) -> None:
@@ -43,23 +43,6 @@ class AnalogyTask:
             Stratum(f"analogy {kind} {config.letters} {config.run} {step}", self._size(kind, step))
             for kind, step in self._kinds
         )
-
-    @property
-    def pool(self) -> int:
-        """How many different problems there are."""
-        return sum(stratum.size for stratum in self._strata)
-
-    def capacity(self, draw: Draw) -> int:
-        """How many items this lane holds."""
-        return lane(self._strata, *draw.lane).capacity
-
-    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
-        """Items `start` … `stop`-1 of the lane, made one at a time.
-
-        Raises:
-            InputError: when the lane holds fewer than `stop`.
-        """
-        return map(self._item, lane(self._strata, *draw.lane).places(start, stop))
 
     def _starts(self, step: int) -> int:
         return self.config.letters - (self.config.run - 1) * step

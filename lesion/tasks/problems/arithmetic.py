@@ -4,13 +4,12 @@ A stratum holds the problems of one operator; items take the operators in turn. 
 columns, as one does on paper.
 """
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from lesion.tasks.config import ArithmeticConfig, Operator
-from lesion.tasks.drawing.few_shot import behind
 from lesion.tasks.drawing.heldout import held_out
-from lesion.tasks.drawing.numbering import Place, Stratum, lane
+from lesion.tasks.drawing.numbering import Place, Stratum
+from lesion.tasks.drawing.stratified import FewShotTask
 from lesion.tasks.formats import STYLES, example, question, reply
 from lesion.tasks.problems.counterfactual import Change, Operand, twin
 from lesion.tasks.task import Draw, Item, Segment
@@ -60,7 +59,7 @@ def carrying(problem: Problem) -> str:
     return ("none", "one", "cascading")[min(count, 2)]
 
 
-class ArithmeticTask:
+class ArithmeticTask(FewShotTask):
     """Problems of an `ArithmeticConfig`, in lanes."""
 
     def __init__(self, config: ArithmeticConfig) -> None:
@@ -68,27 +67,9 @@ class ArithmeticTask:
         self._style = STYLES[config.format]
         self._strata = tuple(self._stratum(operator) for operator in config.operators)
 
-    @property
-    def pool(self) -> int:
-        """How many different problems there are."""
-        return sum(stratum.size for stratum in self._strata)
-
-    def capacity(self, draw: Draw) -> int:
-        """How many items this lane holds."""
-        return lane(self._strata, *draw.lane).capacity
-
-    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
-        """Items `start` … `stop`-1 of the lane, made one at a time.
-
-        Raises:
-            InputError: when the lane holds fewer than `stop`.
-        """
-        places = lane(self._strata, *draw.lane).places(start, stop)
-        return behind(draw, places, self.examples, self._item)
-
     def examples(self, draw: Draw, prefix: int = 0) -> tuple[Segment, ...]:
         """The few-shot examples of one prefix of a draw: its own order of the *shots* part, the operators in turn."""
-        places = lane(self._strata, "shots", draw.examples_key(prefix), 0, 1).places(0, self.config.shots)
+        places = self._shots(draw, prefix, self.config.shots)
         problems = [self.problem(place.stratum, place.number) for place in places]
         shown = (example(self._question(p), reply(p.result, self._style), self._style) for p in problems)
         return tuple(segment for one in shown for segment in one)

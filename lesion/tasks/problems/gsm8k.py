@@ -15,8 +15,8 @@ from lesion.identity import file_hash
 from lesion.outside.documents import read_lines
 from lesion.outside.tables import read_table
 from lesion.tasks.config import Gsm8kConfig
-from lesion.tasks.drawing.few_shot import behind
-from lesion.tasks.drawing.numbering import Place, Stratum, lane
+from lesion.tasks.drawing.numbering import Place, Stratum
+from lesion.tasks.drawing.stratified import FewShotTask
 from lesion.tasks.hub_file import local_file
 from lesion.tasks.task import Draw, Item, Segment
 
@@ -105,7 +105,7 @@ def _counted(steps: int) -> str:
     return str(steps) if steps < _MANY_STEPS else f"{_MANY_STEPS}+"
 
 
-class Gsm8kTask:
+class Gsm8kTask(FewShotTask):
     """Problems of a `Gsm8kConfig`, in lanes."""
 
     def __init__(self, config: Gsm8kConfig) -> None:
@@ -114,27 +114,9 @@ class Gsm8kTask:
         self._rows = read_rows(path, config.sha256)
         self._strata = (Stratum(f"gsm8k {file_hash(path)}", len(self._rows)),)
 
-    @property
-    def pool(self) -> int:
-        """How many different problems there are."""
-        return len(self._rows)
-
-    def capacity(self, draw: Draw) -> int:
-        """How many items this lane holds."""
-        return lane(self._strata, *draw.lane).capacity
-
-    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
-        """Items `start` … `stop`-1 of the lane, made one at a time.
-
-        Raises:
-            InputError: when the lane holds fewer than `stop`.
-        """
-        places = lane(self._strata, *draw.lane).places(start, stop)
-        return behind(draw, places, self.examples, self._item)
-
     def examples(self, draw: Draw, prefix: int = 0) -> tuple[Segment, ...]:
         """The few-shot examples of one prefix of a draw: its own order of the *shots* part."""
-        shots = lane(self._strata, "shots", draw.examples_key(prefix), 0, 1).places(0, self.config.shots)
+        shots = self._shots(draw, prefix, self.config.shots)
         rows = [self._rows[place.number] for place in shots]
         return tuple(
             Segment("".join(s.text for s in self._question(row)) + self._reply(row, row.final), "shot") for row in rows

@@ -4,12 +4,10 @@ A stratum holds the problems of one form; items take the forms in turn. A worked
 expression after each step: `(12+3)*4=` -> `15*4=60;`.
 """
 
-from collections.abc import Iterator
-
 from lesion.tasks.config import Form, MultistepConfig
-from lesion.tasks.drawing.few_shot import behind
 from lesion.tasks.drawing.heldout import held_out
-from lesion.tasks.drawing.numbering import Place, Stratum, lane
+from lesion.tasks.drawing.numbering import Place, Stratum
+from lesion.tasks.drawing.stratified import FewShotTask
 from lesion.tasks.formats import STYLES, begun, example, question, reply, working
 from lesion.tasks.problems.arithmetic import count_carries
 from lesion.tasks.problems.counterfactual import Change, twin
@@ -38,7 +36,7 @@ def carrying(taken: list[Step]) -> str:
     return ("none", "one", "cascading")[min(count, 2)]
 
 
-class MultistepTask:
+class MultistepTask(FewShotTask):
     """Problems of a `MultistepConfig`, in lanes."""
 
     def __init__(self, config: MultistepConfig) -> None:
@@ -49,27 +47,9 @@ class MultistepTask:
             Stratum(f"multistep {grid.form} {grid.ranges} {grid.least}", grid.size) for grid in self._grids
         )
 
-    @property
-    def pool(self) -> int:
-        """How many different problems there are."""
-        return sum(stratum.size for stratum in self._strata)
-
-    def capacity(self, draw: Draw) -> int:
-        """How many items this lane holds."""
-        return lane(self._strata, *draw.lane).capacity
-
-    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
-        """Items `start` … `stop`-1 of the lane, made one at a time.
-
-        Raises:
-            InputError: when the lane holds fewer than `stop`.
-        """
-        places = lane(self._strata, *draw.lane).places(start, stop)
-        return behind(draw, places, self.examples, self._item)
-
     def examples(self, draw: Draw, prefix: int = 0) -> tuple[Segment, ...]:
         """The few-shot examples of one prefix of a draw: its own order of the *shots* part, the forms in turn."""
-        places = lane(self._strata, "shots", draw.examples_key(prefix), 0, 1).places(0, self.config.shots)
+        places = self._shots(draw, prefix, self.config.shots)
         problems = [(self._grids[p.stratum].form, self._grids[p.stratum].operands(p.number)) for p in places]
         shown = (example(self._question(*p), self._reply(*p), self._style) for p in problems)
         return tuple(segment for one in shown for segment in one)

@@ -8,15 +8,15 @@ A stratum holds one pattern of one length; items take the patterns, then the len
 - *abab* `ababab` -> `abab` and *aab* `aabaab` -> `aaba` (units `aab` and `abb`): a unit, then so many symbols more.
 """
 
-from collections.abc import Iterator
 from math import perm
 from typing import NamedTuple
 
 from lesion.tasks.config import Pattern, SymbolicConfig
-from lesion.tasks.drawing.numbering import Place, Stratum, chosen, lane
+from lesion.tasks.drawing.numbering import Place, Stratum, chosen
+from lesion.tasks.drawing.stratified import PlainTask
 from lesion.tasks.formats import style_of
 from lesion.tasks.problems.alphabet import COPY, REVERSE, SYMBOLS
-from lesion.tasks.task import Draw, Item, Segment
+from lesion.tasks.task import Item, Segment
 
 _ASKED = 4
 """Symbols asked of a pattern that has no end mark."""
@@ -81,7 +81,7 @@ def render(puzzle: Puzzle) -> Rendered:
     return Rendered(((unit, "block"), (_around(unit, 0, length), "cue")), _around(unit, length, _ASKED))
 
 
-class SymbolicTask:
+class SymbolicTask(PlainTask):
     """Puzzles of a `SymbolicConfig`, in lanes."""
 
     def __init__(self, config: SymbolicConfig) -> None:
@@ -94,23 +94,6 @@ class SymbolicTask:
             Stratum(f"symbolic {pattern} {length}", self._size(pattern, length)) for pattern, length in self._kinds
         )
         self._gap = style_of(config.format).gap
-
-    @property
-    def pool(self) -> int:
-        """How many different problems there are."""
-        return sum(stratum.size for stratum in self._strata)
-
-    def capacity(self, draw: Draw) -> int:
-        """How many items this lane holds."""
-        return lane(self._strata, *draw.lane).capacity
-
-    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
-        """Items `start` … `stop`-1 of the lane, made one at a time.
-
-        Raises:
-            InputError: when the lane holds fewer than `stop`.
-        """
-        return map(self._item, lane(self._strata, *draw.lane).places(start, stop))
 
     def puzzle(self, stratum: int, number: int) -> Puzzle:
         """Puzzle `number` of a pattern and length: a bijection."""

@@ -4,12 +4,11 @@ A stratum holds the problems of one template; items take the templates in turn, 
 cluster of the analysis. Names and things follow from the numbers, so no two items differ in names alone.
 """
 
-from collections.abc import Iterator
 from string import Formatter
 
 from lesion.tasks.config import Template, WordProblemsConfig
-from lesion.tasks.drawing.few_shot import behind
-from lesion.tasks.drawing.numbering import Place, Stratum, chosen, lane
+from lesion.tasks.drawing.numbering import Place, Stratum, chosen
+from lesion.tasks.drawing.stratified import FewShotTask
 from lesion.tasks.problems.counterfactual import Change, twin
 from lesion.tasks.problems.expression import Grid, steps
 from lesion.tasks.problems.multistep import signs_of
@@ -41,7 +40,7 @@ def told(text: str, values: dict[str, str]) -> tuple[Segment, ...]:
     return (*segments, Segment(plain, ""), Segment("\nAnswer:", "cue"))
 
 
-class WordProblemsTask:
+class WordProblemsTask(FewShotTask):
     """Problems of a `WordProblemsConfig`, in lanes."""
 
     def __init__(self, config: WordProblemsConfig) -> None:
@@ -52,27 +51,9 @@ class WordProblemsTask:
             for template, grid in zip(config.templates, self._grids, strict=True)
         )
 
-    @property
-    def pool(self) -> int:
-        """How many different problems there are."""
-        return sum(stratum.size for stratum in self._strata)
-
-    def capacity(self, draw: Draw) -> int:
-        """How many items this lane holds."""
-        return lane(self._strata, *draw.lane).capacity
-
-    def items(self, draw: Draw, start: int, stop: int) -> Iterator[Item]:
-        """Items `start` … `stop`-1 of the lane, made one at a time.
-
-        Raises:
-            InputError: when the lane holds fewer than `stop`.
-        """
-        places = lane(self._strata, *draw.lane).places(start, stop)
-        return behind(draw, places, self.examples, self._item)
-
     def examples(self, draw: Draw, prefix: int = 0) -> tuple[Segment, ...]:
         """The few-shot examples of one prefix of a draw: its own order of the *shots* part, the templates in turn."""
-        places = lane(self._strata, "shots", draw.examples_key(prefix), 0, 1).places(0, self.config.shots)
+        places = self._shots(draw, prefix, self.config.shots)
         return tuple(self._example(self.config.templates[p.stratum], p.stratum, p.number) for p in places)
 
     def _example(self, template: Template, stratum: int, number: int) -> Segment:
