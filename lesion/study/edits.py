@@ -14,8 +14,9 @@ from lesion.tasks.task import Draw, Item, Task
 
 Exchange = Literal["noising", "denoising", "knock_out"]
 """Edits without a factor, beside the ablations. `noising` puts the corrupted prompt's activations into the run on the
-clean one, and shows what is necessary; `denoising` puts the clean prompt's into the run on the corrupted one, and shows
-what suffices; `knock_out` cuts attention edges."""
+clean one: Harm says that the target carries part of what the answer needs. `denoising` puts the clean prompt's into the
+run on the corrupted one: Improvement says that the target brings part of the answer back. `knock_out` cuts attention
+edges."""
 
 
 class Scaling(Document):
@@ -34,8 +35,9 @@ class Patching(Document):
 
     kind: Literal["patch"]
     direction: Literal["noising", "denoising"]
-    """`noising`: from the corrupted prompt into the run on the clean one; Harm shows that the target is necessary.
-    `denoising`: from the clean prompt into the run on the corrupted one; Improvement shows that it suffices. The answer
+    """`noising`: from the corrupted prompt into the run on the clean one; Harm: the target carries
+    part of what the answer needs (necessity, in part). `denoising`: from the clean prompt into the run on the corrupted
+    one; Improvement: it brings part of the answer back (sufficiency, in part). The answer
     that counts is the clean prompt's in both."""
 
     @property

@@ -202,7 +202,8 @@ class VerdictRule(Document):
     """Strata, where a tier has them. Opposite effects in strata make a cell Mixed."""
     most_kl: Positive | None = Field(default=None, exclude_if=lambda limit: limit is None)
     """Largest mean KL divergence of an edited answer from the unedited one, nats per answer token. A cell above it is
-    Invalid: its edit changes far more than the answer. Default: no limit, and the divergence is not measured."""
+    Invalid: its answers are further from the unedited ones than the study allows, for whatever reason, a strong effect
+    included. Default: no limit, and the divergence is not measured."""
     cluster: Slug | None = "template"
     """Stratum whose items are not independent, where a tier has it. Its values are the units of tests and intervals;
     too few of them make a cell Invalid."""
@@ -353,9 +354,13 @@ class Study(Document):
             ("sweep.staged", swept.staged),
             ("decoded", self.decoded),
             ("replication", self.replication),
+            ("positive_control", self.positive_control),
+            ("claims.margin_of: headroom", self.headroom),
         ):
             if there:
                 raise ValueError(f"{what}: not with an edit of kind {edit.kind}; leave it out, or scale")
+        if edit.kind == "patch" and "resid_pre" in swept.kinds and swept.positions == "all":
+            raise ValueError("sweep.positions: a stream at all positions is the whole run; say last, or a role")
         if self.claims is not None and self.claims.primary != "auto":
             raise ValueError(f"claims.primary: {edit.kind} is no ablation, so none decides; leave it out")
         if edit.exchange == "denoising" and not self.continuous:

@@ -48,8 +48,11 @@ def plan(edit: str, sites: str = "L0H1, L1H0", text: str = TEXT) -> Plan:
     return kept.model_copy(update={"controls": {MODEL: sets_of(kept, MODEL).sets[:1]}})
 
 
-def rows(edit: str, sites: str) -> pl.DataFrame:
-    whole = plan(edit, sites)
+def rows(edit: str) -> pl.DataFrame:
+    """A cell in which the whole first stream is patched, which a study itself may not ask for."""
+    asked = plan(edit, "L0.resid_pre", TEXT.replace("items: 64, controls", "positions: last, items: 64, controls"))
+    sweep = asked.study.sweep.model_copy(update={"positions": "all"})
+    whole = asked.model_copy(update={"study": asked.study.model_copy(update={"sweep": sweep})})
     (cell, *_) = discovery_cells(whole)
     return measure_cell.work(cell, whole).items  # pyright: ignore
 
@@ -80,6 +83,9 @@ def test_an_edit_without_a_factor_is_one_cell_and_the_default_hash_does_not_know
         ("{kind: knock_out}", "L0N1", ("", ""), "knocked out of heads"),
         ("{kind: knock_out, keys: nowhere}", "L0H1", ("", ""), "keys"),
         ("{kind: swap}", "L0H1", ("", ""), "patch"),
+        (NOISING, "L0H1", ("exclusions", "positive_control: tier\nexclusions"), "positive_control"),
+        (NOISING, "L0H1", ("logit_diff}", "logit_diff, margin_of: headroom}"), "headroom"),
+        (NOISING, "L1.resid_pre", ("", ""), "is the whole run"),
         (NOISING, "L0H1", ("block: 16", "block: 16\nlesion: 1"), "format 1"),
     ],
 )
@@ -129,7 +135,7 @@ def test_denoising_asks_the_corrupted_prompt_and_keeps_the_clean_answer() -> Non
 
 def test_patching_the_whole_stream_exchanges_the_two_runs() -> None:
     """A known answer: noising everything is the corrupted run, denoising everything is the clean one."""
-    noised, restored = rows(NOISING, "L0.resid_pre"), rows(DENOISING, "L0.resid_pre")
+    noised, restored = rows(NOISING), rows(DENOISING)
     clean, corrupted = numbers(noised, "baseline"), numbers(restored, "baseline")
     assert numbers(restored, "target") == pytest.approx(clean, abs=1e-4)
     assert max(abs(a - b) for a, b in zip(clean, corrupted, strict=True)) > 1e-2, "the prompts differ"

@@ -41,8 +41,8 @@ def patch(
     direction: Annotated[
         str,
         typer.Option(
-            help="noising: corrupted activations into the clean run (what is necessary). "
-            "denoising: clean activations into the corrupted run (what suffices)."
+            help="noising: corrupted activations into the clean run (necessity). "
+            "denoising: clean activations into the corrupted run (sufficiency)."
         ),
     ] = "noising",
     seed: Seed = 0,

@@ -2,8 +2,9 @@
 
 Activation patching puts the counterfactual twin's activation at one site and one place of the base run, and reads how
 far the target moves towards the twin's: (m(patched) - m(base)) / (m(twin) - m(base)), 1 being all the way. *Noising*
-takes the clean prompt as its base and shows what is necessary; *denoising* takes the corrupted one and shows what
-suffices. The answer is the clean prompt's in both. Items whose twin does not align are left out and counted.
+takes the clean prompt as its base and tells necessity; *denoising* takes the corrupted one and tells sufficiency, both
+as a share of the whole way. The answer is the clean prompt's in both. Items whose twin does not align are left out and
+counted.
 
 Path patching (Wang et al. 2022) asks for the effect along one path: a sender head is patched while every other head is
 held at its base value; what the receiver would then compute is put, alone, into a base run. MLPs are recomputed. With

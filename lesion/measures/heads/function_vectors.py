@@ -1,9 +1,10 @@
 """Function-vector heads: whose mean output on prompts that teach a task makes the model do it where nothing is taught.
 
 A prompt shows `SHOTS` examples of a word map and asks one more word. With the examples' answers exchanged among each
-other it teaches nothing. A head's *indirect effect* is the rise of the right answer's probability when the head's mean
-output at the last token of taught prompts takes the place of its own there (Todd et al. 2024, arXiv:2310.15213). The
-score is its mean over prompts of all maps. The control puts in the mean over other untaught prompts.
+other it teaches what kind of word an answer is, and not the map. A head's *indirect effect* is the rise of the right
+answer's probability when the head's mean output at the last token of taught prompts takes the place of its own there
+(Todd et al. 2024, arXiv:2310.15213). The score is its mean over the maps. The control puts in the mean over other
+prompts with exchanged answers.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -56,7 +57,7 @@ class FunctionVectorHead(Document):
     effect: float
     """Mean rise of the right answer's probability, a share."""
     low: float
-    """Lower end of its 95 % t interval over prompts."""
+    """Lower end of its 95 % t interval over word maps, whose prompts are not independent."""
     high: float
     """Upper end."""
     control: float
@@ -101,7 +102,7 @@ def function_vectors(engine: Engine, prompts: int = 8, seed: int = 0, shots: int
         shots: examples in each prompt, 2 to 16.
 
     Raises:
-        InputError: for numbers outside these ranges, or a tokenizer in which no map has enough prompts.
+        InputError: for numbers outside these ranges, or a tokenizer in which fewer than two maps have enough prompts.
     """
     if not (LEAST <= prompts <= 20 and 2 <= shots <= 16):
         raise InputError(f"prompts {prompts} and shots {shots}: 4 to 20 prompts of 2 to 16 examples can be asked")
@@ -124,15 +125,15 @@ def function_vectors(engine: Engine, prompts: int = 8, seed: int = 0, shots: int
             right = float(np.mean([_probability(engine.clean(batch), batch).mean() for batch in _single(taught)]))
             maps[name] = TaughtMap(prompts=len(untaught), taught=right, untaught=float(base.mean()))
             advance(2 * prompts * len(sites))
-    if not maps:
-        raise InputError(f"{model.name}: its tokenizer joins answers and prompts, so no word map can be asked")
-    raised, control = np.concatenate(effects, 1), np.concatenate(controls, 1).mean(1)
+    if len(maps) < 2:
+        raise InputError(f"{model.name}: its tokenizer joins answers and prompts, so fewer than two maps can be asked")
+    raised, control = np.stack([each.mean(1) for each in effects], 1), np.concatenate(controls, 1).mean(1)
     found = [
         FunctionVectorHead(site=str(site), effect=mean, low=low, high=high, control=float(beside))
         for site, (mean, low, high), beside in zip(sites, map(mean_interval, raised), control, strict=True)
     ]
     return FunctionVectors(
-        shots=shots, maps=maps, prompts=raised.shape[1], control=float(control.max()),
+        shots=shots, maps=maps, prompts=sum(each.shape[1] for each in effects), control=float(control.max()),
         heads=tuple(sorted(found, key=lambda head: -head.effect)),
     )  # fmt: skip
 
@@ -140,10 +141,11 @@ def function_vectors(engine: Engine, prompts: int = 8, seed: int = 0, shots: int
 def _prompts(
     model: Model, pairs: Pairs, count: int, shots: int, key: Sequence[str | int], *, mixed: bool
 ) -> list[Compiled]:
-    """Prompts of a map; `mixed` exchanges the examples' answers, so that none but by chance stands at its word."""
+    """Prompts of a map, no answer twice; `mixed` gives each example the next one's answer, so that none is right."""
     draw, made = generator(*key), list[Compiled]()
     for _ in range(count):
-        chosen = [pairs[int(i)] for i in draw.permutation(len(pairs))[: shots + 1]]
+        every = {pairs[int(i)][1]: pairs[int(i)] for i in draw.permutation(len(pairs))}  # no answer twice
+        chosen = list(every.values())[: shots + 1]
         shown, (word, answer) = chosen[:-1], chosen[-1]
         answers = [right for _, right in shown]
         if mixed:

@@ -102,8 +102,10 @@ def _off_distribution(record: Record) -> str:
     """What zero can and cannot show, and what was run beside it; of another edit, what its kind shows."""
     if (exchange := record.manifest.study.sweep.edit.exchange) is not None:
         return {
-            "noising": "Noising shows what is necessary on these pairs, not what suffices; backups can hide what is.",
-            "denoising": "Denoising shows what suffices to bring the clean answer back, not what is necessary.",
+            "noising": "Noising shows that the target carries part of what the answer needs on these pairs, not how"
+            " much: compare the change with the gap between clean and corrupted prompts. Backups hide what is needed.",
+            "denoising": "Denoising shows that the target brings part of the clean answer back, not that it suffices"
+            " for all of it or is needed. A baseline at or below chance forbids Null and Harm.",
             "knock_out": "A cut edge gives its attention to the query's other keys, which takes the model off its usual"
             " distribution.",
         }[exchange]

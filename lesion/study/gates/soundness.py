@@ -9,7 +9,7 @@ from math import inf
 
 import polars as pl
 
-from lesion.interventions.intervention import Intervention, KnockOut, Patch, Receipt, Scale, replaces
+from lesion.interventions.intervention import Central, Intervention, KnockOut, Patch, Receipt, Resample, Scale
 from lesion.study.arm import Arm
 from lesion.study.condition import UNEDITED
 from lesion.study.gates.paired_arms import DRIFT
@@ -91,7 +91,7 @@ def doubled_rows(items: pl.DataFrame) -> str:
 def missing_rows(cell: Cell, rows: pl.DataFrame, prompts: pl.DataFrame) -> Iterator[str]:
     """Arms that lack a row of a question that was asked, or have one of a question that was refused, in sentences.
 
-    Arms that put something in an activation's place skip items without a reference, so these may lack rows.
+    Arms that put other items' values in place skip items without a reference, so these may lack rows.
     """
     here = prompts.filter(
         (pl.col("model") == cell.model) & (pl.col("tier") == cell.tier) & (pl.col("split") == cell.split)
@@ -102,7 +102,7 @@ def missing_rows(cell: Cell, rows: pl.DataFrame, prompts: pl.DataFrame) -> Itera
         answered = {*rows.filter(pl.col("arm") == arm.name)["index"]}
         if stray := len(answered - asked):
             yield f"{arm.name} has {stray} rows of questions that were refused or not asked"
-        if arm.intervention is not None and replaces(arm.intervention):
+        if isinstance(arm.intervention, Central | Resample):
             continue
         if lost := len(asked - answered):
             yield f"{arm.name} lacks {lost} rows of questions that were asked"

@@ -85,6 +85,8 @@ def sets_within(plan: Plan, model: str) -> Matched:
     claims = plan.study.claims
     if claims is None or not claims.sets or claims.population == "layer" or model not in plan.targets:
         return Matched((), 0)
+    if parse_site(plan.targets[model][0]).kind not in UNITS:  # a layer has one stream
+        return Matched((), 0)
     return matched_sets(plan, model, plan.targets[model], min(WITHIN, claims.sets), "layer")
 
 
