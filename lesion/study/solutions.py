@@ -59,16 +59,24 @@ def solution_contrasts(
         if (direct.model, direct.alpha) != (worked.model, worked.alpha) or (direct.tier, worked.tier) not in pairs:
             continue
         for arm in dict.fromkeys((direct.arm, worked.arm)):
-            both = [_changes(looks[each.id], each, arm, items, prompts) for each in (direct, worked)]
+            pair = (direct, worked)
+            written = all(_wrote(looks[each.id], each, arm, items) for each in pair)  # one rule for both
+            both = [_changes(looks[each.id], each, arm, items, prompts, written=written) for each in pair]
             name = f"{direct.model}|{arm}|{worked.tier} against {direct.tier}"
             found[name] = _contrast(looks[worked.id].study, *both)
     return found
 
 
-def _changes(plan: Plan, chosen: Chosen, arm: str, items: pl.DataFrame, prompts: pl.DataFrame) -> pl.DataFrame:
-    """The change of each item of a member under an arm: edited minus baseline, -1, 0 or 1, with the item's buckets."""
+def _wrote(plan: Plan, chosen: Chosen, arm: str, items: pl.DataFrame) -> bool:
+    """Whether every answer of a member was written out under an arm."""
     edited = arm_rows(items, plan, chosen, arm)
-    written = "written" in edited.columns and chosen.tier in plan.study.decoded and not edited["written"].null_count()
+    return "written" in edited.columns and chosen.tier in plan.study.decoded and not edited["written"].null_count()
+
+
+def _changes(
+    plan: Plan, chosen: Chosen, arm: str, items: pl.DataFrame, prompts: pl.DataFrame, *, written: bool
+) -> pl.DataFrame:
+    """The change of each item of a member under an arm: edited minus baseline, -1, 0 or 1, with the item's buckets."""
     arms: list[pl.DataFrame] = []
     for name in ("baseline", arm):
         rows = read_texts(plan, items, prompts, chosen, name) if written else arm_rows(items, plan, chosen, name)

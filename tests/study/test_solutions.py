@@ -42,10 +42,12 @@ def rows(lost: dict[str, float]) -> pl.DataFrame:
     return pl.concat(parts)
 
 
-def contrast(lost: dict[str, float]) -> dict[str, dict[str, float]]:
-    plan = new_plan(STUDY, "k", {MODEL: Shape(layers=2, heads=4, neurons=8)}, dict.fromkeys(TIERS, 10**6))
+def contrast(lost: dict[str, float], study: Study = STUDY, written: str = "") -> dict[str, dict[str, float]]:
+    plan = new_plan(study, "k", {MODEL: Shape(layers=2, heads=4, neurons=8)}, dict.fromkeys(TIERS, 10**6))
     family = [Chosen(model=MODEL, tier=tier, alpha=0.0, items=N, psi=0.1, delta=0.0, ablation="zero") for tier in lost]
     items = rows(lost)
+    if written:
+        items = items.with_columns(pl.when(pl.col("tier") == written).then(pl.lit("7")).alias("written"))
     prompts = items.filter(pl.col("arm") == "baseline").select(
         *ITEM_KEY, buckets=pl.concat_str(pl.lit('{"template":"t'), pl.col("index") // 10, pl.lit('"}'))
     )
@@ -76,3 +78,13 @@ def test_an_edit_that_changes_both_alike_has_no_difference_and_one_tier_alone_no
     (found,) = contrast({"direct": 0.2, "worked": 0.2}).values()
     assert (found["difference"], found["p"]) == (0.0, 1.0)
     assert contrast({"direct": 0.2, "other": 0.5}) == {}
+
+
+def test_one_rule_scores_both_tiers_where_only_one_is_written_out(monkeypatch: pytest.MonkeyPatch):
+    def refused(*_: object) -> None:
+        raise AssertionError("a tier's texts were read although the other tier has none")
+
+    monkeypatch.setattr("lesion.study.solutions.read_texts", refused)
+    decoded = STUDY.model_copy(update={"decoded": ("worked",)})
+    (found,) = contrast({"direct": 0.1, "worked": 0.4}, decoded, "worked").values()
+    assert found["difference"] == pytest.approx(-0.3)
