@@ -79,6 +79,13 @@ def limits(record: Record) -> list[str]:
 def _prompts(record: Record) -> str:
     """For which few-shot examples the findings hold."""
     study = record.manifest.study
+    if not any(getattr(task, "shots", 0) for task in study.tasks.values()):
+        unit = study.verdict.cluster
+        return (
+            f"No tier shows examples. Items of one {unit} are a cluster where a tier has one."
+            if unit
+            else ("No tier shows examples, and items count as independent.")
+        )
     if study.prefixes == 1:
         return f"Findings hold for the {count(study.baseline.seeds)} sets of few-shot examples that the seeds drew."
     if study.prefixes < 1:
