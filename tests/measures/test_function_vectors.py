@@ -84,8 +84,13 @@ def test_numbers_out_of_range_are_refused(prompts: int, shots: int) -> None:
 
 @pytest.mark.pretrained
 @pytest.mark.slow
-def test_smollm2_has_one_function_vector_head_that_is_no_induction_head(smollm2_model) -> None:
+def test_smollm2s_largest_effect_is_of_a_head_that_is_no_induction_head(smollm2_model) -> None:
+    """Whether L20H5 is named depends on the prompts: with 24 it is, with 48 it is not. So only its effect is asked."""
     found = function_vectors(choose(smollm2_model), prompts=4)
-    assert found.named == ("L20H5",)
+    first = found.heads[0]
+    assert (first.site, first.low > 0, first.control < 0.01) == ("L20H5", True, True)
+    assert 0.15 < first.effect < 0.3
+    assert 0.02 < found.control < 0.1
+    assert {"L18H6", "L17H3"} <= set(found.top)  # induction heads: the overlap that a claim about them must name
     assert found.maps["plural"].taught > 0.7
     assert found.maps["plural"].untaught < 0.1
