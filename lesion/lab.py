@@ -30,7 +30,7 @@ from lesion.interventions.intervention import Intervention, Receipt, Steer
 from lesion.interventions.parse import Replacement, parse_intervention, replacement, scale
 from lesion.measures.attribution.attribution_patching import Screen, screen
 from lesion.measures.attribution.direct_logit import Attribution, attribution
-from lesion.measures.effect import Change, Effect, effect
+from lesion.measures.effects.effect import Change, Effect, effect
 from lesion.measures.heads.detection import Detection, detection, detections
 from lesion.measures.heads.pattern_scores import DETECTORS
 from lesion.measures.heads.repeated_sequences import StandardProbe

@@ -6,9 +6,9 @@ import pytest
 
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.site import head, parse_site
+from lesion.measures.effects.site_groups import select
+from lesion.measures.effects.steering import without
 from lesion.measures.prompt_set import ask, of
-from lesion.measures.site_groups import select
-from lesion.measures.steering import without
 from lesion.models.model import open_model
 
 TINY = ["tiny:llama", "--task", "arithmetic high=9 shots=0", "--items", "12"]

@@ -16,7 +16,7 @@ from lesion.interventions.intervention import Scale
 from lesion.interventions.parse import parse_intervention
 from lesion.interventions.site import head
 from lesion.lab import Lab, scale
-from lesion.measures.effect import effect
+from lesion.measures.effects.effect import effect
 from lesion.measures.heads.repeated_sequences import repeats
 from lesion.measures.prompt_set import of
 from lesion.models.model import open_model

@@ -12,10 +12,10 @@ from pydantic import Field
 from lesion.identity import Document, content_hash
 from lesion.interventions.site import head
 from lesion.stats.verdict.rule import Discovered
-from lesion.study.arm import REFERENCE, Arm
+from lesion.study.arms.arm import REFERENCE, Arm
+from lesion.study.arms.condition import Condition, Role, condition
+from lesion.study.arms.edits import Exchange
 from lesion.study.claims import Ablation
-from lesion.study.condition import Condition, Role, condition
-from lesion.study.edits import Exchange
 from lesion.study.study import GivenSites, RankedNeurons, Study
 from lesion.tasks.task import Split
 
@@ -56,7 +56,7 @@ class Cell(Document):
     arms: tuple[Arm, ...] = ()
     """Conditions; the first is the baseline, unless its rows stand in another cell."""
     decoded: bool = Field(default=False, exclude_if=lambda decoded: not decoded)
-    """Whether answers are written out, too, under the arms that `lesion.study.arm.writes` names."""
+    """Whether answers are written out, too, under the arms that `lesion.study.arms.arm.writes` names."""
 
     def hash(self) -> str:
         """Content hash, the same for a cell that an older format stored."""

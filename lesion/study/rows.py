@@ -9,7 +9,7 @@ import polars as pl
 
 from lesion.identity import content_hash
 from lesion.study import metric_table
-from lesion.study.condition import COLUMNS
+from lesion.study.arms.condition import COLUMNS
 from lesion.study.metric_table import JUDGED
 
 ROWS_FORMAT = max(2, *(metric.since for metric in metric_table.COLUMNS))

@@ -13,8 +13,8 @@ from lesion.identity import Document
 from lesion.interventions.intervention import Positions
 from lesion.interventions.site import Site, parse_site
 from lesion.stats.verdict.rule import Outcome, Rule
+from lesion.study.arms.edits import Scaling, StudyEdit
 from lesion.study.claims import Claims, Replaced
-from lesion.study.edits import Scaling, StudyEdit
 from lesion.study.names import Detector
 from lesion.tasks.config import AnalogyConfig, SymbolicConfig, TaskConfig
 from lesion.tasks.tokenizers.chat_turn import Chat

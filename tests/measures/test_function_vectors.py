@@ -11,7 +11,7 @@ from lesion.interventions.site import head
 from lesion.measures.heads import function_vectors as module
 from lesion.measures.heads.function_vectors import FunctionVectorHead, FunctionVectors, function_vectors
 from lesion.models.model import open_model
-from lesion.tasks.word_maps import WORD_MAPS
+from lesion.tasks.literature.word_maps import WORD_MAPS
 
 
 def test_every_map_has_32_pairs_and_no_word_twice() -> None:

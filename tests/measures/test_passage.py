@@ -11,9 +11,9 @@ from lesion.engine.select_engine import choose
 from lesion.errors import InputError
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import head
-from lesion.measures.collateral import neutral_text
-from lesion.measures.effect import effect
-from lesion.measures.neutral_text import PASSAGE, WINDOW, windows
+from lesion.measures.effects.collateral import neutral_text
+from lesion.measures.effects.effect import effect
+from lesion.measures.effects.neutral_text import PASSAGE, WINDOW, windows
 from lesion.measures.prompt_set import ask
 from lesion.models.model import open_model
 

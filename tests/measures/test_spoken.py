@@ -6,8 +6,8 @@ from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.engine.select_engine import choose
 from lesion.interventions.intervention import Mean, Scale
 from lesion.interventions.site import head
-from lesion.measures import effect as module
-from lesion.measures.effect import effect
+from lesion.measures.effects import effect as module
+from lesion.measures.effects.effect import effect
 from lesion.measures.greedy_answers import parsed, spoken
 from lesion.measures.prompt_set import ask
 from lesion.models.model import open_model

@@ -6,8 +6,8 @@ import torch
 from lesion.engine.select_engine import choose
 from lesion.errors import InputError
 from lesion.interventions.site import Site, head
+from lesion.measures.effects.steering import contrast, dose_response
 from lesion.measures.prompt_set import ask, of
-from lesion.measures.steering import contrast, dose_response
 from lesion.models.model import open_model
 
 FINAL = Site(kind="resid_pre", layer=2)

@@ -21,9 +21,9 @@ from lesion.runs.manifest.run import Code, Cost, DatasetFacts, Environment, Mani
 from lesion.stats.intervals import tango
 from lesion.stats.specificity.rank import RankSpecificity, SetEffects, rank_specificity
 from lesion.stats.verdict.cell_verdict import CellVerdict
-from lesion.study.arm import Arm
+from lesion.study.arms.arm import Arm
+from lesion.study.arms.condition import with_conditions
 from lesion.study.claims import Ablation
-from lesion.study.condition import with_conditions
 from lesion.study.gates.gate_verdict import GateVerdict, LookEvidence, SpecificityEvidence
 from lesion.study.gates.model_answers import InstrumentAnswer
 from lesion.study.plan import Cell, Plan, Shape, new_plan, pair_name

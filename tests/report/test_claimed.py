@@ -10,9 +10,9 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from lesion.errors import Tampered
-from lesion.report.figures.charts import compressed, effects
 from lesion.report.figures.figures import figures
-from lesion.report.figures.tables import select
+from lesion.report.figures.parts.charts import compressed, effects
+from lesion.report.figures.parts.tables import select
 from lesion.report.page.cells import answers_words, cell_views
 from lesion.report.page.page import page
 from lesion.report.page.provenance import named as named_arm
@@ -34,7 +34,7 @@ from lesion.report.wording.checks import LoudSet, edit_name, factors
 from lesion.report.wording.claims import claim
 from lesion.report.wording.headline import MOST_WORDS, headline, in_full
 from lesion.report.wording.words import conditional, unit_of
-from lesion.study.condition import older_condition
+from lesion.study.arms.condition import older_condition
 from lesion.study.gates.gate_verdict import LookEvidence
 from lesion.study.registration.registration import Registration
 from lesion.study.results import findings

@@ -6,15 +6,15 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from lesion.report.figures import tables
 from lesion.report.figures.exports import EXPORTS, write_figures
 from lesion.report.figures.figures import Figure, figures
-from lesion.report.figures.marks import verdict_rows
+from lesion.report.figures.parts import tables
+from lesion.report.figures.parts.marks import verdict_rows
 from lesion.report.page.provenance import named
 from lesion.report.record import Record, read_record
 from lesion.runs.manifest.run import Manifest
-from lesion.study.arm import Arm, scaled
-from lesion.study.condition import COLUMNS, older_condition, with_conditions
+from lesion.study.arms.arm import Arm, scaled
+from lesion.study.arms.condition import COLUMNS, older_condition, with_conditions
 from lesion.study.gates.gate_verdict import BaselineEvidence
 
 

@@ -13,7 +13,7 @@ from lesion.runs.execute.run import start
 from lesion.runs.folder.run_folder import RunFolder
 from lesion.runs.manifest.run import Manifest
 from lesion.runs.measure.measure_cell import work
-from lesion.study.arm import scaled
+from lesion.study.arms.arm import scaled
 from lesion.study.dry_run import rehearse
 from lesion.study.format.load import parse_document
 from lesion.study.gates.gate_verdict import DetectionEvidence, last_evidence

@@ -24,8 +24,8 @@ from lesion.runs.execute.prepare import prepare_plan
 from lesion.runs.execute.run import start
 from lesion.runs.folder.run_folder import RunFolder
 from lesion.runs.index.query import query
-from lesion.study.arm import BASELINE, made, writes
-from lesion.study.condition import PLACEBO, older_condition, target
+from lesion.study.arms.arm import BASELINE, made, writes
+from lesion.study.arms.condition import PLACEBO, older_condition, target
 from lesion.study.forecast.forecast import expected
 from lesion.study.format.load import parse_document
 from lesion.study.gates.written_answers import number, spoiled_reading

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lesion.errors import InputError
-from lesion.study.arm import Arm, scaled
-from lesion.study.condition import COLUMNS, Condition, condition, older_condition, with_conditions
+from lesion.study.arms.arm import Arm, scaled
+from lesion.study.arms.condition import COLUMNS, Condition, condition, older_condition, with_conditions
 from lesion.study.selftest.known_rows import known_plan
 
 NAMES = {

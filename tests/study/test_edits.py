@@ -11,7 +11,7 @@ from lesion.models.model import open_model
 from lesion.runs.execute.prepare import prepare_plan
 from lesion.runs.measure import measure_cell
 from lesion.runs.measure.cell_items import block_of
-from lesion.study.condition import Condition
+from lesion.study.arms.condition import Condition
 from lesion.study.format.load import parse_document
 from lesion.study.gates.soundness import does_as_named, unsound, unsound_receipts
 from lesion.study.plan import Cell, Chosen, Plan, Stage, new_plan, swept

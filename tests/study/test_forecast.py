@@ -4,7 +4,7 @@ import pytest
 
 from lesion.interventions.intervention import Scale
 from lesion.interventions.site import parse_site
-from lesion.study.arm import BASELINE, Arm
+from lesion.study.arms.arm import BASELINE, Arm
 from lesion.study.forecast.forecast import (
     Anatomy,
     Basis,

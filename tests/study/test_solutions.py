@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from lesion.study.condition import target
+from lesion.study.arms.condition import target
 from lesion.study.plan import Chosen, Shape, new_plan
 from lesion.study.rows import ITEM_KEY
 from lesion.study.solutions import solution_contrasts, solution_pairs

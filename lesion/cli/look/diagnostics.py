@@ -248,7 +248,7 @@ def measure(
 ) -> int:
     """Measure one intervention on a task: effects with confidence intervals, and the receipt."""
     from lesion.interventions.parse import parse_intervention, replacement
-    from lesion.measures.neutral_text import given_text
+    from lesion.measures.effects.neutral_text import given_text
 
     text = None if neutral is None else given_text(neutral)  # garbage is refused before torch is imported
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lesion.engine.select_engine import Engine
     from lesion.interventions.site import Site
     from lesion.measures.attribution.patching import Direction
-    from lesion.measures.cumulative_ablation import Ablation
+    from lesion.measures.effects.cumulative_ablation import Ablation
     from lesion.measures.prompt_set import Asked
 
 REFERENCE = 512
@@ -54,8 +54,8 @@ def patch(
     from lesion.interventions.site import parse_site
     from lesion.measures.attribution.patching import patch_grid, path_grid
     from lesion.measures.attribution.target import require_target
+    from lesion.measures.effects.site_groups import places, select
     from lesion.measures.prompt_set import ask, known_task
-    from lesion.measures.site_groups import places, select
     from lesion.models.model import open_model
     from lesion.report.terminal.edits import print_grid
 
@@ -116,9 +116,9 @@ def ablate(
 ) -> int:
     """Ablate sites cumulatively and measure after each step, compared with random orders."""
     from lesion.engine.proof.cache import engine_for
-    from lesion.measures.cumulative_ablation import require_order, staged
+    from lesion.measures.effects.cumulative_ablation import require_order, staged
+    from lesion.measures.effects.site_groups import select
     from lesion.measures.prompt_set import ask, known_task
-    from lesion.measures.site_groups import select
     from lesion.models.model import open_model
     from lesion.report.terminal.edits import print_curve
 
@@ -141,7 +141,7 @@ def ablate(
 
 def _check_ablation(by: str, by_what: str, alpha: float) -> None:
     """Refuse an unknown score or ablation before a model is opened."""
-    from lesion.measures.cumulative_ablation import ABLATIONS
+    from lesion.measures.effects.cumulative_ablation import ABLATIONS
     from lesion.measures.heads.pattern_scores import DETECTORS
 
     if by not in ("effect", *DETECTORS):
@@ -155,7 +155,7 @@ def _check_ablation(by: str, by_what: str, alpha: float) -> None:
 def _ablation(engine: "Engine", task: str, items: int, seed: int, by_what: str, alpha: float) -> "Ablation":
     """What is done to the sites; what is put in place comes from items behind those measured and those scored."""
     from lesion.engine.replacement_activations import Library
-    from lesion.measures.cumulative_ablation import averaging, resampling, scaling
+    from lesion.measures.effects.cumulative_ablation import averaging, resampling, scaling
     from lesion.measures.prompt_set import ask
 
     if by_what == "scale":
@@ -209,9 +209,9 @@ def steer(
     from lesion.engine.proof.cache import engine_for
     from lesion.interventions.site import parse_site, stream
     from lesion.measures.attribution.target import require_target
+    from lesion.measures.effects.site_groups import places
+    from lesion.measures.effects.steering import contrast, dose_response, without
     from lesion.measures.prompt_set import ask, known_task
-    from lesion.measures.site_groups import places
-    from lesion.measures.steering import contrast, dose_response, without
     from lesion.models.model import open_model
     from lesion.report.terminal.edits import print_response
 

@@ -28,8 +28,8 @@ from lesion.measures.attribution.direct_logit import heads_of
 from lesion.measures.attribution.target import mean_interval
 from lesion.models.model import Model
 from lesion.progress import stage
+from lesion.tasks.literature.word_maps import WORD_MAPS, Pairs
 from lesion.tasks.tokenizers.prompt_contract import Compiled
-from lesion.tasks.word_maps import WORD_MAPS, Pairs
 
 SHOTS = 10
 """Examples in a prompt."""

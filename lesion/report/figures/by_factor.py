@@ -9,9 +9,9 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.figures.charts import TEXT_SIZE, data, finished, scale, tips
-from lesion.report.figures.palette import CONTROL, SERIES
-from lesion.report.figures.tables import CERTAINTY
+from lesion.report.figures.parts.charts import TEXT_SIZE, data, finished, scale, tips
+from lesion.report.figures.parts.palette import CONTROL, SERIES
+from lesion.report.figures.parts.tables import CERTAINTY
 from lesion.study.metric_table import METRICS
 
 WIDTH, HEIGHT, LOW_HEIGHT = 260, 210, 150

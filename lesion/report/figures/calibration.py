@@ -6,8 +6,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.figures.charts import constants, data
-from lesion.report.figures.palette import CONTROL, TARGET, VERDICT_COLOURS
+from lesion.report.figures.parts.charts import constants, data
+from lesion.report.figures.parts.palette import CONTROL, TARGET, VERDICT_COLOURS
 
 WIDTH = 420
 VERDICTS = ("Improvement", "Null", "Inconclusive")

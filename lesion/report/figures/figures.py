@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from lesion.report.figures import by_factor, cumulative, head_maps, score_vs_effect, strips, tables
+from lesion.report.figures import by_factor, cumulative, head_maps, score_vs_effect, strips
 from lesion.report.figures import forest as forests
-from lesion.report.figures import marks as drawing
-from lesion.report.figures.charts import compressed, numbers
-from lesion.report.figures.palette import FAINT, FONT, INK, PAPER
+from lesion.report.figures.parts import marks as drawing
+from lesion.report.figures.parts import tables
+from lesion.report.figures.parts.charts import compressed, numbers
+from lesion.report.figures.parts.palette import FAINT, FONT, INK, PAPER
 from lesion.report.record import Record, detector_of
 from lesion.report.wording import ranks, replication
 from lesion.report.wording.claims import MARKS

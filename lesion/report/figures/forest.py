@@ -5,8 +5,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.figures.charts import TEXT_SIZE, constants, data, effects, finished, numbers, scale, tips
-from lesion.report.figures.palette import CONTROL, TARGET, VERDICT_COLOURS, VERDICT_SHAPES
+from lesion.report.figures.parts.charts import TEXT_SIZE, constants, data, effects, finished, numbers, scale, tips
+from lesion.report.figures.parts.palette import CONTROL, TARGET, VERDICT_COLOURS, VERDICT_SHAPES
 
 WIDTH = 560
 OTHERS = {"zero": "square", "mean": "circle", "resample": "diamond"}

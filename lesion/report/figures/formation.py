@@ -9,9 +9,9 @@ import polars as pl
 import vl_convert
 from rich.console import Console
 
-from lesion.report.figures.charts import TEXT_SIZE, constants, data
 from lesion.report.figures.figures import PNG_SCALE, VEGA_LITE, themed
-from lesion.report.figures.palette import CONTROL, TARGET
+from lesion.report.figures.parts.charts import TEXT_SIZE, constants, data
+from lesion.report.figures.parts.palette import CONTROL, TARGET
 from lesion.report.terminal.diagnostics import said, table
 from lesion.runs.folder.atomic_io import write_bytes
 

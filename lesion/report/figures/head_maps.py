@@ -5,8 +5,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.figures.charts import TEXT_SIZE, data, finished, numbers, tips
-from lesion.report.figures.palette import DIVERGING, SEQUENTIAL
+from lesion.report.figures.parts.charts import TEXT_SIZE, data, finished, numbers, tips
+from lesion.report.figures.parts.palette import DIVERGING, SEQUENTIAL
 
 WIDTH, ROW = 330, 34
 MOST_LABELLED = 128

@@ -7,9 +7,9 @@ import altair as alt
 import polars as pl
 
 from lesion.report.figures.by_factor import HEIGHT, WIDTH, facets
-from lesion.report.figures.charts import TEXT_SIZE, finished, numbers, scale, tips
-from lesion.report.figures.marks import APART, apart, with_panels
-from lesion.report.figures.palette import CONTROL, TARGET
+from lesion.report.figures.parts.charts import TEXT_SIZE, finished, numbers, scale, tips
+from lesion.report.figures.parts.marks import APART, apart, with_panels
+from lesion.report.figures.parts.palette import CONTROL, TARGET
 from lesion.report.record import Record
 
 MOST_NAMED = 6

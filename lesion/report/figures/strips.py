@@ -5,8 +5,8 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.figures.charts import constants, data, finished, numbers, tips
-from lesion.report.figures.palette import CONTROL, TARGET
+from lesion.report.figures.parts.charts import constants, data, finished, numbers, tips
+from lesion.report.figures.parts.palette import CONTROL, TARGET
 
 WIDTH, HEIGHT = 600, 46
 

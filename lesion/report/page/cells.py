@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from lesion.report.figures.palette import VERDICT_SIGNS
+from lesion.report.figures.parts.palette import VERDICT_SIGNS
 from lesion.report.page.gates import Table
 from lesion.report.record import Finding, Record
 from lesion.report.wording import ranks

@@ -10,7 +10,7 @@ from lesion.report.record import Record
 from lesion.report.wording.words import model_name, task_words
 from lesion.runs.manifest.base import ExecutorName
 from lesion.runs.manifest.run import Manifest
-from lesion.study.condition import Condition
+from lesion.study.arms.condition import Condition
 from lesion.study.plan import StageName
 
 

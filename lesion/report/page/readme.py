@@ -1,7 +1,7 @@
 """README.md of a run folder, in plain words: what was done, what came out, where things are, how to repeat it."""
 
 from lesion.report.figures.figures import Figure
-from lesion.report.figures.palette import VERDICT_SIGNS
+from lesion.report.figures.parts.palette import VERDICT_SIGNS
 from lesion.report.markdown import paragraphs, templates
 from lesion.report.record import Finding, Record
 from lesion.report.wording import caveats, ranks, replication

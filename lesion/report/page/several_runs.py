@@ -12,8 +12,8 @@ from urllib.parse import quote
 import polars as pl
 
 from lesion.report.figures import forest as forests
-from lesion.report.figures import marks, tables
 from lesion.report.figures.figures import Figure, figures
+from lesion.report.figures.parts import marks, tables
 from lesion.report.page.cells import cell_views
 from lesion.report.page.gates import Table
 from lesion.report.page.html import figure_view, library, shipped, templates

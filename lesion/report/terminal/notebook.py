@@ -10,10 +10,10 @@ import polars as pl
 import vl_convert
 
 from lesion.errors import InputError, nearest
-from lesion.report.figures.charts import data, finished, tips
 from lesion.report.figures.figures import VEGA_LITE, themed
 from lesion.report.figures.head_maps import heads
-from lesion.report.figures.palette import CONTROL, TARGET
+from lesion.report.figures.parts.charts import data, finished, tips
+from lesion.report.figures.parts.palette import CONTROL, TARGET
 
 SHOWN = ("correct", "answer_logprob", "logit_diff", "entropy", "kl", "neutral_loss")
 """Measures that a picture of changes has unless others are asked for."""

@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 
 import polars as pl
 
-from lesion.report.figures.marks import unit_words
+from lesion.report.figures.parts.marks import unit_words
 from lesion.report.record import Finding, Record, positive_control
 from lesion.report.wording import ranks
 from lesion.report.wording.ablations import beside, differing
 from lesion.report.wording.checks import told_note
 from lesion.report.wording.claims import beside_zero, form, specificity
 from lesion.report.wording.words import MEANINGS, Unit, count, doing, interval, listed, model_name, points, unit_of
-from lesion.study.condition import Condition, Edit, condition
+from lesion.study.arms.condition import Condition, Edit, condition
 from lesion.study.stages.confirmatory_cells import rule_of
 from lesion.study.study import RankedNeurons, Study
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lesion.report.page.gates import Table
 from lesion.report.wording.words import MINUS, model_name
 from lesion.runs.manifest.run import Manifest
-from lesion.study.condition import EDITS
+from lesion.study.arms.condition import EDITS
 from lesion.study.plan import PlanNote
 
 MOST_TOLD = 3

@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from lesion.report.figures.marks import panel, unit_words
+from lesion.report.figures.parts.marks import panel, unit_words
 from lesion.report.paired_join import COUNTS, NATS, PAIRED
 from lesion.report.record import Finding, Record
 from lesion.report.wording.words import Unit, doing, listed, p_value, unit_of

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from lesion.report.figures import forest as forests
-from lesion.report.figures.marks import unit_words
+from lesion.report.figures.parts.marks import unit_words
 from lesion.report.page.gates import Table
 from lesion.report.paired_join import COUNTS, PAIRED
 from lesion.report.record import Record

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lesion.interventions.site import parse_site
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.verdict.cell_verdict import CellVerdict
-from lesion.study.edits import EdgeKnockOut, Patching
+from lesion.study.arms.edits import EdgeKnockOut, Patching
 from lesion.study.metric_table import METRICS
 from lesion.study.plan import Chosen
 from lesion.study.study import Study

@@ -22,7 +22,7 @@ from lesion.runs.folder.run_folder import RunFolder, Unit, read_begun
 from lesion.runs.manifest.environment import source_hash
 from lesion.runs.manifest.run import Manifest
 from lesion.runs.measure.cell_items import draw_of
-from lesion.study.edits import asked_task
+from lesion.study.arms.edits import asked_task
 from lesion.study.gates.paired_arms import DRIFT
 from lesion.study.gates.soundness import (
     asked_twice,

@@ -21,7 +21,7 @@ from lesion.runs.execute.conduct import Reading
 from lesion.runs.folder.run_folder import Unit
 from lesion.runs.index.ledger import known
 from lesion.runs.manifest.environment import processor
-from lesion.study.arm import writes
+from lesion.study.arms.arm import writes
 from lesion.study.forecast.forecast import (
     ASSUMED_DEVICE_RATE,
     ASSUMED_RATE,

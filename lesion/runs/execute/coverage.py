@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from lesion.runs.execute.costs import tokenizer_of
-from lesion.study.arm import ALIKE, zeroes
+from lesion.study.arms.arm import ALIKE, zeroes
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import OwnConfig

@@ -27,7 +27,7 @@ from lesion.runs.manifest.environment import source_hash
 from lesion.runs.manifest.run import Manifest
 from lesion.runs.measure.cell_items import block_of
 from lesion.runs.measure.worker_state import opened
-from lesion.study.arm import BASELINE, Arm, scaled
+from lesion.study.arms.arm import BASELINE, Arm, scaled
 from lesion.study.plan import Cell, Plan, swept
 from lesion.tasks.task import Item
 from lesion.tasks.tokenizers.prompt_contract import Compiled, spelled

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from lesion.models.chat_template import open_frame
 from lesion.models.model import Model
-from lesion.study.edits import EdgeKnockOut, Patching, asked_task
+from lesion.study.arms.edits import EdgeKnockOut, Patching, asked_task
 from lesion.study.plan import Cell, Plan
 from lesion.study.study import Study
 from lesion.tasks.task import Draw, Item

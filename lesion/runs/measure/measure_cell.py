@@ -28,8 +28,8 @@ from lesion.runs.measure.reference_sets import Lane, covered_by, library_of
 from lesion.runs.measure.sample import Part, reread, sampled
 from lesion.runs.measure.worker_state import chosen, opened, plain
 from lesion.runs.measure.written_answers import with_texts
-from lesion.study.arm import BASELINE, Arm
-from lesion.study.condition import COLUMNS, Condition
+from lesion.study.arms.arm import BASELINE, Arm
+from lesion.study.arms.condition import COLUMNS, Condition
 from lesion.study.gates.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
 from lesion.study.metric_table import COLUMNS as METRIC_COLUMNS
 from lesion.study.metric_table import PER_ARM

@@ -31,7 +31,7 @@ from lesion.runs.measure.cell_items import BATCH_ROWS, block_of, frame_of
 from lesion.runs.measure.recompute_metrics import misread
 from lesion.runs.measure.reference_sets import coverage, reference_hashes
 from lesion.runs.measure.worker_state import chosen
-from lesion.study.arm import BASELINE, zeroes
+from lesion.study.arms.arm import BASELINE, zeroes
 from lesion.study.gates.model_answers import InstrumentAnswer
 from lesion.study.plan import Cell, Plan, targets_neurons
 from lesion.tasks.item_check import nonsense

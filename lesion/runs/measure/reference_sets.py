@@ -17,7 +17,7 @@ from lesion.errors import InterventionError
 from lesion.identity import content_hash
 from lesion.models.model import Model
 from lesion.runs.measure.cell_items import block_of, compiled_block, confirmation, discovery
-from lesion.study.arm import ALIKE
+from lesion.study.arms.arm import ALIKE
 from lesion.study.plan import Cell, Plan, reference_items
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task

@@ -11,7 +11,7 @@ from lesion.measures.greedy_answers import spoken
 from lesion.measures.prompt_set import Asked
 from lesion.models.model import Model
 from lesion.runs.measure.cell_items import BATCH_ROWS, Block
-from lesion.study.arm import writes
+from lesion.study.arms.arm import writes
 from lesion.study.gates.written_answers import number, way
 from lesion.study.plan import Cell, Plan
 from lesion.study.rows import shape_of

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import NamedTuple, get_args
 
 from lesion.interventions.site import parse_site
-from lesion.study.arm import Arm, companions
+from lesion.study.arms.arm import Arm, companions
 from lesion.study.claims import ABLATIONS
 from lesion.study.forecast.reachable_specificity import exist
 from lesion.study.gates.specificity import ARMS

@@ -13,9 +13,9 @@ import polars as pl
 
 from lesion.stats.specificity.companion import Companion, companion, zero_only
 from lesion.stats.verdict.cell_verdict import CellVerdict, Clause
-from lesion.study.arm import companions
+from lesion.study.arms.arm import companions
+from lesion.study.arms.condition import target
 from lesion.study.claims import Replaced
-from lesion.study.condition import target
 from lesion.study.gates.paired_arms import arm_rows, rows_of_arm
 from lesion.study.plan import Chosen, Plan
 from lesion.study.rows import ITEM_KEY

@@ -16,8 +16,8 @@ from lesion.errors import InputError
 from lesion.identity import content_hash
 from lesion.stats.baseline_gate import BaselineGate, baseline_gate
 from lesion.stats.baseline_gate_nats import baseline_numbers_gate
+from lesion.study.arms.condition import condition
 from lesion.study.claims import ABLATIONS
-from lesion.study.condition import condition
 from lesion.study.gates.ablations import judged, spoiled_ablations
 from lesion.study.gates.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
 from lesion.study.gates.clusters import clusters

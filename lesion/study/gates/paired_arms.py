@@ -19,8 +19,8 @@ from lesion.stats.verdict.bfloat16_floor import beside_floor
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.stats.verdict.judge import judge
 from lesion.stats.verdict.rule import Discovered
+from lesion.study.arms.condition import Edit, Role, target
 from lesion.study.claims import Ablation
-from lesion.study.condition import Edit, Role, target
 from lesion.study.gates.clusters import clusters
 from lesion.study.metric_table import JUDGED
 from lesion.study.plan import Chosen, Plan, look_items

@@ -10,8 +10,8 @@ from math import inf
 import polars as pl
 
 from lesion.interventions.intervention import Central, Intervention, KnockOut, Patch, Receipt, Resample, Scale
-from lesion.study.arm import Arm
-from lesion.study.condition import UNEDITED
+from lesion.study.arms.arm import Arm
+from lesion.study.arms.condition import UNEDITED
 from lesion.study.gates.paired_arms import DRIFT
 from lesion.study.plan import Cell, Plan, Stage
 from lesion.study.rows import ITEM_KEY

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from lesion.study.arm import REFERENCE, zeroes
+from lesion.study.arms.arm import REFERENCE, zeroes
 from lesion.study.registration.registration import Registration
 from lesion.study.stages.confirmatory_cells import family_size
 from lesion.study.stages.replication import REACH

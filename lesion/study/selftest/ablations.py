@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 
 import polars as pl
 
+from lesion.study.arms.condition import target
 from lesion.study.claims import ABLATIONS
-from lesion.study.condition import target
 from lesion.study.gates import judge
 from lesion.study.plan import Chosen, Plan
 from lesion.study.rows import ITEMS

@@ -10,7 +10,7 @@ import polars as pl
 from lesion.stats.paired.rows import PairedRows
 from lesion.stats.specificity.companion import Answer, companion, zero_only
 from lesion.stats.verdict.rule import Rule, Verdict
-from lesion.study.condition import target
+from lesion.study.arms.condition import target
 from lesion.study.gates import judge
 from lesion.study.plan import Chosen, Plan
 from lesion.study.selftest.known_rows import MODEL, N, known_plan, known_rows, same_seeds

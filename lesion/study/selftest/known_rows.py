@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from lesion.stats.paired.rows import PairedRows
-from lesion.study.condition import target
+from lesion.study.arms.condition import target
 from lesion.study.format.load import parse_document
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.rows import ITEMS, NUMBERS, PROMPTS

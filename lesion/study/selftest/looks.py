@@ -17,7 +17,7 @@ from lesion.stats.paired.rows import PairedRows
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.stats.verdict.judge import judge
 from lesion.stats.verdict.rule import Discovered, Rule
-from lesion.study.arm import BASELINE, placebo, scaled
+from lesion.study.arms.arm import BASELINE, placebo, scaled
 from lesion.study.gates.gate_verdict import LookEvidence
 from lesion.study.gates.judge import Facts
 from lesion.study.gates.paired_arms import paired_rows, spoiled

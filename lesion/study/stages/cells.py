@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from lesion.identity import generator
-from lesion.study.arm import BASELINE, Arm, ablated, companions, exchanged, placebo, scaled
+from lesion.study.arms.arm import BASELINE, Arm, ablated, companions, exchanged, placebo, scaled
+from lesion.study.arms.condition import Role
 from lesion.study.claims import ABLATIONS, Ablation
-from lesion.study.condition import Role
 from lesion.study.plan import Cell, Chosen, Plan, StageName, all_heads, look_items, swept
 from lesion.study.stages.edits import DISCOVERY, ablation_arm, edited, others_of, primary_of
 from lesion.study.study import DetectedHeads

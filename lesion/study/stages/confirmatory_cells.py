@@ -11,7 +11,7 @@ import polars as pl
 
 from lesion.stats.power import needed_n, needed_numbers_n
 from lesion.stats.verdict.rule import Discovered, Outcome, Rule
-from lesion.study.condition import target
+from lesion.study.arms.condition import target
 from lesion.study.gates.margins import margin_of
 from lesion.study.plan import Chosen, Plan
 from lesion.study.stages.discovery_effects import DISCOVERIES, needed, seen, with_margin

@@ -1,8 +1,8 @@
 """What is done to a set of sites in a study of format 2: the primary ablation, another one, or a factor. Pure."""
 
-from lesion.study.arm import Arm, ablated, exchanged, scaled
+from lesion.study.arms.arm import Arm, ablated, exchanged, scaled
+from lesion.study.arms.condition import Role
 from lesion.study.claims import ABLATIONS, Ablation
-from lesion.study.condition import Role
 from lesion.study.plan import Chosen, Plan
 
 DISCOVERY = -1

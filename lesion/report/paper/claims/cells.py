@@ -10,7 +10,7 @@ from lesion.report.record import Finding
 from lesion.report.wording.words import model_name, outcome_words
 from lesion.stats.verdict.ablation_agreement import ABLATIONS
 from lesion.stats.verdict.cell_verdict import Part
-from lesion.study.condition import target
+from lesion.study.arms.condition import target
 from lesion.study.plan import Chosen, pair_name
 
 RESULTS = ("results", "cells")

@@ -10,7 +10,7 @@ from typing import Any
 from lesion.report.paper.claims.claim import Claim, Register, Source, clustered, pointer
 from lesion.report.paper.claims.row_queries import Member, Range, corrected, parts
 from lesion.report.record import Finding
-from lesion.study.condition import Role
+from lesion.study.arms.condition import Role
 from lesion.study.plan import Chosen
 
 

@@ -1,6 +1,6 @@
 """The replication on other models among the results: every number a claim of its own rows or fields."""
 
-from lesion.report.figures.palette import VERDICT_SIGNS
+from lesion.report.figures.parts.palette import VERDICT_SIGNS
 from lesion.report.paper.claims.cells import about_of, edit_claim
 from lesion.report.paper.claims.claim import Claim, clustered, pointer
 from lesion.report.paper.claims.row_queries import paired

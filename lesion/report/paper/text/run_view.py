@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from lesion.report.figures.figures import Figure
-from lesion.report.figures.marks import unit_words
+from lesion.report.figures.parts.marks import unit_words
 from lesion.report.paper.claims.cells import Cell, cells
 from lesion.report.paper.claims.claim import SENTENCES, Claim, Register, Source, pointer
 from lesion.report.paper.manuscript import Line, Name, joined, words

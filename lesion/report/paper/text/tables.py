@@ -1,6 +1,6 @@
 """The tables of methods, results and their appendix, without captions; every number a claim."""
 
-from lesion.report.figures.palette import VERDICT_SIGNS
+from lesion.report.figures.parts.palette import VERDICT_SIGNS
 from lesion.report.paper.claims.cells import Cell, pieces
 from lesion.report.paper.claims.claim import Claim, pointer
 from lesion.report.paper.claims.row_queries import unedited

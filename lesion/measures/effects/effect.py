@@ -26,10 +26,10 @@ from lesion.errors import InputError, InterventionError
 from lesion.identity import Document
 from lesion.interventions.intervention import Intervention, Receipt, Scale, Steer
 from lesion.measures.attribution.target import mean_interval
-from lesion.measures.collateral import neutral, neutral_text
+from lesion.measures.effects.collateral import neutral, neutral_text
+from lesion.measures.effects.neutral_text import PASSAGE
 from lesion.measures.greedy_answers import parsed, spoken
 from lesion.measures.metrics import FUNCTIONS, measure
-from lesion.measures.neutral_text import PASSAGE
 from lesion.measures.prompt_set import Asked
 from lesion.progress import track
 from lesion.stats.intervals import tango

@@ -14,9 +14,9 @@ from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.interventions.intervention import KnockOut, Mean, Patch, Resample, Scale
 from lesion.interventions.site import Site, parse_site
+from lesion.study.arms.condition import PLACEBO, UNEDITED, Condition, Edit, Role, condition, older_condition
+from lesion.study.arms.edits import EdgeKnockOut
 from lesion.study.claims import Ablation, Replaced
-from lesion.study.condition import PLACEBO, UNEDITED, Condition, Edit, Role, condition, older_condition
-from lesion.study.edits import EdgeKnockOut
 from lesion.study.study import Study
 
 REFERENCE = 512

@@ -5,7 +5,7 @@ from typing import Any
 
 import polars as pl
 
-from lesion.report.figures.charts import numbers
+from lesion.report.figures.parts.charts import numbers
 from lesion.report.record import Record
 from lesion.report.wording.words import doing, model_name, points, signed, unit_of
 from lesion.study.plan import swept

@@ -17,9 +17,9 @@ from lesion.engine.attach import Source
 from lesion.engine.hooks import applied
 from lesion.identity import generator
 from lesion.interventions.intervention import Intervention
+from lesion.measures.effects.neutral_text import windows
 from lesion.measures.heads.qk_ov_circuits import run
 from lesion.measures.heads.repeated_sequences import ordinary_tokens, repeats
-from lesion.measures.neutral_text import windows
 from lesion.models.model import Model
 
 SEQUENCES = 32

@@ -1,0 +1,1 @@
+"""What the figures share: charts, marks, colours, and the tables behind them."""
