@@ -1,6 +1,7 @@
 """Writes docs/baselines.md: what the three pretrained models answer right, by operator, digits, format and examples.
 
     python docs/baselines.py measure smollm2-135m-instruct [--minutes 5]    # adds rows to docs/baselines.jsonl
+    python docs/baselines.py gsm8k smollm2-135m-instruct test.jsonl         # the same for written solutions of GSM8K
     python docs/baselines.py write                                          # makes the page from the rows
 
 Each row is one cell of the table. A row that exists is not measured again, so the first command can be stopped and
@@ -23,16 +24,19 @@ from lesion.engine.generate import cache_name
 from lesion.models.chat_template import open_frame
 from lesion.models.model import Model, open_model
 from lesion.stats.intervals import wilson
+from lesion.tasks.answers import Unparsed, extract
 from lesion.tasks.catalogue import make_task
-from lesion.tasks.config import ArithmeticConfig
+from lesion.tasks.config import ArithmeticConfig, Gsm8kConfig
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenizers.chat_turn import Chat, framed, is_chat
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, compile_item
 
 HERE = Path(__file__).parent
-ROWS, PAGE = HERE / "baselines.jsonl", HERE / "baselines.md"
+ROWS, PAGE, GSM8K = HERE / "baselines.jsonl", HERE / "baselines.md", HERE / "baselines-gsm8k.jsonl"
 MODELS = ("smollm2-135m-instruct", "gemma-3-270m", "qwen2.5-coder-0.5b-instruct")
 ITEMS, MOST = 100, 160
+SHOTS, MOST_TOKENS, AT_ONCE = 5, 256, 20
+"""Of GSM8K: examples, tokens of a written solution at most, and problems that are solved together."""
 """Items that are asked in a cell, and how many are drawn at most to find so many that keep the prompt contract."""
 DIGITS = {1: (0, 9), 2: (10, 99), 3: (100, 999)}
 """Digits of both operands -> smallest and largest operand; a factor is at least 1."""
@@ -160,9 +164,51 @@ def measure(name: str, minutes: float) -> None:
         print(f"{short} {cell}: {row['right']} of {row['items']}, {row['seconds']} s", file=sys.stderr, flush=True)
 
 
-def rows() -> list[dict[str, Any]]:
+def measure_gsm8k(name: str, path: str) -> None:
+    """Add the row of a model's written solutions: `ITEMS` problems, greedy text after five worked examples."""
+    started = time.process_time()
+    model = open_model(name)
+    task = make_task(Gsm8kConfig(task="gsm8k", path=path, solution="worked", shots=SHOTS))
+    items = list(task.items(Draw("discovery", "baselines", 0, 1), 0, ITEMS))
+    marks: Counter[str] = Counter()
+    for begin in range(0, len(items), AT_ONCE):
+        some = items[begin : begin + AT_ONCE]
+        for item, text in zip(some, written(model, [item.prompt for item in some]), strict=True):
+            number = extract(text)
+            right = number == extract(item.answer)
+            marks["unparsed" if isinstance(number, Unparsed) else "right" if right else "wrong"] += 1
+        print(f"{begin + len(some)} of {len(items)}: {dict(marks)}", file=sys.stderr, flush=True)
+    row = {
+        "model": Path(model.name).name.removeprefix("pretrained:"),
+        "shots": SHOTS,
+        "items": len(items),
+        **{mark: marks[mark] for mark in ("right", "wrong", "unparsed")},
+        "tokens": MOST_TOKENS,
+        "weights": model.weights_hash,
+        "seconds": round(time.process_time() - started, 1),
+    }
+    kept = [old for old in rows(GSM8K) if old["model"] != row["model"]]
+    GSM8K.write_text("".join(json.dumps(one) + "\n" for one in [*kept, row]), encoding="utf-8")
+
+
+@torch.inference_mode()
+def written(model: Model, prompts: Sequence[str]) -> list[str]:
+    """Greedy text after each prompt, up to the next question or `MOST_TOKENS` tokens."""
+    ids = [model.tokenizer.encode(prompt, add_special_tokens=False).ids for prompt in prompts]
+    ids = [row if model.bos is None else [model.bos, *row] for row in ids]
+    longest = max(map(len, ids))
+    padded = torch.tensor([[0] * (longest - len(row)) + row for row in ids])
+    mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in ids])
+    made: Any = model.module.generate(  # pyright: ignore[reportCallIssue]
+        padded, attention_mask=mask, do_sample=False, max_new_tokens=MOST_TOKENS, pad_token_id=0
+    )
+    texts = [model.tokenizer.decode(row, skip_special_tokens=True) for row in made[:, longest:].tolist()]
+    return [text.split("\n\n")[0].split("Question:")[0] for text in texts]
+
+
+def rows(path: Path = ROWS) -> list[dict[str, Any]]:
     """All rows that were measured."""
-    return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()] if ROWS.is_file() else []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
 
 
 def said(row: Mapping[str, Any]) -> str:
@@ -181,10 +227,15 @@ def main() -> None:
     one = commands.add_parser("measure", help="Add the rows of one model that are missing.")
     one.add_argument("model", help="pretrained:NAME or the folder of one of the three models.")
     one.add_argument("--minutes", type=float, default=10, help="Processor minutes at most; default 10.")
+    solved = commands.add_parser("gsm8k", help="Measure a model's written solutions of GSM8K.")
+    solved.add_argument("model", help="pretrained:NAME or the folder of one of the three models.")
+    solved.add_argument("path", help="The test file of GSM8K.")
     commands.add_parser("write", help="Write docs/baselines.md from the rows.")
     given = parser.parse_args()
     if given.command == "measure":
         measure(given.model, given.minutes)
+    elif given.command == "gsm8k":
+        measure_gsm8k(given.model, given.path)
     else:
         PAGE.write_text(page(rows()), encoding="utf-8")
 
