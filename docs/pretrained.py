@@ -147,7 +147,7 @@ are loaded and hashed again. Imports of torch and transformers are not counted (
 *load and hash*: twice what safetensors alone takes to read every weight. It is missed: the SHA-256 of the file alone
 takes longer, and a record needs it. The rest is the tokenizer, which is checked before it is read.
 
-| model | safetensors alone | SHA-256 alone | first: load and hash | proof | comparison | in all | later, in all | peak memory, GiB |
+| model | safetensors | SHA-256 | first: load and hash | proof | comparison | in all | later, in all | peak, GiB |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|
 """
 COMMAND = """

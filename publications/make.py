@@ -197,8 +197,8 @@ def readme_block() -> str:
         verdicts = counted([cell["verdict"] for cell in results["cells"].values()])
         others = counted([each["answer"] or "not tried" for each in results["replication"]["configurations"]])
         told.append(
-            f"- [`{run}`](publications/induction-arithmetic/{run}/README.md): by the rule of its time, which did not"
-            f" hold, {verdicts} of {len(results['cells'])} cells; on other models {others}."
+            f"- [`{run}`](publications/induction-arithmetic/{run}/README.md): under the rule then used, since"
+            f" withdrawn: {verdicts} of {len(results['cells'])} cells; on other models {others}."
         )
     return "\n".join([BEGIN, *told, END])
 

@@ -10,9 +10,9 @@ from lesion.errors import InputError
 from lesion.identity import generator
 from lesion.measures.attribution.rank_correlation import spearman
 from lesion.measures.heads import pattern_scores as scoring
+from lesion.measures.heads.counted_pairs import pairs, permuted_scores
 from lesion.measures.heads.detection import _familywise, detection, detections
 from lesion.measures.heads.pattern_scores import DETECTORS
-from lesion.measures.heads.perfect_patterns import pairs, permuted_scores
 from lesion.measures.heads.repeated_sequences import Probe, StandardProbe, repeats, standard, unrepeated
 from lesion.measures.heads.robustness import Variation, holds
 from lesion.models.model import open_model

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from lesion.identity import Document, generator
 from lesion.measures.attribution.rank_correlation import spearman
+from lesion.measures.heads.counted_pairs import BLOCKWISE, permuted_scores
 from lesion.measures.heads.in_context_score import InContext, in_context_score
 from lesion.measures.heads.pattern_scores import DETECTORS, require_detectors
-from lesion.measures.heads.perfect_patterns import BLOCKWISE, permuted_scores
 from lesion.measures.heads.repeated_sequences import (
     Probe,
     Repeats,

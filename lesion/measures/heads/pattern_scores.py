@@ -1,7 +1,7 @@
 """Attention-pattern scores of heads: induction, prefix matching, previous token, duplicate token, first token.
 
 A pattern is A[q, k], the attention from position q to position k; each row sums to 1 over k <= q. All scores lie in
-0 … 1, one per query head, shape [n_layers, n_heads]; `lesion.measures.heads.perfect_patterns` says which attention each
+0 … 1, one per query head, shape [n_layers, n_heads]; `lesion.measures.heads.counted_pairs` says which attention each
 one counts.
 
 `lesion.measures.heads.detection` names heads on the standard probe. The robust score here is the smallest score over
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from lesion.errors import InputError, nearest
 from lesion.identity import Document
-from lesion.measures.heads.perfect_patterns import each_score, pairs
+from lesion.measures.heads.counted_pairs import each_score, pairs
 from lesion.measures.heads.repeated_sequences import Probe, Repeats, ordinary_tokens, probes
 from lesion.models.model import Model
 

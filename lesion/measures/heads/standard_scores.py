@@ -9,9 +9,9 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lesion.measures.heads.counted_pairs import BLOCKWISE, beside, each_score, pairs
 from lesion.measures.heads.in_context_score import token_losses
 from lesion.measures.heads.pattern_scores import Part, Scores, attention_in_parts, require_detectors
-from lesion.measures.heads.perfect_patterns import BLOCKWISE, beside, each_score, pairs
 from lesion.measures.heads.repeated_sequences import Repeats, StandardProbe, fitted, ordinary_tokens, standard
 from lesion.models.model import Model
 from lesion.progress import Stage

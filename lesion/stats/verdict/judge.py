@@ -68,7 +68,7 @@ def judge(
         look: 1 or 2; Ambiguous at the last look is Inconclusive.
         family_size: K, the declared number of confirmatory cells; it never shrinks, at look 2 or for Invalid cells.
         discovered: what the discovery split showed, by cell; it fixes whether the seed gate can be evaluated.
-        chance: what guessing scores, by cell (floor.py), for the floor.
+        chance: what guessing scores, by cell (guessing.py), for the floor.
         invalid: cells that the instrument spoiled, with the reason in words; they may have no rows.
         margins: margins of their own, by cell (a share of the headroom, say); else the rule's.
         conditional: whether items share so few example sets that every interval speaks of these alone.

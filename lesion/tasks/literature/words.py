@@ -1,4 +1,4 @@
-"""Words and sentences of the published tasks, our own.
+"""Words of the published tasks, our own.
 
 Every name, place, object and event is one token behind a space for GPT-2, SmolLM2, Gemma 3 and Qwen 2.5; a test counts.
 """
