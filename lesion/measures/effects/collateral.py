@@ -25,6 +25,8 @@ from lesion.models.model import Model
 SEQUENCES = 32
 TOKENS = 24
 """Longest neutral sequence; shorter where the vocabulary or the model is."""
+ROWS = 8
+"""Sequences that are run together; the logits of all tokens of all of them are held at once."""
 
 Numbers = NDArray[np.float64]
 
@@ -60,10 +62,26 @@ def neutral_text(
 
 def _compared(model: Model, do: Intervention, source: Source | None, ids: Tensor) -> tuple[Numbers, Numbers, Numbers]:
     """Mean loss of every row unedited and edited, and mean KL between them; (rows,)."""
-    clean = run(model, ids).double().log_softmax(-1)[:, :-1]
+    parts = [_compared_rows(model, do, source, some) for some in ids.split(ROWS)]
+    before, after, distance = (np.concatenate(numbers) for numbers in zip(*parts, strict=True))
+    return before, after, distance
+
+
+def _compared_rows(
+    model: Model, do: Intervention, source: Source | None, ids: Tensor
+) -> tuple[Numbers, Numbers, Numbers]:
+    clean = run(model, ids)[:, :-1]
     with applied(model, do, torch.ones(ids.shape, dtype=torch.bool), source):
-        edited = run(model, ids).double().log_softmax(-1)[:, :-1]
-    picked = ids[:, 1:, None]
-    before, after = (-arm.gather(2, picked)[..., 0].mean(1).numpy(force=True) for arm in (clean, edited))
-    distance = (clean.exp() * (clean - edited)).sum(-1).mean(1).numpy(force=True)
+        edited = run(model, ids)[:, :-1]
+    losses: list[tuple[float, float, float]] = []
+    for row, plain, other in zip(
+        ids, clean, edited, strict=True
+    ):  # float64 of one row at a time: vocabularies are large
+        before, after = plain.double().log_softmax(-1), other.double().log_softmax(-1)
+        distance = (before.exp() * (before - after)).sum(-1).mean()
+        picked = row[1:, None]
+        losses.append(
+            (float(-before.gather(1, picked).mean()), float(-after.gather(1, picked).mean()), float(distance))
+        )
+    before, after, distance = np.array(losses).T
     return before, after, distance
