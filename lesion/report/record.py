@@ -13,11 +13,11 @@ from lesion.stats.specificity.companion import Companion
 from lesion.stats.specificity.contrast import Specificity
 from lesion.stats.specificity.rank import RankSpecificity
 from lesion.stats.verdict.cell_verdict import CellVerdict
+from lesion.study.arms.targets import DetectedHeads
 from lesion.study.gates.specificity import Within
 from lesion.study.gates.written_answers import Reading
 from lesion.study.plan import Chosen, pair_name
 from lesion.study.results import PositiveControl
-from lesion.study.study import DetectedHeads
 
 
 class Finding(NamedTuple):
@@ -127,6 +127,7 @@ def positive_control(manifest: Manifest) -> PositiveControl | None:
 
 
 def detector_of(manifest: Manifest) -> str | None:
-    """Name of the detector that picked the heads; nothing when the study named its sites."""
-    target = manifest.study.sweep.target
-    return target.detector if isinstance(target, DetectedHeads) else None
+    """Name of the detector that picked the heads; nothing when there is none, or several targets have others."""
+    named = manifest.study.sweep.named.values()
+    found = {target.detector if isinstance(target, DetectedHeads) else None for target in named}
+    return found.pop() if len(found) == 1 else None

@@ -5,7 +5,7 @@ from it; both are pure. Interventions belong to stages that only a passed baseli
 before it.
 """
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -13,10 +13,11 @@ from lesion.identity import Document, content_hash
 from lesion.interventions.site import head
 from lesion.stats.verdict.rule import Discovered
 from lesion.study.arms.arm import REFERENCE, Arm
-from lesion.study.arms.condition import Condition, Role, condition
+from lesion.study.arms.condition import Condition, Edit, Role, condition, member_of, placebo_of
 from lesion.study.arms.edits import Exchange
+from lesion.study.arms.targets import aim
 from lesion.study.claims import Ablation
-from lesion.study.study import GivenSites, RankedNeurons, Study
+from lesion.study.study import Study
 from lesion.tasks.task import Split
 
 StageName = Literal[
@@ -55,6 +56,8 @@ class Cell(Document):
     """One past the last item."""
     arms: tuple[Arm, ...] = ()
     """Conditions; the first is the baseline, unless its rows stand in another cell."""
+    target: str = Field(default="", exclude_if=lambda name: not name)
+    """Of `detect`, in a study of several targets: the name of the one that is looked for."""
     decoded: bool = Field(default=False, exclude_if=lambda decoded: not decoded)
     """Whether answers are written out, too, under the arms that `lesion.study.arms.arm.writes` names."""
 
@@ -88,6 +91,8 @@ class Chosen(Document):
     ablation: Ablation | None = Field(default=None, exclude_if=lambda value: value is None)
     """What takes the place of the target's activation; the factor is then 0. Nothing where the factor scales it, and in
     every cell of a study of format 1."""
+    target: str = Field(default="", exclude_if=lambda name: not name)
+    """Name of the target, in a study of several."""
     exchange: Exchange | None = Field(default=None, exclude_if=lambda value: value is None)
     """What is done to the target where the study's edit is neither a factor nor an ablation; the factor is then 0."""
     sd: float | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -111,17 +116,28 @@ class Chosen(Document):
 
     @property
     def short(self) -> str:
-        """The same for a table: `noising`, `mean`, `×0.5`."""
-        return self.exchange or self.ablation or f"×{self.alpha:g}"
+        """The same for a table: `noising`, `×0.5`; with the target's name in a study of several: `early: mean`."""
+        who = f"{self.target}: " if self.target else ""
+        return who + (self.exchange or self.ablation or f"×{self.alpha:g}")
 
-    def condition(self, role: Role = "target", member: object = "") -> Condition:
-        """The condition that does to a target, control or set what this cell does to its target."""
-        return condition(role, self.exchange or self.ablation or self.alpha, member)
+    @property
+    def aim(self) -> str:
+        """The key of its model's target in the tables of a plan."""
+        return aim(self.model, self.target)
+
+    def condition(self, role: Role = "target", member: object = "", edit: Edit | None = None) -> Condition:
+        """The condition that does to a target, control or set what this cell does to its target, or another edit."""
+        return condition(role, edit or self.exchange or self.ablation or self.alpha, member_of(self.target, member))
 
     @property
     def arm(self) -> str:
         """Name of the arm that edits the target: `target@0.5`, `target@mean`."""
         return self.condition().name
+
+    @property
+    def placebo(self) -> str:
+        """Name of the arm that scales its target by 1."""
+        return placebo_of(self.target).name
 
     @property
     def id(self) -> str:
@@ -155,6 +171,15 @@ class Ending(Document):
     reason: str
 
 
+class Aim(NamedTuple):
+    """A target of a model, once its sites are known."""
+
+    model: str
+    target: str
+    """Its name; empty where the study has one target."""
+    sites: tuple[str, ...]
+
+
 class Plan(Document):
     """A study, and how far it has come."""
 
@@ -170,7 +195,7 @@ class Plan(Document):
     items: dict[str, dict[str, int]] = {}
     """Model -> tier -> baseline items per seed."""
     targets: dict[str, tuple[str, ...]] = {}
-    """Model -> sites of the target."""
+    """`aim(model, target)` -> sites of the target; the key is the model's name where the study has one target."""
     tenths: dict[str, tuple[str, ...]] = {}
     """Model -> by layer, a digit per neuron: the tenth of its layer's output norms; only where neurons are a target."""
     rounding: dict[str, dict[str, float]] = {}
@@ -183,7 +208,7 @@ class Plan(Document):
     primary: dict[str, dict[str, Ablation]] = Field(default={}, exclude_if=lambda value: not value)
     """Model -> tier -> the ablation that decides; found by the instrument stage. Empty in format 1."""
     controls: dict[str, tuple[tuple[str, ...], ...]] = {}
-    """Model -> matched random sets."""
+    """`aim(model, target)` -> matched random sets."""
     family: tuple[Chosen, ...] = ()
     """The confirmatory family; it never shrinks."""
     pending: tuple[str, ...] = ()
@@ -229,6 +254,15 @@ class Plan(Document):
         """The models of `pairs`."""
         return tuple(dict.fromkeys(model for model, _ in self.pairs()))
 
+    def aims(self, model: str | None = None) -> tuple[Aim, ...]:
+        """The targets whose sites are known, of every model or of one, in the study's order."""
+        return tuple(
+            Aim(each, name, self.targets[key])
+            for each in self.study.subjects
+            for name in self.study.sweep.named
+            if model in (None, each) and (key := aim(each, name)) in self.targets
+        )
+
     def members(self) -> tuple[Chosen, ...]:
         """The confirmatory family and, after it, the replication's."""
         return self.family + self.replicas
@@ -249,14 +283,6 @@ def new_plan(study: Study, key: str, shapes: dict[str, Shape], capacity: dict[st
     start = min(_rounded(study.baseline.items, block), *(c // block * block for c in capacity.values()))
     items = {model: dict.fromkeys(study.tasks, start) for model in study.subjects}
     return Plan(study=study, key=key, shapes=shapes, capacity=capacity, items=items)
-
-
-def targets_neurons(study: Study) -> bool:
-    """Whether the study edits neurons, so that their output norms must be known."""
-    target = study.sweep.target
-    if isinstance(target, GivenSites):
-        return target.parsed()[0].kind == "neuron"
-    return isinstance(target, RankedNeurons)
 
 
 def _rounded(items: int, block: int) -> int:

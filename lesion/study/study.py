@@ -4,22 +4,22 @@ Every field has a unit and a default that is written out in the manifest. See do
 """
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from lesion.errors import InputError, nearest
+from lesion.errors import nearest
 from lesion.identity import Document
 from lesion.interventions.intervention import Positions
-from lesion.interventions.site import Site, parse_site
+from lesion.interventions.site import Kind
 from lesion.stats.verdict.rule import Outcome, Rule
 from lesion.study.arms.edits import Scaling, StudyEdit
+from lesion.study.arms.targets import DetectedHeads, GivenSites, RankedNeurons, Share, Slug, Target, TargetName, kind_of
 from lesion.study.claims import Claims, Replaced
-from lesion.study.names import Detector
 from lesion.tasks.config import AnalogyConfig, SymbolicConfig, TaskConfig
 from lesion.tasks.tokenizers.chat_turn import Chat
 
-Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
 ModelName = Annotated[
     str,
     Field(
@@ -28,60 +28,9 @@ ModelName = Annotated[
         pattern=r"^(zoo:[a-z0-9-]+|pretrained:[a-z0-9.-]+|tiny:[a-z0-9_]+|[^\s:@]+@[0-9a-f]{40}|[^\s:@]+)$",
     ),
 ]
-Share = Annotated[float, Field(gt=0, lt=1)]
 Alpha = Annotated[float, Field(ge=-100, le=100)]
 Positive = Annotated[float, Field(gt=0, le=1000)]
 """A share (below 1) where accuracy is judged, else nats."""
-
-
-class DetectedHeads(Document):
-    """Heads that a detector finds on discovery sequences. They are edited as one group."""
-
-    kind: Literal["detected"] = "detected"
-    detector: Detector = "induction"
-    """Attention-pattern score that selects the heads."""
-    threshold: Share = 0.5
-    """Smallest score of a selected head on the standard probe, 0 to 1."""
-    most: int = Field(default=4, ge=1, le=64)
-    """Maximum number of heads, the highest scores first."""
-
-
-class GivenSites(Document):
-    """Sites that the study names. They are edited as one group."""
-
-    kind: Literal["sites"] = "sites"
-    sites: tuple[str, ...] = Field(min_length=1, max_length=10_000)
-    """Site names such as L1H3 or L0N12, all of one kind."""
-
-    @field_validator("sites")
-    @classmethod
-    def _readable(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
-        try:
-            kinds = {parse_site(site).kind for site in sites}
-        except InputError as error:
-            raise ValueError(str(error)) from error
-        if len(kinds) > 1:
-            raise ValueError("the sites of one target must be of one kind")
-        if len(set(sites)) < len(sites):
-            raise ValueError("a site is named twice")
-        return tuple(str(parse_site(site)) for site in sites)
-
-    def parsed(self) -> tuple[Site, ...]:
-        """The sites as values."""
-        return tuple(parse_site(site) for site in self.sites)
-
-
-class RankedNeurons(Document):
-    """MLP neurons that write most to the residual stream on a tier's items. They are edited as one group."""
-
-    kind: Literal["neurons"]
-    tier: Slug
-    """Tier whose discovery items rank the neurons, by mean |activation| times the norm of the output weights."""
-    most: int = Field(default=16, ge=1, le=1024)
-    """Number of neurons, the highest scores first."""
-
-
-Target = Annotated[DetectedHeads | GivenSites | RankedNeurons, Field(discriminator="kind")]
 
 
 ALPHAS = (0.0, 0.5, 0.75, 1.25, 1.5, 2.0)
@@ -95,8 +44,14 @@ def _scales(known: dict[str, Any]) -> bool:
 class Sweep(Document):
     """The edits of the target, tried on discovery items; the chosen ones are tested in the confirmation."""
 
-    target: Target = DetectedHeads()
-    """The sites to edit."""
+    targets: dict[TargetName, Target] = Field(default={}, max_length=8, exclude_if=lambda targets: not targets)
+    """Several targets by name, in the place of `target`. Each has its own matched random sets and verdicts."""
+    target: Target | None = Field(
+        default_factory=lambda known: None if known.get("targets") else DetectedHeads(),
+        exclude_if=lambda target: target is None,
+        json_schema_extra={"default": DetectedHeads().model_dump(mode="json")},
+    )
+    """The sites to edit. Nothing where `targets` names several."""
     edit: StudyEdit = Field(default=Scaling(), exclude_if=lambda edit: edit == Scaling())
     """What is done to the target."""
     alphas: tuple[Alpha, ...] = Field(
@@ -130,11 +85,33 @@ class Sweep(Document):
         return self.edit.exchange is None and 0.0 in self.always
 
     @property
-    def kinds(self) -> frozenset[str]:
+    def named(self) -> Mapping[str, Target]:
+        """Every target by its name; the name of a single target is empty."""
+        return self.targets or ({} if self.target is None else {"": self.target})
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
         """Kinds of site that the sweep edits."""
-        if isinstance(self.target, GivenSites):
-            return frozenset(site.kind for site in self.target.parsed())
-        return frozenset({"head" if isinstance(self.target, DetectedHeads) else "neuron"})
+        return frozenset(kind_of(target) for target in self.named.values())
+
+    @property
+    def detects(self) -> bool:
+        """Whether a detector picks a target's heads, so that discovery also maps single heads."""
+        return any(isinstance(target, DetectedHeads) for target in self.named.values())
+
+    @field_validator("targets")
+    @classmethod
+    def _by_name(cls, targets: dict[str, Target]) -> dict[str, Target]:
+        """The hash does not know the order of keys, so nothing may depend on how a file lists them."""
+        return {name: targets[name] for name in sorted(targets)}
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        if self.targets and self.target is not None:
+            raise ValueError("target: targets names several already; give one of the two")
+        if not self.named:
+            raise ValueError("target: give one, or several by name under targets")
+        return self
 
     @field_validator("ablations")
     @classmethod
@@ -335,8 +312,9 @@ class Study(Document):
         for tier in self.claims.asking if self.claims is not None else ():
             if tier not in self.tasks:
                 raise ValueError(f"claims.asking: {nearest(tier, self.tasks)}")
-        if isinstance(self.sweep.target, RankedNeurons) and self.sweep.target.tier not in self.tasks:
-            raise ValueError(f"sweep.target.tier: {nearest(self.sweep.target.tier, self.tasks)}")
+        for target in self.sweep.named.values():
+            if isinstance(target, RankedNeurons) and target.tier not in self.tasks:
+                raise ValueError(f"sweep.target.tier: {nearest(target.tier, self.tasks)}")
         if self.positive_control is not None and 0.0 not in self.sweep.always:
             raise ValueError("positive_control needs 0.0 among sweep.always: zeroing the target is the control")
         return self
@@ -370,6 +348,23 @@ class Study(Document):
             )
         if edit.kind == "knock_out" and any(kind != "head" for kind in swept.kinds):
             raise ValueError("sweep.target: edges are knocked out of heads; name heads, or a detector")
+        return self
+
+    @model_validator(mode="after")
+    def _several_targets(self) -> Self:
+        """What is not defined for several targets."""
+        swept = self.sweep
+        if not swept.targets:
+            return self
+        if self.lesion == 1:
+            raise ValueError("sweep.targets: format 1 has one target; set `lesion: 2`")
+        for what, there in (
+            ("sweep.staged", swept.staged),
+            ("replication", self.replication),
+            ("positive_control", self.positive_control),
+        ):
+            if there:
+                raise ValueError(f"{what}: not with several targets; leave it out, or give one target")
         return self
 
     @model_validator(mode="after")

@@ -35,10 +35,10 @@ from lesion.report.wording.claims import claim
 from lesion.report.wording.headline import MOST_WORDS, headline, in_full
 from lesion.report.wording.words import conditional, unit_of
 from lesion.study.arms.condition import older_condition
+from lesion.study.arms.targets import RankedNeurons
 from lesion.study.gates.gate_verdict import LookEvidence
 from lesion.study.registration.registration import Registration
 from lesion.study.results import findings
-from lesion.study.study import RankedNeurons
 from publications.memos.publication import Publication, _scenarios  # pyright: ignore[reportPrivateUsage]
 
 

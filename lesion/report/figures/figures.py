@@ -148,7 +148,7 @@ def _heads(record: Record) -> Figure | None:
     if not rows.height:
         return None
     detector = (detector_of(record.manifest) or "detector").replace("_", "-")
-    picked = listed([site for sites in record.manifest.plan.targets.values() for site in sites])
+    picked = listed(list(dict.fromkeys(site for at in record.manifest.plan.aims() for site in at.sites)))
     return Figure(
         "heads",
         "What each head looks like, and what zeroing it alone does",

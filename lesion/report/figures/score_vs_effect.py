@@ -20,7 +20,7 @@ KINDS = {"target": TARGET, "other": CONTROL}
 
 def score_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with their panels, whether a head belongs to the target, and the target's names, none upon another."""
-    targets = [f"{model} {site}" for model, sites in record.manifest.plan.targets.items() for site in sites]
+    targets = [f"{model} {site}" for model, _, sites in record.manifest.plan.aims() for site in sites]
     site = pl.format("L{}H{}", "layer", "head")
     chosen = pl.format("{} {}", "model", site).is_in(targets)
     kind = pl.when(chosen).then(pl.lit("target")).otherwise(pl.lit("other")).alias("series")

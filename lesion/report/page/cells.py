@@ -15,7 +15,7 @@ from lesion.report.wording.words import (
     TAGS,
     Unit,
     conditional,
-    doing,
+    labelled,
     level,
     model_name,
     p_value,
@@ -80,7 +80,7 @@ def _cell_view(record: Record, number: int, finding: Finding) -> CellView:
         meaning=verdict.reason or MEANINGS[verdict.verdict],
         model=model_name(chosen.model),
         tier=chosen.tier,
-        action=doing(chosen),
+        action=labelled(chosen),
         change=unit.said(verdict.delta),
         interval=unit.span(verdict.ci_low, verdict.ci_high),
         n=f"{verdict.n:,}",
@@ -114,7 +114,7 @@ def answers_words(record: Record, finding: Finding) -> str:
         return ""
     chosen = finding.chosen
     here = record.items.filter(stage="confirm", model=chosen.model, tier=chosen.tier)
-    edited = here.filter(arm=f"target@{chosen.edit}")
+    edited = here.filter(arm=chosen.arm)
     key = ["split", "seed", "index"]
     both = edited.join(here.filter(arm="baseline").select(*key, pl.col("correct").alias("before")), on=key)
     if not both.height:

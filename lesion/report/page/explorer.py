@@ -39,7 +39,10 @@ def explorer_view(record: Record, explored: tuple[Explored, pl.DataFrame] | None
         for (model, tier, index), rows in table.group_by("model", "tier", "index", maintain_order=True)
     }
     share = MOST_NUMBERS // len(document.items)
-    targets = record.manifest.plan.targets
+    plan = record.manifest.plan
+    targets = {
+        model: tuple(site for at in plan.aims(model) for site in at.sites) for model in record.manifest.study.subjects
+    }
     items = [
         _item(item, looks[item.model, item.tier, item.index], targets.get(item.model, ()), share)
         for item in document.items
@@ -47,7 +50,7 @@ def explorer_view(record: Record, explored: tuple[Explored, pl.DataFrame] | None
     left_out = sum(item["left_out"] for item in items)
     if left_out:
         why.append(f"To keep the page small, {left_out:,} patterns of heads with small shares stand in {TABLE} only.")
-    models = {name: {"name": model_name(name), "targets": sorted(targets.get(name, ()))} for name in targets}
+    models = {name: {"name": model_name(name), "targets": sorted({*sites})} for name, sites in targets.items() if sites}
     return {"data": {"models": models, "items": items}, "why": [document.rule, *why]}
 
 
@@ -91,7 +94,7 @@ def _item(looked: Looked, rows: pl.DataFrame, targets: tuple[str, ...], most: in
 def _did(arm: str) -> str:
     """`unedited`, `zeroing`, `amplifying (×1.25)`."""
     condition = older_condition(arm)
-    return did(f"{condition.amount:g}") if condition.role == "target" else "unedited"
+    return f"{did(f'{condition.amount:g}')} {condition.target}".rstrip() if condition.role == "target" else "unedited"
 
 
 def _patterns(

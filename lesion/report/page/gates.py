@@ -6,6 +6,7 @@ from typing import NamedTuple, TypeVar
 
 from lesion.report.wording.words import count, listed, model_name, p_value, percent, points, signed
 from lesion.runs.manifest.run import Manifest
+from lesion.study.arms.targets import aim
 from lesion.study.gates.gate_verdict import (
     BaselineEvidence,
     DetectionEvidence,
@@ -141,14 +142,16 @@ def _baseline(gate: GateVerdict, plan: Plan) -> list[Table]:
     return [Table("Accuracy of the unedited model by seed", columns, rows)] if rows else []
 
 
-def _detect(gate: GateVerdict, plan: Plan) -> list[Table]:  # noqa: ARG001  (all tables are made alike)
+def _detect(gate: GateVerdict, plan: Plan) -> list[Table]:
     seen = gate.saw(DetectionEvidence)
     picked, answers = seen.picked, seen.answers
-    rows = [(model_name(model), ", ".join(sites) or "none", _best(answers[model])) for model, sites in picked.items()]
+    keys = {aim(m, name): (m, name) for m in plan.study.subjects for name in plan.study.sweep.named}
+    keys = {key: " ".join((model_name(model), name)).rstrip() for key, (model, name) in keys.items() if key in picked}
+    rows = [(who, ", ".join(picked[key]) or "none", _best(answers.get(key))) for key, who in keys.items()]
     ranked = [
-        (model_name(model), str(place), site, f"{score:.4g}", "yes" if site in picked.get(model, ()) else "no")
-        for model, answer in answers.items()
-        for place, (site, score) in enumerate(_neurons(answer)[:MOST_RANKED], 1)
+        (who, str(place), site, f"{score:.4g}", "yes" if site in picked[key] else "no")
+        for key, who in keys.items()
+        for place, (site, score) in enumerate(_neurons(answers.get(key))[:MOST_RANKED], 1)
     ]
     told = [Table("What the detector picked", ("model", "sites picked", "highest score"), rows)]
     if ranked:
@@ -156,11 +159,13 @@ def _detect(gate: GateVerdict, plan: Plan) -> list[Table]:  # noqa: ARG001  (all
     return told
 
 
-def _neurons(answer: TargetAnswer) -> tuple[tuple[str, float], ...]:
+def _neurons(answer: TargetAnswer | None) -> tuple[tuple[str, float], ...]:
     return answer.ranked if isinstance(answer, NeuronAnswer) else ()
 
 
-def _best(answer: TargetAnswer) -> str:
+def _best(answer: TargetAnswer | None) -> str:
+    if answer is None:
+        return "named by the study"
     if isinstance(answer, NeuronAnswer):
         return "; ".join(f"{score:.3f} ({site})" for site, score in answer.ranked[:1])
     score, site = max((s, f"L{layer}H{head}") for layer, row in enumerate(answer.scores) for head, s in enumerate(row))

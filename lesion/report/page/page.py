@@ -20,7 +20,7 @@ from lesion.report.wording.claims import MARKS, status_words
 from lesion.report.wording.error_rates import promises_of
 from lesion.report.wording.headline import headline, in_full
 from lesion.report.wording.replication import replication_view
-from lesion.report.wording.words import model_name, outcome_words, target_words, task_words, unit_of
+from lesion.report.wording.words import all_targets, model_name, outcome_words, task_words, unit_of
 from lesion.runs.folder.explorer_data import read_explored
 
 
@@ -37,11 +37,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         mark=MARKS[manifest.status],
         status_words=status_words(manifest),
         models=[model_name(model) for model in manifest.study.models],
-        targets=[
-            f"{model_name(model)}: {target_words(manifest, model, licensed=False)}"
-            for model in manifest.study.models
-            if model in manifest.plan.targets
-        ],
+        targets=all_targets(manifest),
         tiers=[(tier, task_words(task)) for tier, task in manifest.study.tasks.items()],
         cells=cell_views(record),
         claimed=manifest.study.claims is not None,

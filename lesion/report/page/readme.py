@@ -10,13 +10,13 @@ from lesion.report.wording.claims import baseline_words, claim, status_words
 from lesion.report.wording.headline import headline, in_full
 from lesion.report.wording.words import (
     action,
-    doing,
+    all_targets,
     happened,
     interval,
+    labelled,
     listed,
     model_name,
     points,
-    target_words,
     task_words,
     unit_of,
 )
@@ -26,11 +26,6 @@ def readme(record: Record, drawn: tuple[Figure, ...]) -> str:
     """The text, Markdown, from the template `readme.md.jinja`; what came from the study or the model is escaped."""
     manifest = record.manifest
     study = manifest.study
-    targets = [
-        f"{model_name(model)}: {target_words(manifest, model, licensed=False)}"
-        for model in study.models
-        if model in manifest.plan.targets
-    ]
     columns, rows = _ablations_table(record) if study.claims is not None else _changes_table(record)
     text = templates().get_template("readme.md.jinja").render(
         manifest=manifest,
@@ -40,7 +35,7 @@ def readme(record: Record, drawn: tuple[Figure, ...]) -> str:
         picture=drawn[0] if drawn else None,
         models=listed([model_name(model) for model in study.models]),
         task_words=task_words,
-        targets="; ".join(targets),
+        targets="; ".join(all_targets(manifest)),
         happened=happened(study),
         stages=listed([f"{gate.stage} ({gate.outcome})" for gate in manifest.gates]),
         answers=in_full(record),
@@ -77,7 +72,7 @@ def _ablations_table(record: Record) -> tuple[Columns, list[Columns]]:
                "baseline (chance)", "items", "among matched sets")  # fmt: skip
     rows = [
         (
-            *_cell_names(f), doing(f.chosen),
+            *_cell_names(f), labelled(f.chosen),
             f"{unit.said(f.verdict.delta)} ({unit.span(f.verdict.ci_low, f.verdict.ci_high)})",
             *(f"{cell_words(f, name, unit)}{' (primary)' if name == f.primary else ''}" for name in ablations),
             baseline_words(record, f), f"{f.verdict.n:,}", ranks.short(record, f),

@@ -50,7 +50,7 @@ def _claimed(manifest: Manifest) -> Table:
     for chosen, cell in _cells(manifest):
         primary = chosen.ablation is not None
         table.add_row(
-            _where(manifest, chosen), f"{chosen.edit} *" if primary else chosen.short.replace("×", "x"), _word(cell),
+            _where(manifest, chosen), f"{chosen.short} *" if primary else chosen.short.replace("×", "x"), _word(cell),
             _change(cell, unit), f"{cell.n:,}", _rank(results.ranks.get(chosen.id)),
         )  # fmt: skip
         beside = results.ablations.get(chosen.id, {})

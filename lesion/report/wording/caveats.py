@@ -10,10 +10,12 @@ from lesion.report.wording import ranks
 from lesion.report.wording.ablations import beside, differing
 from lesion.report.wording.checks import told_note
 from lesion.report.wording.claims import beside_zero, form, specificity
-from lesion.report.wording.words import MEANINGS, Unit, count, doing, interval, listed, model_name, points, unit_of
+from lesion.report.wording.words import MEANINGS, Unit, count, interval, labelled, listed, model_name, points, unit_of
 from lesion.study.arms.condition import Condition, Edit, condition
+from lesion.study.arms.targets import RankedNeurons
+from lesion.study.plan import Chosen
 from lesion.study.stages.confirmatory_cells import rule_of
-from lesion.study.study import RankedNeurons, Study
+from lesion.study.study import Study
 
 _KINDS = ("Mixed", "Ambiguous", "Inconclusive", "Invalid")
 
@@ -148,7 +150,7 @@ def _control_questions(record: Record) -> list[str]:
 
 def _name(finding: Finding) -> str:
     chosen = finding.chosen
-    return f"{model_name(chosen.model)}, {chosen.tier}, {doing(chosen)}"
+    return f"{model_name(chosen.model)}, {chosen.tier}, {labelled(chosen)}"
 
 
 def _cell_questions(record: Record, finding: Finding, level: float) -> list[str]:
@@ -222,17 +224,20 @@ def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]
     effects = {Condition(*where).name: float(delta) for *where, delta in paired.iter_rows()}
     heads = [member for role, member in paired.select("role", "member").iter_rows() if role == "single"]
     ways: tuple[Edit | float, ...] = (chosen.exchange or chosen.ablation or chosen.alpha, 0.0)
-    tried: list[Edit | float] = [
-        way for way in ways if effects.get(condition("target", way).name) and _alone(effects, heads, way)
-    ]
+    tried: list[Edit | float] = [way for way in ways if effects.get(_arm(chosen, way)) and _alone(effects, heads, way)]
     if finding.primary is None or not tried:
         return []
-    target, own = effects[condition("target", tried[0]).name], set(record.manifest.plan.targets.get(chosen.model, ()))
+    target, own = effects[_arm(chosen, tried[0])], set(record.manifest.plan.targets.get(chosen.aim, ()))
     sign = -1 if target < 0 else 1
     strong = [
         (site, d) for site, d in _alone(effects, heads, tried[0]) if site not in own and sign * d >= sign * target
     ]
     return sorted(strong, key=lambda each: -abs(each[1]))
+
+
+def _arm(chosen: Chosen, edit: Edit | float) -> str:
+    """The arm that does this to the member's target."""
+    return condition("target", edit, chosen.target).name
 
 
 def _alone(effects: Mapping[str, float], heads: Sequence[str], edit: Edit | float) -> list[tuple[str, float]]:
@@ -250,7 +255,7 @@ def absent(record: Record) -> list[str]:
         absences.append(
             "No sweep over factors, no head map and no changes in certainty: the run ended before discovery."
         )
-    if not isinstance(manifest.study.sweep.target, RankedNeurons):
+    if not any(isinstance(each, RankedNeurons) for each in manifest.study.sweep.named.values()):
         absences.append("No ranking of neurons: the study's target is not picked by one.")
     if "discovery" in reached and "staged" not in record.items["role"]:
         absences.append("No curves of zeroing heads one after another: the study asks for none (sweep.staged).")

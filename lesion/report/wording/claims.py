@@ -43,7 +43,7 @@ def claim(record: Record, finding: Finding) -> str:
     if record.manifest.study.claims is not None:
         return _claim(record, finding)
     chosen, verdict = finding.chosen, finding.verdict
-    target = target_words(record.manifest, chosen.model, licensed=finding.licensed)
+    target = _who(record, finding)
     where = f"on {chosen.tier} ({task_words(record.manifest.study.tasks[chosen.tier])})"
     did = action(chosen.alpha)
     sentence = f"{did[0].upper()}{did[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
@@ -56,11 +56,16 @@ def claim(record: Record, finding: Finding) -> str:
     )
 
 
+def _who(record: Record, finding: Finding) -> str:
+    chosen = finding.chosen
+    return target_words(record.manifest, chosen.model, chosen.target, licensed=finding.licensed)
+
+
 def _claim(record: Record, finding: Finding) -> str:
     """The same of a study of format 2: with the baseline and chance, all ablations, and the target's rank."""
     study, chosen, verdict = record.manifest.study, finding.chosen, finding.verdict
     unit = unit_of(study)
-    target, verb = target_words(record.manifest, chosen.model, licensed=finding.licensed), doing(chosen)
+    target, verb = _who(record, finding), doing(chosen)
     where = f"on {chosen.tier} ({task_words(study.tasks[chosen.tier])})"
     sentence = f"{verb[0].upper()}{verb[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
     if verdict.delta is None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from lesion.report.record import Finding, Record, own, positive_control
 from lesion.report.wording.ablations import disagreement
-from lesion.report.wording.words import doing, listed, model_name, target_words, task_words, unit_of
+from lesion.report.wording.words import doing, labelled, listed, model_name, target_words, task_words, unit_of
 
 VERBS = {"Improvement": "improves", "Harm": "harms", "Mixed": "splits"}
 
@@ -77,14 +77,16 @@ def _effects(record: Record, effects: Sequence[Finding], *, full: bool, named: b
 
     Where ablations disagree somewhere, `named` is false and the target is not called what the detector seeks.
     """
-    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    groups: dict[tuple[str, str, str, str], list[Finding]] = {}
     for finding in effects:
-        groups.setdefault((finding.chosen.model, doing(finding.chosen), finding.verdict.verdict), []).append(finding)
+        chosen = finding.chosen
+        key = (chosen.model, chosen.target, doing(chosen), finding.verdict.verdict)
+        groups.setdefault(key, []).append(finding)
     clauses: list[str] = []
-    for (model, did, kind), group in groups.items():
+    for (model, name, did, kind), group in groups.items():
         licensed = named and all(finding.licensed for finding in group)
-        who = target_words(record.manifest, model, licensed=licensed)
-        whose = f"{who} of {model_name(model)}" if not clauses or len({key[0] for key in groups}) > 1 else "them"
+        who = target_words(record.manifest, model, name, licensed=licensed)
+        whose = f"{who} of {model_name(model)}" if not clauses or len({key[:2] for key in groups}) > 1 else "them"
         clauses.append(f"{did} {whose} {VERBS[kind]} {listed([_place(record, each, full=full) for each in group])}")
     return "; ".join(clauses)
 
@@ -143,7 +145,7 @@ def _rest(record: Record, findings: Sequence[Finding], *, named: bool = False) -
     for names, words in kinds:
         here = [finding for finding in findings if finding.verdict.verdict in names]
         if here and named:
-            clauses.append(f"{words} for {listed([f'{doing(f.chosen)} on {f.chosen.tier}' for f in here])}")
+            clauses.append(f"{words} for {listed([f'{labelled(f.chosen)} on {f.chosen.tier}' for f in here])}")
         elif here:
             clauses.append(f"{words} in {len(here)} of {len(findings)} cells" if names == ("Null",) else
                         f"{len(here)} {words}")  # fmt: skip

@@ -10,7 +10,7 @@ import polars as pl
 from lesion.report.figures.parts.marks import panel, unit_words
 from lesion.report.paired_join import COUNTS, NATS, PAIRED
 from lesion.report.record import Finding, Record
-from lesion.report.wording.words import Unit, doing, listed, p_value, unit_of
+from lesion.report.wording.words import Unit, labelled, listed, p_value, unit_of
 from lesion.stats.specificity.rank import RankSpecificity
 
 QUERY = f"""SELECT e.stage, e.model, e.tier, e.arm, {COUNTS},
@@ -111,7 +111,7 @@ def rows(record: Record) -> pl.DataFrame:
         rank = finding.rank
         if rank is None or rank.status == "not asked" or not rank.effects:
             continue
-        cell = f"{panel(record, finding.chosen.model, finding.chosen.tier)}, {doing(finding.chosen)}"
+        cell = f"{panel(record, finding.chosen.model, finding.chosen.tier)}, {labelled(finding.chosen)}"
         place = f"rank {rank.rank} of {rank.sets + 1}, p {p_value(rank.p)}: {_status(rank)}"
         keys = {
             "label": f"{cell}|{place}", "model": finding.chosen.model, "tier": finding.chosen.tier,
@@ -122,7 +122,7 @@ def rows(record: Record) -> pl.DataFrame:
             found.append(
                 {**keys, "series": "set", "sites": name, "effect": unit.factor * effect, "lift": _lift(number)}
             )
-        sites = "+".join(record.manifest.plan.targets.get(finding.chosen.model, ()))
+        sites = "+".join(record.manifest.plan.targets.get(finding.chosen.aim, ()))
         found.append({**keys, "series": "target", "sites": sites, "effect": unit.factor * rank.target, "lift": 0.5})
     return pl.DataFrame(found, infer_schema_length=None)
 

@@ -12,6 +12,7 @@ from lesion.interventions.site import parse_site
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.arms.edits import EdgeKnockOut, Patching
+from lesion.study.arms.targets import aim
 from lesion.study.metric_table import METRICS
 from lesion.study.plan import Chosen
 from lesion.study.study import Study
@@ -166,6 +167,11 @@ def doing(chosen: Chosen) -> str:
     return did(chosen.edit)
 
 
+def labelled(chosen: Chosen) -> str:
+    """The same for a label, with the target's name in a study of several: `mean-ablating early`."""
+    return f"{doing(chosen)} {chosen.target}".rstrip()
+
+
 def happened(study: Study) -> str:
     """What was done to the target, as a sentence without its end."""
     edit = study.sweep.edit
@@ -237,16 +243,29 @@ def conditional(study: Study, tier: str) -> str:
     return f", conditional on {count(study.baseline.seeds)} example sets"
 
 
-def target_words(manifest: Manifest, model: str, *, licensed: bool) -> str:
-    """The target as a claim may call it: `the two induction heads L1H0 + L1H1`, or `the two selected heads …`."""
+def all_targets(manifest: Manifest) -> list[str]:
+    """Every target of the study's own models: `abacus-llama: the two selected heads L1H0 + L1H1`."""
+    return [
+        f"{model_name(model)}: {target_words(manifest, model, name, licensed=False)}"
+        for model, name, _ in manifest.plan.aims()
+        if model in manifest.study.models
+    ]
+
+
+def target_words(manifest: Manifest, model: str, name: str = "", *, licensed: bool) -> str:
+    """The target as a claim may call it: `the two induction heads L1H0 + L1H1`, or `the two selected heads …`.
+
+    In a study of several targets its name stands behind it: `the two selected heads L1H0 + L1H1 (early)`.
+    """
     sites = sorted(
-        manifest.plan.targets.get(model, ()), key=lambda text: (parse_site(text).layer, parse_site(text).index)
+        manifest.plan.targets.get(aim(model, name), ()),
+        key=lambda text: (parse_site(text).layer, parse_site(text).index),
     )
     kind = f"{parse_site(sites[0]).kind}{'s' if len(sites) > 1 else ''}" if sites else "sites"
-    target = manifest.study.sweep.target
+    target = manifest.study.sweep.named[name]
     if target.kind == "detected":
         what = f"{target.detector.replace('_', '-')} {kind}" if licensed else f"selected {kind}"
     else:
         what = f"named {kind}"
     names = " + ".join(sites) if len(sites) <= 4 else f"{', '.join(sites[:3])} … {sites[-1]}"
-    return f"the {count(len(sites))} {what} {names}"
+    return f"the {count(len(sites))} {what} {names}" + (f" ({name})" if name else "")

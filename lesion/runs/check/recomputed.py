@@ -215,7 +215,7 @@ def _numbers(items: pl.DataFrame, manifest: Manifest) -> Said:
             number, high = pl.col(metric.name), most if metric.high == "ln V" else metric.high
             if beyond := rows.filter(number.is_not_nan() & ~number.is_between(metric.low, high)).height:
                 yield "items", f"{beyond} rows of {name} have an {metric.name} that cannot be"
-    same = items.filter((pl.col("split") == "confirm") & pl.col("arm").is_in(["baseline", "placebo"]))
+    same = items.filter((pl.col("split") == "confirm") & pl.col("role").is_in(["baseline", "placebo"]))
     spreads = [pl.col(name).fill_nan(None).max() - pl.col(name).fill_nan(None).min() for name in NUMBERS]
     gaps = same.group_by(ITEM_KEY).agg(*spreads, pl.col("correct").n_unique().alias("answers"))
     limit = DRIFT[manifest.study.dtype]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from lesion.errors import BudgetSpent, LesionError, Tampered
 from lesion.runs.execute.logs import LOGGER
 from lesion.runs.folder.run_folder import Result, RunFolder, Unit
+from lesion.study.arms.targets import aim
 from lesion.study.gates.gate_verdict import GateVerdict
 from lesion.study.gates.judge import Facts
 from lesion.study.gates.model_answers import AnyAnswer
@@ -200,7 +201,7 @@ def _do(
     progress: Progress,
     meter: _Meter,
 ) -> dict[str, AnyAnswer]:
-    """Compute the cells of a stage that are not on disk yet; answers of the models by name, in the plan's order."""
+    """Compute the cells of a stage that are not on disk yet; answers by `aim(model, target)`, in the plan's order."""
     units = {cell: unit for cell in stage.cells if (unit := folder.unit(cell))}
 
     def tell() -> None:
@@ -224,8 +225,8 @@ def _do(
         units[cell] = folder.append(cell, result)
         meter.add(units[cell])
         tell()
-    answers = ((cell.model, units[cell].answer) for cell in stage.cells)
-    return {model: answer for model, answer in answers if answer is not None}
+    answers = ((aim(cell.model, cell.target), units[cell].answer) for cell in stage.cells)
+    return {key: answer for key, answer in answers if answer is not None}
 
 
 def _refuse(said: Iterable[str], what: str) -> None:

@@ -82,7 +82,7 @@ def explore(folder: Path, manifest: Manifest, into: Path | None = None) -> Explo
     started = time.process_time()
     rows = RunFolder(folder).items().filter((pl.col("stage") == "discovery") & (pl.col("seed") == 0))
     scales = manifest.study.sweep.edit.exchange is None  # a look shows one prompt, and patching needs two
-    pairs = [pair for pair in manifest.plan.own_pairs() if scales and manifest.plan.targets.get(pair[0])]
+    pairs = [pair for pair in manifest.plan.own_pairs() if scales and manifest.plan.aims(pair[0])]
     seen: list[Looked] = []
     tables = [pl.DataFrame(schema=LOOKS)]
     refused: dict[str, str] = {}
@@ -122,7 +122,9 @@ def edits(plan: Plan, model: str) -> tuple[Arm, ...]:
     """
     alphas = {chosen.alpha for chosen in plan.family if chosen.model == model} or set(swept(plan.study))
     farthest = sorted(alphas, key=lambda alpha: (-abs(alpha - 1), alpha))[:MOST_EDITS]
-    return tuple(scaled("target", plan.targets[model], alpha, plan.study) for alpha in farthest)
+    return tuple(
+        scaled("target", sites, alpha, plan.study, name) for _, name, sites in plan.aims(model) for alpha in farthest
+    )
 
 
 def _tier(plan: Plan, model: str, tier: str, rows: pl.DataFrame, most: int) -> list[tuple[Looked, pl.DataFrame]]:

@@ -7,9 +7,10 @@ from lesion.identity import file_hash
 from lesion.models.sizes import Sizes, read_sizes
 from lesion.models.vocabulary import open_vocabulary
 from lesion.outside.files import require_regular
+from lesion.study.arms.targets import GivenSites
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.selftest.selftest import trial
-from lesion.study.study import GivenSites, Study
+from lesion.study.study import Study
 from lesion.tasks.answers import Unparsed, extract
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import OwnConfig, PromptFileConfig, TaskConfig
@@ -61,13 +62,11 @@ def prepare_plan(study: Study, key: str, *, run_code: bool = False) -> Plan:
 
 
 def _check_sites(study: Study, name: str, size: Sizes) -> None:
-    target = study.sweep.target
-    if isinstance(target, GivenSites):
-        for site in target.parsed():
-            try:
-                size.check(site)
-            except InputError as error:
-                raise InputError(f"sweep.target: {name}: {error}") from error
+    for site in (site for each in study.sweep.named.values() if isinstance(each, GivenSites) for site in each.parsed()):
+        try:
+            size.check(site)
+        except InputError as error:
+            raise InputError(f"sweep.target: {name}: {error}") from error
 
 
 def _check_format(study: Study, tier: str, config: TaskConfig) -> None:

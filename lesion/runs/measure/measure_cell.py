@@ -30,12 +30,12 @@ from lesion.runs.measure.worker_state import chosen, opened, plain
 from lesion.runs.measure.written_answers import with_texts
 from lesion.study.arms.arm import BASELINE, Arm
 from lesion.study.arms.condition import COLUMNS, Condition
+from lesion.study.arms.targets import DetectedHeads, RankedNeurons
 from lesion.study.gates.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
 from lesion.study.metric_table import COLUMNS as METRIC_COLUMNS
 from lesion.study.metric_table import PER_ARM
 from lesion.study.plan import Cell, Plan
 from lesion.study.rows import PROMPTS, shape_of
-from lesion.study.study import DetectedHeads, RankedNeurons
 from lesion.tasks.task import Item
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused
 
@@ -201,7 +201,7 @@ def _prompt_row(cell: Cell, item: Item, compiled: Compiled | Refused) -> dict[st
 
 def _target_answer(model: Model, cell: Cell, plan: Plan) -> TargetAnswer:
     """What picks the target: neuron scores on discovery items, or detector scores of every head."""
-    target = plan.study.sweep.target
+    target = plan.study.sweep.named[cell.target]
     if isinstance(target, RankedNeurons):
         return _neurons(model, target, plan)
     return _scores(model, target.detector if isinstance(target, DetectedHeads) else "induction", cell.seed, plan)

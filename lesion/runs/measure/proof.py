@@ -33,7 +33,7 @@ from lesion.runs.measure.reference_sets import coverage, reference_hashes
 from lesion.runs.measure.worker_state import chosen
 from lesion.study.arms.arm import BASELINE, zeroes
 from lesion.study.gates.model_answers import InstrumentAnswer
-from lesion.study.plan import Cell, Plan, targets_neurons
+from lesion.study.plan import Cell, Plan
 from lesion.tasks.item_check import nonsense
 from lesion.tasks.tokenizers.layouts import layout_of
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, contradiction
@@ -78,7 +78,7 @@ def proof(model: Model, plan: Plan) -> InstrumentAnswer:
         **_largest("others_mean", tiers),
         **({"references": reference_hashes(model, plan)} if zeroes(plan.study) else {}),
         **({"covered": coverage(model, plan)} if zeroes(plan.study) and plan.study.lesion == 2 else {}),
-        **({"norm_tenths": list(norm_tenths(model))} if targets_neurons(plan.study) else {}),
+        **({"norm_tenths": list(norm_tenths(model))} if "neuron" in plan.study.sweep.kinds else {}),
         **({"head_norms": _head_norms(model, plan)} if "head" in plan.study.sweep.kinds else {}),
     }
     return InstrumentAnswer.model_validate(answer)

@@ -14,7 +14,7 @@ from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.interventions.intervention import KnockOut, Mean, Patch, Resample, Scale
 from lesion.interventions.site import Site, parse_site
-from lesion.study.arms.condition import PLACEBO, UNEDITED, Condition, Edit, Role, condition, older_condition
+from lesion.study.arms.condition import UNEDITED, Condition, Edit, Role, condition, older_condition, placebo_of
 from lesion.study.arms.edits import EdgeKnockOut
 from lesion.study.claims import Ablation, Replaced
 from lesion.study.study import Study
@@ -80,9 +80,9 @@ def scaled(role: Role, sites: tuple[str, ...], alpha: float, study: Study, membe
     return made(condition(role, alpha, member), scale)
 
 
-def placebo(sites: tuple[str, ...], study: Study) -> Arm:
-    """The arm that scales these sites by 1, which must change nothing."""
-    return made(PLACEBO, Scale(sites=_parsed(sites), alpha=1.0, positions=study.sweep.positions))
+def placebo(sites: tuple[str, ...], study: Study, target: str = "") -> Arm:
+    """The arm that scales these sites, a target's, by 1, which must change nothing."""
+    return made(placebo_of(target), Scale(sites=_parsed(sites), alpha=1.0, positions=study.sweep.positions))
 
 
 def ablated(

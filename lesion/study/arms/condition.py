@@ -30,24 +30,41 @@ class Condition(NamedTuple):
     amount: float | None = None
     """Factor of a scaling; nothing for other edits."""
     member: str = ""
-    """Number of a set, number of heads ablated cumulatively, or the name of a single head; else empty."""
+    """Number of a set, number of heads ablated cumulatively, or the name of a single head; else empty. In a study of
+    several targets also the target's name: `early`, and `early:7` of its set 7."""
 
     @property
     def name(self) -> str:
-        """Printable name of the arm: `baseline`, `target@0.5`, `target@mean`, `set7@mean`, `L1H3@0`."""
+        """Printable name of the arm: `baseline`, `target@0.5`, `set7@mean`, `L1H3@0`, `target:early@mean`."""
+        colon = ":" if self.target else ""
+        who = self.member if self.role == "single" else f"{self.role}{colon}{self.member}"
         if self.role in ("baseline", "placebo"):
-            return self.role
-        who = self.member if self.role == "single" else f"{self.role}{self.member}"
+            return who
         return f"{who}@{self.amount:g}" if self.amount is not None else f"{who}@{self.edit}"
+
+    @property
+    def target(self) -> str:
+        """Name of the target that is edited, or that the set belongs to; empty where a study has one target."""
+        name = self.member.partition(":")[0]
+        return "" if self.role == "single" or not name or name.isdigit() else name
 
 
 UNEDITED = Condition("baseline")
-PLACEBO = Condition("placebo", "scale", 1.0)
 
 
-def target(edit: Edit | float) -> Condition:
-    """The target under a factor or an ablation."""
-    return condition("target", edit)
+def placebo_of(target: str = "") -> Condition:
+    """A target scaled by 1."""
+    return Condition("placebo", "scale", 1.0, target)
+
+
+def target(edit: Edit | float, name: str = "") -> Condition:
+    """The target of this name under a factor or an ablation."""
+    return condition("target", edit, name)
+
+
+def member_of(target: str, member: object = "") -> str:
+    """A member of a target's, as a condition has it: `7`, or `early:7` where the target has a name."""
+    return ":".join(part for part in (target, str(member)) if part)
 
 
 def condition(role: Role, edit: Edit | float, member: object = "") -> Condition:
@@ -61,12 +78,15 @@ def older_columns() -> list[pl.Expr]:
     """The columns of the condition, made from the name of the arm: for rows of format 1, which have only the name."""
     name = pl.col("arm")
     who, what = name.str.extract(r"^([^@]+)@"), name.str.extract(r"@(.+)$")
-    several = r"^(target|control|set|within|staged|random)(\d*)$"
+    several = r"^(target|control|set|within|staged|random)(?::([a-z][a-z0-9_:-]*)|(\d*))$"
+    named = r"^placebo:(.+)$"
     alone = pl.when(who.str.contains(r"^L\d+H\d+$")).then(pl.lit("single"))
-    role = pl.coalesce(who.str.extract(several, 1), pl.when(who.is_null()).then(name).otherwise(alone))
-    amount = pl.when(name == "placebo").then(1.0).otherwise(what.cast(pl.Float64, strict=False))
+    bare = pl.when(name.str.contains(named)).then(pl.lit("placebo")).otherwise(name)
+    role = pl.coalesce(who.str.extract(several, 1), pl.when(who.is_null()).then(bare).otherwise(alone))
+    amount = pl.when(bare == "placebo").then(1.0).otherwise(what.cast(pl.Float64, strict=False))
     ablation = pl.when(what.is_in(EDITS)).then(what).otherwise(pl.lit("none"))
-    member = pl.when(who.is_null()).then(pl.lit("")).otherwise(pl.coalesce(who.str.extract(several, 2), who))
+    group = pl.coalesce(who.str.extract(several, 2), who.str.extract(several, 3), who)
+    member = pl.when(who.is_null()).then(pl.coalesce(name.str.extract(named, 1), pl.lit(""))).otherwise(group)
     edit = pl.when(amount.is_not_null()).then(pl.lit("scale")).otherwise(ablation)
     return [part.alias(column) for column, part in zip(COLUMNS, (role, edit, amount, member), strict=True)]
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, get_args
 
 from lesion.interventions.site import parse_site
 from lesion.study.arms.arm import Arm, companions
+from lesion.study.arms.targets import GivenSites, aim
 from lesion.study.claims import ABLATIONS
 from lesion.study.forecast.reachable_specificity import exist
 from lesion.study.gates.specificity import ARMS
@@ -19,7 +20,7 @@ from lesion.study.plan import Plan, StageName, all_heads, swept
 from lesion.study.stages.confirmatory_cells import assumed_n
 from lesion.study.stages.matched_sets import WITHIN
 from lesion.study.stages.set_items import SEEN
-from lesion.study.study import DetectedHeads, GivenSites
+from lesion.study.study import Study
 
 PSI = 0.2
 """Share of changed answers that a forecast assumes; discovery will measure it."""
@@ -114,7 +115,7 @@ def arm_weight(anatomy: Anatomy, arm: Arm) -> float:
 def forecast(plan: Plan, basis: Basis) -> list[Costed]:
     """Every stage that the plan has not passed yet, the confirmation with its first look, and then its second."""
     stages = [_instrument(plan, basis), _baseline(plan, basis)]
-    if not isinstance(plan.study.sweep.target, GivenSites):
+    if _looked_for(plan.study):
         stages.append(_detect(plan, basis))
     looks = [_confirm(plan, basis)]
     stages += [_discovery(plan, basis), *looks, *_specificity("specificity", plan, basis)]
@@ -185,26 +186,32 @@ def _arms(stage: StageName, plan: Plan, model: str) -> int:
     if stage == "instrument":
         return PROOF_ROWS
     if stage == "discovery":
-        singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
-        controls = min(study.sweep.controls, _seen(plan, model))
-        ablated = len(ABLATIONS) + _seen(plan, model) if study.claims is not None and 0.0 in swept(study) else 0
-        if study.sweep.edit.exchange is not None:
-            return 2 + _seen(plan, model)
-        return 1 + len(swept(study)) * (1 + controls) + ablated + singles + 2 * study.sweep.staged
+        singles = len(all_heads(plan.shapes[model])) if study.sweep.detects and study.sweep.edit.exchange is None else 0
+        return 1 + sum(_target_arms(plan, model, name) for name in study.sweep.named) + singles + 2 * study.sweep.staged
     if stage == "confirm" and study.claims is not None:
-        return 1 + len(study.sweep.always) + study.sweep.best + (len(ABLATIONS) - 1) * study.sweep.ablates
+        each = len(study.sweep.always) + study.sweep.best + (len(ABLATIONS) - 1) * study.sweep.ablates
+        return 1 + each * len(study.sweep.named)
     if stage == "confirm":
         cells = (len(study.sweep.always) + study.sweep.best) * (1 + (study.sweep.controls > 0))
         return 1 + cells + sum(len(companions(alpha, study)) for alpha in study.sweep.always)
     return 1
 
 
-def _seen(plan: Plan, model: str) -> int:
+def _target_arms(plan: Plan, model: str, name: str) -> int:
+    """Arms of one target and its controls on discovery items."""
+    study, sets = plan.study, _seen(plan, model, name)
+    if study.sweep.edit.exchange is not None:
+        return 1 + sets
+    ablated = len(ABLATIONS) + sets if study.claims is not None and 0.0 in swept(study) else 0
+    return len(swept(study)) * (1 + min(study.sweep.controls, sets)) + ablated
+
+
+def _seen(plan: Plan, model: str, name: str) -> int:
     """Sets that discovery measures under the primary ablation."""
     claims = plan.study.claims
     if claims is None or not claims.sets:
         return plan.study.sweep.controls
-    return min(SEEN, claims.sets, exist(plan, model, claims.population)[1])
+    return min(SEEN, claims.sets, exist(plan, model, claims.population, name)[1])
 
 
 def _instrument(plan: Plan, basis: Basis) -> Costed:
@@ -219,9 +226,15 @@ def _baseline(plan: Plan, basis: Basis) -> Costed:
 
 
 def _detect(plan: Plan, basis: Basis) -> Costed:
-    flop = sum(PROBE_ROWS * basis.anatomy[model].row(PROBE_TOKENS, PROBE_TOKENS) for model in plan.models())
-    models = len(plan.models())
-    return Costed("detect", models, 0, PROBE_ROWS * models, PROBE_ROWS * PROBE_TOKENS * models, flop)
+    many = _looked_for(plan.study)
+    flop = many * sum(PROBE_ROWS * basis.anatomy[model].row(PROBE_TOKENS, PROBE_TOKENS) for model in plan.models())
+    cells = many * len(plan.models())
+    return Costed("detect", cells, 0, PROBE_ROWS * cells, PROBE_ROWS * PROBE_TOKENS * cells, flop)
+
+
+def _looked_for(study: Study) -> int:
+    """Targets whose sites the study does not name."""
+    return sum(not isinstance(target, GivenSites) for target in study.sweep.named.values())
 
 
 def _discovery(plan: Plan, basis: Basis) -> Costed:
@@ -229,7 +242,7 @@ def _discovery(plan: Plan, basis: Basis) -> Costed:
     study, rows = plan.study, dict[tuple[str, str], tuple[int, int, float]]()
     for model, tier in plan.own_pairs():
         layers = basis.anatomy[model].layers
-        singles = len(all_heads(plan.shapes[model])) if isinstance(study.sweep.target, DetectedHeads) else 0
+        singles = len(all_heads(plan.shapes[model])) if study.sweep.detects and study.sweep.edit.exchange is None else 0
         groups = _arms("discovery", plan, model) - singles
         weight = groups + singles * (layers + 1) / (2 * layers)
         rows[model, tier] = (-(-study.sweep.items // study.block), study.sweep.items, weight)
@@ -240,7 +253,7 @@ def _confirm(plan: Plan, basis: Basis) -> Costed:
     """One look at the assumed psi; a tier whose pool is too small for both looks is left out, as discovery will do."""
     study, each = plan.study, _look_items(plan)
     items = study.baseline.seeds * each
-    texts = TEXT_PASSES * (1 + len(study.sweep.always) + study.sweep.best)
+    texts = TEXT_PASSES * (1 + (len(study.sweep.always) + study.sweep.best) * len(study.sweep.named))
     rows = {
         (model, tier): (items // study.block, items, _arms("confirm", plan, model) + texts * (tier in study.decoded))
         for model, tier in plan.own_pairs()
@@ -292,17 +305,18 @@ def _specificity(stage: StageName, plan: Plan, basis: Basis) -> list[Costed]:
     study, claims = plan.study, plan.study.claims
     if claims is None or not claims.sets:
         return []
-    members = {pair: len(study.sweep.always) + study.sweep.best for pair in plan.own_pairs()}
+    each = len(study.sweep.always) + study.sweep.best
+    members = {(*pair, name): each for pair in plan.own_pairs() for name in study.sweep.named}
     if stage == "replicate_specificity":
-        members = {(model, tier): many for model, tier, many in _others(plan)}
+        members = {(model, tier, ""): many for model, tier, many in _others(plan)}
     cost = Costed(stage, 0, 0, 0, 0, 0.0)
-    for (model, tier), many in members.items():
+    for (model, tier, name), many in members.items():
         lengths, anatomy = basis.lengths[model][tier], basis.anatomy[model]
-        arms = many * (1 + min(claims.sets, exist(plan, model, claims.population)[1]))
+        arms = many * (1 + min(claims.sets, exist(plan, model, claims.population, name)[1]))
         if claims.population == "model":
-            arms += many * min(WITHIN, claims.sets, exist(plan, model, "layer")[1])
+            arms += many * min(WITHIN, claims.sets, exist(plan, model, "layer", name)[1])
         portions = -(-arms // ARMS)
-        passes = claims.set_items * (arms * _height(plan, model, anatomy) + 2 * portions)
+        passes = claims.set_items * (arms * _height(plan, model, name, anatomy) + 2 * portions)
         cost = Costed(
             stage,
             cost.cells + study.baseline.seeds * portions,
@@ -314,10 +328,10 @@ def _specificity(stage: StageName, plan: Plan, basis: Basis) -> list[Costed]:
     return [cost]
 
 
-def _height(plan: Plan, model: str, anatomy: Anatomy) -> float:
+def _height(plan: Plan, model: str, name: str, anatomy: Anatomy) -> float:
     """Share of a pass that a set needs: the layers from the target's lowest on, all of them where it is not known."""
-    target, claims = plan.study.sweep.target, plan.study.claims
-    known = plan.targets.get(model) or (target.sites if isinstance(target, GivenSites) else ())
+    target, claims = plan.study.sweep.named[name], plan.study.claims
+    known = plan.targets.get(aim(model, name)) or (target.sites if isinstance(target, GivenSites) else ())
     if not known or (claims is not None and claims.population == "model"):
         return 1.0
     return (anatomy.layers - min(parse_site(site).layer for site in known)) / anatomy.layers

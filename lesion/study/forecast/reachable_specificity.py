@@ -10,17 +10,18 @@ from typing import NamedTuple
 
 from lesion.interventions.site import parse_site
 from lesion.stats.specificity.rank import evaluable, fewest_sets
+from lesion.study.arms.targets import DetectedHeads, GivenSites, aim
 from lesion.study.gates.specificity import declared
 from lesion.study.plan import Plan, Shape
 from lesion.study.stages.confirmatory_cells import family_size, rule_of
 from lesion.study.stages.matched_sets import Population, alike, count
-from lesion.study.study import DetectedHeads, GivenSites
 
 
 class Reach(NamedTuple):
-    """What the cells of one model can show."""
+    """What the cells of one model and target can show."""
 
-    model: str
+    about: str
+    """Model, and in a study of several targets the target's name."""
     least: int
     """Fewest matched sets that may exist."""
     most: int
@@ -45,27 +46,30 @@ class Reach(NamedTuple):
 
 
 def reaches(plan: Plan) -> tuple[Reach, ...]:
-    """What can be shown on each model of the study's own; nothing where the study asks for no sets."""
+    """What can be shown of each target on each model of the study's own; nothing where the study asks for no sets."""
     claims = plan.study.claims
     if claims is None or not claims.sets:
         return ()
-    return tuple(_reach(plan, model, claims.sets, claims.population) for model in plan.study.models)
+    named = plan.study.sweep.named
+    return tuple(
+        _reach(plan, model, name, claims.sets, claims.population) for model in plan.study.models for name in named
+    )
 
 
-def _reach(plan: Plan, model: str, wanted: int, population: Population) -> Reach:
+def _reach(plan: Plan, model: str, name: str, wanted: int, population: Population) -> Reach:
     rule = rule_of(plan.study)
-    least, most = exist(plan, model, population)
+    least, most = exist(plan, model, population, name)
     sets = min(wanted, least)
     asking = _asking(plan)
     return Reach(
-        model=model,
+        about=f"{model}, {name}" if name else model,
         least=least,
         most=most,
         sets=sets,
         asking=asking,
         cells=evaluable(sets, rule, asking=asking),
         wanted=fewest_sets(rule, asking=asking),
-        elsewhere=exist(plan, model, "model")[0],
+        elsewhere=exist(plan, model, "model", name)[0],
         alpha=rule.alpha_look,
     )
 
@@ -80,10 +84,10 @@ def _asking(plan: Plan) -> int:
     return family_size(study) // len(study.tasks) * len(tiers) - (len(study.models) if control else 0)
 
 
-def exist(plan: Plan, model: str, population: Population) -> tuple[int, int]:
+def exist(plan: Plan, model: str, population: Population, name: str = "") -> tuple[int, int]:
     """Fewest and most sets like the target that there are; the two are equal where the target is known."""
-    target, shape = plan.study.sweep.target, plan.shapes[model]
-    known = plan.targets.get(model) or (target.sites if isinstance(target, GivenSites) else ())
+    target, shape = plan.study.sweep.named[name], plan.shapes[model]
+    known = plan.targets.get(aim(model, name)) or (target.sites if isinstance(target, GivenSites) else ())
     if known:
         many = count(alike(plan, model, tuple(map(parse_site, known)), population))
         return many, many
@@ -137,12 +141,12 @@ def words(reach: Reach) -> str:
         wider = f" (claims: {{population: model}} has {_short(reach.elsewhere)} or more)"
     if reach.least != reach.most:
         said = (
-            f"{reach.model}: {_short(reach.least)} to {_short(reach.most)} matched sets exist, by which sites are found"
+            f"{reach.about}: {_short(reach.least)} to {_short(reach.most)} matched sets exist, by which sites are found"
         )
         if not reach.cells:
             return f"{said}. With fewer than {reach.wanted} sets specificity is NOT EVALUABLE{wider}."
     else:
-        said = f"{reach.model}: {_short(reach.least)} matched sets exist, {reach.sets} are measured"
+        said = f"{reach.about}: {_short(reach.least)} matched sets exist, {reach.sets} are measured"
     said += f". No p lies below 1/{1 + reach.sets} = {reach.smallest:.3g}"
     if not reach.cells:
         more = f"; claims: {{sets: {reach.wanted}}} would do" if reach.least >= reach.wanted else wider

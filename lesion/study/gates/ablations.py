@@ -18,7 +18,6 @@ from lesion.stats.verdict.bfloat16_floor import beside_floor
 from lesion.stats.verdict.cell_verdict import CellVerdict, Clause
 from lesion.stats.verdict.judge import judge
 from lesion.stats.verdict.rule import Discovered
-from lesion.study.arms.condition import target
 from lesion.study.claims import ABLATIONS, Ablation
 from lesion.study.gates.margins import chance_of, margin_of
 from lesion.study.gates.paired_arms import arm_rows, outcome_rows, pending
@@ -103,7 +102,7 @@ class _Look(NamedTuple):
         return {name: beside_floor(each, floors[name], rule) for name, each in found.items()}
 
     def _rows(self, chosen: Chosen, kind: Ablation | None) -> PairedRows | PairedNumbers | None:
-        name = target(kind).name if kind else chosen.arm
+        name = chosen.condition(edit=kind).name if kind else chosen.arm
         if not arm_rows(self.items, self.plan, chosen, name).height:
             return None
         return outcome_rows(self.plan, self.items, self.prompts, chosen, name, like=chosen.arm)
@@ -111,7 +110,9 @@ class _Look(NamedTuple):
     def _discovered(self, chosen: Chosen, kind: Ablation | None) -> Discovered:
         if kind is None:
             return chosen.discovered
-        return seen(self.plan.study, self.items, self.prompts, chosen.model, chosen.tier, target(kind).name).found
+        return seen(
+            self.plan.study, self.items, self.prompts, chosen.model, chosen.tier, chosen.condition(edit=kind).name
+        ).found
 
 
 def _agreed(verdict: CellVerdict, found: Mapping[Ablation, CellVerdict], own: str) -> CellVerdict:
@@ -137,7 +138,7 @@ def spoiled_ablations(plan: Plan, items: pl.DataFrame, chosen: Chosen) -> str | 
         return None
     base = arm_rows(items, plan, chosen, "baseline")
     asked = base.select(*ITEM_KEY, pl.col("item_id").alias("asked"), pl.col("answer_logprob").alias("before"))
-    tables: dict[Ablation, pl.DataFrame] = {k: arm_rows(items, plan, chosen, target(k).name) for k in ABLATIONS}
+    tables: dict[Ablation, pl.DataFrame] = {k: _rows_of(items, plan, chosen, k) for k in ABLATIONS}
     for kind, rows in tables.items():
         if reason := _fault(kind, rows, asked):
             return reason
@@ -147,6 +148,11 @@ def spoiled_ablations(plan: Plan, items: pl.DataFrame, chosen: Chosen) -> str | 
     if not mean.equals(drawn):
         return f"rows of an ablation are missing: mean has {mean.height}, resample has {drawn.height}"
     return None
+
+
+def _rows_of(items: pl.DataFrame, plan: Plan, chosen: Chosen, kind: Ablation) -> pl.DataFrame:
+    """Rows of one ablation of the member's target."""
+    return arm_rows(items, plan, chosen, chosen.condition(edit=kind).name)
 
 
 def _fault(kind: Ablation, rows: pl.DataFrame, asked: pl.DataFrame) -> str | None:

@@ -5,7 +5,6 @@ docs/gates.md explains each check: its quantity, unit, threshold, and why.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from math import isfinite
 from types import MappingProxyType
 from typing import NamedTuple, TypeVar
@@ -16,15 +15,14 @@ from lesion.errors import InputError
 from lesion.identity import content_hash
 from lesion.stats.baseline_gate import BaselineGate, baseline_gate
 from lesion.stats.baseline_gate_nats import baseline_numbers_gate
-from lesion.study.arms.condition import condition
+from lesion.study.arms.condition import condition, member_of
 from lesion.study.claims import ABLATIONS
 from lesion.study.gates.ablations import judged, spoiled_ablations
-from lesion.study.gates.checks import Check, contract, detector, instrument, quiet, reasons, room, worst
+from lesion.study.gates.checks import Check, contract, instrument, quiet, reasons, room, worst
 from lesion.study.gates.clusters import clusters
 from lesion.study.gates.companions import found_beside, spoiled_companion, tagged
 from lesion.study.gates.gate_verdict import (
     BaselineEvidence,
-    DetectionEvidence,
     DiscoveryRow,
     Evidence,
     FamilyEvidence,
@@ -32,7 +30,7 @@ from lesion.study.gates.gate_verdict import (
     LookEvidence,
     SpecificityEvidence,
 )
-from lesion.study.gates.model_answers import AnyAnswer, DetectorAnswer, InstrumentAnswer, ModelAnswer, NeuronAnswer
+from lesion.study.gates.model_answers import AnyAnswer, InstrumentAnswer, ModelAnswer
 from lesion.study.gates.paired_arms import confirm_cells, pending, specificity_arms, spoiled
 from lesion.study.gates.specificity import Receipts, ranked
 from lesion.study.gates.written_answers import readings, spoiled_reading
@@ -40,8 +38,6 @@ from lesion.study.plan import Chosen, Outcome, Plan, pair_name, swept
 from lesion.study.rows import ITEM_KEY
 from lesion.study.stages.confirmatory_cells import Discovery, choose, choose_replicas, discovery_table
 from lesion.study.stages.discovery_effects import column
-from lesion.study.stages.replication import Stand, mapped
-from lesion.study.study import DetectedHeads, RankedNeurons
 
 A = TypeVar("A", bound=ModelAnswer)
 
@@ -52,7 +48,7 @@ class Facts(NamedTuple):
     items: pl.DataFrame
     prompts: pl.DataFrame
     answers: Mapping[str, AnyAnswer]
-    """Model -> what its instrument or detector cell returned, for the stage being judged."""
+    """Model -> what its instrument cell returned, or `aim(model, target)` -> its detector cell."""
     receipts: Receipts = MappingProxyType({})
     """(model, tier, arm) -> how much the arm changed, for the stages of specificity."""
 
@@ -164,67 +160,6 @@ def _numbers(plan: Plan, facts: Facts, lanes: Lanes) -> BaselineGate:
     )
 
 
-def detect_gate(plan: Plan, facts: Facts) -> Judged:
-    """Every model has a head whose score passes the threshold, twice; or as many neurons that write as are wanted."""
-    target = plan.study.sweep.target
-    if isinstance(target, RankedNeurons):
-        return _rank(target, facts)
-    if not isinstance(target, DetectedHeads):
-        raise InputError("the detect stage needs a target of kind 'detected' or 'neurons'")
-    picked: dict[str, list[str]] = {}
-    passing: dict[str, list[str]] = {}
-    checks: list[Check] = []
-    ranking: dict[str, list[str]] = {}
-    answers = facts.answers_of(DetectorAnswer)
-    for model, answer in answers.items():
-        check = detector(model, answer.scores, answer.again, target.threshold)
-        checks.append(check if model in plan.study.models else replace(check, blocks=False))
-        ranked = answer.ranked()
-        ranking[model] = [site for _, site in ranked[: plan.study.sweep.staged]]
-        passing[model] = [site for least, site in ranked if least >= target.threshold]
-        picked[model] = passing[model][: target.most]
-    stands = _mapped(plan, picked, passing)
-    picked |= {model: [each.site for each in found] for model, found in stands.items()}
-    evidence = DetectionEvidence(
-        picked=_frozen(picked), passing=_frozen(passing), answers=dict(answers), checks=tuple(checks),
-        ranking=_frozen(ranking) if plan.study.sweep.staged else {}, mapped=stands,
-    )  # fmt: skip
-    if (outcome := worst(checks)) != "Pass":
-        names = ", ".join(model for model in plan.study.models if not picked.get(model))
-        said = f"no head of {names} has a score of {target.threshold} or more for {target.detector}"
-        return outcome, said + (" on both sets of sequences" if outcome == "Ambiguous" else ""), evidence
-    found = "; ".join(f"{model}: {', '.join(sites) or 'none'}" for model, sites in picked.items())
-    return "Pass", f"{target.detector} heads found: {found}", evidence
-
-
-def _frozen(sites: Mapping[str, Sequence[str]]) -> dict[str, tuple[str, ...]]:
-    return {model: tuple(each) for model, each in sites.items()}
-
-
-def _mapped(
-    plan: Plan, picked: Mapping[str, Sequence[str]], passing: Mapping[str, Sequence[str]]
-) -> dict[str, tuple[Stand, ...]]:
-    """On each model of the replication, the heads that stand for the first model's."""
-    first, shapes = plan.study.models[0], plan.shapes
-    return {
-        model: mapped(picked[first], passing[model], shapes[first], shapes[model])
-        for model in picked
-        if model not in plan.study.models
-    }
-
-
-def _rank(target: RankedNeurons, facts: Facts) -> Judged:
-    """Takes the neurons with the highest scores; fails where too few of them write anything."""
-    answers = facts.answers_of(NeuronAnswer)
-    ranked = {model: [(site, s) for site, s in answer.ranked if s > 0] for model, answer in answers.items()}
-    picked = {model: tuple(site for site, _ in rows[: target.most]) for model, rows in ranked.items()}
-    evidence = DetectionEvidence(picked=picked, passing=picked, answers=dict(answers))
-    if short := [model for model, sites in picked.items() if len(sites) < target.most]:
-        return "Fail", f"fewer than {target.most} neurons of {', '.join(short)} write anything", evidence
-    found = "; ".join(f"{model}: {', '.join(sites)}" for model, sites in picked.items())
-    return "Pass", f"neurons that write most on {target.tier}: {found}", evidence
-
-
 def discovery_gate(plan: Plan, facts: Facts) -> Judged:
     """Chooses the confirmatory family; fails when no cell's pool can hold the two looks."""
     table = discovery_table(facts.items, plan.study.outcome)
@@ -262,7 +197,13 @@ def _controls(plan: Plan, table: pl.DataFrame) -> list[Check]:
     """How loud every matched random set is at every factor, on discovery items."""
     margin, edits = plan.study.verdict.margin, (*swept(plan.study), *ABLATIONS)
     many = max(map(len, plan.controls.values()), default=0)
-    names = {condition("control", edit, number).name for edit in edits for number in range(many)}
+    targets = [*plan.study.sweep.named]
+    names = {
+        condition("control", edit, member_of(name, number)).name
+        for edit in edits
+        for name in targets
+        for number in range(many)
+    }
     return [
         quiet(f"{row['model']}, {row['tier']}, {row['arm']}", row["gained"], row["lost"], row["n"], margin)
         for row in table.to_dicts()

@@ -19,7 +19,7 @@ from lesion.stats.verdict.bfloat16_floor import beside_floor
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.stats.verdict.judge import judge
 from lesion.stats.verdict.rule import Discovered
-from lesion.study.arms.condition import Edit, Role, target
+from lesion.study.arms.condition import Edit, Role
 from lesion.study.claims import Ablation
 from lesion.study.gates.clusters import clusters
 from lesion.study.metric_table import JUDGED
@@ -156,7 +156,7 @@ def specificity_arms(
     plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Mapping[str, str]
 ) -> dict[str, Specificity]:
     """Format 1: target against matched random set, item by item, for pending members whose model has control sets."""
-    members = [c for c in pending(plan) if c.id not in invalid and plan.controls[c.model]]
+    members = [c for c in pending(plan) if c.id not in invalid and plan.controls[c.aim]]
     if not members:
         return {}
     targets = {chosen.id: paired_rows(plan, items, prompts, chosen, "target") for chosen in members}
@@ -228,7 +228,9 @@ def _expected(plan: Plan, items: pl.DataFrame, chosen: Chosen, name: str, asked:
     other = others.get(chosen.ablation)
     if name == "baseline" or other is None:
         return asked
-    return asked.join(arm_rows(items, plan, chosen, target(other).name), on=ITEM_KEY, how="semi").sort(ITEM_KEY)
+    return asked.join(arm_rows(items, plan, chosen, chosen.condition(edit=other).name), on=ITEM_KEY, how="semi").sort(
+        ITEM_KEY
+    )
 
 
 def _diverged(plan: Plan, edited: pl.DataFrame) -> str | None:
@@ -245,7 +247,7 @@ def _diverged(plan: Plan, edited: pl.DataFrame) -> str | None:
 def _moved(plan: Plan, items: pl.DataFrame, chosen: Chosen, base: pl.DataFrame) -> str | None:
     """How the baseline differs from the baseline stage or the placebo, where it does."""
     first = items.filter((pl.col("stage") == "baseline") & (pl.col("arm") == "baseline"))
-    for name, other in (("the baseline stage", first), ("the placebo", arm_rows(items, plan, chosen, "placebo"))):
+    for name, other in (("the baseline stage", first), ("the placebo", arm_rows(items, plan, chosen, chosen.placebo))):
         told = other.select(*ITEM_KEY, pl.col("correct").alias("again"), pl.col("answer_logprob").alias("told"))
         both = base.join(told, on=ITEM_KEY, how="inner")
         if flips := int((both["correct"] != both["again"]).sum()):

@@ -12,6 +12,7 @@ import polars as pl
 from lesion.interventions.intervention import Central, Intervention, KnockOut, Patch, Receipt, Resample, Scale
 from lesion.study.arms.arm import Arm
 from lesion.study.arms.condition import UNEDITED
+from lesion.study.arms.targets import aim
 from lesion.study.gates.paired_arms import DRIFT
 from lesion.study.plan import Cell, Plan, Stage
 from lesion.study.rows import ITEM_KEY
@@ -24,9 +25,9 @@ LOOKS = ("confirm", "replicate")
 
 def unsound(plan: Plan, stage: Stage) -> Iterator[str]:
     """What is wrong with a stage of a plan, in sentences; nothing of a sound one."""
-    for model, sets in plan.controls.items():
-        if shared := {*plan.targets.get(model, ())} & {site for one in sets for site in one}:
-            yield f"a control set of {model} shares {', '.join(sorted(shared))} with the target"
+    for key, sets in plan.controls.items():
+        if shared := {*plan.targets.get(key, ())} & {site for one in sets for site in one}:
+            yield f"a control set of {key} shares {', '.join(sorted(shared))} with the target"
     yield from unsound_cells(stage.cells, plan.targets)
     here = [cell for cell in stage.cells if cell.stage in LOOKS]
     for chosen in plan.present() if stage.attempt else ():
@@ -54,7 +55,7 @@ def unsound_cells(cells: Iterable[Cell], targets: Mapping[str, tuple[str, ...]])
             if not arm.name.startswith(COMPARED) or arm.intervention is None or (model, arm.name) in seen:
                 continue
             seen.add((model, arm.name))
-            if shared := {*map(str, arm.intervention.sites)} & {*targets.get(model, ())}:
+            if shared := {*map(str, arm.intervention.sites)} & {*targets.get(aim(model, arm.condition.target), ())}:
                 yield f"{arm.name} of {model} edits {', '.join(sorted(shared))}, which the target edits"
 
 

@@ -42,7 +42,7 @@ def may_ask(plan: Plan) -> list[Chosen]:
     whose source was specific.
     """
     members = plan.replicas if plan.stage == "replicate_specificity" else plan.family
-    able = [c for c in members if c.set_items and sets_of(plan, c.model).sets and declared(plan.study, c)]
+    able = [c for c in members if c.set_items and sets_of(plan, c.model, c.target).sets and declared(plan.study, c)]
     if plan.stage != "replicate_specificity":
         return able
     sources = {(each.tier, each.alpha) for each in plan.family if each.id in plan.specific}
@@ -96,9 +96,10 @@ def _portions(plan: Plan, chosen: Chosen, seed: int, members: Sequence[Chosen]) 
     tier = [each for each in members if (each.model, each.tier) == (chosen.model, chosen.tier)]
     base = [BASELINE] if chosen is _widest_first(plan, tier)[0] else []
     sets: dict[Role, tuple[tuple[str, ...], ...]] = {
-        "set": sets_of(plan, chosen.model).sets, "within": sets_within(plan, chosen.model).sets,
+        "set": sets_of(plan, chosen.model, chosen.target).sets,
+        "within": sets_within(plan, chosen.model, chosen.target).sets,
     }  # fmt: skip
-    arms = [edited("target", plan.targets[chosen.model], chosen, plan, seed)]
+    arms = [edited("target", plan.targets[chosen.aim], chosen, plan, seed)]
     for role, each in sets.items():
         arms += [edited(role, sites, chosen, plan, seed, i) for i, sites in enumerate(each)]
     every = (*base, *arms)
@@ -154,7 +155,7 @@ def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
     sets, inert = dict[str, tuple[tuple[str, ...], ...]](), dict[str, tuple[int, ...]]()
     within = dict[str, Within]()
     for chosen in asking(plan):
-        matched = sets_of(plan, chosen.model)
+        matched = sets_of(plan, chosen.model, chosen.target)
         unmoved = [i for i in range(len(matched.sets)) if receipts.get(_key(chosen, "set", i)) == 0]
         numbers = [i for i in range(len(matched.sets)) if i not in unmoved]
         told = _effects(plan, items, receipts, chosen, matched, "set", numbers)
@@ -170,7 +171,7 @@ def ranked(plan: Plan, items: pl.DataFrame, receipts: Receipts) -> Ranked:
             within[chosen.id] = near
     able = {name: each for name, each in found.items() if evaluable(len(each.effects), rule)}
     rest = {name: each for name, each in found.items() if name not in able}
-    counted = sum(bool(evaluable(len(sets_of(plan, each.model).sets), rule)) for each in may_ask(plan))
+    counted = sum(bool(evaluable(len(sets_of(plan, each.model, each.target).sets), rule)) for each in may_ask(plan))
     specific = rank_specificity(able, rule, asking=counted) | rank_specificity(rest, rule, asking=len(rest))
     return Ranked({name: specific[name] for name in found}, sets, inert, spoiled, within)
 
@@ -181,7 +182,7 @@ def _key(chosen: Chosen, role: Role, member: int) -> tuple[str, str, str]:
 
 def _within(plan: Plan, items: pl.DataFrame, receipts: Receipts, chosen: Chosen) -> Within | str | None:
     """The rank among sets of the target's own layers; nothing where there are none; or what is wrong with the rows."""
-    near = sets_within(plan, chosen.model)
+    near = sets_within(plan, chosen.model, chosen.target)
     moved = [i for i in range(len(near.sets)) if receipts.get(_key(chosen, "within", i)) != 0]
     told = _effects(plan, items, receipts, chosen, near, "within", moved)
     if not moved:

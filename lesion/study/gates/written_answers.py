@@ -93,7 +93,9 @@ def spoiled_reading(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, chos
             return f"{wrong} flags of {arm} are not what the texts say"
         if wrong := texts.filter("correct", pl.col("margin") > CLOSE, ~pl.col("agrees")).height:
             return f"{wrong} answers under {arm} are right by teacher forcing, and what is written says otherwise"
-    base, placebo = (arm_rows(items, plan, chosen, arm).select(*ITEM_KEY, "written") for arm in ("baseline", "placebo"))
+    base, placebo = (
+        arm_rows(items, plan, chosen, arm).select(*ITEM_KEY, "written") for arm in ("baseline", chosen.placebo)
+    )
     both = base.join(placebo, on=ITEM_KEY, how="inner")
     if wrong := int(both["written"].ne_missing(both["written_right"]).sum()):
         return f"{wrong} texts differ between the baseline and the placebo"

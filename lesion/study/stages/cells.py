@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 from lesion.identity import generator
 from lesion.study.arms.arm import BASELINE, Arm, ablated, companions, exchanged, placebo, scaled
-from lesion.study.arms.condition import Role
+from lesion.study.arms.condition import Role, member_of
+from lesion.study.arms.targets import GivenSites, aim
 from lesion.study.claims import ABLATIONS, Ablation
-from lesion.study.plan import Cell, Chosen, Plan, StageName, all_heads, look_items, swept
+from lesion.study.plan import Aim, Cell, Chosen, Plan, StageName, all_heads, look_items, swept
 from lesion.study.stages.edits import DISCOVERY, ablation_arm, edited, others_of, primary_of
-from lesion.study.study import DetectedHeads
 
 
 def _blocks(start: int, stop: int, block: int) -> list[tuple[int, int]]:
@@ -21,8 +21,13 @@ def instrument_cells(plan: Plan) -> tuple[Cell, ...]:
 
 
 def detect_cells(plan: Plan) -> tuple[Cell, ...]:
-    """One cell for each model: the scores of its heads, or its neurons."""
-    return tuple(Cell(stage="detect", model=model, seed=plan.attempt) for model in plan.models())
+    """One cell for each model and target that is looked for: the scores of its heads, or its neurons."""
+    return tuple(
+        Cell(stage="detect", model=model, seed=plan.attempt, target=name)
+        for model in plan.models()
+        for name, target in plan.study.sweep.named.items()
+        if not isinstance(target, GivenSites)
+    )
 
 
 def baseline_cells(plan: Plan) -> tuple[Cell, ...]:
@@ -47,36 +52,37 @@ def _discovery_arms(plan: Plan, model: str, tier: str) -> tuple[Arm, ...]:
     Single heads and staged ablations are zeroed: they are exploratory, and zero needs no pass of reference items.
     """
     study, arms = plan.study, [BASELINE]
-    for alpha in swept(study):
-        arms += [*_sets(plan, model, alpha), *_ablations(plan, model, tier, alpha)]
-    if study.sweep.edit.exchange is None and isinstance(study.sweep.target, DetectedHeads):
+    for each in plan.aims(model):
+        for alpha in swept(study):
+            arms += [*_sets(plan, each, alpha), *_ablations(plan, each, tier, alpha)]
+    if study.sweep.edit.exchange is None and study.sweep.detects:
         arms += [scaled("single", (name,), 0.0, study, name) for name in all_heads(plan.shapes[model])]
         arms += _staged(plan, model)
     return tuple(arms)
 
 
-def _sets(plan: Plan, model: str, alpha: float) -> list[Arm]:
+def _sets(plan: Plan, at: Aim, alpha: float) -> list[Arm]:
     """The target and the controls that every factor has."""
-    sets = plan.controls[model][: plan.study.sweep.controls]
-    if plan.study.sweep.edit.exchange is not None:
-        everyone = enumerate(plan.controls[model])
-        target = exchanged("target", plan.targets[model], plan.study)
-        return [target, *(exchanged("control", each, plan.study, i) for i, each in everyone)]
-    controls = (scaled("control", each, alpha, plan.study, i) for i, each in enumerate(sets))
-    return [scaled("target", plan.targets[model], alpha, plan.study), *controls]
+    study, name = plan.study, at.target
+    every = [(member_of(name, i), each) for i, each in enumerate(plan.controls[aim(at.model, name)])]
+    if study.sweep.edit.exchange is not None:
+        target = exchanged("target", at.sites, study, name)
+        return [target, *(exchanged("control", each, study, member) for member, each in every)]
+    controls = (scaled("control", each, alpha, study, member) for member, each in every[: study.sweep.controls])
+    return [scaled("target", at.sites, alpha, study, name), *controls]
 
 
-def _ablations(plan: Plan, model: str, tier: str, alpha: float) -> list[Arm]:
+def _ablations(plan: Plan, at: Aim, tier: str, alpha: float) -> list[Arm]:
     """Where a factor of 0 means an ablation: all three of the target, and the primary one of all controls."""
-    primary = primary_of(plan, model, tier, alpha)
+    primary = primary_of(plan, at.model, tier, alpha)
     if primary is None:
         return []
 
     def made(role: Role, sites: tuple[str, ...], kind: Ablation, member: object = "") -> Arm:
-        return ablation_arm(role, sites, kind, plan, (model, tier), DISCOVERY, member)
+        return ablation_arm(role, sites, kind, plan, (at.model, tier), DISCOVERY, member_of(at.target, member))
 
-    controls = [made("control", sites, primary, i) for i, sites in enumerate(plan.controls[model])]
-    return [*(made("target", plan.targets[model], kind) for kind in ABLATIONS), *controls]
+    controls = [made("control", sites, primary, i) for i, sites in enumerate(plan.controls[aim(at.model, at.target)])]
+    return [*(made("target", at.sites, kind) for kind in ABLATIONS), *controls]
 
 
 def _staged(plan: Plan, model: str) -> list[Arm]:
@@ -93,10 +99,11 @@ def transfer_cells(plan: Plan) -> tuple[Cell, ...]:
     arms = {
         (model, tier): (
             BASELINE,
-            *(each for c in plan.configurations if c.tier == tier for each in _sets(plan, model, c.alpha)),
-            *(each for c in plan.configurations if c.tier == tier for each in _ablations(plan, model, tier, c.alpha)),
+            *(each for c in plan.configurations if c.tier == tier for each in _sets(plan, at, c.alpha)),
+            *(each for c in plan.configurations if c.tier == tier for each in _ablations(plan, at, tier, c.alpha)),
         )
         for model, tier in plan.other_pairs()
+        for at in plan.aims(model)
     }
     return _on_discovery_items(plan, "transfer", arms)
 
@@ -143,7 +150,8 @@ def _confirm_arms(plan: Plan, family: list[Chosen], seed: int, start: int) -> tu
     asked = max(c.items for c in plan.present() if (c.model, c.tier) == (model, tier)) if plan.attempt else 0
     arms = [BASELINE] if start >= asked else []
     if start == 0:
-        arms.append(placebo(plan.targets[model], study))
+        named = dict.fromkeys(chosen.target for chosen in family)
+        arms += [placebo(plan.targets[aim(model, name)], study, name) for name in named]
     for chosen in family:
         if (chosen.items if plan.attempt else 0) <= start < look_items(plan, chosen):
             if study.lesion == 2:
@@ -160,6 +168,6 @@ def _confirm_arms(plan: Plan, family: list[Chosen], seed: int, start: int) -> tu
 
 def _edits(plan: Plan, chosen: Chosen, seed: int) -> list[Arm]:
     """What a member does to its target, and the other ablations on the same items."""
-    target, where = plan.targets[chosen.model], (chosen.model, chosen.tier)
-    others = [ablation_arm("target", target, kind, plan, where, seed) for kind in others_of(chosen)]
+    target, where, name = plan.targets[chosen.aim], (chosen.model, chosen.tier), chosen.target
+    others = [ablation_arm("target", target, kind, plan, where, seed, name) for kind in others_of(chosen)]
     return [edited("target", target, chosen, plan, seed), *others]

@@ -74,20 +74,21 @@ def rule_of(study: Study) -> Rule:
     )
 
 
-def _factors(study: Study, table: pl.DataFrame, model: str, tier: str) -> list[float]:
-    """The factors that this tier puts forward, `always` first; the best are best by what the verdict judges."""
+def _factors(study: Study, table: pl.DataFrame, model: str, tier: str, name: str) -> list[float]:
+    """The factors of a target that this tier puts forward, `always` first; the best by what the verdict judges."""
     accuracy = {
         row["arm"]: row["outcome" if study.continuous else "accuracy"]
         for row in table.filter((pl.col("model") == model) & (pl.col("tier") == tier)).to_dicts()
     }
     others = [alpha for alpha in study.sweep.alphas if alpha not in study.sweep.always]
-    ranked = sorted(others, key=lambda alpha: (-accuracy[target(alpha).name], abs(alpha - 1), alpha))
+    ranked = sorted(others, key=lambda alpha: (-accuracy[target(alpha, name).name], abs(alpha - 1), alpha))
     return [*study.sweep.always, *ranked[: study.sweep.best]]
 
 
 def family_size(study: Study) -> int:
-    """How many cells a study means to confirm: models x tiers x (always + best)."""
-    return len(study.models) * len(study.tasks) * (len(study.sweep.always) + study.sweep.best)
+    """How many cells a study means to confirm: models x tiers x targets x (always + best)."""
+    each = len(study.sweep.always) + study.sweep.best
+    return len(study.models) * len(study.tasks) * len(study.sweep.named) * each
 
 
 PSI_GRID = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5)
@@ -122,6 +123,15 @@ def power_table(plan: Plan) -> list[dict[str, object]]:
     ]
 
 
+class _Wanted(NamedTuple):
+    """A cell before its items are counted."""
+
+    model: str
+    tier: str
+    target: str
+    alpha: float
+
+
 class Discovery(NamedTuple):
     """What discovery measured."""
 
@@ -134,26 +144,30 @@ class Discovery(NamedTuple):
 def choose(plan: Plan, found: Discovery) -> tuple[tuple[Chosen, ...], list[str]]:
     """The family, and a sentence for each cell that its tier's pool cannot hold (N is never lowered)."""
     study = plan.study
-    wanted = [(m, t, alpha) for m, t in plan.own_pairs() for alpha in _factors(study, found.table, m, t)]
+    wanted = [
+        _Wanted(model, tier, name, alpha)
+        for model, tier in plan.own_pairs()
+        for _, name, _ in plan.aims(model)
+        for alpha in _factors(study, found.table, model, tier, name)
+    ]
     return _sized(plan, found, wanted, family_size(study))
 
 
 def choose_replicas(plan: Plan, found: Discovery) -> tuple[tuple[Chosen, ...], list[str]]:
     """The replication's family: every configuration on every model that it was mapped to; as `choose`."""
     others = plan.other_pairs()
-    wanted = [(m, t, each.alpha) for m, t in others for each in plan.configurations if each.tier == t]
+    wanted = [_Wanted(m, t, "", each.alpha) for m, t in others for each in plan.configurations if each.tier == t]
     return _sized(plan, found, wanted, len(wanted))
 
 
-def _sized(
-    plan: Plan, found: Discovery, wanted: Sequence[tuple[str, str, float]], size: int
-) -> tuple[tuple[Chosen, ...], list[str]]:
+def _sized(plan: Plan, found: Discovery, wanted: Sequence[_Wanted], size: int) -> tuple[tuple[Chosen, ...], list[str]]:
     """Cells with the items that each needs, and a sentence for each that its pool cannot hold."""
     study, block = plan.study, plan.study.block
     family: list[Chosen] = []
     dropped: list[str] = []
-    for model, tier, alpha in wanted:
-        chosen, need, reach = (_first_rule if study.lesion == 1 else _member)(plan, found, model, tier, alpha, size)
+    for each in wanted:
+        model, tier = each.model, each.tier
+        chosen, need, reach = (_first_rule if study.lesion == 1 else _member)(plan, found, each, size)
         need = max(block, -(-need // block) * block)
         chosen = chosen.model_copy(update={"items": need})
         margin = margin_of(plan, found.items, found.prompts, model, tier)
@@ -168,16 +182,17 @@ def _sized(
     return tuple(family), dropped
 
 
-def _member(plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int) -> tuple[Chosen, int, float]:
+def _member(plan: Plan, found: Discovery, wanted: _Wanted, size: int) -> tuple[Chosen, int, float]:
     """A member under its own edit, the items per seed that it needs, and the share of items that have the edit."""
+    model, tier, name, alpha = wanted
     study, kind = plan.study, primary_of(plan, model, tier, alpha)
     exchange = study.sweep.edit.exchange
-    edit = seen(study, found.items, found.prompts, model, tier, target(exchange or kind or alpha).name)
+    edit = seen(study, found.items, found.prompts, model, tier, target(exchange or kind or alpha, name).name)
     rule = with_margin(rule_of(study), margin_of(plan, found.items, found.prompts, model, tier))
     psi, delta, sd, between = edit.found
     chosen = Chosen(
         model=model, tier=tier, alpha=alpha, items=0, psi=psi, delta=delta, ablation=kind, exchange=exchange, sd=sd,
-        between=between,
+        between=between, target=name,
     )  # fmt: skip
     every_prefix = RUN * study.prefixes if edit.clusters and has_prefixes(found.prompts, tier) else 0
     return chosen, max(every_prefix, needed(edit, rule, size, study.baseline.seeds)), edit.reach
@@ -189,10 +204,9 @@ def has_prefixes(prompts: pl.DataFrame, tier: str) -> bool:
     return bool(buckets.str.json_path_match("$.prefix").is_not_null().any())
 
 
-def _first_rule(
-    plan: Plan, found: Discovery, model: str, tier: str, alpha: float, size: int
-) -> tuple[Chosen, int, float]:
+def _first_rule(plan: Plan, found: Discovery, wanted: _Wanted, size: int) -> tuple[Chosen, int, float]:
     """The same in a study of format 1."""
+    model, tier, _, alpha = wanted
     row = _row(found.table, model, tier, target(alpha).name)
     told = Discovered.from_counts(row["gained"], row["lost"], row["n"])
     need = needed_n(told.psi, told.delta, rule_of(plan.study), size, plan.study.baseline.seeds)

@@ -18,7 +18,7 @@ NEAREST = 3
 
 
 def control_sets(
-    plan: Plan, model: str, target: tuple[Site, ...], barred: frozenset[str]
+    plan: Plan, model: str, target: tuple[Site, ...], barred: frozenset[str], name: str = ""
 ) -> tuple[tuple[str, ...], ...]:
     """Random sets like the target, disjoint from it and from `barred`; none where a layer has too few other sites.
 
@@ -26,7 +26,7 @@ def control_sets(
     """
     sets: list[tuple[str, ...]] = []
     for number in range(plan.study.sweep.controls):
-        rng = generator("controls", plan.study.seed, model, number)
+        rng = generator("controls", plan.study.seed, model, number, *filter(None, [name]))
         if target[0].kind == "head" and model in plan.norms:
             chosen = _heads(plan, model, target, barred, frozenset(site for one in sets for site in one), rng)
         else:

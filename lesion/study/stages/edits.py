@@ -1,7 +1,7 @@
 """What is done to a set of sites in a study of format 2: the primary ablation, another one, or a factor. Pure."""
 
 from lesion.study.arms.arm import Arm, ablated, exchanged, scaled
-from lesion.study.arms.condition import Role
+from lesion.study.arms.condition import Role, member_of
 from lesion.study.claims import ABLATIONS, Ablation
 from lesion.study.plan import Chosen, Plan
 
@@ -30,11 +30,12 @@ def edited(role: Role, sites: tuple[str, ...], chosen: Chosen, plan: Plan, lane:
         lane: confirmation seed, or `DISCOVERY`.
         member: which of several sets.
     """
+    who = member_of(chosen.target, member)
     if chosen.exchange is not None:
-        return exchanged(role, sites, plan.study, member)
+        return exchanged(role, sites, plan.study, who)
     if chosen.ablation is None:
-        return scaled(role, sites, chosen.alpha, plan.study, member)
-    return ablation_arm(role, sites, chosen.ablation, plan, (chosen.model, chosen.tier), lane, member)
+        return scaled(role, sites, chosen.alpha, plan.study, who)
+    return ablation_arm(role, sites, chosen.ablation, plan, (chosen.model, chosen.tier), lane, who)
 
 
 def ablation_arm(

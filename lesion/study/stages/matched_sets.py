@@ -18,6 +18,7 @@ import numpy as np
 
 from lesion.identity import generator
 from lesion.interventions.site import UNITS, Kind, Site, parse_site
+from lesion.study.arms.targets import aim
 from lesion.study.plan import Plan, Shape
 
 Population = Literal["layer", "model"]
@@ -47,7 +48,9 @@ class Matched(NamedTuple):
     """How many sets like the target there are in the population."""
 
 
-def matched_sets(plan: Plan, model: str, target: Sequence[str], wanted: int, population: Population) -> Matched:
+def matched_sets(
+    plan: Plan, model: str, target: Sequence[str], wanted: int, population: Population, name: str = ""
+) -> Matched:
     """Sets like the target, drawn from the plan's key.
 
     Args:
@@ -56,13 +59,14 @@ def matched_sets(plan: Plan, model: str, target: Sequence[str], wanted: int, pop
         target: the sites that are lesioned together, all heads or all neurons.
         wanted: how many sets; fewer are given where fewer exist.
         population: `layer`, or `model` for sites of any layer.
+        name: of the target, in a study of several: each draws its own sets.
     """
     sites = tuple(map(parse_site, target))
     groups = alike(plan, model, sites, population)
     exist = count(groups)
     if exist > wanted and population == "layer":
         groups = _near(groups, wanted)
-    rng = generator("matched sets", plan.key, model, population)
+    rng = generator("matched sets", plan.key, model, population, *filter(None, [name]))
     sets = _every(groups, rng) if count(groups) <= wanted else _drawn(groups, wanted, rng)
 
     @cache
@@ -72,22 +76,22 @@ def matched_sets(plan: Plan, model: str, target: Sequence[str], wanted: int, pop
     return Matched(tuple(tuple(map(spelled, one)) for one in sets), exist)
 
 
-def sets_of(plan: Plan, model: str) -> Matched:
+def sets_of(plan: Plan, model: str, name: str = "") -> Matched:
     """The matched sets of a model's target."""
-    claims = plan.study.claims
-    if claims is None or not claims.sets or model not in plan.targets:
+    claims, sites = plan.study.claims, plan.targets.get(aim(model, name))
+    if claims is None or not claims.sets or not sites:
         return Matched((), 0)
-    return matched_sets(plan, model, plan.targets[model], claims.sets, claims.population)
+    return matched_sets(plan, model, sites, claims.sets, claims.population, name)
 
 
-def sets_within(plan: Plan, model: str) -> Matched:
+def sets_within(plan: Plan, model: str, name: str = "") -> Matched:
     """Sets of the target's own layers, shown beside a rank among those of the whole model; else none."""
-    claims = plan.study.claims
-    if claims is None or not claims.sets or claims.population == "layer" or model not in plan.targets:
+    claims, sites = plan.study.claims, plan.targets.get(aim(model, name))
+    if claims is None or not claims.sets or claims.population == "layer" or not sites:
         return Matched((), 0)
-    if parse_site(plan.targets[model][0]).kind not in UNITS:  # a layer has one stream
+    if parse_site(sites[0]).kind not in UNITS:  # a layer has one stream
         return Matched((), 0)
-    return matched_sets(plan, model, plan.targets[model], min(WITHIN, claims.sets), "layer")
+    return matched_sets(plan, model, sites, min(WITHIN, claims.sets), "layer", name)
 
 
 def alike(plan: Plan, model: str, target: Sequence[Site], population: Population) -> list[Group]:

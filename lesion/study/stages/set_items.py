@@ -43,7 +43,7 @@ def _sets(plan: Plan, items: pl.DataFrame, chosen: Chosen) -> pl.DataFrame:
     here = (pl.col("model") == chosen.model) & (pl.col("tier") == chosen.tier) & pl.col("stage").is_in(DISCOVERIES)
     rows = items.filter(here).select("index", "arm", pl.col(column(plan.study)).cast(pl.Float64).alias("number"))
     base = rows.filter(pl.col("arm") == "baseline").select("index", pl.col("number").alias("before"))
-    controls = [chosen.condition("control", i).name for i in range(len(plan.controls.get(chosen.model, ())))]
+    controls = [chosen.condition("control", i).name for i in range(len(plan.controls.get(chosen.aim, ())))]
     sets = rows.filter(pl.col("arm").is_in(controls))
     change = pl.col("number") - pl.col("before")
     means = (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from lesion.study.gates import judge as gates
+from lesion.study.gates.detection.gate import detect_gate
 from lesion.study.gates.gate_verdict import GateVerdict
 from lesion.study.gates.judge import Facts, Judged
 from lesion.study.gates.specificity import specificity_cells
@@ -47,7 +48,7 @@ STAGES: Mapping[StageName, StageRow] = {
         ),
         StageRow(
             "detect", "Which heads?", "so there was nothing to intervene on", None,
-            cells.detect_cells, gates.detect_gate, transitions.after_detect,
+            cells.detect_cells, detect_gate, transitions.after_detect,
         ),
         StageRow(
             "discovery", "What is worth confirming?", "so nothing was confirmed", "discovery",

@@ -12,6 +12,7 @@ from lesion.stats.power import UNREACHABLE
 from lesion.stats.verdict.ablation_agreement import COVERED
 from lesion.stats.verdict.bfloat16_floor import rounding_floor
 from lesion.stats.verdict.cell_verdict import CellVerdict
+from lesion.study.arms.targets import GivenSites, aim
 from lesion.study.claims import Ablation
 from lesion.study.forecast.reachable_specificity import reaches, words
 from lesion.study.gates.gate_verdict import (
@@ -30,7 +31,7 @@ from lesion.study.stages.control_sets import control_sets
 from lesion.study.stages.matched_sets import sets_of
 from lesion.study.stages.replication import configurations
 from lesion.study.stages.set_items import SEEN
-from lesion.study.study import GivenSites, Study
+from lesion.study.study import Study
 
 TOOLING_RETRIES = 1
 DETECTOR_RETRIES = 1
@@ -126,9 +127,9 @@ def _measured(models: Mapping[str, InstrumentAnswer]) -> dict[str, object]:
 def after_baseline(plan: Plan, verdict: GateVerdict) -> Plan:
     """On to the target; a baseline that is not stable gets more items, as often as the study allows."""
     if verdict.outcome == "Pass":
-        target = plan.study.sweep.target
-        plan = _told(plan, verdict)
-        return _aim(plan, target) if isinstance(target, GivenSites) else _open(plan, "detect")
+        plan, targets = _told(plan, verdict), plan.study.sweep.named
+        given = {name: target.sites for name, target in targets.items() if isinstance(target, GivenSites)}
+        return _aim(plan, given) if len(given) == len(targets) else _open(plan, "detect")
     if verdict.saw(BaselineEvidence).final:
         return stop(plan, f"the baseline cannot be used: {verdict.reason}")
     if plan.attempt >= plan.study.baseline.enlargements:
@@ -178,9 +179,10 @@ def _enlarged(plan: Plan, verdict: GateVerdict) -> Plan:
     )
 
 
-def _aim(plan: Plan, target: GivenSites) -> Plan:
+def _aim(plan: Plan, given: Mapping[str, tuple[str, ...]]) -> Plan:
     """The study named its sites: every model gets them."""
-    return _targeted(plan, dict.fromkeys(plan.models(), target.sites), {})
+    every = {aim(model, name): sites for model in plan.models() for name, sites in given.items()}
+    return _targeted(plan, every, {})
 
 
 def after_detect(plan: Plan, verdict: GateVerdict) -> Plan:
@@ -204,18 +206,20 @@ def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: Mapping[s
     """
     plan = plan.model_copy(update={"targets": targets})
     if plan.study.claims is not None and plan.study.claims.sets:
-        controls = {model: sets_of(plan, model).sets[:SEEN] for model in targets}
+        aims = plan.aims()
+        controls = {aim(model, name): sets_of(plan, model, name).sets[:SEEN] for model, name, _ in aims}
         for reach in reaches(plan):
             if not reach.cells:
                 plan = noted(plan, "specificity", words(reach))
         return _open(plan.model_copy(update={"controls": controls}), "discovery")
     controls = {
-        model: control_sets(plan, model, tuple(map(parse_site, sites)), frozenset(barred.get(model, ())))
-        for model, sites in targets.items()
+        aim(model, name): control_sets(plan, model, tuple(map(parse_site, sites)), frozenset(barred.get(key, ())), name)
+        for model, name, sites in plan.aims()
+        for key in [aim(model, name)]
     }
-    for model, sets in controls.items():
+    for key, sets in controls.items():
         if len(sets) < plan.study.sweep.controls:
-            text = f"{model}: no layer-matched control set exists, so no effect can be called specific."
+            text = f"{key}: no layer-matched control set exists, so no effect can be called specific."
             plan = noted(plan, "no-controls", text)
     return _open(plan.model_copy(update={"controls": controls}), "discovery")
 

@@ -7,9 +7,8 @@ import polars as pl
 
 from lesion.report.figures.parts.charts import numbers
 from lesion.report.record import Record
-from lesion.report.wording.words import doing, model_name, points, signed, unit_of
+from lesion.report.wording.words import labelled, model_name, points, signed, unit_of
 from lesion.study.plan import swept
-from lesion.study.study import GivenSites, RankedNeurons
 
 APART = 0.1
 """Smallest distance between two names in a panel, as a share of its height."""
@@ -17,10 +16,7 @@ APART = 0.1
 
 def unit_words(record: Record) -> str:
     """`heads` or `neurons`: what the target is made of."""
-    target = record.manifest.study.sweep.target
-    if isinstance(target, RankedNeurons):
-        return "neurons"
-    return f"{target.parsed()[0].kind}s" if isinstance(target, GivenSites) else "heads"
+    return " or ".join(f"{kind}s" for kind in sorted(record.manifest.study.sweep.kinds))
 
 
 def panel(record: Record, model: str, tier: str) -> str:
@@ -40,11 +36,11 @@ def verdict_rows(record: Record, changes: pl.DataFrame) -> pl.DataFrame:
             continue
         ends = f"{points(verdict.ci_low)} to {points(verdict.ci_high)}"
         label = (
-            f"{panel(record, chosen.model, chosen.tier)}, {doing(chosen)}|"
+            f"{panel(record, chosen.model, chosen.tier)}, {labelled(chosen)}|"
             f"{verdict.verdict}: {points(verdict.delta)} ({ends})"
         )
         keys = {"label": label, "model": chosen.model, "tier": chosen.tier, "alpha": chosen.alpha}
-        keys["did"] = doing(chosen)
+        keys["did"] = labelled(chosen)
         shares = {"points": 100 * verdict.delta, "low": 100 * verdict.ci_low, "high": 100 * verdict.ci_high}
         counts = {"n": verdict.n, "gained": verdict.gained, "lost": verdict.lost}
         rows.append({**keys, "series": "target", "verdict": verdict.verdict, **counts, **shares})
@@ -64,7 +60,7 @@ def ablation_rows(record: Record) -> pl.DataFrame:
         if verdict.delta is None or verdict.ci_low is None or verdict.ci_high is None:
             continue
         outcome = f"{verdict.verdict}: {unit.said(verdict.delta)} ({unit.span(verdict.ci_low, verdict.ci_high)})"
-        label = f"{panel(record, chosen.model, chosen.tier)}, {doing(chosen)}|{outcome}"
+        label = f"{panel(record, chosen.model, chosen.tier)}, {labelled(chosen)}|{outcome}"
         others = {name: each for name, each in finding.ablations.items() if name != finding.primary}
         for series, each in ({"primary": verdict} | others).items():
             if each.delta is not None and each.ci_low is not None and each.ci_high is not None:
@@ -106,7 +102,7 @@ def delta_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
 
 def head_marks(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
     """The rows with the head's name and whether it belongs to the target."""
-    targets = {f"{model} {site}" for model, sites in record.manifest.plan.targets.items() for site in sites}
+    targets = {f"{model} {site}" for model, _, sites in record.manifest.plan.aims() for site in sites}
     site = pl.format("L{}H{}", "layer", "head")
     several = len(record.manifest.study.subjects) > 1
     names = {model: f"{model_name(model)}: " if several else "" for model in record.manifest.study.subjects}
@@ -164,13 +160,17 @@ def with_panels(record: Record, rows: pl.DataFrame) -> pl.DataFrame:
 def _with_names(record: Record, marks: pl.DataFrame, field: str, *, unedited: bool) -> pl.DataFrame:
     """The marks and, right of every panel's last factor, the name of each kind of line, none upon another."""
     last = max(swept(record.manifest.study))
-    names = {"target": f"selected {unit_words(record)}", "control": f"random {unit_words(record)}"}
+    names = {
+        f"target{target}": target or f"selected {unit_words(record)}" for target in record.manifest.study.sweep.named
+    }
     ends = [value for name in (field, "low", "high") for value in numbers(marks, name)]
     height = 1.0 if unedited else max(ends) - min(ends)
     rows: list[dict[str, Any]] = []
     for (key,), here in marks.group_by("panel", maintain_order=True):
         at_end = here.filter((pl.col("alpha") == last) & (pl.col("stage") == "discovery"))
-        values_of = {name: numbers(at_end.filter(pl.col("series") == series), field) for series, name in names.items()}
+        values_of = {name: numbers(at_end.filter(pl.col("arm_set") == line), field) for line, name in names.items()}
+        controls = at_end.filter(pl.col("series") == "control")
+        values_of[f"random {unit_words(record)}"] = numbers(controls, field)
         if unedited:
             values_of["unedited"] = numbers(here.filter((pl.col("series") == "baseline") & pl.col("main")), field)
         heights = {name: fmean(values) for name, values in values_of.items() if values}

@@ -11,8 +11,9 @@ import polars as pl
 
 from lesion.interventions.site import parse_site
 from lesion.report.paired_join import COUNTS, NATS, PAIRED
-from lesion.report.record import Record, detector_of
+from lesion.report.record import Record
 from lesion.stats.intervals import tango_interval, wilson
+from lesion.study.arms.targets import DetectedHeads, Target, aim
 from lesion.study.gates.gate_verdict import DetectionEvidence, last_evidence
 from lesion.study.gates.model_answers import DetectorAnswer, TargetAnswer
 
@@ -130,6 +131,7 @@ def scores(record: Record) -> pl.DataFrame:
     if "score" not in rows.columns or not rows.filter(pl.col("score").is_not_null()).height:
         return pl.DataFrame()
     scored = rows.filter(pl.col("score").is_not_null()).select("model", "layer", "head", "score")
+    scored = scored.unique(["model", "layer", "head"], keep="first", maintain_order=True)  # of the first detector
     effects = rows.filter(pl.col("points").is_not_null()).drop("score", "panel")
     return effects.join(scored, on=["model", "layer", "head"], how="inner", maintain_order="left")
 
@@ -203,14 +205,22 @@ def _scores(record: Record) -> pl.DataFrame:
     """The detector's score of every head, from the evidence of the detect gate."""
     seen = last_evidence(record.manifest.gates, "detect", DetectionEvidence)
     answers = seen.answers if seen is not None else {}
-    panel = f"{detector_of(record.manifest) or 'detector'} score"
+    seen_by: dict[str, str] = {}
+    for name, target in record.manifest.study.sweep.named.items():
+        seen_by.setdefault(_panel(target), name)
     rows = [
         {"model": model, "layer": layer, "head": head, "panel": panel, "score": float(score)}
+        for panel, name in seen_by.items()
         for model in record.manifest.study.models
-        for layer, row in enumerate(_by_layer(answers.get(model)))
+        for layer, row in enumerate(_by_layer(answers.get(aim(model, name))))
         for head, score in enumerate(row)
     ]
     return pl.DataFrame(rows)
+
+
+def _panel(target: Target) -> str:
+    """The panel of a detector's scores; targets of one detector share it."""
+    return f"{target.detector if isinstance(target, DetectedHeads) else 'detector'} score"
 
 
 def _by_layer(answer: TargetAnswer | None) -> tuple[tuple[float, ...], ...]:

@@ -10,7 +10,6 @@ from lesion.report.record import Finding
 from lesion.report.wording.words import model_name, outcome_words
 from lesion.stats.verdict.ablation_agreement import ABLATIONS
 from lesion.stats.verdict.cell_verdict import Part
-from lesion.study.arms.condition import target
 from lesion.study.plan import Chosen, pair_name
 
 RESULTS = ("results", "cells")
@@ -112,7 +111,7 @@ def _claimed(
             told.append(None)
             continue
         among = "" if name == chosen.ablation else chosen.arm
-        rows = paired(chosen.model, chosen.tier, target(name).name, among=among)
+        rows = paired(chosen.model, chosen.tier, chosen.condition(edit=name).name, among=among)
         path = ("results", "ablations", chosen.id, name)
         what = f"{about}: change under {name} ablation"
         told.append(

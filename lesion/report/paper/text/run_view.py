@@ -67,14 +67,16 @@ class RunView:
 
     def target(self, cell: Cell) -> Line:
         """`the two induction heads L1H0 + L1H1`; beyond ten, their number is a claim."""
-        model = cell.finding.chosen.model
+        chosen = cell.finding.chosen
+        model = chosen.model
         parts = re.fullmatch(
-            r"the (\S+) (.+?) (L\d.*)", target_words(self.manifest, model, licensed=cell.finding.licensed)
+            r"the (\S+) (.+?) (L\d.*)",
+            target_words(self.manifest, model, chosen.target, licensed=cell.finding.licensed),
         )
         if parts is None:
             return words("the target")
         number, kind, sites = parts.groups()
-        many = self.number("many", f"{model_name(model)}: sites of the target", "plan", "targets", model)
+        many = self.number("many", f"{model_name(model)}: sites of the target", "plan", "targets", chosen.aim)
         return words("the ", many if re.search(r"\d", number) else number, f" {kind} ", Name(sites))
 
     @property

@@ -1,0 +1,78 @@
+"""The sites that a study edits: heads that a detector finds, sites by name, or neurons that are ranked."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from lesion.errors import InputError
+from lesion.identity import Document
+from lesion.interventions.site import Kind, Site, parse_site
+from lesion.study.names import Detector
+
+Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class DetectedHeads(Document):
+    """Heads that a detector finds on discovery sequences. They are edited as one group."""
+
+    kind: Literal["detected"] = "detected"
+    detector: Detector = "induction"
+    """Attention-pattern score that selects the heads."""
+    threshold: Share = 0.5
+    """Smallest score of a selected head on the standard probe, 0 to 1."""
+    most: int = Field(default=4, ge=1, le=64)
+    """Maximum number of heads, the highest scores first."""
+
+
+class GivenSites(Document):
+    """Sites that the study names. They are edited as one group."""
+
+    kind: Literal["sites"] = "sites"
+    sites: tuple[str, ...] = Field(min_length=1, max_length=10_000)
+    """Site names such as L1H3 or L0N12, all of one kind."""
+
+    @field_validator("sites")
+    @classmethod
+    def _readable(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            kinds = {parse_site(site).kind for site in sites}
+        except InputError as error:
+            raise ValueError(str(error)) from error
+        if len(kinds) > 1:
+            raise ValueError("the sites of one target must be of one kind")
+        if len(set(sites)) < len(sites):
+            raise ValueError("a site is named twice")
+        return tuple(str(parse_site(site)) for site in sites)
+
+    def parsed(self) -> tuple[Site, ...]:
+        """The sites as values."""
+        return tuple(parse_site(site) for site in self.sites)
+
+
+class RankedNeurons(Document):
+    """MLP neurons that write most to the residual stream on a tier's items. They are edited as one group."""
+
+    kind: Literal["neurons"]
+    tier: Slug
+    """Tier whose discovery items rank the neurons, by mean |activation| times the norm of the output weights."""
+    most: int = Field(default=16, ge=1, le=1024)
+    """Number of neurons, the highest scores first."""
+
+
+Target = Annotated[DetectedHeads | GivenSites | RankedNeurons, Field(discriminator="kind")]
+
+TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,29}$")]
+"""Name of one of several targets. It begins with a letter, so that no name is taken for a set's number."""
+
+
+def aim(model: str, target: str) -> str:
+    """What a model's target is called where a table is keyed by both; the model alone where a target has no name."""
+    return f"{model}|{target}" if target else model
+
+
+def kind_of(target: Target) -> Kind:
+    """The kind of site that a target is made of."""
+    if isinstance(target, GivenSites):
+        return target.parsed()[0].kind
+    return "head" if isinstance(target, DetectedHeads) else "neuron"

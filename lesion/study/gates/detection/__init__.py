@@ -1,0 +1,1 @@
+"""Which sites a study's targets have: the gate of the detect stage."""
