@@ -40,6 +40,9 @@ MIDDLE = """
 | (xv) | three ablations, one of which has another effect |
 | (xvi) | baselines that guess |
 | (xvii) | log-probabilities: normal, heavy-tailed, skewed, mostly 0 |
+| (xviii) | two edits weaken one mechanism by unequal strength; tasks differ in headroom and curve; clusters differ |
+| (xix) | one lead is the margin, one target harms nothing or harms both tasks alike; 1 or 6 questions |
+| (xx), (xxi) | both leads are the margin, or 10 points with the planned items |
 
 If effects of sets go either way, (xiii) is .04 by counting with 199 sets, .02 in each direction. Clusters are the
 same at both looks, as prefixes are.
@@ -96,6 +99,16 @@ def _costs(found: dict[str, Any]) -> list[str]:
     lines += [f"| {each['apart']:g} | {each['sets']} | {each['specific']:.3f} |" for each in found["rank_power"]]
     lines += [
         "",
+        "Share of [double dissociations](dissociation.md) found, by the lead of each target on its own task.",
+        "",
+        "| items of each task | " + " | ".join(f"{100 * lead:g} points" for lead in _leads(found)) + " |",
+        "|---" * (1 + len(_leads(found))) + "|",
+    ]
+    for items in sorted({each["items"] for each in found["dissociation_power"]}):
+        shares = [f"{each['double']:.3f}" for each in found["dissociation_power"] if each["items"] == items]
+        lines.append(f"| {items:,} | " + " | ".join(shares) + " |")
+    lines += [
+        "",
         "Items for equal power (80 %, one look) with accuracy and with continuous outcomes. The simulated lead over",
         "the best wrong answer is normal (sd 2 nats). *Gain*: items for accuracy over items for log-probability. One",
         "pass gives all three outcomes, so the gain is also that of power per processor hour.",
@@ -109,6 +122,10 @@ def _costs(found: dict[str, Any]) -> list[str]:
         for each in found["efficiency"]
     ]
     return lines
+
+
+def _leads(found: dict[str, Any]) -> list[float]:
+    return sorted({each["lead"] for each in found["dissociation_power"]})
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """Does the rule keep its promises? Error rates, coverage and power of the whole rule on simulated studies.
 
-The promises are those of docs/calibration.md: (i)-(ix) in promises.py and cases.py, what the first rule did not know in
-prefixes.py, ranks.py, ablations.py and numbers.py. Every simulated study goes through the code that judges real ones.
+The promises are those of docs/calibration.md: (i)-(ix) in promises.py and selection_scenes.py, the others in the files
+of scenes beside it. Every simulated study goes through the code that judges real ones.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,13 @@ import numpy as np
 from lesion.errors import InputError
 from lesion.stats.calibration.ablation_scenes import ablation_rate, floor_rates
 from lesion.stats.calibration.continuous_scenes import number_rates
+from lesion.stats.calibration.dissociation_scenes import dissociation_rates
 from lesion.stats.calibration.power_costs import (
+    DissociationPower,
     Efficiency,
     PrefixPower,
     RankPower,
+    dissociation_power,
     efficiency,
     prefix_power,
     rank_power,
@@ -59,7 +62,7 @@ class Calibration:
     coverage: Rate
     """(v) The 95 % interval holds the true difference, at a fixed number of items, by enumeration of all outcomes."""
     named: Mapping[str, Rate]
-    """Ranks, ablations, prefixes, floors and continuous outcomes, by their keys in the JSON."""
+    """Ranks, ablations, prefixes, floors, continuous outcomes and dissociations, by their keys in the JSON."""
     others: tuple[Rate, ...]
     power: tuple[PowerPoint, ...]
     mixed_power: float
@@ -67,6 +70,7 @@ class Calibration:
     rank_power: tuple[RankPower, ...]
     prefix_power: tuple[PrefixPower, ...]
     efficiency: tuple[Efficiency, ...]
+    dissociation_power: tuple[DissociationPower, ...]
 
     @property
     def rates(self) -> tuple[Rate, ...]:
@@ -93,6 +97,7 @@ class Calibration:
             "mixed_power": self.mixed_power,
             "rank_power": [asdict(point) for point in self.rank_power],
             "prefix_power": [asdict(point) for point in self.prefix_power],
+            "dissociation_power": [asdict(point) for point in self.dissociation_power],
             "efficiency": [{**asdict(point), "gain": point.gain} for point in self.efficiency],
         }
 
@@ -135,7 +140,7 @@ def calibrate(
     rates.append(permutation(rule, rows or {"example": example_rows(generator)}, studies, generator))
     named = _named(rule, studies, generator, progress, quick=quick)
     progress("power")
-    return Calibration(
+    found = Calibration(
         rule=rule,
         studies=studies,
         false_positive=rates[0],
@@ -148,7 +153,13 @@ def calibrate(
         rank_power=rank_power(rule, studies // 10, generator),
         prefix_power=prefix_power(rule, studies // 10, generator),
         efficiency=efficiency(rule, generator),
+        dissociation_power=(),
     )
+    progress("(xviii) to (xxi) dissociations")
+    few = studies // 5 if quick else studies // 4
+    dissociated = dissociation_rates(rule, few, generator, quick=quick)
+    power = dissociation_power(rule, studies // 10, generator)
+    return replace(found, named={**found.named, **dissociated}, dissociation_power=power)
 
 
 def _named(

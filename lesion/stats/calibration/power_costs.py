@@ -5,6 +5,7 @@ from math import ceil
 
 import numpy as np
 
+from lesion.stats.calibration.dissociation_scenes import DOUBLE, Task, TwoTasks, conduct_dissociations
 from lesion.stats.calibration.prefix_scenes import Clustered, conduct_clusters
 from lesion.stats.calibration.rank_scenes import Sets, conduct_sets
 from lesion.stats.distributions import z
@@ -56,6 +57,29 @@ class Efficiency:
     def gain(self) -> float:
         """Power per processor hour of log-probability against accuracy: the ratio of items."""
         return self.items_accuracy / self.items_logprob
+
+
+@dataclass(frozen=True)
+class DissociationPower:
+    """How often a double dissociation is found, by items and by the size of both leads."""
+
+    items: int
+    """Of each task, all seeds together."""
+    lead: float
+    """True difference of the harms of both targets, on each task (share)."""
+    double: float
+    """Share of studies that say Double dissociation: one question."""
+
+
+def dissociation_power(rule: Rule, studies: int, generator: np.random.Generator) -> tuple[DissociationPower, ...]:
+    """Power of the rule of dissociations, 36 clusters that do not differ."""
+    found: list[DissociationPower] = []
+    for items in (12, 20, 40):
+        for lead in (0.05, 0.07, 0.10, 0.15):
+            scene = TwoTasks("", Task(0.9, 0.85 - lead, 0.85), Task(0.6, 0.57, 0.57 - lead), items=items)
+            double = conduct_dissociations(scene, rule, studies, generator) == DOUBLE
+            found.append(DissociationPower(36 * items, lead, float(double.mean())))
+    return tuple(found)
 
 
 def rank_power(rule: Rule, studies: int, generator: np.random.Generator) -> tuple[RankPower, ...]:

@@ -44,17 +44,21 @@ class Guarded(NamedTuple):
         width = student_width(confidence, self.freedom)
         return self.below - width * self.below_error, self.above + width * self.above_error
 
+    def p_above(self, bound: float | Floats) -> Floats:
+        """One-sided p that the mean is above a bound."""
+        return _tail(self.below - bound, self.below_error, self.freedom)
+
+    def p_below(self, bound: float | Floats) -> Floats:
+        """One-sided p that the mean is below a bound."""
+        return _tail(bound - self.above, self.above_error, self.freedom)
+
     def p_zero(self) -> Floats:
         """Two-sided p of no difference: each side is asked of the end that is nearer to the other."""
-        rises = _tail(self.below, self.below_error, self.freedom)
-        falls = _tail(-self.above, self.above_error, self.freedom)
-        return np.minimum(1.0, 2 * np.minimum(rises, falls))
+        return np.minimum(1.0, 2 * np.minimum(self.p_above(0.0), self.p_below(0.0)))
 
     def p_equivalence(self, margin: float | Floats) -> Floats:
         """The larger of the two one-sided p-values against -margin and +margin."""
-        low = _tail(self.below + margin, self.below_error, self.freedom)
-        high = _tail(margin - self.above, self.above_error, self.freedom)
-        return np.maximum(low, high)
+        return np.maximum(self.p_above(-np.asarray(margin)), self.p_below(margin))
 
 
 def guarded(sums: ArrayLike, sizes: ArrayLike) -> Guarded:
