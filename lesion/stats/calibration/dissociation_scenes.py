@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lesion.stats.calibration.rates import Rate, counted, worst
 from lesion.stats.dissociation.power import dissociation_n
-from lesion.stats.dissociation.rule import WORDS, Side, decided, share_of, tests
+from lesion.stats.dissociation.rule import WORDS, Side, decided, evidence, share_of
 from lesion.stats.paired.cluster_mean import guarded
 from lesion.stats.paired.one_sided import Counted, Sample
 from lesion.stats.verdict.decision_rule import Bools, Floats, Ints
@@ -84,7 +84,7 @@ def conduct_dissociations(scene: TwoTasks, rule: Rule, studies: int, generator: 
     first, second = (answers(scene, task, shape, generator) for task in (scene.first, scene.second))
     sides = side(first, 0, scene.chance, rule), side(second, 1, scene.chance, rule)
     able, stable = ~(_floor(first, scene, rule) | _floor(second, scene, rule)), _stable(first, 0) & _stable(second, 1)
-    return decided(tests(sides), able, stable, rule, scene.questions)
+    return decided(evidence(sides), able, stable, rule, scene.questions)
 
 
 def answers(scene: TwoTasks, task: Task, shape: tuple[int, ...], generator: np.random.Generator) -> Ints:

@@ -10,7 +10,7 @@ import numpy as np
 from lesion.errors import InputError, nearest
 from lesion.stats.dissociation.clauses import clauses, tags
 from lesion.stats.dissociation.question import Asked, CellEffect, Dissociation, Lead
-from lesion.stats.dissociation.rule import WORDS, Floats, Share, Side, Tests, decided, share_of, tests
+from lesion.stats.dissociation.rule import WORDS, Floats, Share, Side, Tests, decided, evidence, share_of
 from lesion.stats.intervals import Interval
 from lesion.stats.multiplicity import holm
 from lesion.stats.paired.comparison import compare, fewest_clusters, totals
@@ -221,7 +221,7 @@ def _decide(
     exhaustive: frozenset[str],
 ) -> dict[str, Dissociation]:
     pairs = [judged[each.name] for each in asked]
-    every = [tests((one.side, other.side)) for one, other in pairs]
+    every = [evidence((one.side, other.side)) for one, other in pairs]
     found = _stacked(every)
     able = np.array([not (one.floor or other.floor) for one, other in pairs])
     stable = np.array([min(*one.seeds, *other.seeds) > 0 for one, other in pairs])

@@ -95,8 +95,8 @@ class Tests(NamedTuple):
     """At least one lead is below the margin: twice the smaller of two p-values (Bonferroni)."""
 
 
-def tests(sides: tuple[Side, Side]) -> Tests:
-    """All tests of the questions."""
+def evidence(sides: tuple[Side, Side]) -> Tests:
+    """The p-values of the questions."""
     first, second = sides
     harm = first.own.p_above(0.0), second.own.p_above(0.0)
     lead = first.lead.p_above(first.margin), second.lead.p_above(second.margin)

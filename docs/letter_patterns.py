@@ -1,0 +1,342 @@
+"""Writes docs/letter-patterns.md: induction heads in Crosbie and Shutova's letter patterns, on the pretrained models.
+
+    python docs/letter_patterns.py measure MODEL         # adds rows to docs/letter-patterns.jsonl
+    python docs/letter_patterns.py write                 # makes the page from the rows
+
+The design of arXiv 2407.07011 (Table 1): ten examples, labels Foo and Bar, the top 1 % and 3 % of heads by induction
+score, mean-ablated or with their induction pattern knocked out, beside random heads of the same layers. Fixed before
+any result: `SETS` example sets of sixteen items per pattern, the arms, the metric and the intervals.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lesion.engine.batch import batches
+from lesion.engine.proof.cache import engine_for, proved
+from lesion.engine.replacement_activations import Library, reference_hash
+from lesion.engine.select_engine import Engine
+from lesion.identity import generator
+from lesion.interventions.intervention import Intervention, KnockOut, Mean
+from lesion.interventions.site import Site, head
+from lesion.measures.metrics import measure as measured
+from lesion.models.model import Model, open_model
+from lesion.stats.intervals import tango, wilson
+from lesion.tasks.catalogue import make_task
+from lesion.tasks.config import LetterPattern, LetterPatternsConfig
+from lesion.tasks.task import RUN, Draw
+from lesion.tasks.tokenizers.prompt_contract import Compiled, compile_item
+
+HERE = Path(__file__).parent
+ROWS, PAGE = HERE / "letter-patterns.jsonl", HERE / "letter-patterns.md"
+SMALL, GEMMA, QWEN = "smollm2-135m-instruct", "gemma-3-270m", "qwen2.5-coder-0.5b-instruct"
+SETS = {SMALL: 6, GEMMA: 6, QWEN: 3}
+"""Example sets of each pattern; sixteen items stand behind each. Fewer for the largest model: processor time."""
+CUT = 8
+"""Of those, the items under a knock-out, which the engine runs without sharing the examples: processor time."""
+REFERENCE = 16
+"""Items of the mean ablation, each with examples of its own."""
+PATTERNS: tuple[LetterPattern, ...] = ("repetition", "recursion", "centre_embedding")
+SHARES = (0.01, 0.03)
+LABELS = {SMALL: ("foo", "bar")}
+"""Labels with equally many tokens; Foo and Bar where the tokenizer allows them."""
+CHANCE = 0.5
+WORDS = {"full": "unedited", "heads": "induction heads", "pattern": "induction pattern", "random": "random heads"}
+
+
+class Arm(NamedTuple):
+    """One condition."""
+
+    name: str
+    """`full`, `heads 1 %`, `pattern 1 %`, `random 1 %`, …"""
+    do: Intervention | None
+
+
+class Items(NamedTuple):
+    """The items of one pattern."""
+
+    sets: list[list[Compiled]]
+    """By example set."""
+    reference: list[Compiled]
+
+
+def drawn(model: Model, pattern: LetterPattern, sets: int, key: str = "letter patterns") -> Items:
+    """Items behind shared example sets, and reference items with examples of their own.
+
+    The mean over items with one example set would be that set's own activation, so nothing would be ablated there.
+    """
+    name = model.name.removeprefix("pretrained:")
+    task = make_task(LetterPatternsConfig(pattern=pattern, labels=LABELS.get(name, ("Foo", "Bar"))))
+    asked, other = (Draw("discovery", key, 0, 1, prefixes) for prefixes in (sets, 0))
+    items = [_compiled(model, item) for item in task.items(asked, 0, sets * RUN)]
+    reference = [_compiled(model, item) for item in task.items(other, sets * RUN, sets * RUN + REFERENCE)]
+    return Items([items[start : start + RUN] for start in range(0, len(items), RUN)], reference)
+
+
+def _compiled(model: Model, item: Any) -> Compiled:
+    found = compile_item(item, model.tokenizer, model.bos)
+    if not isinstance(found, Compiled):
+        sys.exit(f"{model.name}: {found.reason}: {found.detail}")
+    return found
+
+
+def ranked(model: Model) -> tuple[list[tuple[int, int]], int]:
+    """The named induction heads of docs/heads.json, the highest score first, and how many heads the model has.
+
+    Raises:
+        SystemExit: when the page is about other weights.
+    """
+    listed = json.loads((HERE / "heads.json").read_text(encoding="utf-8"))
+    one = next(each for each in listed if each["model"] == model.name)
+    if one["weights_hash"] != model.weights_hash:
+        sys.exit(f"{model.name}: docs/heads.json was made with other weights; run lesion heads and docs/heads_page.py")
+    named = sorted(one["named"]["induction"], key=lambda each: -each["score"])
+    return [(each["layer"], each["head"]) for each in named], one["layers"] * one["heads_per_layer"]
+
+
+def top(order: Sequence[tuple[int, int]], of: int, share: float) -> Sequence[tuple[int, int]]:
+    """This share of all heads, at least one, by their induction score."""
+    return order[: max(1, round(share * of))]
+
+
+def like(heads: Sequence[tuple[int, int]], wide: int, number: int, name: str) -> list[tuple[int, int]]:
+    """As many other heads of each layer, drawn anew for every example set; fewer where a layer has no more."""
+    rng, chosen = generator("letter patterns", "random", name, len(heads), number), list[tuple[int, int]]()
+    for layer in sorted({layer for layer, _ in heads}):
+        held = {index for at, index in heads if at == layer}
+        free = [index for index in range(wide) if index not in held]
+        count = min(len(held), len(free))
+        chosen += [(layer, free[int(i)]) for i in sorted(rng.choice(len(free), count, replace=False).tolist())]
+    return chosen
+
+
+def arms(order: Sequence[tuple[int, int]], of: int, model: Model, reference: str, number: int) -> list[Arm]:
+    """The conditions of one example set."""
+    found, wide = [Arm("full", None)], model.sizes.n_heads
+    for share in SHARES:
+        best = top(order, of, share)
+        other = like(best, wide, number, model.name)
+        found += [
+            Arm(f"heads {share:.0%}", Mean(sites=_sites(best), reference=reference)),
+            Arm(f"pattern {share:.0%}", KnockOut(sites=_sites(best), keys="induction")),
+            Arm(f"random {share:.0%}", Mean(sites=_sites(other), reference=reference)),
+        ]
+    return found
+
+
+def _sites(heads: Sequence[tuple[int, int]]) -> tuple[Site, ...]:
+    return tuple(head(layer, index) for layer, index in sorted(heads))
+
+
+def answered(engine: Engine, asked: Sequence[Compiled], conditions: Sequence[Arm], library: Library) -> dict[str, Any]:
+    """By condition, the logit of the right label minus the other one's, of every item of an example set."""
+    cut = [arm for arm in conditions if isinstance(arm.do, KnockOut)]
+    whole = _gaps(engine, asked, [arm for arm in conditions if arm not in cut], library)
+    return whole | _gaps(engine, asked[:CUT], cut, library)
+
+
+def _gaps(engine: Engine, asked: Sequence[Compiled], conditions: Sequence[Arm], library: Library) -> dict[str, Any]:
+    found = {arm.name: np.full(len(asked), np.nan) for arm in conditions}
+    edits = [arm.do for arm in conditions if arm.do is not None]
+    names = [arm.name for arm in conditions if arm.do is not None]
+    for batch in batches(asked, 64):
+        rows = list(batch.rows)
+        clean = None
+        if "full" in found:
+            clean = engine.clean(batch)
+            found["full"][rows] = measured(clean, batch, ["logit_diff"])["logit_diff"]
+        for place, outcome in engine.run(batch, edits, clean, library.sources(batch, edits)):
+            found[names[place]][rows] = measured(outcome.logits, batch, ["logit_diff"])["logit_diff"]
+    return found
+
+
+def measure(name: str, sets: int, key: str = "letter patterns") -> list[dict[str, Any]]:
+    """All rows of a model: by pattern and condition, the logit differences of all items by example set."""
+    begun = time.process_time()
+    model = open_model(f"pretrained:{name}")
+    proved(model)
+    engine = engine_for(model)
+    (order, of), rows = ranked(model), list[dict[str, Any]]()
+    opened = time.process_time()
+    for pattern in PATTERNS:
+        items = drawn(model, pattern, sets, key)
+        library, called = Library(model, items.reference), reference_hash(items.reference)
+        planned = [arms(order, of, model, called, number) for number in range(sets)]
+        means = [arm.do for each in planned for arm in each if isinstance(arm.do, Mean)]
+        library.sources(batches(items.sets[0][:1], 1)[0], means)  # every mean from one pass over the reference items
+        found: dict[str, list[list[float]]] = {}
+        for asked, conditions in zip(items.sets, planned, strict=True):
+            for arm, gaps in answered(engine, asked, conditions, library).items():
+                found.setdefault(arm, []).append([round(float(gap), 4) for gap in gaps])
+        rows += [_row(model, engine, pattern, arm, gaps, planned[0]) for arm, gaps in found.items()]
+    spent = time.process_time() - opened
+    print(f"{name}: {opened - begun:.0f} s to open, {spent:.0f} s to measure", file=sys.stderr, flush=True)
+    return rows
+
+
+def _row(
+    model: Model, engine: Engine, pattern: str, name: str, gaps: Sequence[Sequence[float]], conditions: Sequence[Arm]
+) -> dict[str, Any]:
+    do = next(arm.do for arm in conditions if arm.name == name)
+    sites = [] if do is None or name.startswith("random") else [str(site) for site in do.sites]
+    return {
+        "model": model.name.removeprefix("pretrained:"), "pattern": pattern, "arm": name, "logit_diff": gaps,
+        "sites": sites, "weights_hash": model.weights_hash, "engine": engine.choice.engine,
+        "day": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+
+
+def rows() -> list[dict[str, Any]]:
+    """All that was measured."""
+    return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()] if ROWS.is_file() else []
+
+
+OPENING = """<!-- made by docs/letter_patterns.py from docs/letter-patterns.jsonl: python docs/letter_patterns.py write -->
+
+# Letter patterns without induction heads
+
+{answer}
+
+The design is that of Crosbie and Shutova ([arXiv 2407.07011](https://arxiv.org/abs/2407.07011), Table 1): a model reads
+ten labelled letter sequences and labels another one. Accuracy is the share of items on which the right label has a
+higher logit than the other label. Guessing scores 50 %.
+
+- **Induction heads**: the top 1 % and 3 % of all heads by induction score ([heads](heads.md)), mean-ablated at every
+  token. The mean is taken over {reference} other items, each with examples of its own.
+- **Induction pattern**: the same heads, whose attention to the tokens that follow an earlier occurrence is cut.
+- **Random heads**: as many other heads of the same layers, mean-ablated, drawn anew for each example set.
+- **Sizes**, fixed before the measurement: {sizes}. Sixteen items stand behind each example set, and {cut} of them under
+  a knock-out.
+- **Intervals** (95 %): Wilson for an accuracy, Tango for the paired change. They cover the items, not the choice of
+  example sets, which are few. They are not corrected for their number.
+
+`python docs/letter_patterns.py measure MODEL` repeats a model's measurement.
+"""
+TITLES = {"repetition": "Repetition (A B A B)", "recursion": "Recursion (A B B B)",
+          "centre_embedding": "Centre-embedding (A B C B A)"}  # fmt: skip
+
+
+class Measured(NamedTuple):
+    """One condition on one pattern."""
+
+    n: int
+    right: float
+    low: float
+    high: float
+    change: float | None
+    """Edited minus unedited accuracy on the same items (share); nothing in the unedited model."""
+    change_low: float
+    change_high: float
+
+    @property
+    def harms(self) -> bool:
+        """Is the whole interval of the change below 0?"""
+        return self.change is not None and self.change_high < 0
+
+
+def found(full: Mapping[str, Any], one: Mapping[str, Any]) -> Measured:
+    """Accuracy of a condition, and its change against the unedited model on the items that both have."""
+    right = [[gap > 0 for gap in gaps] for gaps in one["logit_diff"]]
+    before = [[gap > 0 for gap in gaps[: len(ours)]] for gaps, ours in zip(full["logit_diff"], right, strict=True)]
+    flat, base = (np.array([each for part in parts for each in part]) for parts in (right, before))
+    low, high = (float(end) for end in wilson(flat.sum(), flat.size))
+    if one["arm"] == "full":
+        return Measured(flat.size, float(flat.mean()), low, high, None, 0.0, 0.0)
+    gained, lost = int((flat & ~base).sum()), int((~flat & base).sum())
+    ends = tango(gained, lost, flat.size)
+    return Measured(flat.size, float(flat.mean()), low, high, (gained - lost) / flat.size, ends.low, ends.high)
+
+
+def page(measured_rows: Sequence[Mapping[str, Any]]) -> str:
+    """The page's text."""
+    models = [name for name in SETS if any(row["model"] == name for row in measured_rows)]
+    sizes = "; ".join(f"{name}: {SETS[name]} example sets, {SETS[name] * RUN} items of each pattern" for name in models)
+    tables = {
+        (name, pattern): {row["arm"]: row for row in measured_rows if (row["model"], row["pattern"]) == (name, pattern)}
+        for name in models
+        for pattern in PATTERNS
+    }
+    parts = [OPENING.format(answer=_answer(tables), sizes=sizes, reference=REFERENCE, cut=CUT)]
+    for name in models:
+        parts += [f"\n## {name}\n", *_heads(tables[name, PATTERNS[0]])]
+        for pattern in PATTERNS:
+            parts += [f"\n### {TITLES[pattern]} in {name}\n", *_table(tables[name, pattern])]
+    return "\n".join(parts) + "\n"
+
+
+def _answer(tables: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]) -> str:
+    """What the tables say, in sentences: where the unedited model is above chance, and what harms it there."""
+    able, clear = list[str](), list[str]()
+    for (name, pattern), table in tables.items():
+        if found(table["full"], table["full"]).low <= CHANCE:
+            continue
+        able.append(f"{name} on {pattern.replace('_', '-')}")
+        for share in SHARES:
+            harms = {kind: found(table["full"], table[f"{kind} {share:.0%}"]).harms for kind in ("heads", "random")}
+            if harms["heads"] and not harms["random"]:
+                clear.append(f"{name}, {pattern.replace('_', '-')}, {share:.0%}")
+    if not able:
+        return (
+            "**No model labels any pattern better than chance, so nothing can be lost: these tables are floors and say"
+            " nothing about induction heads.**"
+        )
+    rest = len(tables) - len(able)
+    said = f"Of {len(tables)} model and pattern pairs, {len(able)} are above chance unedited ({'; '.join(able)})"
+    floors = f"; the other {rest} are floors, where nothing can be lost" if rest else ""
+    shown = (
+        f"Ablating induction heads lowers accuracy, and random heads do not, in: {'; '.join(clear)}."
+        if clear
+        else "In none of them does ablating induction heads lower accuracy where random heads do not."
+    )
+    return f"**{said}{floors}. {shown}** Each is one comparison of {len(tables) * len(SHARES)}, not corrected."
+
+
+def _heads(table: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    for share in SHARES:
+        row = table[f"heads {share:.0%}"]
+        yield f"- Top {share:.0%}: {', '.join(row['sites'])}"
+    yield f"\nWeights SHA-256 `{row['weights_hash']}`; measured on {row['day']}."
+
+
+def _table(table: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    full = found(table["full"], table["full"])
+    floor = "" if full.low > CHANCE else " **Floor: the unedited model is not above chance, so nothing can be lost.**"
+    yield f"Chance 50 %.{floor}\n"
+    yield "| Condition | Items | Accuracy, % (95 % interval) | Change on the same items, points (95 % interval) |"
+    yield "|---|--:|--:|--:|"
+    yield f"| unedited | {full.n} | {_percent(full)} | |"
+    for share in SHARES:
+        for kind in ("heads", "pattern", "random"):
+            one = found(table["full"], table[f"{kind} {share:.0%}"])
+            moved = f"{100 * (one.change or 0):+.1f} ({100 * one.change_low:+.1f} to {100 * one.change_high:+.1f})"
+            yield f"| {WORDS[kind]}, {share:.0%} | {one.n} | {_percent(one)} | {moved} |"
+
+
+def _percent(one: Measured) -> str:
+    return f"{100 * one.right:.1f} ({100 * one.low:.1f} to {100 * one.high:.1f})"
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description="Measure letter patterns without induction heads, or write the page.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("measure", help="Measure one model and replace its rows.")
+    one.add_argument("model", choices=tuple(SETS))
+    commands.add_parser("write", help="Write docs/letter-patterns.md from the rows.")
+    given = parser.parse_args()
+    if given.command == "measure":
+        new = measure(given.model, SETS[given.model])
+        kept = [row for row in rows() if row["model"] != given.model]
+        ROWS.write_text("".join(json.dumps(row) + "\n" for row in [*kept, *new]), encoding="utf-8")
+    else:
+        PAGE.write_text(page(rows()), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
