@@ -197,7 +197,7 @@ def rows() -> list[dict[str, Any]]:
     return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()] if ROWS.is_file() else []
 
 
-OPENING = """<!-- made by docs/letter_patterns.py from docs/letter-patterns.jsonl: python docs/letter_patterns.py write -->
+OPENING = """<!-- made from docs/letter-patterns.jsonl: python docs/letter_patterns.py write -->
 
 # Letter patterns without induction heads
 

@@ -31,6 +31,7 @@ def test_every_promise_of_the_document_is_asked(found):
     asked = " ".join(rate.promise for rate in found.rates)
     assert all(f"({number})" in asked for number in ("i", "ii", "iii", "iv", "v", "vi", "vii", "viii", "ix"))
     assert all(f"({number})" in asked for number in ("x", "xi", "xii", "xiii", "xiv", "xv", "xvi", "xvii"))
+    assert all(f"({number})" in asked for number in ("xviii", "xix", "xx", "xxi"))
 
 
 def test_the_power_curve_rises_from_null_to_improvement(found):
@@ -51,6 +52,9 @@ def test_the_result_is_plain_json_with_a_bound_for_each_key(found):
         "specific_false_positive",
         "ablation_agreement_false",
         "seed_sd_2_false_positive",
+        "dissociation_false_positive",
+        "dissociation_at_the_edge",
+        "dissociation_false_negative",
     ):
         assert {"rate", "bound", "limit", "holds", "studies"} <= set(document[key])
     assert document["studies"] == 1_000

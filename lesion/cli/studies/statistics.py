@@ -40,7 +40,10 @@ def calibrate(
 
     rule = rule_of(load_study(study)) if study is not None else None
     rows = decided_rows(run) if run is not None else None
-    found = simulate(generator("calibrate", seed), rule, quick=quick, rows=rows, progress=progress)
+    found = simulate(
+        generator("calibrate", seed), rule, quick=quick, rows=rows, progress=progress,
+        dissociations=generator("calibrate dissociations", seed),
+    )  # fmt: skip
     if picture is not None:
         from lesion.report.figures.calibration import calibration_chart
 

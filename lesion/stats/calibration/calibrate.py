@@ -110,6 +110,7 @@ def calibrate(
     studies: int | None = None,
     rows: Mapping[str, PairedRows] | None = None,
     progress: Callable[[str], None] = lambda _: None,
+    dissociations: np.random.Generator | None = None,
 ) -> Calibration:
     """Simulates studies and holds every promise against them.
 
@@ -120,6 +121,7 @@ def calibrate(
         studies: another number of simulated studies per setting.
         rows: the cells of a real run, whose labels are permuted; rows with a true harm by default.
         progress: told what is asked next.
+        dissociations: source of randomness of the dissociations, so that they can be asked alone.
 
     Raises:
         InputError: for a rule that does not rest on accuracy.
@@ -156,10 +158,16 @@ def calibrate(
         dissociation_power=(),
     )
     progress("(xviii) to (xxi) dissociations")
+    further, power = dissociated(rule, studies, dissociations or generator, quick=quick)
+    return replace(found, named={**found.named, **further}, dissociation_power=power)
+
+
+def dissociated(
+    rule: Rule, studies: int, generator: np.random.Generator, *, quick: bool
+) -> tuple[dict[str, Rate], tuple[DissociationPower, ...]]:
+    """The promises about dissociations, and their power; fewer studies, for each has thousands of clusters."""
     few = studies // 5 if quick else studies // 4
-    dissociated = dissociation_rates(rule, few, generator, quick=quick)
-    power = dissociation_power(rule, studies // 10, generator)
-    return replace(found, named={**found.named, **dissociated}, dissociation_power=power)
+    return dissociation_rates(rule, few, generator, quick=quick), dissociation_power(rule, studies // 10, generator)
 
 
 def _named(
