@@ -18,7 +18,7 @@ def dissociation_n(
     variance / ((lead - margin)^2 / z^2 - between^2 / clusters).
 
     >>> dissociation_n(0.2, 0.10, Rule()), dissociation_n(0.2, 0.10, Rule(), family_size=6)
-    (429, 625)
+    (429, 628)
 
     Args:
         variance: of the difference between both edits of an item: the share of items on which their answers differ,
