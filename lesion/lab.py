@@ -11,7 +11,7 @@ Importing this module imports torch; `import lesion` does not.
 
 from collections.abc import Collection, Generator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import polars as pl
 from torch import nn
@@ -30,7 +30,12 @@ from lesion.interventions.intervention import Intervention, Receipt, Steer
 from lesion.interventions.parse import Replacement, parse_intervention, replacement, scale
 from lesion.measures.attribution.attribution_patching import Screen, screen
 from lesion.measures.attribution.direct_logit import Attribution, attribution
+from lesion.measures.attribution.patching import with_twins
+from lesion.measures.circuits.faithfulness import Faithfulness, faithful
+from lesion.measures.circuits.nodes import counterfactual
+from lesion.measures.effects.cumulative_ablation import scaling
 from lesion.measures.effects.effect import Change, Effect, effect
+from lesion.measures.effects.site_groups import select
 from lesion.measures.heads.detection import Detection, detection, detections
 from lesion.measures.heads.pattern_scores import DETECTORS
 from lesion.measures.heads.repeated_sequences import StandardProbe
@@ -357,6 +362,37 @@ class Lab:
         """Estimate all heads and neurons, and confirm the best; see `attribution_patching`."""
         self._alone("screen")
         return screen(self.engine, ask(self.model, task, items, seed), method=method, top=top, seed=seed)
+
+    def faithful(
+        self,
+        task: TaskConfig | str,
+        keep: str,
+        items: int = 64,
+        ablation: Literal["counterfactual", "zero"] = "counterfactual",
+        target: str = "logit_diff",
+        seed: int = 0,
+    ) -> Faithfulness:
+        """Keep a set of heads and MLPs, replace all others; see `lesion.measures.circuits.faithfulness`.
+
+        Args:
+            task: a configuration, or its spelling.
+            keep: the set, such as `L5H1+L6H9+L6.mlp_out` or `heads`.
+            items: how many are drawn; with `counterfactual` those without an aligned corrupted prompt are left out.
+            ablation: what replaces the other nodes.
+            target: `logit_diff` or `answer`.
+            seed: draws the items and the bootstrap.
+
+        Raises:
+            InputError: for an unknown task, a site that is no node, or too few items with a corrupted prompt.
+            InterventionError: for a site that the model lacks; inside `intervene`.
+        """
+        self._alone("faithful")
+        nodes = select(self.model.sizes, keep)
+        prompts = ask(self.model, task, items, seed)
+        if ablation == "zero":
+            return faithful(self.engine, prompts, nodes, scaling(0.0), target, seed=seed)
+        paired, _ = with_twins(prompts)
+        return faithful(self.engine, paired, nodes, counterfactual(Library(self.model)), target, seed=seed)
 
     @property
     def module(self) -> Any:

@@ -53,6 +53,16 @@ def stage(what: str, total: float) -> Generator[Stage]:
         yield Stage(advance)
 
 
+@contextmanager
+def unshown() -> Generator[None]:
+    """Stages inside are not shown: they are parts of a stage that is."""
+    token = _DISPLAY.set(None)
+    try:
+        yield
+    finally:
+        _DISPLAY.reset(token)
+
+
 def track(things: Iterable[T], what: str, total: float | None = None) -> Iterator[T]:
     """The things one by one; each counts as done when the next is asked for.
 

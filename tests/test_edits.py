@@ -39,6 +39,23 @@ def test_a_grid_has_every_site_at_every_place_and_the_whole_stream_goes_all_the_
     assert max(map(len, words.splitlines())) <= 80
 
 
+def test_a_set_is_kept_searched_and_read_from_a_file(call, tmp_path):
+    found = document(call, "faithful", *TINY, "--set", "heads+L0.mlp_out+L1.mlp_out+L2.mlp_out", "--ablation", "zero")
+    assert found["set"]["faithfulness"] == 1
+    path = tmp_path / "set.txt"
+    path.write_text("L0H0, L1.mlp_out\n")
+    named = document(call, "faithful", *TINY, "--set", str(path), "--each", "--subsets", "2")
+    assert named["set"]["nodes"] == ["L0H0", "L1.mlp_out"]
+    assert len(named["set"]["minimality"]) == 2
+    assert len(named["set"]["completeness"]) == 2
+    searched = document(call, "faithful", *TINY, "--prune", "0.05", "--curve", "--ablation", "zero")
+    assert searched["pruning"]["sets"] == searched["set"]["of"] + 2
+    assert [curve["ranking"] for curve in searched["curves"]] == ["signed", "absolute"]
+    words = call("faithful", *TINY, "--curve", "--ablation", "zero")[1]
+    assert words.startswith("CPR ")
+    assert max(map(len, words.splitlines())) <= 80
+
+
 def test_a_path_leaves_out_senders_that_do_not_come_before_the_receiver(call):
     found = document(call, "patch", *TINY, "--path", "--to", "L1H0", "--at", "last")
     assert {cell["site"][:2] for cell in found["cells"]} == {"L0"}
@@ -115,6 +132,11 @@ def test_selections_name_the_sites_that_they_say(tiny):
         ("ablate", *TINY, "--by", "inducton"),
         ("ablate", *TINY, "--sites", "streams"),
         ("ablate", *TINY, "--by", "induction", "--sites", "L0.neurons"),
+        ("faithful", *TINY),
+        ("faithful", *TINY, "--set", "L0H0", "--prune", "0.1"),
+        ("faithful", *TINY, "--set", "streams"),
+        ("faithful", *TINY, "--set", "nowhere.json"),
+        ("faithful", *TINY, "--set", "L0H0", "--ablation", "scale"),
         ("steer", *TINY, "--shown", "symbolic"),
         ("steer", *TINY, "--shown", "symbolic", "--other", "arithmetic", "--doses", "1,two"),
         ("steer", *TINY, "--shown", "symbolic", "--other", "arithmetic", "--doses", "nan"),

@@ -1,6 +1,5 @@
 """Patching and path patching on the hand model, where the path is written down: L0H2 -> L1H1 -> logits."""
 
-import numpy as np
 import pytest
 import torch
 
@@ -8,28 +7,13 @@ from lesion.engine.batch import induction_edges
 from lesion.engine.replacement_activations import Library
 from lesion.engine.select_engine import choose
 from lesion.errors import InputError, InterventionError
-from lesion.identity import generator
 from lesion.interventions.intervention import KnockOut
 from lesion.interventions.site import Site, head, neuron
 from lesion.measures.attribution.patching import patch_grid, path_patch
 from lesion.measures.attribution.target import target_changes
-from lesion.measures.heads.repeated_sequences import repeats
 from lesion.measures.prompt_set import ask, of
 from lesion.models.model import open_model
 from lesion.tasks.tokenizers.prompt_contract import Compiled
-
-
-@pytest.fixture(scope="module")
-def swapped() -> list[Compiled]:
-    """Repeated blocks; the twin's first copy has r_7 and r_10 exchanged, so that r_11 follows the last token there."""
-    items = []
-    for row in repeats(np.arange(1, 33), 0, 16, 0, 4, generator("swapped")).ids.tolist():
-        prompt = 1 + 16 + 8  # the last prompt token is r_7 of the second copy, the answer r_8
-        twin = row.copy()
-        twin[8], twin[11] = twin[11], twin[8]
-        ids, other = tuple(row[: prompt + 1]), (*twin[:prompt], row[12])
-        items.append(Compiled(ids, {"swap": ((8, 12),)}, (ids[-1],), (row[12],), prompt, other))
-    return items
 
 
 def test_the_grid_shows_the_two_heads_of_the_circuit(hand_model, swapped):

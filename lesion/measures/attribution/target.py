@@ -49,6 +49,14 @@ def values(logits: Tensor, batch: Batch, target: Target) -> NDArray[np.float64]:
     return (right if target == "answer" else right - wrong).numpy(force=True)
 
 
+def target_values(engine: Engine, asked: Asked, target: Target) -> NDArray[np.float64]:
+    """The target of each item in the unedited run, logits; (items,)."""
+    found = np.zeros(len(asked.compiled))
+    for batch in asked.batches:
+        found[list(batch.rows)] = values(engine.clean(batch), batch, target)
+    return found
+
+
 def target_changes(
     engine: Engine,
     asked: Asked,

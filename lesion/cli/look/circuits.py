@@ -1,0 +1,155 @@
+"""The command that keeps a set of heads and MLPs and replaces all others: faithful."""
+
+# ruff: noqa: PLC0415  (commands import what they need)
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lesion.cli.app import Json, app
+from lesion.cli.common.recorded import recorded
+from lesion.cli.look.diagnostics import ModelName, TaskText, unregistered
+from lesion.cli.look.edits import REFERENCE, Items, Seed, Target
+from lesion.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from lesion.engine.select_engine import Engine
+    from lesion.interventions.site import Site
+    from lesion.measures.circuits.pruning import Pruning
+    from lesion.measures.effects.cumulative_ablation import Ablation
+    from lesion.measures.prompt_set import Asked
+    from lesion.models.sizes import Sizes
+
+ABLATIONS = ("counterfactual", "zero", "mean", "median", "resample")
+"""What may replace the nodes outside a set."""
+MOST_FILE_BYTES = 50_000_000
+
+
+@app.command()
+@recorded("faithful")
+def faithful(
+    model: ModelName,
+    task: TaskText = "arithmetic",
+    keep: Annotated[
+        str | None,
+        typer.Option(
+            "--set",
+            help="The set that is kept: 'L5H1+L6H9+L6.mlp_out', 'heads', or a file (heads, or a graph of EAP-IG).",
+        ),
+    ] = None,
+    prune: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Search a set: take nodes out while each costs at most this share.",
+        ),
+    ] = None,
+    curve: Annotated[
+        bool, typer.Option("--curve", help="Keep the best .1 % to 100 % of all nodes: CPR and CMD of MIB.")
+    ] = False,
+    ablation: Annotated[
+        str,
+        typer.Option(help="What replaces the others: counterfactual, zero, mean, median or resample."),
+    ] = "counterfactual",
+    each: Annotated[bool, typer.Option("--each", help="Take each node out of the set alone (minimality).")] = False,
+    subsets: Annotated[
+        int, typer.Option(min=0, max=1000, help="Random subsets taken out of set and model (completeness).")
+    ] = 0,
+    items: Items = 64,
+    target: Target = "logit_diff",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> int:
+    """Keep a set of heads and MLPs, replace all others, and measure what is left (faithfulness)."""
+    from lesion.engine.proof.cache import engine_for
+    from lesion.measures.attribution.target import require_target
+    from lesion.measures.circuits.faithfulness import faithful as measured
+    from lesion.measures.circuits.pruning import prune as search
+    from lesion.measures.circuits.size_curve import single_effects, size_curve
+    from lesion.measures.prompt_set import known_task
+    from lesion.models.model import open_model
+    from lesion.report.terminal.circuits import print_faithful
+
+    _require_question(keep, prune, ablation, curve=curve)
+    require_target(target)
+    searching = prune is not None or curve
+    known_task(task, *((2 * items if searching else items, REFERENCE) if ablation in ABLATIONS[2:] else (2 * items, 0)))
+    opened = open_model(model)
+    engine = engine_for(opened)
+    how, paired = _replacing(engine, task, items, seed, ablation), ablation == "counterfactual"
+    prompts, without = _asked(engine, task, items, seed, 0, paired=paired)
+    results: dict[str, Any] = {"floor": engine.choice.floor, "without_twin": without, "refused": prompts.refused}
+    kept = None if keep is None else _kept(opened.sizes, keep)
+    if searching:
+        others, _ = _asked(engine, task, items, seed, items, paired=paired)
+        effects = single_effects(engine, others, how, target)
+        if curve:
+            made = [size_curve(engine, prompts, effects, how, target, way, seed) for way in ("signed", "absolute")]
+            results["curves"] = [one.model_dump(mode="json") for one in made]
+        if prune is not None:
+            found = search(engine, others, effects, how, target, prune)
+            results["pruning"] = found.model_dump(mode="json")
+            kept = _nodes(found)
+    if kept is not None:
+        answer = measured(engine, prompts, kept, how, target, each=each, subsets=subsets, seed=seed)
+        results["set"] = answer.model_dump(mode="json")
+    unregistered({"model": model, "task": task, **results}, as_json, print_faithful)
+    return 0
+
+
+def _require_question(keep: str | None, prune: float | None, ablation: str, *, curve: bool) -> None:
+    """Refuse a call that asks nothing, or asks for two sets."""
+    if ablation not in ABLATIONS:
+        raise InputError(f"'{ablation[:40]}' is no ablation; {nearest(ablation, ABLATIONS)}")
+    if keep is not None and prune is not None:
+        raise InputError("--set names a set and --prune searches one: give one of them")
+    if keep is None and prune is None and not curve:
+        raise InputError("which nodes are kept? Name them (--set L5H1+L6H9), search (--prune 0.02), or ask --curve")
+
+
+def _kept(sizes: "Sizes", text: str) -> "list[Site]":
+    """The sites of a selection, or of a file."""
+    from lesion.interventions.other_tools.names import read_sites
+    from lesion.measures.effects.site_groups import select
+    from lesion.outside.files import read_text
+
+    if text.endswith(".json") or Path(text).is_file():
+        content = read_text(Path(text), MOST_FILE_BYTES)
+        return list(read_sites(content)) if content.lstrip().startswith("{") else select(sizes, content.strip())
+    return select(sizes, text)
+
+
+def _nodes(found: "Pruning") -> "list[Site]":
+    from lesion.interventions.site import parse_site
+
+    return [parse_site(node) for node in found.kept]
+
+
+def _asked(engine: "Engine", task: str, items: int, seed: int, start: int, *, paired: bool) -> "tuple[Asked, int]":
+    """The items, those without an aligned corrupted prompt left out where there must be one."""
+    from lesion.measures.attribution.patching import with_twins
+    from lesion.measures.prompt_set import ask
+
+    prompts = ask(engine.model, task, items, seed, start)
+    if not paired:
+        return prompts, 0
+    kept, without = with_twins(prompts)
+    return kept._replace(refused=prompts.refused), without
+
+
+def _replacing(engine: "Engine", task: str, items: int, seed: int, ablation: str) -> "Ablation":
+    """What replaces nodes; other items' values come from behind those that are measured and those that search."""
+    from lesion.engine.replacement_activations import Library
+    from lesion.measures.circuits.nodes import counterfactual
+    from lesion.measures.effects.cumulative_ablation import averaging, resampling, scaling
+    from lesion.measures.prompt_set import ask
+
+    if ablation == "zero":
+        return scaling(0.0)
+    if ablation == "counterfactual":
+        return counterfactual(Library(engine.model))
+    library = Library(engine.model, ask(engine.model, task, REFERENCE, seed, 2 * items).compiled)
+    return resampling(library, seed) if ablation == "resample" else averaging(library, ablation)

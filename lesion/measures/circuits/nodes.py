@@ -1,0 +1,85 @@
+"""The nodes of a model, and what a set of them leaves when it alone is kept.
+
+A node is a head (its z) or an MLP (what it adds to the stream, `L5.mlp_out`). The embeddings and the unembedding are no
+nodes: they are always there.
+"""
+
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesion.engine.replacement_activations import Library
+from lesion.engine.select_engine import Engine
+from lesion.errors import InputError
+from lesion.interventions.intervention import Intervention, Patch
+from lesion.interventions.site import Site, head
+from lesion.measures.attribution.target import Target, target_changes, target_values
+from lesion.measures.effects.cumulative_ablation import Ablation
+from lesion.measures.prompt_set import Asked
+from lesion.models.sizes import Sizes
+
+Numbers = NDArray[np.float64]
+
+
+def all_nodes(sizes: Sizes) -> tuple[Site, ...]:
+    """Every head and every MLP, by layer: heads first, then the layer's MLP where it has neurons."""
+    nodes: list[Site] = []
+    for layer in range(sizes.n_layers):
+        nodes += [head(layer, index) for index in range(sizes.n_heads)]
+        nodes += [Site(kind="mlp_out", layer=layer)] if sizes.d_mlp else []
+    return tuple(nodes)
+
+
+def require_nodes(sizes: Sizes, sites: Iterable[Site]) -> frozenset[Site]:
+    """The sites as a set of nodes.
+
+    Raises:
+        InputError: when one is neither a head nor an MLP's output.
+        InterventionError: when the model lacks one.
+    """
+    known = frozenset(all_nodes(sizes))
+    kept = frozenset(sites)
+    for site in sorted(kept - known, key=str):
+        sizes.check(site)
+        raise InputError(f"{site} is no node of a circuit: name heads (L5H1) and MLPs (L5.mlp_out)")
+    return kept
+
+
+def counterfactual(library: Library) -> Ablation:
+    """Put the corrupted prompt's activations in place; the items must have one that aligns."""
+
+    def make(sites: tuple[Site, ...]) -> tuple[Intervention, ...]:
+        return (Patch(sites=sites),)
+
+    return Ablation("activations of the corrupted prompt", make, library)
+
+
+def kept_values(
+    engine: Engine, asked: Asked, sets: Sequence[frozenset[Site]], how: Ablation, target: Target, words: str
+) -> Numbers:
+    """The target of every item when one set of nodes alone is kept and every other node is replaced.
+
+    Args:
+        engine: the model and the way it is run.
+        asked: the items.
+        sets: sets of nodes that are kept, one after another.
+        how: what replaces the others; its several draws are averaged.
+        target: what is read.
+        words: what the progress bar says.
+
+    Returns:
+        (sets, items), logits.
+
+    Raises:
+        InterventionError: for an item whose activations cannot be replaced so.
+    """
+    nodes = all_nodes(engine.model.sizes)
+    base = target_values(engine, asked, target)
+    outside = [tuple(node for node in nodes if node not in kept) for kept in sets]
+    edits = [list(how.make(replaced)) if replaced else [] for replaced in outside]
+    flat = [edit for several in edits for edit in several]
+    changes = iter(target_changes(engine, asked, flat, target, words, how.library) if flat else [])
+    return np.array([base + (np.mean([next(changes) for _ in made], axis=0) if made else 0.0) for made in edits])

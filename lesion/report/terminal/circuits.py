@@ -1,0 +1,76 @@
+"""Tables of the command that keeps a set and replaces all others; 80 columns."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+
+from lesion.report.terminal.diagnostics import said, said_rounding, table
+
+SHOWN = 24
+"""Nodes of a set that the terminal shows; `--json` has all."""
+
+
+def print_faithful(console: Console, result: Mapping[str, Any]) -> None:
+    """The set's faithfulness and what was asked about it; the search; the curve."""
+    if "set" in result:
+        _print_set(console, result["set"], result.get("pruning"))
+    for curve in result.get("curves", ()):
+        _print_curve(console, curve)
+    lost = ", ".join(f"{reason} {count}" for reason, count in result["refused"].items())
+    if lost:
+        said(console, f"Not asked: {lost}")
+    if result["without_twin"]:
+        said(console, f"Left out: {result['without_twin']} items whose corrupted prompt does not align")
+    said_rounding(console, result)
+
+
+def _print_set(console: Console, found: Mapping[str, Any], pruning: Mapping[str, Any] | None) -> None:
+    ends = f"{found['low']:.3f}–{found['high']:.3f}"
+    said(console, f"Faithfulness {found['faithfulness']:.3f} (95 % interval {ends}), {found['target']}", "bold")
+    kept = f"{len(found['nodes'])} of {found['of']} nodes kept, {found['items']} items"
+    said(console, f"{kept}; the others get: {found['ablation']}")
+    said(
+        console,
+        f"Model {found['model']:+.3f}, this set {found['circuit']:+.3f}, nothing kept {found['empty']:+.3f} logits",
+    )
+    if pruning is not None:
+        said(
+            console,
+            f"Found by pruning on other items (f {pruning['faithfulness']:.3f} there): each node taken out cost at "
+            f"most {pruning['tolerance']:g}; {pruning['sets']} sets tried",
+        )
+    falls = sorted(found["minimality"], key=lambda effect: -effect["fall"])
+    if falls:
+        rows = table("node", ">fall of f without it", "95 % interval")
+        for effect in falls[:SHOWN]:
+            rows.add_row(effect["node"], f"{effect['fall']:+.3f}", f"{effect['low']:+.3f} … {effect['high']:+.3f}")
+        console.print(rows)
+        if len(falls) > SHOWN:
+            said(console, f"and {len(falls) - SHOWN} nodes that cost less; --json gives all")
+    else:
+        names = found["nodes"]
+        more = f" and {len(names) - SHOWN} more (--json)" if len(names) > SHOWN else ""
+        said(console, f"Kept: {' '.join(names[:SHOWN]) or 'nothing'}{more}")
+    if found["completeness"]:
+        gaps = [abs(subset["circuit"] - subset["model"]) for subset in found["completeness"]]
+        said(
+            console,
+            f"Completeness: {len(gaps)} random subsets taken out of set and model change f differently by "
+            f"{sum(gaps) / len(gaps):.3f} on average, {max(gaps):.3f} at most",
+        )
+
+
+def _print_curve(console: Console, curve: Mapping[str, Any]) -> None:
+    area = f"CPR {curve['cpr']:.3f}" if curve["ranking"] == "signed" else f"CMD {curve['cmd']:.3f}"
+    said(
+        console,
+        f"{area}: best nodes by {curve['ranking']} single effect, {curve['target']}, {curve['items']} items",
+        "bold",
+    )
+    said(console, f"The others get: {curve['ablation']}. Axis: share of {curve['of']} heads and MLPs, linear.")
+    rows = table(">share", ">nodes", ">faithfulness", "95 % interval")
+    for point in curve["points"]:
+        ends = f"{point['low']:.3f}–{point['high']:.3f}"
+        rows.add_row(f"{point['fraction']:g}", str(point["nodes"]), f"{point['faithfulness']:.3f}", ends)
+    console.print(rows)
