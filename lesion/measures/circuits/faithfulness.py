@@ -120,7 +120,7 @@ def faithful(
     """
     kept, whole = require_nodes(engine.model.sizes, nodes), frozenset(all_nodes(engine.model.sizes))
     ordered = sorted(kept, key=lambda site: (site.layer, site.kind, site.index or 0))
-    alone = [kept - {node} for node in ordered] if each else []
+    alone = [kept - frozenset((node,)) for node in ordered] if each else []
     taken = _subsets(ordered, subsets, seed)
     sets = [whole, frozenset[Site](), kept, *alone, *(some for k in taken for some in (kept - k, whole - k))]
     numbers = kept_values(engine, asked, sets, how, target, "keeping sets")

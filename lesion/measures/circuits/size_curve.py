@@ -116,8 +116,8 @@ def size_curve(
         InputError: when model and empty model do not differ.
         InterventionError: for an item whose activations cannot be replaced so.
     """
-    key = (lambda node: -effects[node]) if ranking == "signed" else (lambda node: -abs(effects[node]))
-    ranked = sorted(all_nodes(engine.model.sizes), key=key)
+    strength = {node: effect if ranking == "signed" else abs(effect) for node, effect in effects.items()}
+    ranked = sorted(all_nodes(engine.model.sizes), key=lambda node: -strength[node])
     counts = [int(fraction * len(ranked) + 1e-9) for fraction in FRACTIONS]
     sizes = sorted({*counts, 0, len(ranked)}, key=lambda count: (count != len(ranked), count))  # all, then none first
     numbers = kept_values(
