@@ -4,8 +4,9 @@ A pure Study -> Study: thresholds become so wide that few items suffice, and hub
 ones, so that nothing outside is contacted. Everything else (tasks, targets, factors, rule) stays, so it is exercised.
 """
 
+from lesion.study.arms.targets import DetectedHeads, Target
 from lesion.study.claims import Claims
-from lesion.study.study import Replication, Study
+from lesion.study.study import Replication, Study, Sweep
 
 BLOCK = ITEMS = 64
 WIDE = 0.9
@@ -28,11 +29,27 @@ def rehearse(study: Study) -> Study:
             "replication": _other(study.replication),
             "block": BLOCK,
             "baseline": study.baseline.model_copy(update={"items": ITEMS, "spread": _wide(study)["spread"]}),
-            "sweep": study.sweep.model_copy(update={"items": ITEMS}),
+            "sweep": _sweep(study),
             "verdict": study.verdict.model_copy(update=_wide(study)),
             "claims": study.claims and _claims(study.claims),
         }
     )
+
+
+def _sweep(study: Study) -> Sweep:
+    """Few items; without function vectors where a model is stood in for by one that reads no words."""
+    swept = study.sweep.model_copy(update={"items": ITEMS})
+    if _stood_in(study.subjects, STAND_IN) == study.subjects:
+        return swept
+    named = {name: _without_words(target) for name, target in swept.named.items()}
+    return swept.model_copy(update={"targets": named} if swept.targets else {"target": named[""]})
+
+
+def _without_words(target: Target) -> Target:
+    if not isinstance(target, DetectedHeads) or not target.function_vectors:
+        return target
+    detector = "induction" if target.detector == "function_vector" else target.detector
+    return DetectedHeads(detector=detector, threshold=target.threshold or 0.5, most=target.most)
 
 
 def _claims(claims: Claims) -> Claims:

@@ -2,7 +2,9 @@
 
 from typing import Literal, get_args
 
-Detector = Literal["induction", "previous_token", "duplicate_token", "first_token"]
+Pattern = Literal["induction", "previous_token", "duplicate_token", "first_token"]
 """Attention-pattern detectors that can pick heads."""
+Detector = Literal[Pattern, "function_vector"]
+"""These, and the heads whose mean output makes the model do a word map that nothing teaches."""
 
-DETECTORS: tuple[str, ...] = get_args(Detector)
+PATTERNS: tuple[Pattern, ...] = get_args(Pattern)

@@ -9,9 +9,12 @@ from lesion.engine.select_engine import choose
 from lesion.errors import InputError
 from lesion.interventions.site import head
 from lesion.measures.heads import function_vectors as module
-from lesion.measures.heads.function_vectors import FunctionVectorHead, FunctionVectors, function_vectors
+from lesion.measures.heads.function_vectors import function_vectors
 from lesion.models.model import open_model
+from lesion.models.vocabulary import open_vocabulary
+from lesion.study.gates.model_answers import FunctionVectorHead, FunctionVectors
 from lesion.tasks.literature.word_maps import WORD_MAPS
+from lesion.tasks.literature.word_prompts import compiled, drawn, map_prompts
 
 
 def test_every_map_has_32_pairs_and_no_word_twice() -> None:
@@ -24,7 +27,10 @@ def test_every_map_has_32_pairs_and_no_word_twice() -> None:
 def test_a_mixed_prompt_has_the_same_words_and_no_right_example(smollm2_model) -> None:
     """The question is drawn apart from the examples; only their answers change places."""
     key = ("x", 0, "capital", 0)
-    right, mixed = (module._prompts(smollm2_model, WORD_MAPS["capital"], 4, 5, key, mixed=m) for m in (False, True))
+    right, mixed = (
+        drawn(smollm2_model.tokenizer, smollm2_model.bos, WORD_MAPS["capital"], 4, 5, key, mixed=m)
+        for m in (False, True)
+    )
     known = dict(WORD_MAPS["capital"])
     for one, other in zip(right, mixed, strict=True):
         shown, untaught = (smollm2_model.tokenizer.decode(list(row.ids)) for row in (one, other))
@@ -39,7 +45,7 @@ def test_a_heads_own_output_has_no_effect_and_another_has_its_own() -> None:
     """Known answers: put in what stands there already, and put in what the plain hook puts in."""
     model = open_model("tiny:gpt2")
     engine = choose(model)
-    rows = [row for row in (module._compiled(model, "1+1=", "2"),) if row is not None]
+    rows = [row for row in (compiled(model.tokenizer, model.bos, "1+1=", "2"),) if row is not None]
     if not rows:
         pytest.skip("the tiny tokenizer joins prompt and answer")
     sites = [head(0, 0), head(1, 1)]
@@ -80,6 +86,14 @@ def test_only_a_head_above_every_control_is_named() -> None:
 def test_numbers_out_of_range_are_refused(prompts: int, shots: int) -> None:
     with pytest.raises(InputError, match="4 to 20 prompts"):
         function_vectors(choose(open_model("tiny:gpt2")), prompts, 0, shots)
+
+
+def test_a_vocabulary_without_words_is_asked_no_map() -> None:
+    """The embedded models read every letter as [UNK], on which they were never trained: such prompts are none."""
+    for name in ("zoo:abacus-llama", "tiny:llama"):
+        vocabulary = open_vocabulary(name)
+        assert not [*map_prompts(vocabulary.tokenizer, vocabulary.bos)], name
+        assert compiled(vocabulary.tokenizer, vocabulary.bos, "1+1=", "2") is not None
 
 
 @pytest.mark.pretrained

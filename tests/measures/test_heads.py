@@ -210,4 +210,4 @@ def test_an_unknown_detector_and_a_probe_too_long_are_refused():
 
 
 def test_the_detectors_that_a_study_can_name_are_those_that_exist():
-    assert set(names.DETECTORS) == set(DETECTORS)
+    assert set(names.PATTERNS) == set(DETECTORS)

@@ -36,7 +36,8 @@ from lesion.report.wording.headline import MOST_WORDS, headline, in_full
 from lesion.report.wording.words import conditional, unit_of
 from lesion.study.arms.condition import older_condition
 from lesion.study.arms.targets import RankedNeurons
-from lesion.study.gates.gate_verdict import LookEvidence
+from lesion.study.gates.gate_verdict import DetectionEvidence, LookEvidence
+from lesion.study.gates.model_answers import FunctionVectorHead, FunctionVectors
 from lesion.study.registration.registration import Registration
 from lesion.study.results import findings
 from publications.memos.publication import Publication, _scenarios  # pyright: ignore[reportPrivateUsage]
@@ -89,10 +90,44 @@ def test_many_disagreeing_cells_still_fit_into_the_headline(record):
     assert not any("induction heads" in text for text in told(wide))
 
 
+def measured(record: Record, low: float, **changes: object) -> Record:
+    """The record of a study that measured function vectors: L1H0's interval begins at `low`, L0H3's at 0.2."""
+
+    def head(site: str, low: float) -> FunctionVectorHead:
+        return FunctionVectorHead(site=site, effect=low + 0.1, low=low, high=low + 0.2, control=0.0)
+
+    found = FunctionVectors(shots=10, maps={}, prompts=48, control=0.1, heads=(head("L0H3", 0.2), head("L1H0", low)))
+    gates = list(record.manifest.gates)
+    (place,) = (i for i, gate in enumerate(gates) if gate.stage == "detect")
+    seen = gates[place].saw(DetectionEvidence)
+    ((model, answer),) = seen.answers.items()
+    told = seen.model_copy(
+        update={"answers": {model: answer.model_copy(update={"function_vectors": found})}, **changes}
+    )
+    gates[place] = gates[place].model_copy(update={"evidence": told})
+    return record._replace(manifest=record.manifest.model_copy(update={"gates": tuple(gates)}))
+
+
+def test_a_claim_about_detected_heads_says_which_of_them_are_function_vector_heads(record, claimed):
+    shared = measured(record, 0.01)
+    (first, *_) = shared.findings
+    assert "Function-vector overlap: L1H0 of the two heads is among the ten" in claim(shared, first)
+    apart = measured(record, -0.01, excluded={first.chosen.model: ("L0H3",)})
+    said = claim(apart, first)
+    assert "none of the two heads is among the ten with the largest function-vector effects" in said
+    assert "the study leaves out L0H3, which is" in said
+    assert {view.overlap for view in cell_views(record)} == {"not measured"}
+    assert {view.overlap for view in cell_views(shared)} == {"L1H0"}
+    shown = page(apart, (), claimed.folder)
+    assert "Function-vector overlap</th>" in shown
+    assert "Function-vector effects, abacus-llama: largest control 0.100" in shown
+    assert "Heads that pass and that `exclude` leaves out" in shown
+
+
 def test_heads_are_named_only_with_the_control_a_specific_effect_and_agreeing_ablations(record):
     assert of_tier(record, "tier2").licensed
     assert "the two induction heads" in claim(record, of_tier(record, "tier2"))
-    assert "Function-vector overlap has not been measured yet" in claim(record, of_tier(record, "tier2"))
+    assert "Function-vector overlap: not measured." in claim(record, of_tier(record, "tier2"))
     assert not of_tier(record, "tier1").licensed
     common = changed(record, "specific", named(record, "tier2"), status="not specific", rank=40)
     dependent = changed(record, "cells", named(record, "tier2"), tags=("ablation_dependent",))

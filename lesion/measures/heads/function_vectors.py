@@ -9,7 +9,7 @@ prompts with exchanged answers.
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -21,78 +21,19 @@ from lesion.engine.batch import Batch, batches
 from lesion.engine.replacement_activations import observe
 from lesion.engine.select_engine import Engine
 from lesion.errors import InputError
-from lesion.identity import Document, generator
 from lesion.interventions.intervention import Intervention, Patch
 from lesion.interventions.site import Site
 from lesion.measures.attribution.direct_logit import heads_of
 from lesion.measures.attribution.target import mean_interval
 from lesion.models.model import Model
 from lesion.progress import stage
-from lesion.tasks.literature.word_maps import WORD_MAPS, Pairs
+from lesion.study.gates.model_answers import FunctionVectorHead, FunctionVectors, TaughtMap
+from lesion.tasks.literature.word_maps import WORD_MAPS
+from lesion.tasks.literature.word_prompts import FEWEST, LEAST, PROMPTS, SHOTS, TOO_FEW, map_prompts
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
-SHOTS = 10
-"""Examples in a prompt."""
-TOP = 10
-"""Heads that count as function-vector heads where overlap is told."""
-LEAST = 4
-"""Prompts of a map below which it is left out."""
 
-
-class TaughtMap(Document):
-    """How the model does on one word map."""
-
-    prompts: int
-    """Prompts of each kind."""
-    taught: float
-    """Mean probability of the right answer's first token, examples right."""
-    untaught: float
-    """The same with the examples' answers exchanged."""
-
-
-class FunctionVectorHead(Document):
-    """One head's indirect effect."""
-
-    site: str
-    effect: float
-    """Mean rise of the right answer's probability, a share."""
-    low: float
-    """Lower end of its 95 % t interval over word maps, whose prompts are not independent."""
-    high: float
-    """Upper end."""
-    control: float
-    """The same with the mean output on other untaught prompts."""
-
-
-class FunctionVectors(Document):
-    """The indirect effects of all heads."""
-
-    shots: int
-    maps: dict[str, TaughtMap]
-    """Word map -> how the model does on it."""
-    prompts: int
-    """Untaught prompts in all."""
-    control: float
-    """Largest control effect of any head: a head is named when its interval lies above it."""
-    heads: tuple[FunctionVectorHead, ...]
-    """All heads, the largest effect first."""
-
-    @property
-    def top(self) -> tuple[str, ...]:
-        """The `TOP` heads with the largest effects whose intervals lie above 0."""
-        return tuple(head.site for head in self.heads[:TOP] if head.low > 0)
-
-    def shared(self, sites: Iterable[str]) -> tuple[str, ...]:
-        """Which of these heads are among `top`: the overlap that a claim about them must name."""
-        return tuple(site for site in sites if site in self.top)
-
-    @property
-    def named(self) -> tuple[str, ...]:
-        """The heads whose interval lies above 0 and above every head's control."""
-        return tuple(head.site for head in self.heads if head.low > max(0.0, self.control))
-
-
-def function_vectors(engine: Engine, prompts: int = 8, seed: int = 0, shots: int = SHOTS) -> FunctionVectors:
+def function_vectors(engine: Engine, prompts: int = PROMPTS, seed: int = 0, shots: int = SHOTS) -> FunctionVectors:
     """The indirect effect of every head.
 
     Args:
@@ -111,13 +52,7 @@ def function_vectors(engine: Engine, prompts: int = 8, seed: int = 0, shots: int
     effects: list[NDArray[np.float64]] = []
     controls: list[NDArray[np.float64]] = []
     with stage("function vectors", len(WORD_MAPS) * prompts * len(sites) * 2) as advance:
-        for name, pairs in WORD_MAPS.items():
-            taught, untaught, spare = (
-                _prompts(model, pairs, prompts, shots, ("function vectors", seed, name, kind), mixed=kind > 0)
-                for kind in range(3)
-            )
-            if min(len(taught), len(untaught), len(spare)) < LEAST:
-                continue
+        for name, taught, untaught, spare in map_prompts(model.tokenizer, model.bos, prompts, seed, shots):
             vectors, others = _mean_outputs(model, taught, sites), _mean_outputs(model, spare, sites)
             base, raised = _effects(engine, untaught, sites, vectors)
             controls.append(_effects(engine, untaught, sites, others)[1])
@@ -125,8 +60,8 @@ def function_vectors(engine: Engine, prompts: int = 8, seed: int = 0, shots: int
             right = float(np.mean([_probability(engine.clean(batch), batch).mean() for batch in _single(taught)]))
             maps[name] = TaughtMap(prompts=len(untaught), taught=right, untaught=float(base.mean()))
             advance(2 * prompts * len(sites))
-    if len(maps) < 2:
-        raise InputError(f"{model.name}: its tokenizer joins answers and prompts, so fewer than two maps can be asked")
+    if len(maps) < FEWEST:
+        raise InputError(f"{model.name}: {TOO_FEW}")
     raised, control = np.stack([each.mean(1) for each in effects], 1), np.concatenate(controls, 1).mean(1)
     found = [
         FunctionVectorHead(site=str(site), effect=mean, low=low, high=high, control=float(beside))
@@ -136,38 +71,6 @@ def function_vectors(engine: Engine, prompts: int = 8, seed: int = 0, shots: int
         shots=shots, maps=maps, prompts=sum(each.shape[1] for each in effects), control=float(control.max()),
         heads=tuple(sorted(found, key=lambda head: -head.effect)),
     )  # fmt: skip
-
-
-def _prompts(
-    model: Model, pairs: Pairs, count: int, shots: int, key: Sequence[str | int], *, mixed: bool
-) -> list[Compiled]:
-    """Prompts of a map, no answer twice; `mixed` gives each example the next one's answer, so that none is right."""
-    draw, made = generator(*key), list[Compiled]()
-    for _ in range(count):
-        every = {pairs[int(i)][1]: pairs[int(i)] for i in draw.permutation(len(pairs))}  # no answer twice
-        chosen = list(every.values())[: shots + 1]
-        shown, (word, answer) = chosen[:-1], chosen[-1]
-        answers = [right for _, right in shown]
-        if mixed:
-            answers = answers[1:] + answers[:1]
-        lines = [f"Q: {one}\nA: {other}\n\n" for (one, _), other in zip(shown, answers, strict=True)]
-        compiled = _compiled(model, "".join(lines) + f"Q: {word}\nA:", f" {answer}")
-        if compiled is not None:
-            made.append(compiled)
-    return made
-
-
-def _compiled(model: Model, prompt: str, answer: str) -> Compiled | None:
-    """The prompt and the answer's first token; None where the tokenizer joins the two."""
-    alone = model.tokenizer.encode(prompt, add_special_tokens=False).ids
-    whole = model.tokenizer.encode(prompt + answer, add_special_tokens=False).ids
-    if whole[: len(alone)] != alone or len(whole) == len(alone):
-        return None
-    ids = (*(() if model.bos is None else (model.bos,)), *whole[: len(alone) + 1])
-    wrong = 0 if ids[-1] else 1
-    return Compiled(
-        ids=ids, roles={}, answer_ids=ids[-1:], wrong_ids=(wrong,), prompt_length=len(ids) - 1, twin_ids=None
-    )
 
 
 def _single(rows: Sequence[Compiled]) -> list[Batch]:

@@ -7,7 +7,7 @@ import polars as pl
 from lesion.report.figures.parts.palette import VERDICT_SIGNS
 from lesion.report.page.gates import Table
 from lesion.report.record import Finding, Record
-from lesion.report.wording import ranks
+from lesion.report.wording import overlap, ranks
 from lesion.report.wording.ablations import ABLATIONS, cell_words
 from lesion.report.wording.claims import baseline_words, claim, specificity
 from lesion.report.wording.words import (
@@ -47,6 +47,8 @@ class CellView(NamedTuple):
     accuracies: str
     seeds: str
     specific: str
+    overlap: str
+    """Heads of the target that are function-vector heads, too; a dash where no detector picked heads."""
     claim: str
     primary: str
     """The ablation that decides; empty where a factor scales the target, and in format 1."""
@@ -91,6 +93,7 @@ def _cell_view(record: Record, number: int, finding: Finding) -> CellView:
         if verdict.seed_range is None
         else f"{verdict.seed_gate}, range {unit.said(verdict.seed_range).lstrip('+')}",
         specific=ranks.short(record, finding) if claimed else _against(against),
+        overlap=overlap.cell(record.manifest, chosen.model, chosen.target),
         claim=claim(record, finding),
         primary=finding.primary or "",
         ablations=tuple(cell_words(finding, name, unit) for name in ABLATIONS) if claimed else (),

@@ -1,7 +1,7 @@
 """The gates in order, each with what it saw, as small tables."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from lesion.report.wording.words import count, listed, model_name, p_value, percent, points, signed
@@ -17,7 +17,13 @@ from lesion.study.gates.gate_verdict import (
     LookEvidence,
     SpecificityEvidence,
 )
-from lesion.study.gates.model_answers import InstrumentAnswer, NeuronAnswer, TargetAnswer
+from lesion.study.gates.model_answers import (
+    DetectorAnswer,
+    FunctionVectors,
+    InstrumentAnswer,
+    NeuronAnswer,
+    TargetAnswer,
+)
 from lesion.study.plan import Chosen, Plan, pair_name
 from lesion.study.stages.stage_table import STAGES
 
@@ -154,9 +160,27 @@ def _detect(gate: GateVerdict, plan: Plan) -> list[Table]:
         for place, (site, score) in enumerate(_neurons(answers.get(key))[:MOST_RANKED], 1)
     ]
     told = [Table("What the detector picked", ("model", "sites picked", "highest score"), rows)]
+    if seen.excluded:
+        rows = [(who, ", ".join(seen.excluded[key])) for key, who in keys.items() if key in seen.excluded]
+        told.append(Table("Heads that pass and that `exclude` leaves out", ("model", "heads"), rows))
+    for key, who in keys.items():
+        answer = answers.get(key)
+        if isinstance(answer, DetectorAnswer) and answer.function_vectors is not None:
+            told.append(_vectors(who, answer.function_vectors, picked[key]))
     if ranked:
         told.append(Table("The neurons that write most", ("model", "place", "neuron", "score", "picked"), ranked))
     return told
+
+
+def _vectors(who: str, found: FunctionVectors, picked: Sequence[str]) -> Table:
+    """The largest indirect effects, with intervals, controls, and which of the heads the target has."""
+    rows = [
+        (head.site, f"{head.effect:+.3f}", f"{head.low:+.3f} to {head.high:+.3f}", f"{head.control:+.3f}",
+         "yes" if head.site in found.top else "no", "yes" if head.site in picked else "no")
+        for head in found.heads[:MOST_RANKED]
+    ]  # fmt: skip
+    columns = ("head", "rise of P(answer)", "95 % interval", "control", "counts for overlap", "in the target")
+    return Table(f"Function-vector effects, {who}: largest control {found.control:.3f}", columns, rows)
 
 
 def _neurons(answer: TargetAnswer | None) -> tuple[tuple[str, float], ...]:

@@ -2,6 +2,7 @@
 
 from rich.table import Table
 
+from lesion.report.wording import overlap
 from lesion.report.wording.words import Unit, level, p_value, unit_of
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.specificity.rank import RankSpecificity
@@ -81,6 +82,11 @@ def notes_below(manifest: Manifest) -> list[str]:
         if (pair := pair_name(chosen.model, chosen.tier)) in chance
     }
     said = [f"{where} {level(own, study)} ({level(guess, study)})" for where, (own, guess) in base.items()]
+    told += [
+        f"Function-vector overlap, {f'{model} {name}'.rstrip()}: {shared}"
+        for model, name, _ in manifest.plan.aims()
+        if cells and (shared := overlap.cell(manifest, model, name)) not in ("–", "all")
+    ]
     return [*told, *([f"Baseline (chance): {', '.join(said)}"] if said else [])]
 
 

@@ -1,7 +1,7 @@
 """What was found, cell by cell, without claiming more than the rule allows. In one sentence: headline.py."""
 
 from lesion.report.record import Finding, Record
-from lesion.report.wording import ranks
+from lesion.report.wording import overlap, ranks
 from lesion.report.wording.ablations import beside
 from lesion.report.wording.words import (
     MEANINGS,
@@ -71,7 +71,7 @@ def _claim(record: Record, finding: Finding) -> str:
     if verdict.delta is None:
         return f"{sentence} ({verdict.reason})."
     ends = f"{100 * verdict.confidence:g} % CI {unit.span(verdict.ci_low, verdict.ci_high)}"
-    named = " Function-vector overlap has not been measured yet." if finding.licensed else ""
+    named = overlap.sentence(record.manifest, chosen.model, chosen.target)
     return (
         f"{sentence}, {unit.said(verdict.delta)} {unit.name}"
         f" ({ends}, n = {verdict.n:,}{conditional(study, chosen.tier)})."

@@ -7,7 +7,7 @@ from lesion.identity import file_hash
 from lesion.models.sizes import Sizes, read_sizes
 from lesion.models.vocabulary import open_vocabulary
 from lesion.outside.files import require_regular
-from lesion.study.arms.targets import GivenSites
+from lesion.study.arms.targets import DetectedHeads, GivenSites
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.selftest.selftest import trial
 from lesion.study.study import Study
@@ -15,6 +15,7 @@ from lesion.tasks.answers import Unparsed, extract
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import OwnConfig, PromptFileConfig, TaskConfig
 from lesion.tasks.formats import suited
+from lesion.tasks.literature.word_prompts import FEWEST, TOO_FEW, map_prompts
 from lesion.tasks.problems.custom import code_of
 from lesion.tasks.task import Draw, Task
 from lesion.tasks.tokenizers.chat_turn import is_chat
@@ -41,6 +42,7 @@ def prepare_plan(study: Study, key: str, *, run_code: bool = False) -> Plan:
     sizes = {name: read_sizes(name) for name in study.subjects}
     for name, size in sizes.items():
         _check_sites(study, name, size)
+        _check_words(study, name)
     if study.chat is not None:
         from lesion.models.chat_template import open_frame  # noqa: PLC0415  (a plan without chat needs no templates)
 
@@ -67,6 +69,16 @@ def _check_sites(study: Study, name: str, size: Sizes) -> None:
             size.check(site)
         except InputError as error:
             raise InputError(f"sweep.target: {name}: {error}") from error
+
+
+def _check_words(study: Study, name: str) -> None:
+    """A model of which function vectors are measured reads words."""
+    targets = study.sweep.named.values()
+    if not any(isinstance(target, DetectedHeads) and target.function_vectors for target in targets):
+        return
+    vocabulary = open_vocabulary(name)
+    if len([*map_prompts(vocabulary.tokenizer, vocabulary.bos, seed=study.seed)]) < FEWEST:
+        raise InputError(f"sweep.target: {name}: {TOO_FEW}")
 
 
 def _check_format(study: Study, tier: str, config: TaskConfig) -> None:

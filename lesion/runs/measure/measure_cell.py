@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ from lesion.engine.replacement_activations import Library
 from lesion.identity import canonical_json, seed_from
 from lesion.interventions.intervention import Receipt, replaces
 from lesion.measures.attribution.neurons import highest, write_scores
-from lesion.measures.heads.repeated_sequences import SHORTEST, fitted, ordinary_tokens
+from lesion.measures.heads.function_vectors import function_vectors
+from lesion.measures.heads.repeated_sequences import SHORTEST, StandardProbe, fitted, ordinary_tokens
 from lesion.measures.heads.standard_scores import standard_scores
 from lesion.measures.metrics import Numbers, measure
 from lesion.models.device import busy_seconds
-from lesion.models.model import Model
+from lesion.models.model import Dtype, Model
 from lesion.runs.folder.run_folder import ArmReceipt, Result
 from lesion.runs.measure.cell_items import BATCH_ROWS, Block, block_of
 from lesion.runs.measure.proof import proof
@@ -31,7 +33,7 @@ from lesion.runs.measure.written_answers import with_texts
 from lesion.study.arms.arm import BASELINE, Arm
 from lesion.study.arms.condition import COLUMNS, Condition
 from lesion.study.arms.targets import DetectedHeads, RankedNeurons
-from lesion.study.gates.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
+from lesion.study.gates.model_answers import DetectorAnswer, FunctionVectors, NeuronAnswer, PatternScores, TargetAnswer
 from lesion.study.metric_table import COLUMNS as METRIC_COLUMNS
 from lesion.study.metric_table import PER_ARM
 from lesion.study.plan import Cell, Plan
@@ -39,6 +41,8 @@ from lesion.study.rows import PROMPTS, shape_of
 from lesion.tasks.task import Item
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused
 
+Table = tuple[tuple[float, ...], ...]
+"""A number of each head, by layer and head."""
 RANKED_ITEMS = 256
 """Discovery items on which neurons are ranked, at most."""
 
@@ -204,7 +208,7 @@ def _target_answer(model: Model, cell: Cell, plan: Plan) -> TargetAnswer:
     target = plan.study.sweep.named[cell.target]
     if isinstance(target, RankedNeurons):
         return _neurons(model, target, plan)
-    return _scores(model, target.detector if isinstance(target, DetectedHeads) else "induction", cell.seed, plan)
+    return _heads(model, target if isinstance(target, DetectedHeads) else DetectedHeads(), cell.seed, plan)
 
 
 def _neurons(model: Model, target: RankedNeurons, plan: Plan) -> NeuronAnswer:
@@ -216,8 +220,39 @@ def _neurons(model: Model, target: RankedNeurons, plan: Plan) -> NeuronAnswer:
     return NeuronAnswer(score="write", tier=target.tier, items=len(rows), ranked=ranked)
 
 
-def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> DetectorAnswer:
-    """Detector scores of every head on the standard probe, twice, on sequences that no tier uses.
+def _heads(model: Model, target: DetectedHeads, attempt: int, plan: Plan) -> DetectorAnswer:
+    """The detector's scores of every head; those of the pattern that is left out; function vectors where asked for."""
+    seed, told = plan.study.seed, dict[str, Any]()
+    if target.function_vectors:
+        told["function_vectors"] = _vectors(model.name, plan.study.dtype, seed)
+    if target.exclude is not None and target.exclude != "function_vector":
+        _, first, again = _scores(model, target.exclude, attempt, plan)
+        told["excluded"] = PatternScores(detector=target.exclude, scores=first, again=again)
+    if target.detector == "function_vector":
+        return DetectorAnswer(
+            detector=target.detector, scores=_by_layer(model, told["function_vectors"]), again=(), **told
+        )
+    probe, first, again = _scores(model, target.detector, attempt, plan)
+    return DetectorAnswer(
+        detector=target.detector, probe=probe.model_dump(mode="json"), scores=first, again=again, **told
+    )
+
+
+@lru_cache(maxsize=4)
+def _vectors(name: str, dtype: Dtype, seed: int) -> FunctionVectors:
+    """The indirect effects of all heads, measured once for all targets of a study."""
+    return function_vectors(chosen(name, dtype=dtype), seed=seed)
+
+
+def _by_layer(model: Model, found: FunctionVectors) -> Table:
+    """The effects of all heads, by layer and head."""
+    effects = {head.site: head.effect for head in found.heads}
+    sizes = model.sizes
+    return tuple(tuple(effects[f"L{i}H{j}"] for j in range(sizes.n_heads)) for i in range(sizes.n_layers))
+
+
+def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> tuple[StandardProbe, Table, Table]:
+    """Detector scores of every head on the standard probe, twice, on sequences that no tier uses; the first probe.
 
     The second set's blocks are a third shorter: a head that attends a fixed distance back can pass only one of the two.
     """
@@ -226,9 +261,5 @@ def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> DetectorAn
     other = {"seed": seed_from("again", plan.study.seed) % 2**31, "block": max(SHORTEST, first.block * 2 // 3)}
     probes = (first, first.model_copy(update=other))
     scores, again = (standard_scores(model, [detector], each.seed, each)[detector] for each in probes)
-    return DetectorAnswer(
-        detector=detector,
-        probe=first.model_dump(mode="json"),
-        scores=tuple(tuple(float(s) for s in row) for row in scores),
-        again=tuple(tuple(float(s) for s in row) for row in again),
-    )
+    one, two = (tuple(tuple(float(s) for s in row) for row in table) for table in (scores, again))
+    return first, one, two

@@ -1,8 +1,8 @@
 """The sites that a study edits: heads that a detector finds, sites by name, or neurons that are ranked."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from lesion.errors import InputError
 from lesion.identity import Document
@@ -18,11 +18,36 @@ class DetectedHeads(Document):
 
     kind: Literal["detected"] = "detected"
     detector: Detector = "induction"
-    """Attention-pattern score that selects the heads."""
-    threshold: Share = 0.5
-    """Smallest score of a selected head on the standard probe, 0 to 1."""
+    """Score that selects the heads: an attention pattern, or the effect as a function vector."""
+    threshold: Share | None = Field(
+        default_factory=lambda known: None if known.get("detector") == "function_vector" else 0.5,
+        json_schema_extra={"default": 0.5},
+    )
+    """Smallest score of a selected head on the standard probe, 0 to 1. Of function_vector: what the lower end of the
+    head's 95 % interval must exceed, as a rise of probability; default: the largest control effect of any head."""
     most: int = Field(default=4, ge=1, le=64)
     """Maximum number of heads, the highest scores first."""
+    exclude: Detector | None = Field(default=None, exclude_if=lambda name: name is None)
+    """Leaves out heads that this detector finds, too. function_vector: the ten heads with the largest effects whose
+    intervals lie above 0. An attention pattern: heads with a score of 0.3 or more in either set of sequences."""
+    overlap: Literal["function_vector"] | None = Field(default=None, exclude_if=lambda name: name is None)
+    """Measures function vectors so that claims can say which of the heads are among them. Takes minutes per model; not
+    needed where `exclude` or `detector` measures them."""
+
+    @property
+    def function_vectors(self) -> bool:
+        """Whether function vectors are measured for this target."""
+        return "function_vector" in (self.detector, self.exclude, self.overlap)
+
+    @model_validator(mode="after")
+    def _other_detector(self) -> Self:
+        if self.threshold is None and self.detector != "function_vector":
+            raise ValueError(f"threshold: {self.detector} needs a number between 0 and 1")
+        if self.exclude == self.detector:
+            raise ValueError(f"exclude: {self.detector} selects the heads itself; name another detector")
+        if self.overlap == self.detector:
+            raise ValueError("overlap: function_vector selects the heads itself; leave the key out")
+        return self
 
 
 class GivenSites(Document):

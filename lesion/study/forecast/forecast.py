@@ -12,7 +12,7 @@ from typing import NamedTuple, get_args
 
 from lesion.interventions.site import parse_site
 from lesion.study.arms.arm import Arm, companions
-from lesion.study.arms.targets import GivenSites, aim
+from lesion.study.arms.targets import DetectedHeads, GivenSites, aim
 from lesion.study.claims import ABLATIONS
 from lesion.study.forecast.reachable_specificity import exist
 from lesion.study.gates.specificity import ARMS
@@ -21,6 +21,8 @@ from lesion.study.stages.confirmatory_cells import assumed_n
 from lesion.study.stages.matched_sets import WITHIN
 from lesion.study.stages.set_items import SEEN
 from lesion.study.study import Study
+from lesion.tasks.literature.word_maps import WORD_MAPS
+from lesion.tasks.literature.word_prompts import PROMPTS
 
 PSI = 0.2
 """Share of changed answers that a forecast assumes; discovery will measure it."""
@@ -33,6 +35,8 @@ PROOF_ROWS = 6
 PROOF_ITEMS = 64
 PROBE_ROWS, PROBE_TOKENS = 48, 84
 """Sequences of a detector, both sets of the standard probe together, and their mean length."""
+VECTOR_ROWS = 2 * PROMPTS * len(WORD_MAPS)
+"""Function vectors: edited rows for each head. Each computes the last token alone, for what stands before is shared."""
 TEXT_PASSES = 3.0
 """Whole passes whose time it takes to write one answer out, in small steps of one token; 1.6 to 3 were measured."""
 ASSUMED_RATE = 2e10
@@ -229,6 +233,9 @@ def _detect(plan: Plan, basis: Basis) -> Costed:
     many = _looked_for(plan.study)
     flop = many * sum(PROBE_ROWS * basis.anatomy[model].row(PROBE_TOKENS, PROBE_TOKENS) for model in plan.models())
     cells = many * len(plan.models())
+    vectors = any(isinstance(each, DetectedHeads) and each.function_vectors for each in plan.study.sweep.named.values())
+    for model in plan.models():
+        flop += vectors * VECTOR_ROWS * len(all_heads(plan.shapes[model])) * basis.anatomy[model].row(1, 1)
     return Costed("detect", cells, 0, PROBE_ROWS * cells, PROBE_ROWS * PROBE_TOKENS * cells, flop)
 
 

@@ -7,7 +7,7 @@ stage names its type.
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Self, TypeVar, cast
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from lesion.errors import InputError
 from lesion.identity import Document
@@ -53,15 +53,17 @@ class DetectionEvidence(GateEvidence):
     """Which sites every model's target has."""
 
     picked: dict[str, tuple[str, ...]]
-    """Model -> sites of the target."""
+    """`aim(model, target)` -> sites of the target."""
     passing: dict[str, tuple[str, ...]]
-    """Model -> every site that passes the threshold, the highest score first."""
+    """`aim(model, target)` -> every site that passes the threshold, the highest score first."""
     answers: dict[str, TargetAnswer]
-    """Model -> its scores."""
+    """`aim(model, target)` -> its scores."""
     ranking: dict[str, tuple[str, ...]] = {}
     """Model -> heads in the order of their scores, as many as are ablated cumulatively."""
     mapped: dict[str, tuple[Stand, ...]] = {}
     """Model of the replication -> its heads that stand for the source's."""
+    excluded: dict[str, tuple[str, ...]] = Field(default={}, exclude_if=lambda sites: not sites)
+    """`aim(model, target)` -> heads that pass and that the study's `exclude` leaves out."""
 
 
 class DiscoveryRow(Document):

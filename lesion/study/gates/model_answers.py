@@ -4,6 +4,7 @@ These are stored in a unit's file and read back as the same type. Runs of earlie
 not measure is absent, and a hash covers only what is there.
 """
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, JsonValue, PlainSerializer
@@ -159,21 +160,93 @@ class InstrumentAnswer(ModelAnswer):
     """By layer, the output norm of each head; only where heads are a target."""
 
 
-class DetectorAnswer(ModelAnswer):
-    """Detector scores of every head, on two independent sets of sequences."""
+class TaughtMap(Document):
+    """How the model does on one word map."""
+
+    prompts: int
+    """Prompts of each kind."""
+    taught: float
+    """Mean probability of the right answer's first token, examples right."""
+    untaught: float
+    """The same with the examples' answers exchanged."""
+
+
+class FunctionVectorHead(Document):
+    """One head's indirect effect."""
+
+    site: str
+    effect: float
+    """Mean rise of the right answer's probability, a share."""
+    low: float
+    """Lower end of its 95 % t interval over word maps, whose prompts are not independent."""
+    high: float
+    """Upper end."""
+    control: float
+    """The same with the mean output on other untaught prompts."""
+
+
+TOP = 10
+"""Heads that count as function-vector heads where overlap is told."""
+
+
+class FunctionVectors(Document):
+    """The indirect effects of all heads on prompts that teach a word map by examples."""
+
+    shots: int
+    maps: dict[str, TaughtMap]
+    """Word map -> how the model does on it."""
+    prompts: int
+    """Untaught prompts in all."""
+    control: float
+    """Largest control effect of any head: a head is named when its interval lies above it."""
+    heads: tuple[FunctionVectorHead, ...]
+    """All heads, the largest effect first."""
+
+    @property
+    def top(self) -> tuple[str, ...]:
+        """The `TOP` heads with the largest effects whose intervals lie above 0."""
+        return tuple(head.site for head in self.heads[:TOP] if head.low > 0)
+
+    def shared(self, sites: Iterable[str]) -> tuple[str, ...]:
+        """Which of these heads are among `top`: the overlap that a claim about them must name."""
+        return tuple(site for site in sites if site in self.top)
+
+    @property
+    def named(self) -> tuple[str, ...]:
+        """The heads whose interval lies above 0 and above every head's control."""
+        return tuple(head.site for head in self.heads if head.low > max(0.0, self.control))
+
+
+class PatternScores(Document):
+    """Scores of an attention-pattern detector, on two independent sets of sequences."""
 
     detector: str
-    probe: dict[str, JsonValue] = {}
-    """The first set of sequences."""
     scores: tuple[tuple[float, ...], ...]
     """By layer and head."""
     again: tuple[tuple[float, ...], ...]
     """The same on the second set."""
 
+
+class DetectorAnswer(ModelAnswer):
+    """Detector scores of every head; of an attention pattern on two independent sets of sequences."""
+
+    detector: str
+    probe: dict[str, JsonValue] = {}
+    """The first set of sequences."""
+    scores: tuple[tuple[float, ...], ...]
+    """By layer and head; of function vectors the effects."""
+    again: tuple[tuple[float, ...], ...]
+    """The same on the second set; empty for function vectors, whose interval is over word maps."""
+    function_vectors: FunctionVectors | None = None
+    """Indirect effects of all heads; only where the study asks for them (`detector`, `exclude` or `overlap`)."""
+    excluded: PatternScores | None = None
+    """Scores of the attention pattern whose heads the target leaves out (`exclude`)."""
+
     def ranked(self) -> list[tuple[float, str]]:
         """Every head with the smaller of its two scores, the highest first; ties by the first set's score."""
+        again = self.again or self.scores
         both = (
-            (min(score, self.again[layer][head]), score, f"L{layer}H{head}")
+            (min(score, again[layer][head]), score, f"L{layer}H{head}")
             for layer, row in enumerate(self.scores)
             for head, score in enumerate(row)
         )

@@ -65,6 +65,11 @@ WORKS: dict[str, Work] = {
         "F. Zhang, N. Nanda (2024). Towards Best Practices of Activation Patching in Language Models: Metrics and"
         " Methods. International Conference on Learning Representations. arXiv:2309.16042.",
     ),
+    "todd2024": Work(
+        "Todd et al. 2024",
+        "E. Todd, M. L. Li, A. S. Sharma, et al. (2024). Function Vectors in Large Language Models. ICLR."
+        " arXiv:2310.15213.",
+    ),
 }
 """Key -> work, in the order of the list."""
 

@@ -5,7 +5,9 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from lesion.study.arms.targets import DetectedHeads, GivenSites, RankedNeurons, aim
-from lesion.study.gates.checks import WORST, Check, detector, worst
+from lesion.study.gates.checks import WORST, Check, reasons, worst
+from lesion.study.gates.detection.heads import left_out, validity
+from lesion.study.gates.detection.heads import passing as every_passing
 from lesion.study.gates.gate_verdict import DetectionEvidence
 from lesion.study.gates.judge import Facts, Judged
 from lesion.study.gates.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
@@ -28,6 +30,8 @@ class _Found(NamedTuple):
     checks: tuple[Check, ...] = ()
     mapped: Mapping[str, tuple[Stand, ...]] = {}
     answers: Mapping[str, TargetAnswer] = {}
+    excluded: Sites = {}
+    """Heads that pass and that the study leaves out."""
 
 
 def detect_gate(plan: Plan, facts: Facts) -> Judged:
@@ -43,6 +47,7 @@ def detect_gate(plan: Plan, facts: Facts) -> Judged:
         answers={key: answer for each in parts for key, answer in each.answers.items()},
         checks=tuple(check for each in parts for check in each.checks),
         ranking=_joined([each.ranking for each in parts]) if plan.study.sweep.staged else {},
+        excluded=_joined([each.excluded for each in parts]),
         mapped={model: stands for each in parts for model, stands in each.mapped.items()},
     )  # fmt: skip
     return outcome, said, evidence
@@ -68,14 +73,17 @@ def _found(plan: Plan, facts: Facts, name: str) -> _Found:
 
 def _heads(plan: Plan, target: DetectedHeads, keys: Mapping[str, str], answers: Mapping[str, DetectorAnswer]) -> _Found:
     """The heads with the highest scores, of those that pass."""
-    picked, passing, ranking = dict[str, tuple[str, ...]](), dict[str, tuple[str, ...]](), dict[str, tuple[str, ...]]()
+    picked, passing, ranking, excluded = (dict[str, tuple[str, ...]]() for _ in range(4))
     checks: list[Check] = []
     for key, answer in answers.items():
-        check = detector(key, answer.scores, answer.again, target.threshold)
+        check = validity(key, target, answer)
         checks.append(check if keys[key] in plan.study.models else replace(check, blocks=False))
         ranked = answer.ranked()
         ranking[key] = tuple(site for _, site in ranked[: plan.study.sweep.staged])
-        passing[key] = tuple(site for least, site in ranked if least >= target.threshold)
+        found, out = every_passing(target, answer), left_out(target, answer)
+        passing[key] = tuple(site for site in found if site not in out)
+        if out:
+            excluded[key] = out
         picked[key] = passing[key][: target.most]
     stands = _mapped(plan, picked, passing)
     picked |= {model: tuple(each.site for each in found) for model, found in stands.items()}
@@ -87,7 +95,9 @@ def _heads(plan: Plan, target: DetectedHeads, keys: Mapping[str, str], answers: 
         names = ", ".join(keys[key] for key in answers if keys[key] in plan.study.models and not picked[key])
         said = f"no head of {names} has a score of {target.threshold} or more for {target.detector}"
         said += " on both sets of sequences" if outcome == "Ambiguous" else ""
-    return _Found(outcome, said, picked, passing, ranking, tuple(checks), stands, answers)
+        if excluded or target.detector == "function_vector":
+            said = f"no {target.detector} head of {names}: {reasons(checks)}"
+    return _Found(outcome, said, picked, passing, ranking, tuple(checks), stands, answers, excluded)
 
 
 def _mapped(plan: Plan, picked: Sites, passing: Sites) -> dict[str, tuple[Stand, ...]]:
