@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from lesion.identity import Document
 from lesion.stats.verdict.rule import Outcome
+from lesion.study.arms.targets import TargetName
 from lesion.tasks.task import OWN_PREFIX
 
 Ablation = Literal["zero", "mean", "resample"]
@@ -13,6 +14,22 @@ Ablation = Literal["zero", "mean", "resample"]
 ABLATIONS: tuple[Ablation, ...] = ("zero", "mean", "resample")
 Replaced = Literal["mean", "resample"]
 """The two ablations that need a reference set."""
+
+
+class DissociationQuestion(Document):
+    """Is each of two targets the one that its task needs more? See docs/dissociation.md."""
+
+    targets: tuple[TargetName, ...] = Field(min_length=2, max_length=2)
+    """Two of `sweep.targets`."""
+    tasks: tuple[str, ...] = Field(min_length=2, max_length=2)
+    """The task that the first target should harm more, then that of the second. A tier, or one stratum of it:
+    `sums:operator=+`. The stratification must be one of `verdict.strata`."""
+
+    @model_validator(mode="after")
+    def _two(self) -> Self:
+        if self.targets[0] == self.targets[1] or self.tasks[0] == self.tasks[1]:
+            raise ValueError("a double dissociation needs two targets and two tasks that differ")
+        return self
 
 
 class Claims(Document):
@@ -44,6 +61,12 @@ class Claims(Document):
     asking: tuple[str, ...] = Field(default=(), max_length=16, exclude_if=lambda tiers: not tiers)
     """Tiers whose cells may be called specific; default: all. Holm's correction counts all their cells, so fewer tiers
     need fewer sets."""
+
+    dissociation: Annotated[tuple[DissociationQuestion, ...], Field(max_length=64)] | Literal["all"] = Field(
+        default=(), exclude_if=lambda asked: not asked
+    )
+    """Questions about double dissociations, Holm-corrected over all of them and all models. `all`: every two targets
+    with every two tiers, both ways round."""
 
     @model_validator(mode="after")
     def _reasoned(self) -> Self:

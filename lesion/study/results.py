@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from lesion.identity import Document
+from lesion.stats.dissociation.question import CellEffect, Dissociation
 from lesion.stats.meta_analysis import Pooled, Predicted
 from lesion.stats.specificity.companion import Companion
 from lesion.stats.specificity.contrast import Specificity
@@ -97,6 +98,10 @@ class Results(CellResults):
     """Ids of cells that the scenario leaves out because they are Invalid."""
     positive_control: PositiveControl | None
     replication: ReplicationResults | None = Field(default=None, exclude_if=_empty)
+    dissociations: dict[str, dict[str, Dissociation]] = Field(default={}, exclude_if=_empty)
+    """Model -> question about a double dissociation -> its verdict."""
+    matrix: dict[str, tuple[CellEffect, ...]] = Field(default={}, exclude_if=_empty)
+    """Model -> what every target does to every task of these questions, on the items of the first look."""
 
     def every_cell(self) -> dict[str, CellVerdict]:
         """Cell -> its verdict, those of the replication included."""
@@ -122,7 +127,10 @@ def findings(plan: Plan, gates: Iterable[GateVerdict]) -> Results:
     counted: dict[str, Verdict] = {name: said for name, said in settled.items() if name not in controls}
     reached = scenario(counted) if counted and len(settled) == len(plan.family) else None
     parts = {name: getattr(own, name) for name in CellResults.model_fields if name != "cells"}
+    first = next((gate.saw(LookEvidence) for gate in gates if gate.stage == "confirm"), None)
     return Results(
+        dissociations={} if first is None else first.dissociations,
+        matrix={} if first is None else first.matrix,
         cells={chosen.id: cells[chosen.id] for chosen in plan.family if chosen.id in cells},
         **parts,
         scenario=reached.name if reached else "Inconclusive",

@@ -368,6 +368,30 @@ class Study(Document):
         return self
 
     @model_validator(mode="after")
+    def _dissociated(self) -> Self:
+        """What questions about dissociations need."""
+        asked, swept = self.claims.dissociation if self.claims is not None else (), self.sweep
+        if not asked:
+            return self
+        if len(swept.targets) < 2 or (asked == "all" and len(self.tasks) < 2):
+            raise ValueError("claims.dissociation: give two sweep.targets or more, and two tasks or more")
+        if swept.edit.exchange == "denoising":
+            raise ValueError("claims.dissociation: denoising restores and harms nothing; use noising")
+        if 0.0 not in swept.always:
+            raise ValueError("claims.dissociation needs 0.0 among sweep.always: it compares ablations of the targets")
+        for each in () if asked == "all" else asked:
+            for name in each.targets:
+                if name not in swept.targets:
+                    raise ValueError(f"claims.dissociation: {nearest(name, swept.targets)}")
+            for task in each.tasks:
+                tier, _, stratum = task.partition(":")
+                if tier not in self.tasks:
+                    raise ValueError(f"claims.dissociation: {nearest(tier, self.tasks)}")
+                if stratum and stratum.partition("=")[0] not in self.verdict.strata:
+                    raise ValueError(f"claims.dissociation: {nearest(stratum.partition('=')[0], self.verdict.strata)}")
+        return self
+
+    @model_validator(mode="after")
     def _mapped(self) -> Self:
         if self.sweep.staged and not isinstance(self.sweep.target, DetectedHeads):
             raise ValueError("sweep.staged needs heads that a detector ranks: a target of kind 'detected'")

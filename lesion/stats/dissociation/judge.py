@@ -76,6 +76,7 @@ def judge_dissociations(
     *,
     invalid: Mapping[tuple[str, str], str] | None = None,
     exhaustive: Sequence[str] = (),
+    family_size: int = 0,
 ) -> dict[str, Dissociation]:
     """The verdict on every question, by its name.
 
@@ -85,18 +86,19 @@ def judge_dissociations(
         rule: its `alpha_look` is the level of the family.
         invalid: (target, task) -> why its rows cannot be trusted; such a question is Invalid.
         exhaustive: tasks whose templates are all that the claim is about, so that few of them are enough.
+        family_size: how many questions Holm counts, those of other models among them; 0: those asked here.
 
     Raises:
         InputError: for no question, one asked twice, or a target or task that has no rows.
     """
-    faults = dict(invalid or {})
+    faults, size = dict(invalid or {}), max(family_size, len(asked))
     _check(tasks, asked, faults)
-    reasons = {each.name: _fault(tasks, each, faults, rule, len(asked)) for each in asked}
+    reasons = {each.name: _fault(tasks, each, faults, rule, size) for each in asked}
     sound = [each for each in asked if not reasons[each.name]]
     judged = {each.name: _sides(tasks, each, rule) for each in sound}
     found = {each.name: _spoiled(each, rule, reasons[each.name]) for each in asked if reasons[each.name]}
     if sound:
-        found |= _decide(sound, judged, rule, len(asked), frozenset(exhaustive))
+        found |= _decide(sound, judged, rule, size, frozenset(exhaustive))
     return {each.name: found[each.name] for each in asked}
 
 

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.stats.baseline_gate import BaselineCell
+from lesion.stats.dissociation.question import CellEffect, Dissociation
 from lesion.stats.specificity.companion import Companion
 from lesion.stats.specificity.contrast import Specificity
 from lesion.stats.specificity.rank import RankSpecificity
@@ -113,6 +114,10 @@ class LookEvidence(GateEvidence):
     """Cell -> contrast with one matched random set (format 1)."""
     companions: dict[str, dict[str, Companion]] = {}
     """Cell -> mean and resample ablation beside its zeroing (format 1)."""
+    dissociations: dict[str, dict[str, Dissociation]] = Field(default={}, exclude_if=lambda found: not found)
+    """Model -> question -> its verdict; at the first look of a study that asks."""
+    matrix: dict[str, tuple[CellEffect, ...]] = Field(default={}, exclude_if=lambda found: not found)
+    """Model -> what every target does to every task of the questions."""
 
 
 class SpecificityEvidence(GateEvidence):

@@ -21,6 +21,7 @@ from lesion.study.gates.ablations import judged, spoiled_ablations
 from lesion.study.gates.checks import Check, contract, instrument, quiet, reasons, room, worst
 from lesion.study.gates.clusters import clusters
 from lesion.study.gates.companions import found_beside, spoiled_companion, tagged
+from lesion.study.gates.dissociations import dissociations
 from lesion.study.gates.gate_verdict import (
     BaselineEvidence,
     DiscoveryRow,
@@ -225,7 +226,10 @@ def _all_ablations(plan: Plan, facts: Facts) -> Judged:
         if chosen.id not in bad and reason:
             bad[chosen.id] = reason
     found = judged(plan, facts.items, facts.prompts, bad)
+    compared = dissociations(plan, facts.items, facts.prompts, bad)
     evidence = LookEvidence(
+        dissociations=compared.verdicts,
+        matrix=compared.matrix,
         look=plan.attempt + 1,
         verdicts=found.verdicts,
         ablations=found.ablations,
@@ -240,8 +244,13 @@ def _looked(evidence: LookEvidence) -> Judged:
     """Ambiguous while a member is."""
     verdicts = evidence.verdicts
     ambiguous = [name for name, verdict in verdicts.items() if verdict.verdict == "Ambiguous"]
-    said = ", ".join(f"{name}: {verdict.verdict}" for name, verdict in verdicts.items())
-    return ("Ambiguous" if ambiguous else "Pass"), said, evidence
+    said = [f"{name}: {verdict.verdict}" for name, verdict in verdicts.items()]
+    said += [
+        f"{model}, {name}: {each.verdict}"
+        for model, asked in evidence.dissociations.items()
+        for name, each in asked.items()
+    ]
+    return ("Ambiguous" if ambiguous else "Pass"), ", ".join(said), evidence
 
 
 def _first_rule(plan: Plan, facts: Facts) -> Judged:
