@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from lesion.report.figures import by_factor, cumulative, head_maps, score_vs_effect, strips
+from lesion.report.figures import by_factor, cumulative, dissociation, head_maps, score_vs_effect, strips
 from lesion.report.figures import forest as forests
 from lesion.report.figures.parts import marks as drawing
 from lesion.report.figures.parts import tables
 from lesion.report.figures.parts.charts import compressed, numbers
 from lesion.report.figures.parts.palette import FAINT, FONT, INK, PAPER
 from lesion.report.record import Record, detector_of
-from lesion.report.wording import ranks, replication
+from lesion.report.wording import dissociations, ranks, replication
 from lesion.report.wording.claims import MARKS
 from lesion.report.wording.words import listed, outcome_words, unit_of
 from lesion.runs.manifest.run import Status
@@ -128,6 +128,20 @@ def _specificity(record: Record) -> Figure | None:
     )
 
 
+def _dissociation(record: Record) -> Figure | None:
+    if not record.manifest.results.matrix:
+        return None
+    rows = dissociations.cells(record)
+    return Figure(
+        "dissociation",
+        "Which target does which task need?",
+        dissociations.reading(record),
+        dissociation.heat_map(rows, unit_of(record.manifest.study).digits),
+        rows,
+        dissociations.QUERY,
+    )
+
+
 def _accuracy(record: Record) -> Figure | None:
     rows = tables.accuracy(record)
     if not rows.filter(pl.col("series") != "baseline").height:
@@ -235,5 +249,5 @@ def _replication(record: Record) -> Figure | None:
 
 
 _MAKERS: tuple[Callable[[Record], Figure | None], ...] = (
-    _verdicts, _specificity, _replication, _accuracy, _heads, _scores, _staged, _baseline, _deltas,
+    _verdicts, _dissociation, _specificity, _replication, _accuracy, _heads, _scores, _staged, _baseline, _deltas,
 )  # fmt: skip

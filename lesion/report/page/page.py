@@ -17,6 +17,7 @@ from lesion.report.record import Record
 from lesion.report.wording import caveats
 from lesion.report.wording.checks import loud_table
 from lesion.report.wording.claims import MARKS, status_words
+from lesion.report.wording.dissociations import dissociation_view
 from lesion.report.wording.error_rates import promises_of
 from lesion.report.wording.headline import headline, in_full
 from lesion.report.wording.replication import replication_view
@@ -47,6 +48,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         margin=unit_of(manifest.study).plain(manifest.study.verdict.margin),
         figures={figure.name: figure_view(figure) for figure in drawn},
         lead=_lead(record, drawn),
+        dissociation=dissociation_view(record),
         replication=replication_view(record),
         steps=timeline(manifest),
         receipts=receipts(record),

@@ -4,7 +4,7 @@ from lesion.report.figures.figures import Figure
 from lesion.report.figures.parts.palette import VERDICT_SIGNS
 from lesion.report.markdown import paragraphs, templates
 from lesion.report.record import Finding, Record
-from lesion.report.wording import caveats, ranks, replication
+from lesion.report.wording import caveats, dissociations, ranks, replication
 from lesion.report.wording.ablations import ABLATIONS, cell_words
 from lesion.report.wording.claims import baseline_words, claim, status_words
 from lesion.report.wording.headline import headline, in_full
@@ -42,6 +42,7 @@ def readme(record: Record, drawn: tuple[Figure, ...]) -> str:
         columns=columns,
         rows=rows,
         findings=[claim(record, finding) for finding in record.findings],
+        dissociated=dissociations.said(record),
         on_other_models=replication.said(record),
         caveats=[*caveats.open_questions(record), *caveats.deviations(record), *caveats.limits(record)],
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from rich.table import Table
 
 from lesion.report.wording import overlap
+from lesion.report.wording.dissociations import shown
 from lesion.report.wording.words import Unit, level, p_value, unit_of
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.specificity.rank import RankSpecificity
@@ -87,7 +88,8 @@ def notes_below(manifest: Manifest) -> list[str]:
         for model, name, _ in manifest.plan.aims()
         if cells and (shared := overlap.cell(manifest, model, name)) not in ("–", "all")
     ]
-    return [*told, *([f"Baseline (chance): {', '.join(said)}"] if said else [])]
+    asked = [f"{each.found.verdict}: {each.found.name}." for each in shown(manifest)]
+    return [*asked, *told, *([f"Baseline (chance): {', '.join(said)}"] if said else [])]
 
 
 def _where(manifest: Manifest, chosen: Chosen) -> str:
