@@ -10,6 +10,8 @@ from lesion.errors import InputError
 from lesion.runs.execute.prepare import prepare_plan
 from lesion.stats.dissociation.question import Asked
 from lesion.study.arms.targets import aim
+from lesion.study.forecast.feasibility import foreseen
+from lesion.study.forecast.reachable_leads import lead_words
 from lesion.study.format.load import parse_document
 from lesion.study.gates.dissociations import dissociations, questions
 from lesion.study.plan import Chosen, Plan
@@ -146,3 +148,11 @@ def test_a_study_without_questions_is_stored_as_before() -> None:
     assert "dissociation" not in study("set_items: 16").model_dump()["claims"]
     again = parse_document(study().model_dump_json(), "again.json", Study)
     assert again == study()
+
+
+def test_a_plan_says_how_many_questions_there_are_and_which_leads_they_can_show() -> None:
+    (said,) = lead_words(study("dissociation: all"))
+    assert "2 questions" in said
+    assert "points on both tasks (power 80%" in said
+    assert lead_words(study("set_items: 16")) == []
+    assert said in foreseen(prepare_plan(study("dissociation: all"), "key"))

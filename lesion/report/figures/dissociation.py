@@ -32,7 +32,10 @@ def _marked(rows: pl.DataFrame, digits: int) -> pl.DataFrame:
     """The rows with what is written into the cells, and the number behind the colour: the share, else the effect."""
     told = rows.to_dicts()
     main = [f"{'◆ ' if row['holds'] else ''}{signed(row['effect'], digits)}" for row in told]
-    ends = [f"{signed(row['low'], digits)} to {signed(row['high'], digits)}" for row in told]
+    ends = [
+        f"{signed(row['low'], digits)} to {signed(row['high'], digits)}" if row["low"] < row["high"] else "one set"
+        for row in told
+    ]
     shade = [row["effect"] if row["share"] is None else row["share"] for row in told]
     return rows.with_columns(pl.Series("main", main), pl.Series("ends", ends), pl.Series("shade", shade))
 

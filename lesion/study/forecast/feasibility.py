@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 from lesion.errors import InputError
 from lesion.stats.distributions import range_quantile
 from lesion.stats.power import needed_n
+from lesion.study.forecast.reachable_leads import lead_words
 from lesion.study.forecast.reachable_specificity import reaches
 from lesion.study.forecast.reachable_specificity import words as reach_words
 from lesion.study.plan import Plan
@@ -59,7 +60,7 @@ def foreseen(plan: Plan) -> list[str]:
     told = [words(each, plan.study) for each in carried(plan).values()]
     if plan.study.claims is not None and not plan.study.claims.sets:
         told.append("Specificity: claims.sets is 0, so no effect may be called specific.")
-    return told + [reach_words(each) for each in reaches(plan)]
+    return told + [reach_words(each) for each in reaches(plan)] + lead_words(plan.study)
 
 
 def carried(plan: Plan) -> dict[str, Carried]:
