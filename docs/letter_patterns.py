@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lesion.engine.batch import batches
 from lesion.engine.proof.cache import engine_for, proved
@@ -27,6 +28,7 @@ from lesion.interventions.intervention import Intervention, KnockOut, Mean
 from lesion.interventions.site import Site, head
 from lesion.measures.metrics import measure as measured
 from lesion.models.model import Model, open_model
+from lesion.report.wording.words import signed
 from lesion.stats.intervals import tango, wilson
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import LetterPattern, LetterPatternsConfig
@@ -211,10 +213,13 @@ higher logit than the other label. Guessing scores 50 %.
   token. The mean is taken over {reference} other items, each with examples of its own.
 - **Induction pattern**: the same heads, whose attention to the tokens that follow an earlier occurrence is cut.
 - **Random heads**: as many other heads of the same layers, mean-ablated, drawn anew for each example set.
-- **Sizes**, fixed before the measurement: {sizes}. Sixteen items stand behind each example set, and {cut} of them under
-  a knock-out.
-- **Intervals** (95 %): Wilson for an accuracy, Tango for the paired change. They cover the items, not the choice of
-  example sets, which are few. They are not corrected for their number.
+- **Sizes**, fixed before the measurement: {sizes}.
+  Sixteen items stand behind each example set, and {cut} of them under a knock-out.
+- **Intervals** (95 %, in brackets): Wilson for an accuracy, Tango for differences on the same items. They cover the
+  items, not the choice of example sets, which are few. They are not corrected for their number.
+- **Beyond random heads**: the accuracy minus that under random heads, on the same items. Only this tells induction
+  heads from any heads of their layers.
+- **Labels**: Foo and Bar; foo and bar for SmolLM2, whose tokenizer gives the capitalised ones different lengths.
 
 `python docs/letter_patterns.py measure MODEL` repeats a model's measurement.
 """
@@ -222,35 +227,33 @@ TITLES = {"repetition": "Repetition (A B A B)", "recursion": "Recursion (A B B B
           "centre_embedding": "Centre-embedding (A B C B A)"}  # fmt: skip
 
 
-class Measured(NamedTuple):
-    """One condition on one pattern."""
+class Paired(NamedTuple):
+    """A difference of two accuracies on the same items (share)."""
 
-    n: int
-    right: float
+    delta: float
     low: float
     high: float
-    change: float | None
-    """Edited minus unedited accuracy on the same items (share); nothing in the unedited model."""
-    change_low: float
-    change_high: float
 
-    @property
-    def harms(self) -> bool:
-        """Is the whole interval of the change below 0?"""
-        return self.change is not None and self.change_high < 0
+    def __str__(self) -> str:
+        return f"{signed(100 * self.delta)} ({signed(100 * self.low)} to {signed(100 * self.high)})"
 
 
-def found(full: Mapping[str, Any], one: Mapping[str, Any]) -> Measured:
-    """Accuracy of a condition, and its change against the unedited model on the items that both have."""
-    right = [[gap > 0 for gap in gaps] for gaps in one["logit_diff"]]
-    before = [[gap > 0 for gap in gaps[: len(ours)]] for gaps, ours in zip(full["logit_diff"], right, strict=True)]
-    flat, base = (np.array([each for part in parts for each in part]) for parts in (right, before))
-    low, high = (float(end) for end in wilson(flat.sum(), flat.size))
-    if one["arm"] == "full":
-        return Measured(flat.size, float(flat.mean()), low, high, None, 0.0, 0.0)
-    gained, lost = int((flat & ~base).sum()), int((~flat & base).sum())
-    ends = tango(gained, lost, flat.size)
-    return Measured(flat.size, float(flat.mean()), low, high, (gained - lost) / flat.size, ends.low, ends.high)
+def right(row: Mapping[str, Any], items: int = RUN) -> NDArray[np.bool_]:
+    """Whether each item's right label leads, for the first items behind every example set; shape [sets * items]."""
+    return np.array([gap > 0 for gaps in row["logit_diff"] for gap in gaps[:items]], dtype=np.bool_)
+
+
+def against(one: Mapping[str, Any], other: Mapping[str, Any]) -> Paired:
+    """Accuracy of the first condition minus that of the second, on the items that both have, with Tango's interval."""
+    items = min(len(one["logit_diff"][0]), len(other["logit_diff"][0]))
+    mine, theirs = right(one, items), right(other, items)
+    gained, lost = int((mine & ~theirs).sum()), int((~mine & theirs).sum())
+    return Paired((gained - lost) / mine.size, *tango(gained, lost, mine.size))
+
+
+def able(table: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Is the unedited model above chance: does Wilson's whole interval lie above it?"""
+    return float(wilson(right(table["full"]).sum(), right(table["full"]).size)[0]) > CHANCE
 
 
 def page(measured_rows: Sequence[Mapping[str, Any]]) -> str:
@@ -271,55 +274,68 @@ def page(measured_rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _answer(tables: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]) -> str:
-    """What the tables say, in sentences: where the unedited model is above chance, and what harms it there."""
-    able, clear = list[str](), list[str]()
-    for (name, pattern), table in tables.items():
-        if found(table["full"], table["full"]).low <= CHANCE:
-            continue
-        able.append(f"{name} on {pattern.replace('_', '-')}")
-        for share in SHARES:
-            harms = {kind: found(table["full"], table[f"{kind} {share:.0%}"]).harms for kind in ("heads", "random")}
-            if harms["heads"] and not harms["random"]:
-                clear.append(f"{name}, {pattern.replace('_', '-')}, {share:.0%}")
-    if not able:
+    """What the tables say: where the unedited model is above chance, and where induction heads do more than random."""
+    pairs = [key for key, table in tables.items() if able(table)]
+    if not pairs:
         return (
             "**No model labels any pattern better than chance, so nothing can be lost: these tables are floors and say"
             " nothing about induction heads.**"
         )
-    rest = len(tables) - len(able)
-    said = f"Of {len(tables)} model and pattern pairs, {len(able)} are above chance unedited ({'; '.join(able)})"
-    floors = f"; the other {rest} are floors, where nothing can be lost" if rest else ""
+    named = "; ".join(f"{name} on {pattern.replace('_', '-')}" for name, pattern in pairs)
+    rest = len(tables) - len(pairs)
+    floors = f" The other {rest} are floors, where nothing can be lost." if rest else ""
+    found = [
+        f"{name}, {pattern.replace('_', '-')}, {_share(share)}: {beyond} points"
+        for name, pattern in pairs
+        for share in SHARES
+        if (beyond := _beyond_random(tables[name, pattern], "heads", share)).high < 0
+    ]
     shown = (
-        f"Ablating induction heads lowers accuracy, and random heads do not, in: {'; '.join(clear)}."
-        if clear
-        else "In none of them does ablating induction heads lower accuracy where random heads do not."
+        f"Ablating induction heads costs more than ablating random heads in {'; '.join(found)}."
+        if found
+        else "In none of them is ablating induction heads shown to cost more than ablating random heads."
     )
-    return f"**{said}{floors}. {shown}** Each is one comparison of {len(tables) * len(SHARES)}, not corrected."
+    asked = len(pairs) * len(SHARES)
+    return (
+        f"**Above chance unedited: {len(pairs)} of {len(tables)} pairs of model and pattern ({named}).{floors}"
+        f" {shown}**"
+        f" These are {asked} comparisons of few items, not corrected for their number."
+    )
+
+
+def _beyond_random(table: Mapping[str, Mapping[str, Any]], kind: str, share: float) -> Paired:
+    return against(table[f"{kind} {share:.0%}"], table[f"random {share:.0%}"])
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _heads(table: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for share in SHARES:
         row = table[f"heads {share:.0%}"]
-        yield f"- Top {share:.0%}: {', '.join(row['sites'])}"
+        yield f"- Top {_share(share)}: {', '.join(row['sites'])}"
     yield f"\nWeights SHA-256 `{row['weights_hash']}`; measured on {row['day']}."
 
 
 def _table(table: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    full = found(table["full"], table["full"])
-    floor = "" if full.low > CHANCE else " **Floor: the unedited model is not above chance, so nothing can be lost.**"
+    floor = "" if able(table) else " **Floor: the unedited model is not above chance, so nothing can be lost.**"
     yield f"Chance 50 %.{floor}\n"
-    yield "| Condition | Items | Accuracy, % (95 % interval) | Change on the same items, points (95 % interval) |"
-    yield "|---|--:|--:|--:|"
-    yield f"| unedited | {full.n} | {_percent(full)} | |"
+    yield "| Condition | Items | Accuracy, % | Change, points | Beyond random heads, points |"
+    yield "|---|--:|--:|--:|--:|"
+    yield f"| unedited | {right(table['full']).size} | {_percent(table['full'])} | | |"
     for share in SHARES:
         for kind in ("heads", "pattern", "random"):
-            one = found(table["full"], table[f"{kind} {share:.0%}"])
-            moved = f"{100 * (one.change or 0):+.1f} ({100 * one.change_low:+.1f} to {100 * one.change_high:+.1f})"
-            yield f"| {WORDS[kind]}, {share:.0%} | {one.n} | {_percent(one)} | {moved} |"
+            row = table[f"{kind} {share:.0%}"]
+            beyond = "" if kind == "random" else str(_beyond_random(table, kind, share))
+            cells = f"{right(row).size} | {_percent(row)} | {against(row, table['full'])} | {beyond}"
+            yield f"| {WORDS[kind]}, {_share(share)} | {cells} |"
 
 
-def _percent(one: Measured) -> str:
-    return f"{100 * one.right:.1f} ({100 * one.low:.1f} to {100 * one.high:.1f})"
+def _percent(row: Mapping[str, Any]) -> str:
+    answers = right(row)
+    low, high = wilson(answers.sum(), answers.size)
+    return f"{100 * answers.mean():.1f} ({100 * float(low):.1f} to {100 * float(high):.1f})"
 
 
 def main() -> None:

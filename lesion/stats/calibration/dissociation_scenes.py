@@ -109,7 +109,7 @@ def side(counted_: Ints, own: int, chance: float, rule: Rule) -> Side:
         lead=_sample(counted_, theirs - mine),
         own_share=share_of(counted_ @ (PATTERNS[:, 0] - mine), room, sizes),
         other_share=share_of(counted_ @ (PATTERNS[:, 0] - theirs), room, sizes),
-        margin=np.float64(rule.margin),
+        margin=np.array(rule.margin),
     )
 
 

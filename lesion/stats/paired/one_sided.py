@@ -60,7 +60,7 @@ def sample(rows: PairedRows | PairedNumbers) -> Sample:
     difference, numbers = rows.difference, isinstance(rows, PairedNumbers)
     if numbers and (rows.n < 2 or np.ptp(difference) == 0):
         return Sample(None)
-    counts = Counted(*map(np.int64, ((difference > 0).sum(), (difference < 0).sum(), rows.n)))
+    counts = Counted(*(np.array(int(many)) for many in ((difference > 0).sum(), (difference < 0).sum(), rows.n)))
     means = [guarded(difference, np.ones(rows.n))] if numbers else []
     if rows.cluster is not None:
         sums, sizes = totals(difference, rows.cluster)
