@@ -3,9 +3,8 @@
     python docs/pretrained.py measure MODEL [WHAT …]     # adds rows to docs/pretrained.jsonl
     python docs/pretrained.py write                      # makes the page from the rows
 
-MODEL is one of the names of `lesion get`. WHAT is `opening`, or a name of `COMMANDS`; by default all that the model has
-a target for.
-A command runs in a process of its own, on one thread, with an empty cache of proofs.
+MODEL is one of the names of `lesion get`. WHAT is `opening`, `reading`, or a name of `COMMANDS`; by default all that
+the model has a target for. A command runs in a process of its own, on one thread, with an empty cache of proofs.
 """
 
 import argparse
@@ -46,9 +45,8 @@ TARGETS = {
 """Processor seconds. The target of `screen` is without its exact part, and the measurement is with it."""
 
 OPENING = """
-import hashlib, json, resource, sys, time
+import json, resource, sys, time
 import torch
-from safetensors.torch import load_file
 torch.set_num_threads(1)
 from lesion.engine.proof.cache import engine_for, proved
 from lesion.models.model import open_model
@@ -59,24 +57,31 @@ proved(model)
 shown = time.process_time()
 choice = engine_for(model).choice
 ended = time.process_time()
-peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-files = sorted(model.folder.glob("*.safetensors"))
-begun_read = time.process_time()
+print(json.dumps({
+    "open": opened - begun, "prove": shown - opened, "choose": ended - shown,
+    "choice": choice.model_dump(mode="json"), "weights_hash": model.weights_hash,
+    "peak": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+}))
+"""
+READING = """
+import hashlib, json, sys, time
+import torch
+from safetensors.torch import load_file
+from pathlib import Path
+from lesion.models.sizes import locate
+torch.set_num_threads(1)
+files = sorted(Path(locate(sys.argv[1]).where).glob("*.safetensors"))
+begun = time.process_time()
 for file in files:
     for tensor in load_file(file).values():
         tensor.sum()
-begun_hash = time.process_time()
+read = time.process_time()
 for file in files:
     with file.open("rb") as stream:
         hashlib.file_digest(stream, "sha256")
-hashed = time.process_time()
-print(json.dumps({
-    "read": begun_hash - begun_read, "hash": hashed - begun_hash,
-    "open": opened - begun, "prove": shown - opened, "choose": ended - shown,
-    "choice": choice.model_dump(mode="json"), "weights_hash": model.weights_hash,
-    "peak": peak,
-}))
+print(json.dumps({"read": read - begun, "hash": time.process_time() - read}))
 """
+"""What the weights' file alone costs: safetensors touches every number, and SHA-256 reads every byte."""
 
 
 def opening(name: str) -> dict[str, Any]:
@@ -86,6 +91,12 @@ def opening(name: str) -> dict[str, Any]:
             json.loads(_run([sys.executable, "-c", OPENING, f"pretrained:{name}"], cache)[0]) for _ in range(2)
         )
     return {"first": first, "later": later}
+
+
+def reading(name: str) -> dict[str, Any]:
+    """What reading and hashing the weights alone cost."""
+    with TemporaryDirectory() as cache:
+        return json.loads(_run([sys.executable, "-c", READING, f"pretrained:{name}"], cache)[0])
 
 
 def command(name: str, what: str) -> dict[str, Any]:
@@ -112,9 +123,10 @@ def _run(arguments: Sequence[str], cache: str) -> tuple[str, Any]:
 
 def measure(name: str, asked: Sequence[str]) -> None:
     """Measure and add rows; an older row of the same thing is replaced."""
-    wanted = asked or ["opening", *(what for model, what in TARGETS if model == name)]
+    wanted = asked or ["opening", "reading", *(what for model, what in TARGETS if model == name)]
     for what in wanted:
-        found = opening(name) if what == "opening" else command(name, what)
+        alone = {"opening": opening, "reading": reading}.get(what)
+        found = command(name, what) if alone is None else alone(name)
         row = {"model": name, "what": what, "day": time.strftime("%Y-%m-%d"), "load": os.getloadavg()[0], **found}
         kept = [old for old in rows() if (old["model"], old["what"]) != (name, what)]
         ROWS.write_text("".join(json.dumps(one) + "\n" for one in [*kept, row]), encoding="utf-8")
@@ -144,8 +156,8 @@ COST = """
 
 Processor seconds on one thread. *First*: with proof and comparison. *Later*: both are read from the cache; the weights
 are loaded and hashed again. Imports of torch and transformers are not counted (they take 3 to 8 seconds). Target of
-*load and hash*: twice what safetensors alone takes to read every weight. It is missed: the SHA-256 of the file alone
-takes longer, and a record needs it. The rest is the tokenizer, which is checked before it is read.
+*load and hash*: twice what safetensors alone takes to read every weight. Where it is missed, the SHA-256 of the file
+alone, which a record needs, takes longer than that. The rest is the tokenizer, which is checked before it is read.
 
 | model | safetensors | SHA-256 | first: load and hash | proof | comparison | in all | later, in all | peak, GiB |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|
@@ -170,7 +182,8 @@ def page(found: Sequence[Mapping[str, Any]]) -> str:
         key=lambda row: (MODELS.index(row["model"]), list(WORDS).index(row["what"]) if row["what"] in WORDS else -1),
     )
     opened = [row for row in placed if row["what"] == "opening"]
-    parts = [HEAD, *_engines(opened), COST, *_openings(opened), COMMAND, *_commands(placed)]
+    files = {row["model"]: row for row in placed if row["what"] == "reading"}
+    parts = [HEAD, *_engines(opened), COST, *_openings(opened, files), COMMAND, *_commands(placed)]
     days = sorted({row["day"] for row in found})
     loads = [row["load"] for row in found]
     where = f"the machine has {CORES} cores, load average {min(loads):.0f} to {max(loads):.0f}"
@@ -192,10 +205,10 @@ def _engines(opened: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield f"| {row['model']} | {taken} | {choice['kernel']} | {numbers} |\n"
 
 
-def _openings(opened: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+def _openings(opened: Sequence[Mapping[str, Any]], files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for row in opened:
         first, later = row["first"], row["later"]
-        alone = [later[part] for part in ("read", "hash")]
+        alone = [files[row["model"]][part] for part in ("read", "hash")]
         parts = [first[part] for part in ("open", "prove", "choose")]
         again = sum(later[part] for part in ("open", "prove", "choose"))
         numbers = " | ".join(f"{number:.1f}" for number in (*alone, *parts, sum(parts), again, first["peak"] / 2**30))
@@ -219,7 +232,7 @@ def main() -> None:
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("measure", help="Measure one model.")
     one.add_argument("model", choices=MODELS)
-    one.add_argument("what", nargs="*", choices=["opening", *COMMANDS, []])
+    one.add_argument("what", nargs="*", choices=["opening", "reading", *COMMANDS, []])
     commands.add_parser("write", help="Write docs/pretrained.md from the rows.")
     given = parser.parse_args()
     if given.command == "measure":

@@ -10,8 +10,9 @@ from torch.nn import functional as F
 from lesion.identity import generator
 from lesion.measures.heads.repeated_sequences import repeats
 from lesion.models.model import open_model
-from lesion.training.hand_model import GAIN, TOKENS, hand_network, write_hand_model
+from lesion.training.hand_model import hand_network, write_hand_model
 from lesion.training.network import gated, set_gates
+from lesion.training.written_weights import GAIN, TOKENS
 
 NETWORK = hand_network()
 IDS = repeats(np.arange(1, 33), 0, 32, 0, 4, generator("hand")).ids

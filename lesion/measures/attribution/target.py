@@ -81,17 +81,28 @@ def target_changes(
     Raises:
         InterventionError: for a site that the model does not have.
     """
-    changes = np.zeros((len(edits), len(asked.compiled)))
+    return edited_values(engine, asked, edits, target, words, library) - target_values(engine, asked, target)
+
+
+def edited_values(
+    engine: Engine,
+    asked: Asked,
+    edits: Sequence[Intervention],
+    target: Target,
+    words: str,
+    library: Library | None = None,
+) -> NDArray[np.float64]:
+    """The target of each item under each edit, logits; (edits, items). Arguments as those of `target_changes`."""
+    found = np.zeros((len(edits), len(asked.compiled)))
     with stage(words, len(asked.compiled) * len(edits)) as advance:
         for batch in asked.batches:
-            base = values(engine.clean(batch), batch, target)
             sources = None if library is None else library.sources(batch, edits)
             for index, outcome in engine.run(batch, edits, None, sources):
-                changes[index, list(batch.rows)] = values(outcome.logits, batch, target) - base
+                found[index, list(batch.rows)] = values(outcome.logits, batch, target)
                 del outcome  # its logits, before the next pass makes its own
                 advance(len(batch.rows))
             give_back()
-    return changes
+    return found
 
 
 def mean_interval(numbers: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -16,7 +16,7 @@ from lesion.engine.select_engine import Engine
 from lesion.errors import InputError
 from lesion.interventions.intervention import Intervention, Patch
 from lesion.interventions.site import Site, head
-from lesion.measures.attribution.target import Target, target_changes, target_values
+from lesion.measures.attribution.target import Target, edited_values, target_values
 from lesion.measures.effects.cumulative_ablation import Ablation
 from lesion.measures.prompt_set import Asked
 from lesion.models.sizes import Sizes
@@ -77,9 +77,9 @@ def kept_values(
         InterventionError: for an item whose activations cannot be replaced so.
     """
     nodes = all_nodes(engine.model.sizes)
-    base = target_values(engine, asked, target)
     outside = [tuple(node for node in nodes if node not in kept) for kept in sets]
     edits = [list(how.make(replaced)) if replaced else [] for replaced in outside]
     flat = [edit for several in edits for edit in several]
-    changes = iter(target_changes(engine, asked, flat, target, words, how.library) if flat else [])
-    return np.array([base + (np.mean([next(changes) for _ in made], axis=0) if made else 0.0) for made in edits])
+    told = iter(edited_values(engine, asked, flat, target, words, how.library) if flat else [])
+    base = target_values(engine, asked, target) if not all(edits) else None
+    return np.array([np.mean([next(told) for _ in made], axis=0) if made else base for made in edits])

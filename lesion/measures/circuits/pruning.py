@@ -16,7 +16,7 @@ from lesion.engine.select_engine import Engine
 from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.interventions.site import Site
-from lesion.measures.attribution.target import Target, target_changes, target_values
+from lesion.measures.attribution.target import Target, edited_values
 from lesion.measures.circuits.faithfulness import shares_of
 from lesion.measures.circuits.nodes import all_nodes, kept_values
 from lesion.measures.effects.cumulative_ablation import Ablation
@@ -65,14 +65,13 @@ def prune(
     ends = kept_values(engine, asked, [frozenset(nodes), frozenset()], how, target, "both ends")
     shares_of(ends, 0)  # refuses where there is no way to take a share of
     model, empty = ends.mean(1)
-    base = target_values(engine, asked, target)
     replaced: tuple[Site, ...] = ()
     share = 1.0
     with stage("pruning", len(nodes)) as advance, unshown():
         for node in sorted(nodes, key=lambda node: abs(effects[node])):
             edits = list(how.make((*replaced, node)))
-            changed = base + target_changes(engine, asked, edits, target, "one set", how.library).mean(0)
-            tried = float((changed.mean() - empty) / (model - empty))
+            left = float(edited_values(engine, asked, edits, target, "one set", how.library).mean())
+            tried = float((left - empty) / (model - empty))
             if tried >= share - tolerance:
                 replaced, share = (*replaced, node), tried
             advance()
