@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from lesion.errors import InputError
 from lesion.stats.calibration.dissociation_scenes import (
@@ -21,6 +22,7 @@ from lesion.stats.dissociation.judge import TaskRows, judge_dissociations, matri
 from lesion.stats.dissociation.power import dissociation_n, least_lead
 from lesion.stats.dissociation.question import Asked, every_question
 from lesion.stats.dissociation.rule import evidence
+from lesion.stats.intervals import tango
 from lesion.stats.paired.comparison import compare
 from lesion.stats.paired.numbers import PairedNumbers
 from lesion.stats.paired.one_sided import sample
@@ -240,3 +242,23 @@ def test_planned_items_find_the_lead_they_were_planned_for() -> None:
     assert dissociation_n(0.2, 0.1, RULE, between=0.05, clusters=36) > items
     with pytest.raises(InputError, match="0 questions"):
         dissociation_n(0.2, 0.1, RULE, family_size=0)
+
+
+def test_the_p_of_a_lead_is_the_level_at_which_tangos_interval_reaches_the_margin() -> None:
+    rows = {name: task(0.9, 13, cluster=False, induction=0.9, adder=0.97) for name in ("copying", "sums")}
+    lead = judge_dissociations(rows, [ASKED], RULE)[ASKED.name].leads[0]
+    one, other = rows["copying"].arms["induction"].edited, rows["copying"].arms["adder"].edited
+    ends = tango(int((other & ~one).sum()), int((one & ~other).sum()), N, 1 - 2 * lead.p_lead)
+    assert ends.low == pytest.approx(RULE.margin, abs=1e-6)
+
+
+def test_the_comparison_between_tasks_is_welchs_test_of_two_shares() -> None:
+    tasks = {
+        "copying": task(1.0, 14, cluster=False, induction=0.6, adder=0.97),
+        "sums": task(1.0, 15, cluster=False, induction=0.64, adder=0.5),
+    }
+    tasks = {name: replace(each, chance=0.0) for name, each in tasks.items()}
+    lead = judge_dissociations(tasks, [ASKED], RULE)[ASKED.name].leads[0]
+    lost = [1 - tasks[name].arms["induction"].edited.astype(float) for name in ("copying", "sums")]
+    found = stats.ttest_ind(lost[0], lost[1], equal_var=False, alternative="greater")
+    assert lead.p_between == pytest.approx(float(found.pvalue), rel=1e-3)

@@ -14,7 +14,7 @@ from lesion.report.paper.text.run_view import RunView
 from lesion.report.paper.text.sections import Sections
 from lesion.runs.index.notes import Note
 
-LEADING = ("verdicts", "specificity", "accuracy", "replication")
+LEADING = ("verdicts", "dissociation", "specificity", "accuracy", "replication")
 """Figures that stand among the results; the others stand in the appendix."""
 HASH_DIGITS = 16
 """Digits of a hash in a sentence; the audit appendix has it whole."""
