@@ -377,6 +377,8 @@ class Study(Document):
             raise ValueError("claims.dissociation: give two sweep.targets or more, and two tasks or more")
         if swept.edit.exchange == "denoising":
             raise ValueError("claims.dissociation: denoising restores and harms nothing; use noising")
+        if self.dtype != "float32":
+            raise ValueError("claims.dissociation: float32 only, for leads are not compared with bfloat16's rounding")
         if 0.0 not in swept.always:
             raise ValueError("claims.dissociation needs 0.0 among sweep.always: it compares ablations of the targets")
         for each in () if asked == "all" else asked:

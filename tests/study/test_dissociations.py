@@ -136,6 +136,7 @@ def test_a_second_look_asks_nothing_again() -> None:
         ("dissociation: [{targets: [late, early], tasks: [copies, 'sums:sign=+']}]", "", "allowed: .*operator"),
         ("dissociation: [{targets: [late, late], tasks: [copies, sums]}]", "", "two targets"),
         ("dissociation: all", "target: {kind: sites, sites: [L0H1]}", "two sweep.targets"),
+        ("dissociation: all", f"{TARGETS}, always: [0.5]", "needs 0.0 among sweep.always"),
     ],
 )
 def test_questions_that_a_study_cannot_answer_are_refused(asked: str, instead: str, said: str) -> None:
@@ -156,3 +157,8 @@ def test_a_plan_says_how_many_questions_there_are_and_which_leads_they_can_show(
     assert "points on both tasks (power 80%" in said
     assert lead_words(study("set_items: 16")) == []
     assert said in foreseen(prepare_plan(study("dissociation: all"), "key"))
+
+
+def test_bfloat16_is_refused_since_no_floor_is_known_for_leads() -> None:
+    with pytest.raises(InputError, match="float32 only"):
+        study(text=TEXT + "dtype: bfloat16\n")

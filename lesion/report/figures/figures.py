@@ -129,7 +129,7 @@ def _specificity(record: Record) -> Figure | None:
 
 
 def _dissociation(record: Record) -> Figure | None:
-    if not record.manifest.results.matrix:
+    if not any(record.manifest.results.matrix.values()):
         return None
     rows = dissociations.cells(record)
     return Figure(

@@ -23,6 +23,7 @@ from lesion.stats.verdict.rule import Discovered, Rule, Verdict
 from lesion.study.rows import rows_hash
 from lesion.study.selftest.ablations import ABLATION_CASES
 from lesion.study.selftest.companions import COMPANION_CASES
+from lesion.study.selftest.dissociations import DISSOCIATION_CASES
 from lesion.study.selftest.gates import GATE_CASES
 from lesion.study.selftest.known_rows import known_rows, same_seeds
 from lesion.study.selftest.looks import LOOK_CASES
@@ -119,5 +120,5 @@ def _hashes() -> Iterator[str]:
 
 CASES: tuple[Callable[[], Iterator[str]], ...] = (
     _tests, _verdicts, _seeds, _lanes, _hashes, *GATE_CASES, *COMPANION_CASES, *ABLATION_CASES,
-    *SET_CASES, *LOOK_CASES,
+    *SET_CASES, *LOOK_CASES, *DISSOCIATION_CASES,
 )  # fmt: skip
