@@ -151,6 +151,9 @@ def test_a_worker_measures_function_vectors_once_for_all_targets(monkeypatch: py
     assert (found.detector, found.again) == ("function_vector", ())
     assert found.function_vectors is not None
     assert found.excluded is not None
+    stable = found.function_vectors.stability
+    assert stable is not None
+    assert (stable.over, stable.units, {*stable.left_out}) == ("word maps", 2, {"one", "two"})
     best = found.function_vectors.heads[0]
     layer, head = map(int, best.site[1:].split("H"))
     assert found.scores[layer][head] == best.effect == max(max(row) for row in found.scores)

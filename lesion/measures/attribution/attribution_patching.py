@@ -41,6 +41,7 @@ from lesion.measures.attribution.target import Target, places, target_changes
 from lesion.measures.prompt_set import Asked
 from lesion.models.model import Model
 from lesion.progress import track
+from lesion.stats.stability import Stability, largest, stability
 
 Kind = Literal["head", "neuron"]
 METHODS = ("gradient", "integrated")
@@ -131,7 +132,7 @@ def estimate(
         "head": np.zeros((rows, sizes.n_layers, sizes.n_heads)),
         "neuron": np.zeros((rows, sizes.n_layers, sizes.d_mlp)),
     }
-    worst, largest = 0.0, 1.0
+    worst, highest = 0.0, 1.0
     parts = [part for batch in batches for part in _parts(batch)]
     for batch in track(parts, "gradients") if method == "gradient" else parts:
         here = list(batch.rows)
@@ -140,9 +141,9 @@ def estimate(
             found[kind][here, layer] = effect
             if joint is not None:
                 worst = max(worst, float(np.abs(effect.sum(1) - joint).max()))
-                largest = max(largest, float(np.abs(joint).max()))
+                highest = max(highest, float(np.abs(joint).max()))
     give_back()
-    return Estimates(found["head"], found["neuron"], worst / largest if method == "integrated" else None)
+    return Estimates(found["head"], found["neuron"], worst / highest if method == "integrated" else None)
 
 
 def _parts(batch: Batch) -> Iterator[Batch]:
@@ -209,6 +210,8 @@ class Screening(Document):
     """Share of the `top` sites with the largest exact effects of *all* sites that the screen chose."""
     top: int
     """How many the screen chose."""
+    stability: Stability | None
+    """Whether the screen chooses the same sites from resampled items, and without each template."""
     sign_agreement: float | None
     """Share of chosen sites whose estimate has the exact effect's sign, sites without any effect left out; null where
     there is none."""
@@ -303,6 +306,7 @@ def screen(
     _require_complete(found.completeness, steps, engine.model)
     most = found.heads[0].size if every else sample
     heads, neurons, completeness = found.heads.mean(0), found.neurons.mean(0), found.completeness
+    stable = _stability(asked, "head", found.heads, top, seed), _stability(asked, "neuron", found.neurons, top, seed)
     del found  # every item's numbers, before exact effects need the memory
     return Screen(
         method=method,
@@ -310,8 +314,8 @@ def screen(
         alpha=alpha,
         items=len(asked.compiled),
         completeness=completeness,
-        heads=_confirmed(engine, asked, target, alpha, "head", heads, top, most, seed),
-        neurons=_confirmed(engine, asked, target, alpha, "neuron", neurons, top, sample, seed),
+        heads=_confirmed(engine, asked, target, alpha, "head", heads, top, most, seed, stable[0]),
+        neurons=_confirmed(engine, asked, target, alpha, "neuron", neurons, top, sample, seed, stable[1]),
     )
 
 
@@ -325,6 +329,7 @@ def _confirmed(
     top: int,
     sample: int,
     seed: int,
+    again: Stability | None,
 ) -> Screening:
     order = np.argsort(-np.abs(mean), axis=None, kind="stable")
     top = min(top, mean.size)
@@ -357,8 +362,19 @@ def _confirmed(
         rank_agreement=spearman(pairs[:, 0], pairs[:, 1]),
         recall=found,
         top=top,
+        stability=again,
         sign_agreement=float(np.mean([(c.estimate > 0) == (c.exact > 0) for c in felt])) if felt else None,
     )
+
+
+def _stability(asked: Asked, kind: Kind, each: NDArray[np.float64], top: int, seed: int) -> Stability | None:
+    """How much of the `top` estimates is chosen again from resampled items, or without one template."""
+    named = [item.buckets.get("template") for item in asked.items]
+    templates = [name for name in named if name is not None]
+    return stability(
+        each.reshape(len(each), -1), largest(top), generator("screen stability", kind, seed),
+        templates=templates if len(templates) == len(named) else (),
+    )  # fmt: skip
 
 
 def _strata(

@@ -41,12 +41,15 @@ from lesion.measures.heads.robustness import (
 from lesion.measures.heads.standard_scores import Capture, captured
 from lesion.models.model import Model
 from lesion.progress import stage
+from lesion.stats.stability import Stability, highest, stability
 
 Numbers = NDArray[np.float64]
 THRESHOLD = 0.3
 """Least score of a named head. A head that attends evenly over two copies of 50 tokens scores .014."""
 LISTED = 20
 """Heads that a verdict lists by name."""
+MOST = 10**6
+"""Heads whose scores reach the threshold, at most: all of them."""
 RESAMPLES = 2000
 PERMUTATIONS = 999
 SIGNIFICANT = 0.05
@@ -99,6 +102,8 @@ class Detection(Document):
     """Spearman's correlation of all heads' scores on the two sets; null where all scores are equal."""
     heads: tuple[HeadFinding, ...]
     """All heads, the best first."""
+    stability: Stability | None = None
+    """Whether the heads that reach the threshold do so on resampled sequences and on the second set; null: none."""
 
     @property
     def named(self) -> tuple[HeadFinding, ...]:
@@ -195,6 +200,13 @@ def detections(
             disjoint=disjoint,
             rank_agreement=spearman(sets.first.each[name].mean(0), sets.again.each[name].mean(0)),
             heads=_findings(model, name, first, sets, threshold, permutations, seed),
+            stability=stability(
+                sets.first.each[name],
+                highest(MOST, threshold),
+                generator("head stability", seed, name),
+                "sequences",
+                again=sets.again.each[name].mean(0),
+            ),
         )
         for name in detectors
     ]

@@ -21,13 +21,15 @@ from lesion.engine.batch import Batch, batches
 from lesion.engine.replacement_activations import observe
 from lesion.engine.select_engine import Engine
 from lesion.errors import InputError
+from lesion.identity import generator
 from lesion.interventions.intervention import Intervention, Patch
 from lesion.interventions.site import Site
 from lesion.measures.attribution.direct_logit import heads_of
 from lesion.measures.attribution.target import mean_interval
 from lesion.models.model import Model
 from lesion.progress import stage
-from lesion.study.gates.model_answers import FunctionVectorHead, FunctionVectors, TaughtMap
+from lesion.stats.stability import highest, stability
+from lesion.study.gates.model_answers import TOP, FunctionVectorHead, FunctionVectors, TaughtMap
 from lesion.tasks.literature.word_maps import WORD_MAPS
 from lesion.tasks.literature.word_prompts import FEWEST, LEAST, PROMPTS, SHOTS, TOO_FEW, map_prompts
 from lesion.tasks.tokenizers.prompt_contract import Compiled
@@ -67,7 +69,9 @@ def function_vectors(engine: Engine, prompts: int = PROMPTS, seed: int = 0, shot
         FunctionVectorHead(site=str(site), effect=mean, low=low, high=high, control=float(beside))
         for site, (mean, low, high), beside in zip(sites, map(mean_interval, raised), control, strict=True)
     ]
+    again = generator("function vector stability", seed)
     return FunctionVectors(
+        stability=stability(raised.T, highest(TOP), again, "word maps", list(maps)),
         shots=shots, maps=maps, prompts=sum(each.shape[1] for each in effects), control=float(control.max()),
         heads=tuple(sorted(found, key=lambda head: -head.effect)),
     )  # fmt: skip

@@ -86,9 +86,17 @@ def standard_scores(
     Raises:
         InputError: for an unknown detector, or a vocabulary or context that is too small for the probe.
     """
+    found = scores_by_sequence(model, detectors, seed, probe)
+    shape = (model.sizes.n_layers, model.sizes.n_heads)
+    return {name: torch.as_tensor(each.mean(0)).reshape(shape) for name, each in found.items()}
+
+
+def scores_by_sequence(
+    model: Model, detectors: Sequence[str], seed: int = 0, probe: StandardProbe | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """The same of every sequence, by detector, (sequences, heads), heads layer by layer; as `standard_scores`."""
     require_detectors(detectors)
     ordinary = ordinary_tokens(model.tokenizer)
     group = standard(ordinary, model.bos, fitted(model, len(ordinary), probe, seed))
     found = captured(model, group, detectors, Stage(None))
-    shape = (model.sizes.n_layers, model.sizes.n_heads)
-    return {name: torch.as_tensor(found.each[name].mean(0)).reshape(shape) for name in detectors}
+    return {name: found.each[name] for name in detectors}

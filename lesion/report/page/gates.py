@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
+from lesion.report.wording import stability
 from lesion.report.wording.words import count, listed, model_name, p_value, percent, points, signed
 from lesion.runs.manifest.run import Manifest
 from lesion.study.arms.targets import aim
@@ -153,13 +154,16 @@ def _detect(gate: GateVerdict, plan: Plan) -> list[Table]:
     picked, answers = seen.picked, seen.answers
     keys = {aim(m, name): (m, name) for m in plan.study.subjects for name in plan.study.sweep.named}
     keys = {key: " ".join((model_name(model), name)).rstrip() for key, (model, name) in keys.items() if key in picked}
-    rows = [(who, ", ".join(picked[key]) or "none", _best(answers.get(key))) for key, who in keys.items()]
+    rows = [
+        (who, ", ".join(picked[key]) or "none", _best(answers.get(key)), _stability(answers.get(key)))
+        for key, who in keys.items()
+    ]
     ranked = [
         (who, str(place), site, f"{score:.4g}", "yes" if site in picked[key] else "no")
         for key, who in keys.items()
         for place, (site, score) in enumerate(_neurons(answers.get(key))[:MOST_RANKED], 1)
     ]
-    told = [Table("What the detector picked", ("model", "sites picked", "highest score"), rows)]
+    told = [Table("What the detector picked", ("model", "sites picked", "highest score", "stability"), rows)]
     if seen.excluded:
         rows = [(who, ", ".join(seen.excluded[key])) for key, who in keys.items() if key in seen.excluded]
         told.append(Table("Heads that pass and that `exclude` leaves out", ("model", "heads"), rows))
@@ -180,7 +184,12 @@ def _vectors(who: str, found: FunctionVectors, picked: Sequence[str]) -> Table:
         for head in found.heads[:MOST_RANKED]
     ]  # fmt: skip
     columns = ("head", "rise of P(answer)", "95 % interval", "control", "counts for overlap", "in the target")
-    return Table(f"Function-vector effects, {who}: largest control {found.control:.3f}", columns, rows)
+    stable = "" if found.stability is None else f"; the ten largest: {stability.words(found.stability)}"
+    return Table(f"Function-vector effects, {who}: largest control {found.control:.3f}{stable}", columns, rows)
+
+
+def _stability(answer: TargetAnswer | None) -> str:
+    return stability.words(answer.stability) if isinstance(answer, DetectorAnswer) else "–"
 
 
 def _neurons(answer: TargetAnswer | None) -> tuple[tuple[str, float], ...]:

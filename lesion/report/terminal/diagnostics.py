@@ -6,6 +6,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from lesion.report.wording.stability import words
+from lesion.stats.stability import Stability
+
 LISTED = 20
 """Named heads of a kind that are shown; all of them are in the JSON."""
 
@@ -119,7 +122,10 @@ def print_heads(console: Console, document: Mapping[str, Any]) -> None:
         console.print(shown)
         rank = detector["rank_agreement"]
         ranks = "undefined, because all scores are equal" if rank is None else f"{rank:.3f}"
-        said(console, f"Rank correlation with the second set, which shares no {detector['disjoint']}: {ranks}\n")
+        stable = f"\nThe heads above the threshold: {_stability(detector)}" if detector.get("stability") else ""
+        said(
+            console, f"Rank correlation with the second set, which shares no {detector['disjoint']}: {ranks}{stable}\n"
+        )
     probe = document["detectors"][0]["probe"]
     shape = f"{probe['copies']} copies × {probe['block']} random tokens, {probe['sequences']} sequences"
     said(
@@ -135,6 +141,12 @@ def print_heads(console: Console, document: Mapping[str, Any]) -> None:
         _print_circuits(console, document["circuits"])
 
 
+def _stability(part: Mapping[str, Any]) -> str:
+    """The stability of what a part of a document chose, in words."""
+    told = part.get("stability")
+    return words(None if told is None else Stability(**told))
+
+
 def _print_function_vectors(console: Console, found: Mapping[str, Any]) -> None:
     """The heads with the largest indirect effects, how the model does on the word maps, and the overlap."""
     listed = ", ".join(found["named"]) or "none"
@@ -147,6 +159,7 @@ def _print_function_vectors(console: Console, found: Mapping[str, Any]) -> None:
     maps = [f"{name} {each['untaught']:.2f} → {each['taught']:.2f}" for name, each in found["maps"].items()]
     said(console, f"Effect: rise of P(answer) on {found['prompts']} untaught prompts of {found['shots']} examples.")
     said(console, f"Named: interval above every head's control ({found['control']:.3f}).")
+    said(console, f"The ten largest: {_stability(found)}")
     said(console, f"P(answer), untaught → taught: {', '.join(maps)}")
     for detector, sites in found["shared"].items():
         said(console, f"{detector.replace('_', '-')} heads among the ten: {', '.join(sites) or 'none'}")
@@ -248,6 +261,7 @@ def print_screen(console: Console, screen: Mapping[str, Any]) -> None:
         console.print(shown)
         rank, sign = ("-" if part[k] is None else f"{part[k]:.2f}" for k in ("rank_agreement", "sign_agreement"))
         said(console, f"{part['screened']:,} {kind} screened. {_recalled(part['recall'], part['top'], kind)}")
+        said(console, f"The {part['top']} chosen {kind}: {_stability(part)}")
         said(console, f"On the measured {kind}: rank correlation {rank}; right signs among the chosen {sign}\n")
 
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from lesion.engine.batch import Batch, batches
 from lesion.engine.receipts import merged
 from lesion.engine.replacement_activations import Library
-from lesion.identity import canonical_json, seed_from
+from lesion.identity import canonical_json, generator, seed_from
 from lesion.interventions.intervention import Receipt, replaces
 from lesion.measures.attribution.neurons import highest, write_scores
 from lesion.measures.heads.function_vectors import function_vectors
 from lesion.measures.heads.repeated_sequences import SHORTEST, StandardProbe, fitted, ordinary_tokens
-from lesion.measures.heads.standard_scores import standard_scores
+from lesion.measures.heads.standard_scores import scores_by_sequence
 from lesion.measures.metrics import Numbers, measure
 from lesion.models.device import busy_seconds
 from lesion.models.model import Dtype, Model
@@ -30,6 +30,8 @@ from lesion.runs.measure.reference_sets import Lane, covered_by, library_of
 from lesion.runs.measure.sample import Part, reread, sampled
 from lesion.runs.measure.worker_state import chosen, opened, plain
 from lesion.runs.measure.written_answers import with_texts
+from lesion.stats.stability import highest as highest_scores
+from lesion.stats.stability import stability
 from lesion.study.arms.arm import BASELINE, Arm
 from lesion.study.arms.condition import COLUMNS, Condition
 from lesion.study.arms.targets import DetectedHeads, RankedNeurons
@@ -226,13 +228,17 @@ def _heads(model: Model, target: DetectedHeads, attempt: int, plan: Plan) -> Det
     if target.function_vectors:
         told["function_vectors"] = _vectors(model.name, plan.study.dtype, seed)
     if target.exclude is not None and target.exclude != "function_vector":
-        _, first, again = _scores(model, target.exclude, attempt, plan)
+        _, *sets = _by_sequence(model, target.exclude, attempt, plan)
+        first, again = (_table(model, each.mean(0)) for each in sets)
         told["excluded"] = PatternScores(detector=target.exclude, scores=first, again=again)
     if target.detector == "function_vector":
         return DetectorAnswer(
             detector=target.detector, scores=_by_layer(model, told["function_vectors"]), again=(), **told
         )
-    probe, first, again = _scores(model, target.detector, attempt, plan)
+    probe, *sets = _by_sequence(model, target.detector, attempt, plan)
+    first, again = (_table(model, each.mean(0)) for each in sets)
+    rng, rule = generator("head stability", seed, target.detector), highest_scores(target.most, target.threshold or 1.0)
+    told["stability"] = stability(sets[0], rule, rng, "sequences", again=sets[1].mean(0))
     return DetectorAnswer(
         detector=target.detector, probe=probe.model_dump(mode="json"), scores=first, again=again, **told
     )
@@ -251,8 +257,10 @@ def _by_layer(model: Model, found: FunctionVectors) -> Table:
     return tuple(tuple(effects[f"L{i}H{j}"] for j in range(sizes.n_heads)) for i in range(sizes.n_layers))
 
 
-def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> tuple[StandardProbe, Table, Table]:
-    """Detector scores of every head on the standard probe, twice, on sequences that no tier uses; the first probe.
+def _by_sequence(
+    model: Model, detector: str, attempt: int, plan: Plan
+) -> tuple[StandardProbe, NDArray[np.float64], NDArray[np.float64]]:
+    """Detector scores on the standard probe, twice, (sequences, heads); the first probe. No tier uses the sequences.
 
     The second set's blocks are a third shorter: a head that attends a fixed distance back can pass only one of the two.
     """
@@ -260,6 +268,10 @@ def _scores(model: Model, detector: str, attempt: int, plan: Plan) -> tuple[Stan
     first = first.model_copy(update={"sequences": first.sequences * (1 + attempt)})
     other = {"seed": seed_from("again", plan.study.seed) % 2**31, "block": max(SHORTEST, first.block * 2 // 3)}
     probes = (first, first.model_copy(update=other))
-    scores, again = (standard_scores(model, [detector], each.seed, each)[detector] for each in probes)
-    one, two = (tuple(tuple(float(s) for s in row) for row in table) for table in (scores, again))
-    return first, one, two
+    scores, again = (scores_by_sequence(model, [detector], each.seed, each)[detector] for each in probes)
+    return first, scores, again
+
+
+def _table(model: Model, means: NDArray[np.float64]) -> Table:
+    """A number of each head, by layer and head."""
+    return tuple(tuple(float(s) for s in row) for row in means.reshape(model.sizes.n_layers, model.sizes.n_heads))

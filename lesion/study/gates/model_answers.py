@@ -11,6 +11,7 @@ from pydantic import ConfigDict, JsonValue, PlainSerializer
 
 from lesion.identity import Document, content_hash
 from lesion.interventions.site import Kind
+from lesion.stats.stability import Stability
 
 About = Literal["model"] | Kind
 """What cannot be trusted when an identity fails: the whole model, or one kind of site."""
@@ -201,6 +202,8 @@ class FunctionVectors(Document):
     """Largest control effect of any head: a head is named when its interval lies above it."""
     heads: tuple[FunctionVectorHead, ...]
     """All heads, the largest effect first."""
+    stability: Stability | None = None
+    """Whether the `TOP` largest effects are the same heads over resampled word maps, and without each of them."""
 
     @property
     def top(self) -> tuple[str, ...]:
@@ -239,6 +242,8 @@ class DetectorAnswer(ModelAnswer):
     """The same on the second set; empty for function vectors, whose interval is over word maps."""
     function_vectors: FunctionVectors | None = None
     """Indirect effects of all heads; only where the study asks for them (`detector`, `exclude` or `overlap`)."""
+    stability: Stability | None = None
+    """Whether the heads that the target takes are found again on resampled sequences and on the second set."""
     excluded: PatternScores | None = None
     """Scores of the attention pattern whose heads the target leaves out (`exclude`)."""
 
