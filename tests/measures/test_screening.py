@@ -58,6 +58,8 @@ def test_on_the_hand_model_the_screen_is_exact_for_the_head_that_writes_the_logi
     told = screen(choose(hand_model), asked, top=1)
     (best,) = [c for c in told.heads.candidates if c.chosen]
     assert best.site == "L1H1"
+    assert told.heads.stability is not None
+    assert (told.heads.stability.jaccard, told.heads.stability.left_out) == (1.0, {})  # every item chooses it
     assert best.estimate == pytest.approx(best.exact, abs=1e-2)
     everyone = screen(choose(hand_model), asked, top=4)
     missed = {c.site: c for c in everyone.heads.candidates}["L0H2"]
@@ -96,6 +98,8 @@ def test_a_screen_tells_how_far_it_can_be_believed():
         assert found.kind == kind
         assert sum(c.chosen for c in found.candidates) == 6
         assert -1 <= found.rank_agreement <= 1
+        assert found.stability is not None
+        assert (found.stability.units, found.stability.chosen) == (4, 6)
         assert 0 <= found.recall.low <= found.recall.value <= found.recall.high <= 1
     assert len(told.heads.candidates) == 12
     assert told.heads.recall.exact
