@@ -221,7 +221,10 @@ higher logit than the other label. Guessing scores 50 %.
   heads from any heads of their layers.
 - **Labels**: Foo and Bar; foo and bar for SmolLM2, whose tokenizer gives the capitalised ones different lengths.
 
-`python docs/letter_patterns.py measure MODEL` repeats a model's measurement.
+- **Label preference**: a model that always prefers one label scores 50 %. An edit that shifts the preference can then
+  raise accuracy, random heads included: a change at a floor is no ability that was lost or gained.
+
+`python docs/letter_patterns.py measure MODEL` repeats a model's measurement.{missing}
 """
 TITLES = {"repetition": "Repetition (A B A B)", "recursion": "Recursion (A B B B)",
           "centre_embedding": "Centre-embedding (A B C B A)"}  # fmt: skip
@@ -265,7 +268,9 @@ def page(measured_rows: Sequence[Mapping[str, Any]]) -> str:
         for name in models
         for pattern in PATTERNS
     }
-    parts = [OPENING.format(answer=_answer(tables), sizes=sizes, reference=REFERENCE, cut=CUT)]
+    rest = [name for name in SETS if name not in models]
+    missing = f" Not measured yet: {', '.join(rest)}." if rest else ""
+    parts = [OPENING.format(answer=_answer(tables), sizes=sizes, reference=REFERENCE, cut=CUT, missing=missing)]
     for name in models:
         parts += [f"\n## {name}\n", *_heads(tables[name, PATTERNS[0]])]
         for pattern in PATTERNS:
