@@ -183,3 +183,6 @@ def test_every_detector_is_asked_and_the_one_that_finds_nothing_is_named() -> No
     assert [(each.target, each.sites) for each in after.aims()] == [
         ("found", ("L0H0", "L1H0")), ("seen", ("L0H0", "L1H0")),
     ]  # fmt: skip
+    assert [note.text for note in after.notes if note.topic == "shared-sites"] == [
+        "tiny:llama: the targets found and seen share L0H0, L1H0."
+    ]

@@ -6,6 +6,7 @@ once. Overrun stands in overrun.py. No other exit exists; the run's loop ends wh
 """
 
 from collections.abc import Callable, Mapping
+from itertools import combinations
 
 from lesion.interventions.site import parse_site
 from lesion.stats.power import UNREACHABLE
@@ -204,7 +205,7 @@ def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: Mapping[s
     Where specificity is asked for, these are the first of the sets that the target will be ranked among; else none of
     them holds a head that passed the detector.
     """
-    plan = plan.model_copy(update={"targets": targets})
+    plan = _shared_sites(plan.model_copy(update={"targets": targets}))
     if plan.study.claims is not None and plan.study.claims.sets:
         aims = plan.aims()
         controls = {aim(model, name): sets_of(plan, model, name).sets[:SEEN] for model, name, _ in aims}
@@ -222,6 +223,15 @@ def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: Mapping[s
             text = f"{key}: no layer-matched control set exists, so no effect can be called specific."
             plan = noted(plan, "no-controls", text)
     return _open(plan.model_copy(update={"controls": controls}), "discovery")
+
+
+def _shared_sites(plan: Plan) -> Plan:
+    """With a note on targets of a model that share sites: their effects are not effects of different sites."""
+    for one, other in combinations(plan.aims(), 2):
+        if one.model == other.model and (shared := [site for site in one.sites if site in other.sites]):
+            text = f"{one.model}: the targets {one.target} and {other.target} share {', '.join(shared)}."
+            plan = noted(plan, "shared-sites", text)
+    return plan
 
 
 def after_discovery(plan: Plan, verdict: GateVerdict) -> Plan:
