@@ -20,8 +20,10 @@ from lesion.stats.paired.rows import PairedRows
 from lesion.stats.verdict.rule import Rule
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 from lesion.training import hand_model as hand
+from lesion.training import written_weights as written
 from lesion.training.folder import save_network
 from lesion.training.vocabulary import characters_tokenizer
+from lesion.training.written_weights import Slots
 
 ITEMS = 150
 CHANCE = 1 / 32
@@ -30,14 +32,14 @@ CHANCE = 1 / 32
 @pytest.fixture(scope="module")
 def two_circuits(tmp_path_factory: pytest.TempPathFactory) -> Model:
     """The hand model with a second circuit: L1H2 copies the token two places back, at half of L1H1's strength."""
-    network, place = hand.hand_network(), hand._Slots.position  # pyright: ignore[reportPrivateUsage]
+    network = hand.hand_network()
     second = network.transformer.h[1].attn
-    hand._look(second, 2, [(place, place, torch.eye(hand.POSITIONS).roll(-2, 0))])  # pyright: ignore
-    hand._copy(second, 2, hand._Slots.output)  # pyright: ignore
-    with torch.no_grad():
-        second.c_proj.weight[2 * 130 : 3 * 130] *= 0.5
+    written.look(second, 2, [(Slots.position, Slots.position, torch.eye(written.POSITIONS).roll(-2, 0))])
+    written.copy(second, 2, Slots.output, strength=0.5)
     folder = tmp_path_factory.mktemp("two")
-    save_network(network, dict(network.named_parameters()), characters_tokenizer(hand.TOKENS, hand.POSITIONS), folder)
+    save_network(
+        network, dict(network.named_parameters()), characters_tokenizer(written.TOKENS, written.POSITIONS), folder
+    )
     return open_model(str(folder))
 
 
