@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING = 1
 
 FUZZ ?= 100000
 
-.PHONY: help setup study test pretrained slow faults fuzz oracles check smoke format schemas docs bench inspect package oldest newest publication
+.PHONY: help setup study test pretrained slow faults planted fuzz oracles check smoke format schemas docs bench inspect package oldest newest publication
 
 .DELETE_ON_ERROR:
 
@@ -24,6 +24,7 @@ help:
 	@echo 'make pretrained  get SmolLM2 (93 MB, 542 MB on disk) and run the tests that want a real model'
 	@echo 'make slow     the tests that take longer: heavy files (tests/conftest.py), a thousand random edits, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
+	@echo 'make planted  ask every way of looking on 60 models whose circuit is known, write docs/planted.md (half an hour)'
 	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
 	@echo 'make kills    kill runs with kill -9 at $(KILLS) random moments; each must end with the rows of an undisturbed run'
 	@echo 'make oracles  the same weights through nnsight and transformer-lens, in environments of their own under .bench/'
@@ -81,6 +82,11 @@ slow: $(STAMP)
 
 faults: $(STAMP)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.faults
+
+planted: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python docs/planted.py measure --minutes 120
+	$(BIN)/python docs/planted.py write
+
 # Each reader is given so many inputs: 10,000 take about two minutes of processor time, 100,000 about twenty.
 fuzz: $(STAMP)
 	LESION_FUZZ=$(FUZZ) $(BIN)/python -m pytest -q tests/fuzz --timeout 0
