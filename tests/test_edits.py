@@ -56,6 +56,17 @@ def test_a_set_is_kept_searched_and_read_from_a_file(call, tmp_path):
     assert max(map(len, words.splitlines())) <= 80
 
 
+def test_pairs_are_of_the_strongest_heads_or_of_those_named(call):
+    found = document(call, "pairs", *TINY, "--top", "3", "--ablation", "zero")
+    assert (len(found["singles"]), len(found["pairs"])) == (3, 3)
+    named = document(call, "pairs", *TINY, "--sites", "L0H0+L1.mlp_out", "--ablation", "counterfactual")
+    assert [single["nodes"] for single in named["singles"]] == [["L0H0"], ["L1.mlp_out"]]
+    assert named["excess"] == pytest.approx(named["pairs"][0]["interaction"])
+    words = call("pairs", *TINY, "--top", "3", "--ablation", "zero")[1]
+    assert words.startswith("Pairs of 3 nodes (top 3 single effects on other items)")
+    assert max(map(len, words.splitlines())) <= 80
+
+
 def test_a_path_leaves_out_senders_that_do_not_come_before_the_receiver(call):
     found = document(call, "patch", *TINY, "--path", "--to", "L1H0", "--at", "last")
     assert {cell["site"][:2] for cell in found["cells"]} == {"L0"}
@@ -133,6 +144,8 @@ def test_selections_name_the_sites_that_they_say(tiny):
         ("ablate", *TINY, "--sites", "streams"),
         ("ablate", *TINY, "--by", "induction", "--sites", "L0.neurons"),
         ("faithful", *TINY),
+        ("pairs", *TINY, "--sites", "L0H0"),
+        ("pairs", *TINY, "--ablation", "scale"),
         ("faithful", *TINY, "--set", "L0H0", "--prune", "0.1"),
         ("faithful", *TINY, "--set", "streams"),
         ("faithful", *TINY, "--set", "nowhere.json"),

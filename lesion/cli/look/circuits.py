@@ -1,4 +1,4 @@
-"""The command that keeps a set of heads and MLPs and replaces all others: faithful."""
+"""Commands on sets of heads and MLPs: faithful keeps a set and replaces all others, pairs ablates two at a time."""
 
 # ruff: noqa: PLC0415  (commands import what they need)
 
@@ -153,3 +153,55 @@ def _replacing(engine: "Engine", task: str, items: int, seed: int, ablation: str
         return counterfactual(Library(engine.model))
     library = Library(engine.model, ask(engine.model, task, REFERENCE, seed, 2 * items).compiled)
     return resampling(library, seed) if ablation == "resample" else averaging(library, ablation)
+
+
+@app.command()
+@recorded("pairs")
+def pairs(
+    model: ModelName,
+    task: TaskText = "arithmetic",
+    sites: Annotated[
+        str | None, typer.Option(help="Heads and MLPs whose pairs are tried: 'L5H1+L6H9'. Default: the --top ones.")
+    ] = None,
+    top: Annotated[
+        int, typer.Option(min=2, max=24, help="Number of heads, by exact single effect on other items.")
+    ] = 6,
+    ablation: Annotated[
+        str, typer.Option(help="What replaces them: zero, mean, median, resample or counterfactual.")
+    ] = "mean",
+    items: Items = 64,
+    target: Target = "logit_diff",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> int:
+    """Ablate heads in pairs: which stand in for each other, which work on one path."""
+    from lesion.engine.proof.cache import engine_for
+    from lesion.measures.attribution.target import require_target
+    from lesion.measures.circuits.pairs import pairwise
+    from lesion.measures.circuits.size_curve import single_effects
+    from lesion.measures.effects.site_groups import select
+    from lesion.measures.prompt_set import known_task
+    from lesion.models.model import open_model
+    from lesion.report.terminal.circuits import print_pairs
+
+    if ablation not in ABLATIONS:
+        raise InputError(f"'{ablation[:40]}' is no ablation; {nearest(ablation, ABLATIONS)}")
+    require_target(target)
+    known_task(task, 2 * items, REFERENCE if ablation in ABLATIONS[2:] else 0)
+    opened = open_model(model)
+    engine = engine_for(opened)
+    how, paired = _replacing(engine, task, items, seed, ablation), ablation == "counterfactual"
+    prompts, without = _asked(engine, task, items, seed, 0, paired=paired)
+    if sites is not None:
+        chosen = select(opened.sizes, sites)
+    else:
+        others, _ = _asked(engine, task, items, seed, items, paired=paired)
+        effects = single_effects(engine, others, how, target)
+        heads = [node for node in effects if node.kind == "head"]
+        chosen = sorted(heads, key=lambda node: -abs(effects[node]))[:top]
+    found = pairwise(engine, prompts, chosen, how, target, seed)
+    results: dict[str, Any] = {"floor": engine.choice.floor, "without_twin": without, "refused": prompts.refused}
+    results["chosen"] = "named" if sites else f"top {top} single effects on other items"
+    results |= found.model_dump(mode="json")
+    unregistered({"model": model, "task": task, **results}, as_json, print_pairs)
+    return 0

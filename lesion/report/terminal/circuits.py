@@ -1,4 +1,4 @@
-"""Tables of the command that keeps a set and replaces all others; 80 columns."""
+"""Tables of the commands on sets of nodes: one kept and all others replaced, or two ablated together; 80 columns."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -74,3 +74,31 @@ def _print_curve(console: Console, curve: Mapping[str, Any]) -> None:
         ends = f"{point['low']:.3f}–{point['high']:.3f}"
         rows.add_row(f"{point['fraction']:g}", str(point["nodes"]), f"{point['faithfulness']:.3f}", ends)
     console.print(rows)
+
+
+def print_pairs(console: Console, result: Mapping[str, Any]) -> None:
+    """Every node alone, the pairs with the strongest interaction, and all together."""
+    said(console, f"Pairs of {len(result['singles'])} nodes ({result['chosen']}), {result['target']}", "bold")
+    said(console, f"Ablation: {result['ablation']}; {result['items']} items")
+    alone = table("node", ">harm alone", "95 % interval")
+    for single in sorted(result["singles"], key=lambda harm: -harm["harm"]):
+        ends = f"{single['low']:+.3f} … {single['high']:+.3f}"
+        alone.add_row(single["nodes"][0], f"{single['harm']:+.3f}", ends)
+    console.print(alone)
+    rows = table("pair", ">joint harm", ">beyond the sum", "95 % interval", ">p", "")
+    for pair in result["pairs"][:SHOWN]:
+        ends = f"{pair['low']:+.3f} … {pair['high']:+.3f}"
+        told = "" if pair["kind"] == "not told apart" else pair["kind"]
+        numbers = (
+            f"{pair['joint']:+.3f}",
+            f"{pair['interaction']:+.3f}",
+            ends,
+            "<.001" if pair["p"] < 0.001 else f"{pair['p']:.3f}",
+        )
+        rows.add_row("+".join(pair["nodes"]), *numbers, told)
+    console.print(rows)
+    ends = f"{result['excess_low']:+.3f} … {result['excess_high']:+.3f}"
+    said(console, f"All {len(result['singles'])} together: harm {result['together']['harm']:+.3f}")
+    said(console, f"Beyond the sum of each alone: {result['excess']:+.3f} ({ends})")
+    said(console, "Super-additive: beyond the sum, like backups. Sub-additive: like one path.")
+    said_rounding(console, result)
