@@ -40,8 +40,6 @@ def test_a_grid_has_every_site_at_every_place_and_the_whole_stream_goes_all_the_
 
 
 def test_a_set_is_kept_searched_and_read_from_a_file(call, tmp_path):
-    found = document(call, "faithful", *TINY, "--set", "heads+L0.mlp_out+L1.mlp_out+L2.mlp_out", "--ablation", "zero")
-    assert found["set"]["faithfulness"] == 1
     path = tmp_path / "set.txt"
     path.write_text("L0H0, L1.mlp_out\n")
     named = document(call, "faithful", *TINY, "--set", str(path), "--each", "--subsets", "2")
@@ -49,10 +47,11 @@ def test_a_set_is_kept_searched_and_read_from_a_file(call, tmp_path):
     assert len(named["set"]["minimality"]) == 2
     assert len(named["set"]["completeness"]) == 2
     searched = document(call, "faithful", *TINY, "--prune", "0.05", "--curve", "--ablation", "zero")
+    assert searched["curves"][0]["points"][-1]["faithfulness"] == 1, "the whole model"
     assert searched["pruning"]["sets"] == searched["set"]["of"] + 2
     assert [curve["ranking"] for curve in searched["curves"]] == ["signed", "absolute"]
-    words = call("faithful", *TINY, "--curve", "--ablation", "zero")[1]
-    assert words.startswith("CPR ")
+    words = call("faithful", *TINY, "--set", "L0H0", "--ablation", "zero")[1]
+    assert words.startswith("Faithfulness ")
     assert max(map(len, words.splitlines())) <= 80
 
 
