@@ -25,7 +25,7 @@ from lesion.runs.execute.run import start
 from lesion.runs.folder.run_folder import RunFolder
 from lesion.runs.index.query import query
 from lesion.study.arms.arm import BASELINE, made, writes
-from lesion.study.arms.condition import PLACEBO, older_condition, target
+from lesion.study.arms.condition import older_condition, placebo_of, target
 from lesion.study.forecast.forecast import expected
 from lesion.study.format.load import parse_document
 from lesion.study.gates.written_answers import number, spoiled_reading
@@ -114,7 +114,7 @@ def test_only_the_confirmation_of_a_decoded_tier_is_written_out(broken) -> None:
 
 def test_matched_sets_and_companions_write_nothing() -> None:
     scale = Scale(sites=(head(0, 0),), alpha=0.0)
-    arms = [made(condition, scale) for condition in (target(0.0), PLACEBO, older_condition("control@0"))]
+    arms = [made(condition, scale) for condition in (target(0.0), placebo_of(), older_condition("control@0"))]
     assert [writes(arm) for arm in arms] == [True, True, False]
     assert writes(BASELINE)
 
