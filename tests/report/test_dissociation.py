@@ -78,7 +78,9 @@ def test_the_page_has_matrix_conditions_and_a_mark_in_the_heat_map(apart: Any) -
     assert view is not None
     assert len(view.tables[1].rows) == 4
     assert any("late harms tier1 more than early does" in row[0] for row in view.details[0].rows)
-    assert "◆" in str(heat_map(cells(apart), 1))
+    drawn = str(heat_map(cells(apart), 1, "change in accuracy, points"))
+    assert "◆" in drawn
+    assert "change in accuracy, points" in drawn
     marked = {(row["target"], row["task"]) for row in cells(apart).to_dicts() if row["holds"]}
     assert marked == {("late", "tier1"), ("early", "tier2")}
 
@@ -86,7 +88,7 @@ def test_the_page_has_matrix_conditions_and_a_mark_in_the_heat_map(apart: Any) -
 def test_several_models_have_a_map_each(apart: Any) -> None:
     rows = cells(apart)
     both = rows.vstack(rows.with_columns(model=rows["model"] + "-two"))
-    spec = heat_map(both, 1)
+    spec = heat_map(both, 1, "points")
     assert len(spec["vconcat" if "vconcat" in spec else "concat"]) == 2
 
 

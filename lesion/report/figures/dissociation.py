@@ -13,17 +13,19 @@ CELL, ROW = 150, 62
 _DARK, _LIGHT, _EDGE = "#1b1f24", "#ffffff", "#8a8f96"
 
 
-def heat_map(rows: pl.DataFrame, digits: int) -> dict[str, Any]:
+def heat_map(rows: pl.DataFrame, digits: int, unit: str) -> dict[str, Any]:
     """One map for each model; all share one scale of colours.
 
     Args:
         rows: those of `lesion.report.wording.dissociations.cells`.
         digits: decimals of an effect.
+        unit: what an effect is, and in what it is counted.
     """
     marked = _marked(rows, digits)
     models: list[str] = marked["model"].unique(maintain_order=True).to_list()
     extent = max([10.0, *map(abs, numbers(marked, "shade"))])
-    maps = [_map(marked.filter(pl.col("model") == model), model if len(models) > 1 else "", extent) for model in models]
+    names = {model: model if len(models) > 1 else "" for model in models}
+    maps = [_map(marked.filter(pl.col("model") == model), name, extent, unit) for model, name in names.items()]
     drawn: Any = alt.concat(*maps, columns=1) if len(maps) > 1 else maps[0]
     return finished(drawn, "maps" if len(maps) > 1 else "single")
 
@@ -40,12 +42,12 @@ def _marked(rows: pl.DataFrame, digits: int) -> pl.DataFrame:
     return rows.with_columns(pl.Series("main", main), pl.Series("ends", ends), pl.Series("shade", shade))
 
 
-def _map(rows: pl.DataFrame, model: str, extent: float) -> Any:
+def _map(rows: pl.DataFrame, model: str, extent: float, unit: str) -> Any:
     order = [*rows.filter(pl.col("series") == "target")["target"].unique(maintain_order=True).to_list()]
     order += rows.filter(pl.col("series") == "random")["target"].unique(maintain_order=True).to_list()
     tasks: list[str] = rows["task"].unique(maintain_order=True).to_list()
     place = alt.Chart(data(rows)).encode(
-        x=alt.X("task:N", title=None, sort=tasks, axis=alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False)),
+        x=alt.X("task:N", title=unit, sort=tasks, axis=alt.Axis(orient="top", labelAngle=0, domain=False, ticks=False)),
         y=alt.Y("target:N", title=None, sort=order, axis=alt.Axis(domain=False, ticks=False)),
         tooltip=tips(effect="change", low="from", high="to", share="% of headroom", n="items"),
     )

@@ -131,12 +131,13 @@ def _specificity(record: Record) -> Figure | None:
 def _dissociation(record: Record) -> Figure | None:
     if not any(record.manifest.results.matrix.values()):
         return None
-    rows = dissociations.cells(record)
+    rows, unit = dissociations.cells(record), unit_of(record.manifest.study)
+    what = f"change in {outcome_words(record.manifest.study)}, {unit.name}; orange: losses"
     return Figure(
         "dissociation",
         "Which target does which task need?",
         dissociations.reading(record),
-        dissociation.heat_map(rows, unit_of(record.manifest.study).digits),
+        dissociation.heat_map(rows, unit.digits, what),
         rows,
         dissociations.QUERY,
     )
