@@ -50,8 +50,9 @@ def test_a_set_is_kept_searched_and_read_from_a_file(call, tmp_path):
     assert searched["curves"][0]["points"][-1]["faithfulness"] == 1, "the whole model"
     assert searched["pruning"]["sets"] == searched["set"]["of"] + 2
     assert [curve["ranking"] for curve in searched["curves"]] == ["signed", "absolute"]
-    words = call("faithful", *TINY, "--set", "L0H0", "--ablation", "zero")[1]
+    words = call("faithful", *TINY, "--prune", "0.05", "--curve", "--subsets", "2")[1]
     assert words.startswith("Faithfulness ")
+    assert "\nCPR " in words
     assert max(map(len, words.splitlines())) <= 80
 
 

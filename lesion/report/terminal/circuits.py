@@ -1,6 +1,7 @@
 """Tables of the commands on sets of nodes: one kept and all others replaced, or two ablated together; 80 columns."""
 
 from collections.abc import Mapping
+from textwrap import wrap
 from typing import Any
 
 from rich.console import Console
@@ -28,18 +29,13 @@ def print_faithful(console: Console, result: Mapping[str, Any]) -> None:
 def _print_set(console: Console, found: Mapping[str, Any], pruning: Mapping[str, Any] | None) -> None:
     ends = f"{found['low']:.3f}–{found['high']:.3f}"
     said(console, f"Faithfulness {found['faithfulness']:.3f} (95 % interval {ends}), {found['target']}", "bold")
-    kept = f"{len(found['nodes'])} of {found['of']} nodes kept, {found['items']} items"
-    said(console, f"{kept}; the others get: {found['ablation']}")
-    said(
-        console,
-        f"Model {found['model']:+.3f}, this set {found['circuit']:+.3f}, nothing kept {found['empty']:+.3f} logits",
-    )
+    said(console, f"{len(found['nodes'])} of {found['of']} nodes kept, {found['items']} items")
+    said(console, f"The others get: {found['ablation']}")
+    numbers = [f"{found[name]:+.3f}" for name in ("model", "circuit", "empty")]
+    said(console, "Model {}, this set {}, nothing kept {} logits".format(*numbers))
     if pruning is not None:
-        said(
-            console,
-            f"Found by pruning on other items (f {pruning['faithfulness']:.3f} there): each node taken out cost at "
-            f"most {pruning['tolerance']:g}; {pruning['sets']} sets tried",
-        )
+        said(console, f"Found by pruning on other items, f {pruning['faithfulness']:.3f} there")
+        said(console, f"A node taken out cost at most {pruning['tolerance']:g}; {pruning['sets']} sets tried")
     falls = sorted(found["minimality"], key=lambda effect: -effect["fall"])
     if falls:
         rows = table("node", ">fall of f without it", "95 % interval")
@@ -51,24 +47,19 @@ def _print_set(console: Console, found: Mapping[str, Any], pruning: Mapping[str,
     else:
         names = found["nodes"]
         more = f" and {len(names) - SHOWN} more (--json)" if len(names) > SHOWN else ""
-        said(console, f"Kept: {' '.join(names[:SHOWN]) or 'nothing'}{more}")
+        for row in wrap(f"Kept: {' '.join(names[:SHOWN]) or 'nothing'}{more}", 80):
+            said(console, row)
     if found["completeness"]:
         gaps = [abs(subset["circuit"] - subset["model"]) for subset in found["completeness"]]
-        said(
-            console,
-            f"Completeness: {len(gaps)} random subsets taken out of set and model change f differently by "
-            f"{sum(gaps) / len(gaps):.3f} on average, {max(gaps):.3f} at most",
-        )
+        said(console, f"Completeness: {len(gaps)} random subsets taken out of set and model")
+        said(console, f"Difference of f: {sum(gaps) / len(gaps):.3f} on average, {max(gaps):.3f} at most")
 
 
 def _print_curve(console: Console, curve: Mapping[str, Any]) -> None:
     area = f"CPR {curve['cpr']:.3f}" if curve["ranking"] == "signed" else f"CMD {curve['cmd']:.3f}"
-    said(
-        console,
-        f"{area}: best nodes by {curve['ranking']} single effect, {curve['target']}, {curve['items']} items",
-        "bold",
-    )
-    said(console, f"The others get: {curve['ablation']}. Axis: share of {curve['of']} heads and MLPs, linear.")
+    said(console, f"{area}: best nodes by {curve['ranking']} single effect, {curve['target']}", "bold")
+    said(console, f"{curve['items']} items; the others get: {curve['ablation']}")
+    said(console, f"Axis: share of {curve['of']} heads and MLPs, linear")
     rows = table(">share", ">nodes", ">faithfulness", "95 % interval")
     for point in curve["points"]:
         ends = f"{point['low']:.3f}–{point['high']:.3f}"
