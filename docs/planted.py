@@ -24,10 +24,10 @@ from lesion.identity import generator
 from lesion.interventions.site import head, parse_site
 from lesion.measures.attribution.attribution_patching import estimate
 from lesion.measures.circuits.faithfulness import faithful
-from lesion.measures.circuits.nodes import all_nodes, counterfactual, kept_values
+from lesion.measures.circuits.nodes import all_nodes, kept_values
 from lesion.measures.circuits.pruning import prune
 from lesion.measures.circuits.size_curve import single_effects
-from lesion.measures.effects.cumulative_ablation import scaling
+from lesion.measures.effects.ablation import counterfactual, scaling
 from lesion.measures.heads.detection import detection
 from lesion.measures.heads.repeated_sequences import repeats
 from lesion.measures.prompt_set import Asked, of

@@ -32,8 +32,7 @@ from lesion.measures.attribution.attribution_patching import Screen, screen
 from lesion.measures.attribution.direct_logit import Attribution, attribution
 from lesion.measures.attribution.patching import with_twins
 from lesion.measures.circuits.faithfulness import Faithfulness, faithful
-from lesion.measures.circuits.nodes import counterfactual
-from lesion.measures.effects.cumulative_ablation import scaling
+from lesion.measures.effects.ablation import counterfactual, scaling
 from lesion.measures.effects.effect import Change, Effect, effect
 from lesion.measures.effects.site_groups import select
 from lesion.measures.heads.detection import Detection, detection, detections

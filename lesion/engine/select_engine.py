@@ -30,7 +30,7 @@ from lesion.interventions.intervention import Intervention, Scale
 from lesion.interventions.site import Kind, Site
 from lesion.models.model import Model
 from lesion.progress import stage, track
-from lesion.study.gates.model_answers import EngineChoice
+from lesion.study.gates.evidence.model_answers import EngineChoice
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 ALLOWED = 4.0

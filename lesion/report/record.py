@@ -14,8 +14,8 @@ from lesion.stats.specificity.contrast import Specificity
 from lesion.stats.specificity.rank import RankSpecificity
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.arms.targets import DetectedHeads
+from lesion.study.gates.evidence.written_answers import Reading
 from lesion.study.gates.specificity import Within
-from lesion.study.gates.written_answers import Reading
 from lesion.study.plan import Chosen, pair_name
 from lesion.study.results import PositiveControl
 

@@ -19,7 +19,7 @@ from lesion.stats.multiplicity import bh, holm, max_t
 from lesion.stats.paired.comparison import compare
 from lesion.stats.paired.rows import PairedRows
 from lesion.stats.paired.tests import deltas, sign_flip, sign_flip_exact, wilcoxon
-from lesion.study.gates.paired_arms import paired_numbers, paired_rows
+from lesion.study.gates.evidence.paired_arms import paired_numbers, paired_rows
 from lesion.study.plan import Chosen, Plan
 from lesion.study.solutions import solution_contrasts
 from lesion.study.stages.confirmatory_cells import rule_of

@@ -15,9 +15,9 @@ from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.stats.verdict.rule import Verdict
 from lesion.stats.verdict.scenario import scenario
 from lesion.study.claims import Ablation
+from lesion.study.gates.evidence.written_answers import Reading
 from lesion.study.gates.gate_verdict import GateVerdict, LookEvidence, SpecificityEvidence
 from lesion.study.gates.specificity import Within, is_control
-from lesion.study.gates.written_answers import Reading
 from lesion.study.plan import Configuration, Plan, StageName
 from lesion.study.stages.replication import Answer, answered, pooled_over
 

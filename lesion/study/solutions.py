@@ -17,9 +17,9 @@ import numpy as np
 import polars as pl
 
 from lesion.stats.paired.cluster_mean import guarded
-from lesion.study.gates.clusters import clusters
-from lesion.study.gates.paired_arms import arm_rows
-from lesion.study.gates.written_answers import read_texts
+from lesion.study.gates.evidence.clusters import clusters
+from lesion.study.gates.evidence.paired_arms import arm_rows
+from lesion.study.gates.evidence.written_answers import read_texts
 from lesion.study.plan import Chosen, Plan
 from lesion.study.rows import ITEM_KEY
 from lesion.study.study import Study

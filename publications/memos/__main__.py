@@ -18,7 +18,7 @@ from lesion.runs.folder.atomic_io import write_text
 from lesion.runs.folder.clock import now
 from lesion.runs.manifest.environment import read_code
 from lesion.runs.manifest.run import read_manifest
-from lesion.study.gates.model_answers import InstrumentAnswer
+from lesion.study.gates.evidence.model_answers import InstrumentAnswer
 from publications.memos.memo import (
     Audited,
     Criterion,

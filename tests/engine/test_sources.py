@@ -23,7 +23,7 @@ from lesion.interventions.intervention import (
 )
 from lesion.interventions.parse import Replacement
 from lesion.interventions.site import KINDS, UNITS, Site, head, parse_site, stream
-from lesion.measures.effects.cumulative_ablation import averaging
+from lesion.measures.effects.ablation import averaging
 
 
 def _twinned(items):

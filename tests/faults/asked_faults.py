@@ -20,8 +20,8 @@ from lesion.stats.paired.rows import PairedRows
 from lesion.stats.paired.tests import Deltas
 from lesion.stats.verdict import cell_measures as evidence
 from lesion.study.gates import judge as gates
-from lesion.study.gates import paired_arms as rows_evidence
-from lesion.study.gates import soundness
+from lesion.study.gates.evidence import paired_arms as rows_evidence
+from lesion.study.gates.evidence import soundness
 from lesion.study.rows import ITEM_KEY
 from lesion.study.selftest import looks as trial_looks
 from lesion.study.stages import cells as stages
@@ -330,17 +330,20 @@ ASKED_FAULTS = [
     Fault("discovery is measured on confirmation items", "study.stages.cells._on_discovery_items", "run",
           discovery_on_confirmation, cheap=True),
     Fault("nobody looks whether discovery asked the confirmation's items",
-          "study.gates.paired_arms._asked_before", "run",
+          "study.gates.evidence.paired_arms._asked_before", "run",
           discovery_not_looked_for),
-    Fault("a control set shares a head with the target", "study.contingency", "run", control_shares_a_head, cheap=True),
+    Fault("a control set shares a head with the target",
+          "study.stages.transitions._open", "run", control_shares_a_head, cheap=True),
     Fault("the tests ignore the clusters",
           "stats.verdict.cell_measures.compare_parts", "run", clusters_ignored, cheap=True),
-    Fault("the labels of clusters are lost", "study.gates.paired_arms.clusters", "run", labels_of_clusters_lost),
-    Fault("the seeds of paired rows are lost", "study.gates.paired_arms.PairedRows", "run", seeds_lost),
+    Fault("the labels of clusters are lost",
+          "study.gates.evidence.paired_arms.clusters", "run", labels_of_clusters_lost),
+    Fault("the seeds of paired rows are lost", "study.gates.evidence.paired_arms.PairedRows", "run", seeds_lost),
     Fault("every receipt is the placebo's", "runs.measure.measure_cell._measured", "run", receipts_of_the_placebo),
     Fault("receipts are empty", "runs.measure.measure_cell._measured", "run", receipts_emptied),
     Fault("a receipt counts half the firings", "runs.measure.measure_cell.merged", "run", receipts_halved),
-    Fault("arms are joined by their place", "study.gates.paired_arms._paired", "run", arms_joined_by_place, cheap=True),
+    Fault("arms are joined by their place",
+          "study.gates.evidence.paired_arms._paired", "run", arms_joined_by_place, cheap=True),
     Fault("numbers are given to items by their place",
           "runs.measure.measure_cell._Rows.table", "run", rows_named_by_place),
     Fault("the rows' nats are taken for bits", "runs.measure.measure_cell._Rows.table", "run", rows_in_bits),
@@ -364,7 +367,7 @@ ASKED_FAULTS = [
     Fault("counts wrap at 16 bits",
           "stats.verdict.cell_measures.compare_parts", "run", counts_of_sixteen_bits, cheap=True),
     Fault("sums over clusters wrap at 8 bits", "stats.paired.comparison.totals", "run", difference_of_eight_bits),
-    Fault("nothing is unsound", "study.gates.soundness.unsound", "run", soundness_not_asked),
-    Fault("every receipt fits", "study.gates.soundness.unsound_receipts", "run", receipts_not_asked),
+    Fault("nothing is unsound", "study.gates.evidence.soundness.unsound", "run", soundness_not_asked),
+    Fault("every receipt fits", "study.gates.evidence.soundness.unsound_receipts", "run", receipts_not_asked),
     Fault("a loss counts as a gain", "PairedRows.difference", "run", no_rows_differ),
 ]  # fmt: skip

@@ -384,7 +384,7 @@ MODEL_FAULTS = [
     Fault("the batched engine keeps the clean run of an older batch",
           "engine.batched.engine.run_clean", "model", stale_clean),
     Fault("the batched engine shares a prefix that is not shared",
-          "engine.batched.engine.shared_prefix", "model", prefix_of_another),
+          "engine.batched.engine.trie", "model", prefix_of_another),
     Fault("the batched engine begins one layer late", "engine.batched.engine.Fast._job", "model", fast_forgets_layers),
     Fault("rows are padded and the padding leaks", "engine.batch.batches", "run", padded),
     Fault("the output projection's bias is forgotten", "engine.proof.prove.weight_and_bias", "model", bias_forgotten,

@@ -13,7 +13,7 @@ from lesion.stats.verdict import judge as decide
 from lesion.stats.verdict.rule import Rule
 from lesion.study.gates import ablations, checks, companions
 from lesion.study.gates import judge as gates
-from lesion.study.gates import paired_arms as rows_evidence
+from lesion.study.gates.evidence import paired_arms as rows_evidence
 from lesion.study.gates.gate_verdict import InstrumentEvidence
 from lesion.study.selftest import companions as trial_companions
 from lesion.study.selftest import gates as trial_gates
@@ -228,10 +228,12 @@ RULE_FAULTS = [
     Fault("no row spoils a companion", "study.gates.judge.spoiled_companion", "run", companions_unread),
     Fault("the row's own mean is not read", "study.gates.checks.instrument", "run", own_mean_not_read),
     Fault("one set of sequences suffices for a detector", "study.gates.checks.detector", "run", one_set_detects),
-    Fault("the arms are sorted before they are paired", "study.gates.paired_arms.PairedRows", "run", unpaired),
-    Fault("the rank among matched sets cannot fail", "stats.rank_specificity", "run", ranks_cannot_fail, cheap=True),
+    Fault("the arms are sorted before they are paired", "study.gates.evidence.paired_arms.PairedRows", "run", unpaired),
+    Fault(
+        "the rank among matched sets cannot fail", "stats.specificity.rank._rank", "run", ranks_cannot_fail, cheap=True
+    ),
     Fault("Holm is left out of specificity", "stats.specificity.rank.holm", "run", ranks_uncorrected),
-    Fault("the target is left out of its own rank p", "stats.rank_specificity", "run", target_left_out),
+    Fault("the target is left out of its own rank p", "stats.specificity.rank._rank", "run", target_left_out),
     Fault("ties count for the target", "stats.specificity.rank.TIE", "run", ties_for_the_target),
     Fault("a matched set shares a head with the target", "study.stages.matched_sets.alike", "run", sets_share_a_head),
 ]

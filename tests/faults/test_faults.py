@@ -1,5 +1,7 @@
 """The catalogue of faults: a cheap subset is put in and caught, soundness is no fault, the page is whole."""
 
+import importlib
+import importlib.util
 import re
 import subprocess
 import sys
@@ -7,11 +9,54 @@ from pathlib import Path
 
 import pytest
 
+import lesion
 from tests.faults.catalogue import FAULTS
+from tests.faults.fault import Fault
 
 
 def test_no_two_faults_have_one_name() -> None:
     assert len({fault.name for fault in FAULTS}) == len(FAULTS) >= 40
+
+
+def place(where: str) -> object:
+    """What a dotted name below `lesion` points to."""
+    parts = ["lesion", *where.split(".")]
+    for length in range(len(parts), 0, -1):
+        name = ".".join(parts[:length])
+        if find_spec_of(name):
+            found: object = importlib.import_module(name)
+            for attribute in parts[length:]:
+                found = getattr(found, attribute)
+            return found
+    raise AttributeError(where)
+
+
+def find_spec_of(name: str) -> bool:
+    """Whether a module of that name is there; a name below a module that is no package is none."""
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+ROOMS = {path.name for path in Path(lesion.__file__).parent.iterdir() if path.is_dir()}
+DOTTED = [
+    fault
+    for fault in FAULTS
+    if fault.battery in ("model", "run") and "." in fault.where and fault.where.split(".")[0] in ROOMS
+]
+"""Faults whose place is a dotted name; others name a file, or a part of a type."""
+
+
+@pytest.mark.parametrize("fault", DOTTED, ids=lambda fault: fault.where)
+def test_a_fault_names_a_place_that_is_there(fault: Fault) -> None:
+    place(fault.where)
+
+
+@pytest.mark.parametrize("fault", [f for f in FAULTS if f.battery in ("model", "run")], ids=lambda fault: fault.name)
+def test_a_fault_finds_what_it_replaces(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        fault.put(patch)  # pyright: ignore[reportArgumentType]
 
 
 def asked(repository: Path, *options: str) -> subprocess.CompletedProcess[str]:

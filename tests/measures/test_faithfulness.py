@@ -8,10 +8,10 @@ from lesion.engine.select_engine import choose
 from lesion.errors import InputError
 from lesion.interventions.site import Site, head
 from lesion.measures.circuits.faithfulness import faithful, shares_of
-from lesion.measures.circuits.nodes import all_nodes, counterfactual
+from lesion.measures.circuits.nodes import all_nodes
 from lesion.measures.circuits.pruning import prune
 from lesion.measures.circuits.size_curve import FRACTIONS, areas, single_effects, size_curve
-from lesion.measures.effects.cumulative_ablation import averaging, scaling
+from lesion.measures.effects.ablation import averaging, counterfactual, scaling
 from lesion.measures.prompt_set import of
 
 CIRCUIT = (head(0, 2), head(1, 1))

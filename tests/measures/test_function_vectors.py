@@ -12,7 +12,7 @@ from lesion.measures.heads import function_vectors as module
 from lesion.measures.heads.function_vectors import function_vectors
 from lesion.models.model import open_model
 from lesion.models.vocabulary import open_vocabulary
-from lesion.study.gates.model_answers import FunctionVectorHead, FunctionVectors
+from lesion.study.gates.evidence.model_answers import FunctionVectorHead, FunctionVectors
 from lesion.tasks.literature.word_maps import WORD_MAPS
 from lesion.tasks.literature.word_prompts import compiled, drawn, map_prompts
 

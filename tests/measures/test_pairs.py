@@ -6,7 +6,7 @@ from lesion.engine.select_engine import choose
 from lesion.errors import InputError
 from lesion.interventions.site import head
 from lesion.measures.circuits.pairs import pairwise
-from lesion.measures.effects.cumulative_ablation import scaling
+from lesion.measures.effects.ablation import scaling
 from lesion.measures.prompt_set import of
 from lesion.models.model import open_model
 from lesion.training.planted_heads import planted, write_planted

@@ -10,7 +10,8 @@ from lesion.errors import InputError, InterventionError
 from lesion.interventions.site import head, neuron
 from lesion.measures.attribution.attribution_patching import joint_effect
 from lesion.measures.attribution.direct_logit import heads_of
-from lesion.measures.effects.cumulative_ablation import averaging, ordered, resampling, scaling, staged
+from lesion.measures.effects.ablation import averaging, resampling, scaling
+from lesion.measures.effects.cumulative_ablation import ordered, staged
 from lesion.measures.prompt_set import ask, of
 from lesion.models.model import open_model
 

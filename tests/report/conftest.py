@@ -24,8 +24,8 @@ from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.arms.arm import Arm
 from lesion.study.arms.condition import with_conditions
 from lesion.study.claims import Ablation
+from lesion.study.gates.evidence.model_answers import InstrumentAnswer
 from lesion.study.gates.gate_verdict import GateVerdict, LookEvidence, SpecificityEvidence
-from lesion.study.gates.model_answers import InstrumentAnswer
 from lesion.study.plan import Cell, Plan, Shape, new_plan, pair_name
 from lesion.study.results import findings
 from lesion.study.rows import ITEMS, PROMPTS, rows_hash, shape_of

@@ -29,15 +29,16 @@ from lesion.report.paper.render import render
 from lesion.report.paper.select_runs import Cast
 from lesion.report.record import Record, findings_of
 from lesion.report.terminal.run import print_run
-from lesion.report.wording import caveats, ranks
+from lesion.report.wording import caveats
 from lesion.report.wording.checks import LoudSet, edit_name, factors
 from lesion.report.wording.claims import claim
+from lesion.report.wording.evidence import ranks
 from lesion.report.wording.headline import MOST_WORDS, headline, in_full
 from lesion.report.wording.words import conditional, unit_of
 from lesion.study.arms.condition import older_condition
 from lesion.study.arms.targets import RankedNeurons
+from lesion.study.gates.evidence.model_answers import FunctionVectorHead, FunctionVectors
 from lesion.study.gates.gate_verdict import DetectionEvidence, LookEvidence
-from lesion.study.gates.model_answers import FunctionVectorHead, FunctionVectors
 from lesion.study.registration.registration import Registration
 from lesion.study.results import findings
 from publications.memos.publication import Publication, _scenarios  # pyright: ignore[reportPrivateUsage]

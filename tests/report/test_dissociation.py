@@ -7,7 +7,7 @@ import pytest
 
 from lesion.report.figures.dissociation import heat_map
 from lesion.report.terminal.verdicts import notes_below
-from lesion.report.wording.dissociations import cells, dissociation_view, said, shown
+from lesion.report.wording.evidence.dissociations import cells, dissociation_view, said, shown
 from lesion.stats.dissociation.judge import TaskRows, judge_dissociations, matrix
 from lesion.stats.dissociation.question import every_question
 from lesion.stats.paired.rows import PairedRows

@@ -16,8 +16,8 @@ from lesion.runs.measure.measure_cell import work
 from lesion.study.arms.arm import scaled
 from lesion.study.dry_run import rehearse
 from lesion.study.format.load import parse_document
+from lesion.study.gates.evidence.model_answers import DetectorAnswer
 from lesion.study.gates.gate_verdict import DetectionEvidence, last_evidence
-from lesion.study.gates.model_answers import DetectorAnswer
 from lesion.study.plan import Cell
 from lesion.study.study import Study
 

@@ -28,7 +28,7 @@ from lesion.study.arms.arm import BASELINE, made, writes
 from lesion.study.arms.condition import older_condition, placebo_of, target
 from lesion.study.forecast.forecast import expected
 from lesion.study.format.load import parse_document
-from lesion.study.gates.written_answers import number, spoiled_reading
+from lesion.study.gates.evidence.written_answers import number, spoiled_reading
 from lesion.study.plan import Cell
 from lesion.study.study import Study
 from lesion.tasks.tokenizers.prompt_contract import Compiled

@@ -11,7 +11,7 @@ from lesion.errors import InputError
 from lesion.stats.calibration.calibrate import calibrate
 from lesion.stats.calibration.promises import ask, promises
 from lesion.stats.calibration.rates import Rate, bound, counted, worst
-from lesion.stats.calibration.selection_scenes import example_rows, permutation, selection
+from lesion.stats.calibration.scenes.selection_scenes import example_rows, permutation, selection
 from lesion.stats.verdict.rule import Rule
 
 

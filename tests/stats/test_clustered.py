@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lesion.stats.calibration.ablation_scenes import Truth, conduct_ablations, conduct_guessing
 from lesion.stats.calibration.clustered_studies import Units, judge_units
-from lesion.stats.calibration.continuous_scenes import Numbers, conduct_numbers
-from lesion.stats.calibration.prefix_scenes import (
+from lesion.stats.calibration.scenes.ablation_scenes import Truth, conduct_ablations, conduct_guessing
+from lesion.stats.calibration.scenes.continuous_scenes import Numbers, conduct_numbers
+from lesion.stats.calibration.scenes.prefix_scenes import (
     Clustered,
     _items,
     _own,
@@ -17,7 +17,7 @@ from lesion.stats.calibration.prefix_scenes import (
     conduct_clusters,
     null,
 )
-from lesion.stats.calibration.rank_scenes import Sets, conduct_sets
+from lesion.stats.calibration.scenes.rank_scenes import Sets, conduct_sets
 from lesion.stats.paired.cluster_mean import guarded
 from lesion.stats.power import gate_n
 from lesion.stats.specificity.rank import SetEffects, rank_specificity, ranks

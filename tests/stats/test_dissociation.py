@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from lesion.errors import InputError
-from lesion.stats.calibration.dissociation_scenes import (
+from lesion.stats.calibration.scenes.dissociation_scenes import (
     DOUBLE,
     NONE,
     PATTERNS,

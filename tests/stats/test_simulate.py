@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lesion.errors import InputError
-from lesion.stats.calibration.prefix_scenes import Clustered, conduct_clusters
 from lesion.stats.calibration.promises import UNGATED, claims, exact_coverage
+from lesion.stats.calibration.scenes.prefix_scenes import Clustered, conduct_clusters
 from lesion.stats.calibration.simulate import Scene, _items, conduct
 from lesion.stats.verdict.rule import Rule
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lesion.identity import generator
-from lesion.report.wording.stability import words
+from lesion.report.wording.evidence.stability import words
 from lesion.stats.stability import FLOOR, highest, jaccard, largest, stability
 
 

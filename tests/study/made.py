@@ -7,8 +7,8 @@ from lesion.runs.manifest.run import Manifest
 from lesion.stats.baseline_gate import BaselineCell
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.stats.verdict.rule import GateOutcome, Verdict
+from lesion.study.gates.evidence.model_answers import DetectorAnswer, InstrumentAnswer, NeuronAnswer
 from lesion.study.gates.gate_verdict import GateVerdict, InstrumentEvidence
-from lesion.study.gates.model_answers import DetectorAnswer, InstrumentAnswer, NeuronAnswer
 from lesion.study.plan import Outcome, StageName
 from lesion.study.results import Results
 

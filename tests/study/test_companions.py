@@ -4,9 +4,9 @@ import polars as pl
 import pytest
 
 from lesion.study.gates.companions import spoiled_companion
+from lesion.study.gates.evidence.paired_arms import arm_rows
 from lesion.study.gates.gate_verdict import LookEvidence
 from lesion.study.gates.judge import Facts
-from lesion.study.gates.paired_arms import arm_rows
 from lesion.study.plan import Chosen
 from lesion.study.selftest.companions import CHOSEN, companion_rows, confirming, spoiled_rows
 from lesion.study.selftest.known_rows import questions

@@ -13,7 +13,7 @@ from lesion.runs.measure import measure_cell
 from lesion.runs.measure.cell_items import block_of
 from lesion.study.arms.condition import Condition
 from lesion.study.format.load import parse_document
-from lesion.study.gates.soundness import does_as_named, unsound, unsound_receipts
+from lesion.study.gates.evidence.soundness import does_as_named, unsound, unsound_receipts
 from lesion.study.plan import Cell, Chosen, Plan, Stage, new_plan, swept
 from lesion.study.stages.cells import discovery_cells
 from lesion.study.stages.edits import edited

@@ -13,9 +13,9 @@ from lesion.study.arms.targets import DetectedHeads
 from lesion.study.dry_run import rehearse
 from lesion.study.format.load import parse_document
 from lesion.study.gates.detection.heads import EXCLUDED, left_out, passing, validity
+from lesion.study.gates.evidence.model_answers import DetectorAnswer, FunctionVectorHead, FunctionVectors, PatternScores
 from lesion.study.gates.gate_verdict import DetectionEvidence, GateVerdict
 from lesion.study.gates.judge import Facts
-from lesion.study.gates.model_answers import DetectorAnswer, FunctionVectorHead, FunctionVectors, PatternScores
 from lesion.study.plan import Cell, Plan, Shape, new_plan
 from lesion.study.stages.stage_table import judge
 from lesion.study.study import Study

@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 
 from lesion.identity import canonical_json, generator
+from lesion.study.gates.evidence.paired_arms import spoiled
 from lesion.study.gates.gate_verdict import GateVerdict, LookEvidence
 from lesion.study.gates.judge import Facts
-from lesion.study.gates.paired_arms import spoiled
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.results import findings
 from lesion.study.rows import ITEMS, PROMPTS, empty, rows_hash

@@ -12,8 +12,8 @@ from lesion.runs.measure import measure_cell
 from lesion.study.arms.condition import Condition, member_of, older_condition, with_conditions
 from lesion.study.arms.targets import aim
 from lesion.study.format.load import parse_document
+from lesion.study.gates.evidence.soundness import unsound
 from lesion.study.gates.judge import Facts
-from lesion.study.gates.soundness import unsound
 from lesion.study.plan import Plan, Stage
 from lesion.study.stages.cells import discovery_cells
 from lesion.study.stages.confirmatory_cells import Discovery, choose, discovery_table, family_size

@@ -10,14 +10,14 @@ import typer
 from lesion.cli.app import Json, app
 from lesion.cli.common.recorded import recorded
 from lesion.cli.look.diagnostics import ModelName, TaskText, unregistered
-from lesion.cli.look.edits import REFERENCE, Items, Seed, Target
+from lesion.cli.look.edits import REFERENCE, Items, Seed, Target, ablation_of
 from lesion.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from lesion.engine.select_engine import Engine
     from lesion.interventions.site import Site
     from lesion.measures.circuits.pruning import Pruning
-    from lesion.measures.effects.cumulative_ablation import Ablation
+    from lesion.measures.effects.ablation import Ablation
     from lesion.measures.prompt_set import Asked
     from lesion.models.sizes import Sizes
 
@@ -143,16 +143,11 @@ def _asked(engine: "Engine", task: str, items: int, seed: int, start: int, *, pa
 def _replacing(engine: "Engine", task: str, items: int, seed: int, ablation: str) -> "Ablation":
     """What replaces nodes; other items' values come from behind those that are measured and those that search."""
     from lesion.engine.replacement_activations import Library
-    from lesion.measures.circuits.nodes import counterfactual
-    from lesion.measures.effects.cumulative_ablation import averaging, resampling, scaling
-    from lesion.measures.prompt_set import ask
+    from lesion.measures.effects.ablation import counterfactual
 
-    if ablation == "zero":
-        return scaling(0.0)
     if ablation == "counterfactual":
         return counterfactual(Library(engine.model))
-    library = Library(engine.model, ask(engine.model, task, REFERENCE, seed, 2 * items).compiled)
-    return resampling(library, seed) if ablation == "resample" else averaging(library, ablation)
+    return ablation_of(engine, task, items, seed, "scale" if ablation == "zero" else ablation, 0.0)
 
 
 @app.command()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lesion.engine.select_engine import Engine
     from lesion.interventions.site import Site
     from lesion.measures.attribution.patching import Direction
-    from lesion.measures.effects.cumulative_ablation import Ablation
+    from lesion.measures.effects.ablation import Ablation
     from lesion.measures.prompt_set import Asked
 
 REFERENCE = 512
@@ -128,7 +128,7 @@ def ablate(
     opened = open_model(model)
     engine, prompts, chosen = engine_for(opened), ask(opened, task, items, seed), select(opened.sizes, sites)
     scores = _scores(engine, task, items, seed, by, alpha) if order == "score" else None
-    how = _ablation(engine, task, items, seed, by_what, alpha)
+    how = ablation_of(engine, task, items, seed, by_what, alpha)
     curve = staged(engine, prompts, chosen, order, scores, how, seed)
     others = [staged(engine, prompts, chosen, "random", None, how, seed + 1 + number) for number in range(chance)]
     curves = {"curve": curve.model_dump(mode="json"), "random": [each.model_dump(mode="json") for each in others]}
@@ -141,7 +141,7 @@ def ablate(
 
 def _check_ablation(by: str, by_what: str, alpha: float) -> None:
     """Refuse an unknown score or ablation before a model is opened."""
-    from lesion.measures.effects.cumulative_ablation import ABLATIONS
+    from lesion.measures.effects.ablation import ABLATIONS
     from lesion.measures.heads.pattern_scores import DETECTORS
 
     if by not in ("effect", *DETECTORS):
@@ -152,10 +152,10 @@ def _check_ablation(by: str, by_what: str, alpha: float) -> None:
         raise InputError(f"--alpha belongs to --ablation scale; {by_what} puts other items' values in place")
 
 
-def _ablation(engine: "Engine", task: str, items: int, seed: int, by_what: str, alpha: float) -> "Ablation":
+def ablation_of(engine: "Engine", task: str, items: int, seed: int, by_what: str, alpha: float) -> "Ablation":
     """What is done to the sites; what is put in place comes from items behind those measured and those scored."""
     from lesion.engine.replacement_activations import Library
-    from lesion.measures.effects.cumulative_ablation import averaging, resampling, scaling
+    from lesion.measures.effects.ablation import averaging, resampling, scaling
     from lesion.measures.prompt_set import ask
 
     if by_what == "scale":

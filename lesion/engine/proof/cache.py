@@ -28,7 +28,7 @@ from lesion.identity import Document, content_hash, generator
 from lesion.models.device import described, determinism
 from lesion.models.model import Model
 from lesion.outside.documents import read_document
-from lesion.study.gates.model_answers import EngineChoice
+from lesion.study.gates.evidence.model_answers import EngineChoice
 
 ROW = 4
 """Tokens whose logits are compared when an entry is read."""

@@ -27,7 +27,7 @@ from lesion.interventions.intervention import Intervention, Patch, Scale
 from lesion.interventions.site import KINDS, UNITS, Kind, Site
 from lesion.models.model import Model
 from lesion.progress import Stage, stage
-from lesion.study.gates.model_answers import About, Identity
+from lesion.study.gates.evidence.model_answers import About, Identity
 
 TOLERANCES = {"float64": 1e-10, "float32": 1e-4, "bfloat16": 5e-2}
 SHORTEST = 4

@@ -21,8 +21,8 @@ from lesion.errors import InputError
 from lesion.identity import Document, generator
 from lesion.interventions.site import Site
 from lesion.measures.attribution.target import Target
-from lesion.measures.circuits.nodes import Numbers, all_nodes, kept_values, require_nodes
-from lesion.measures.effects.cumulative_ablation import Ablation
+from lesion.measures.circuits.nodes import Numbers, all_nodes, in_order, kept_values, require_nodes
+from lesion.measures.effects.ablation import Ablation
 from lesion.measures.prompt_set import Asked
 
 RESAMPLES = 2000
@@ -119,7 +119,7 @@ def faithful(
         InterventionError: for an item whose activations cannot be replaced so.
     """
     kept, whole = require_nodes(engine.model.sizes, nodes), frozenset(all_nodes(engine.model.sizes))
-    ordered = sorted(kept, key=lambda site: (site.layer, site.kind, site.index or 0))
+    ordered = in_order(engine.model.sizes, kept)
     alone = [kept - frozenset((node,)) for node in ordered] if each else []
     taken = _subsets(ordered, subsets, seed)
     sets = [whole, frozenset[Site](), kept, *alone, *(some for k in taken for some in (kept - k, whole - k))]

@@ -11,13 +11,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lesion.engine.replacement_activations import Library
 from lesion.engine.select_engine import Engine
 from lesion.errors import InputError
-from lesion.interventions.intervention import Intervention, Patch
 from lesion.interventions.site import Site, head
 from lesion.measures.attribution.target import Target, edited_values, target_values
-from lesion.measures.effects.cumulative_ablation import Ablation
+from lesion.measures.effects.ablation import Ablation
 from lesion.measures.prompt_set import Asked
 from lesion.models.sizes import Sizes
 
@@ -48,13 +46,10 @@ def require_nodes(sizes: Sizes, sites: Iterable[Site]) -> frozenset[Site]:
     return kept
 
 
-def counterfactual(library: Library) -> Ablation:
-    """Put the corrupted prompt's activations in place; the items must have one that aligns."""
-
-    def make(sites: tuple[Site, ...]) -> tuple[Intervention, ...]:
-        return (Patch(sites=sites),)
-
-    return Ablation("activations of the corrupted prompt", make, library)
+def in_order(sizes: Sizes, nodes: Iterable[Site]) -> tuple[Site, ...]:
+    """Nodes in the order of `all_nodes`, each once."""
+    known = frozenset(nodes)
+    return tuple(node for node in all_nodes(sizes) if node in known)
 
 
 def kept_values(

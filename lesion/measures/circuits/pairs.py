@@ -25,8 +25,8 @@ from lesion.errors import InputError
 from lesion.identity import Document, generator
 from lesion.interventions.site import Site
 from lesion.measures.attribution.target import Target, mean_interval, target_changes
-from lesion.measures.circuits.nodes import Numbers, require_nodes
-from lesion.measures.effects.cumulative_ablation import Ablation
+from lesion.measures.circuits.nodes import Numbers, in_order, require_nodes
+from lesion.measures.effects.ablation import Ablation
 from lesion.measures.prompt_set import Asked
 from lesion.stats.multiplicity import max_t
 
@@ -111,8 +111,7 @@ def pairwise(
     """
     if not 2 <= len(set(nodes)) <= MOST:
         raise InputError(f"pairs are made of 2 to {MOST} nodes, not {len(set(nodes))}; name fewer, or use --top")
-    known = require_nodes(engine.model.sizes, nodes)
-    ordered = sorted(known, key=lambda site: (site.layer, site.kind, site.index or 0))
+    ordered = in_order(engine.model.sizes, require_nodes(engine.model.sizes, nodes))
     both = list(combinations(range(len(ordered)), 2))
     sets = [*((node,) for node in ordered), *((ordered[a], ordered[b]) for a, b in both), tuple(ordered)]
     harms = _harms(engine, asked, sets, how, target)

@@ -19,7 +19,7 @@ from lesion.interventions.site import Site
 from lesion.measures.attribution.target import Target, edited_values
 from lesion.measures.circuits.faithfulness import shares_of
 from lesion.measures.circuits.nodes import all_nodes, kept_values
-from lesion.measures.effects.cumulative_ablation import Ablation
+from lesion.measures.effects.ablation import Ablation
 from lesion.measures.prompt_set import Asked
 from lesion.progress import stage, unshown
 

@@ -20,7 +20,7 @@ from lesion.interventions.site import Site
 from lesion.measures.attribution.target import Target, target_changes
 from lesion.measures.circuits.faithfulness import shares_of
 from lesion.measures.circuits.nodes import Numbers, all_nodes, kept_values
-from lesion.measures.effects.cumulative_ablation import Ablation
+from lesion.measures.effects.ablation import Ablation
 from lesion.measures.prompt_set import Asked
 
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)

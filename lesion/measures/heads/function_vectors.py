@@ -29,7 +29,7 @@ from lesion.measures.attribution.target import mean_interval
 from lesion.models.model import Model
 from lesion.progress import stage
 from lesion.stats.stability import highest, stability
-from lesion.study.gates.model_answers import TOP, FunctionVectorHead, FunctionVectors, TaughtMap
+from lesion.study.gates.evidence.model_answers import TOP, FunctionVectorHead, FunctionVectors, TaughtMap
 from lesion.tasks.literature.word_maps import WORD_MAPS
 from lesion.tasks.literature.word_prompts import FEWEST, LEAST, PROMPTS, SHOTS, TOO_FEW, map_prompts
 from lesion.tasks.tokenizers.prompt_contract import Compiled

@@ -17,7 +17,7 @@ def heat_map(rows: pl.DataFrame, digits: int, unit: str) -> dict[str, Any]:
     """One map for each model; all share one scale of colours.
 
     Args:
-        rows: those of `lesion.report.wording.dissociations.cells`.
+        rows: those of `lesion.report.wording.evidence.dissociations.cells`.
         digits: decimals of an effect.
         unit: what an effect is, and in what it is counted.
     """

@@ -17,8 +17,8 @@ from lesion.report.figures.parts import tables
 from lesion.report.figures.parts.charts import compressed, numbers
 from lesion.report.figures.parts.palette import FAINT, FONT, INK, PAPER
 from lesion.report.record import Record, detector_of
-from lesion.report.wording import dissociations, ranks, replication
 from lesion.report.wording.claims import MARKS
+from lesion.report.wording.evidence import dissociations, ranks, replication
 from lesion.report.wording.words import listed, outcome_words, unit_of
 from lesion.runs.manifest.run import Status
 from lesion.study.plan import swept

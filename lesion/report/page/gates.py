@@ -4,10 +4,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from lesion.report.wording import stability
+from lesion.report.wording.evidence import stability
 from lesion.report.wording.words import count, listed, model_name, p_value, percent, points, signed
 from lesion.runs.manifest.run import Manifest
 from lesion.study.arms.targets import aim
+from lesion.study.gates.evidence.model_answers import (
+    DetectorAnswer,
+    FunctionVectors,
+    InstrumentAnswer,
+    NeuronAnswer,
+    TargetAnswer,
+)
 from lesion.study.gates.gate_verdict import (
     BaselineEvidence,
     DetectionEvidence,
@@ -17,13 +24,6 @@ from lesion.study.gates.gate_verdict import (
     InstrumentEvidence,
     LookEvidence,
     SpecificityEvidence,
-)
-from lesion.study.gates.model_answers import (
-    DetectorAnswer,
-    FunctionVectors,
-    InstrumentAnswer,
-    NeuronAnswer,
-    TargetAnswer,
 )
 from lesion.study.plan import Chosen, Plan, pair_name
 from lesion.study.stages.stage_table import STAGES

@@ -17,10 +17,10 @@ from lesion.report.record import Record
 from lesion.report.wording import caveats
 from lesion.report.wording.checks import loud_table
 from lesion.report.wording.claims import MARKS, status_words
-from lesion.report.wording.dissociations import dissociation_view
 from lesion.report.wording.error_rates import promises_of
+from lesion.report.wording.evidence.dissociations import dissociation_view
+from lesion.report.wording.evidence.replication import replication_view
 from lesion.report.wording.headline import headline, in_full
-from lesion.report.wording.replication import replication_view
 from lesion.report.wording.words import all_targets, model_name, outcome_words, task_words, unit_of
 from lesion.runs.folder.explorer_data import read_explored
 

@@ -4,9 +4,10 @@ from lesion.report.figures.figures import Figure
 from lesion.report.figures.parts.palette import VERDICT_SIGNS
 from lesion.report.markdown import paragraphs, templates
 from lesion.report.record import Finding, Record
-from lesion.report.wording import caveats, dissociations, ranks, replication
-from lesion.report.wording.ablations import ABLATIONS, cell_words
+from lesion.report.wording import caveats
 from lesion.report.wording.claims import baseline_words, claim, status_words
+from lesion.report.wording.evidence import dissociations, ranks, replication
+from lesion.report.wording.evidence.ablations import ABLATIONS, cell_words
 from lesion.report.wording.headline import headline, in_full
 from lesion.report.wording.words import (
     action,

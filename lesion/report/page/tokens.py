@@ -9,7 +9,7 @@ import polars as pl
 from lesion.report.page.gates import Table
 from lesion.report.record import Record
 from lesion.report.wording.words import listed, model_name, percent
-from lesion.study.gates.model_answers import ContractSample
+from lesion.study.gates.evidence.model_answers import ContractSample
 
 MOST_MARKS = 2
 """Tokens beside the text's own that may stand in a prompt whose tokens are its characters."""

@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from lesion.report.wording.stability import words
+from lesion.report.wording.evidence.stability import words
 from lesion.stats.stability import Stability
 
 LISTED = 20

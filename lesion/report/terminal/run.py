@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from lesion.report.terminal.verdicts import notes_below, verdict_table
-from lesion.report.wording.replication import edit_in
+from lesion.report.wording.evidence.replication import edit_in
 from lesion.runs.execute.conduct import Tick
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.calibration.calibrate import Calibration

@@ -2,8 +2,8 @@
 
 from rich.table import Table
 
-from lesion.report.wording import overlap
-from lesion.report.wording.dissociations import shown
+from lesion.report.wording.evidence import overlap
+from lesion.report.wording.evidence.dissociations import shown
 from lesion.report.wording.words import Unit, level, p_value, unit_of
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.specificity.rank import RankSpecificity

@@ -6,10 +6,10 @@ import polars as pl
 
 from lesion.report.figures.parts.marks import unit_words
 from lesion.report.record import Finding, Record, positive_control
-from lesion.report.wording import ranks
-from lesion.report.wording.ablations import beside, differing
 from lesion.report.wording.checks import told_note
 from lesion.report.wording.claims import beside_zero, form, specificity
+from lesion.report.wording.evidence import ranks
+from lesion.report.wording.evidence.ablations import beside, differing
 from lesion.report.wording.words import MEANINGS, Unit, count, interval, labelled, listed, model_name, points, unit_of
 from lesion.study.arms.condition import Condition, Edit, condition
 from lesion.study.arms.targets import RankedNeurons

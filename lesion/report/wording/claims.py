@@ -1,8 +1,8 @@
 """What was found, cell by cell, without claiming more than the rule allows. In one sentence: headline.py."""
 
 from lesion.report.record import Finding, Record
-from lesion.report.wording import overlap, ranks
-from lesion.report.wording.ablations import beside
+from lesion.report.wording.evidence import overlap, ranks
+from lesion.report.wording.evidence.ablations import beside
 from lesion.report.wording.words import (
     MEANINGS,
     action,

@@ -7,7 +7,7 @@ positive control is reported as a control and is no part of the answer.
 from collections.abc import Iterator, Sequence
 
 from lesion.report.record import Finding, Record, own, positive_control
-from lesion.report.wording.ablations import disagreement
+from lesion.report.wording.evidence.ablations import disagreement
 from lesion.report.wording.words import doing, labelled, listed, model_name, target_words, task_words, unit_of
 
 VERBS = {"Improvement": "improves", "Harm": "harms", "Mixed": "splits"}

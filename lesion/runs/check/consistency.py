@@ -20,7 +20,7 @@ from lesion.runs.folder.find import MOST_MANIFEST_BYTES
 from lesion.runs.folder.run_folder import RunFolder
 from lesion.runs.manifest.run import Manifest
 from lesion.study.format.load import parse_document
-from lesion.study.gates.model_answers import InstrumentAnswer
+from lesion.study.gates.evidence.model_answers import InstrumentAnswer
 from lesion.study.results import Results
 from lesion.study.study import Study
 

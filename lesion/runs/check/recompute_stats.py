@@ -20,8 +20,8 @@ from lesion.runs.folder.run_folder import Result, RunFolder, Unit
 from lesion.runs.manifest.run import Manifest, read_manifest
 from lesion.stats.paired.rows import PairedRows
 from lesion.study.analysis import analyse
+from lesion.study.gates.evidence.paired_arms import paired_rows
 from lesion.study.gates.gate_verdict import GateVerdict, LookEvidence
-from lesion.study.gates.paired_arms import paired_rows
 from lesion.study.plan import Cell, Plan, new_plan
 from lesion.study.results import findings
 from lesion.study.rows import rows_hash

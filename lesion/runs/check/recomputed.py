@@ -23,8 +23,8 @@ from lesion.runs.manifest.environment import source_hash
 from lesion.runs.manifest.run import Manifest
 from lesion.runs.measure.cell_items import draw_of
 from lesion.study.arms.edits import asked_task
-from lesion.study.gates.paired_arms import DRIFT
-from lesion.study.gates.soundness import (
+from lesion.study.gates.evidence.paired_arms import DRIFT
+from lesion.study.gates.evidence.soundness import (
     asked_twice,
     doubled_rows,
     foreign_rows,

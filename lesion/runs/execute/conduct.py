@@ -13,10 +13,10 @@ from lesion.errors import BudgetSpent, LesionError, Tampered
 from lesion.runs.execute.logs import LOGGER
 from lesion.runs.folder.run_folder import Result, RunFolder, Unit
 from lesion.study.arms.targets import aim
+from lesion.study.gates.evidence.model_answers import AnyAnswer
+from lesion.study.gates.evidence.soundness import foreign_rows, unsound, unsound_receipts
 from lesion.study.gates.gate_verdict import GateVerdict
 from lesion.study.gates.judge import Facts
-from lesion.study.gates.model_answers import AnyAnswer
-from lesion.study.gates.soundness import foreign_rows, unsound, unsound_receipts
 from lesion.study.gates.specificity import RANKED
 from lesion.study.plan import Cell, Plan, Stage
 from lesion.study.stages.stage_table import amend, judge, next_stage

@@ -22,7 +22,7 @@ from lesion.runs.manifest.base import ExecutorName
 from lesion.runs.manifest.environment import read_code, read_environment
 from lesion.runs.manifest.run import Cost, DatasetFacts, Manifest, Match, ModelFacts, Status, UnitFacts
 from lesion.runs.measure.worker_state import THREADS
-from lesion.study.gates.model_answers import InstrumentAnswer
+from lesion.study.gates.evidence.model_answers import InstrumentAnswer
 from lesion.study.plan import PlanNote
 from lesion.study.registration.registration import Registration
 from lesion.study.results import Results, findings

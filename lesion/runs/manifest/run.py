@@ -21,8 +21,8 @@ from lesion.runs.manifest.base import (
     Status,
     read_sealed,
 )
+from lesion.study.gates.evidence.model_answers import InstrumentAnswer
 from lesion.study.gates.gate_verdict import GateVerdict, InstrumentEvidence, last_evidence
-from lesion.study.gates.model_answers import InstrumentAnswer
 from lesion.study.plan import Ending, Plan
 from lesion.study.registration.registration import Registration
 from lesion.study.results import Results

@@ -35,7 +35,13 @@ from lesion.stats.stability import stability
 from lesion.study.arms.arm import BASELINE, Arm
 from lesion.study.arms.condition import COLUMNS, Condition
 from lesion.study.arms.targets import DetectedHeads, RankedNeurons
-from lesion.study.gates.model_answers import DetectorAnswer, FunctionVectors, NeuronAnswer, PatternScores, TargetAnswer
+from lesion.study.gates.evidence.model_answers import (
+    DetectorAnswer,
+    FunctionVectors,
+    NeuronAnswer,
+    PatternScores,
+    TargetAnswer,
+)
 from lesion.study.metric_table import COLUMNS as METRIC_COLUMNS
 from lesion.study.metric_table import PER_ARM
 from lesion.study.plan import Cell, Plan

@@ -32,7 +32,7 @@ from lesion.runs.measure.recompute_metrics import misread
 from lesion.runs.measure.reference_sets import coverage, reference_hashes
 from lesion.runs.measure.worker_state import chosen
 from lesion.study.arms.arm import BASELINE, zeroes
-from lesion.study.gates.model_answers import InstrumentAnswer
+from lesion.study.gates.evidence.model_answers import InstrumentAnswer
 from lesion.study.plan import Cell, Plan
 from lesion.tasks.item_check import nonsense
 from lesion.tasks.tokenizers.layouts import layout_of

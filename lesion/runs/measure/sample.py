@@ -24,7 +24,7 @@ from lesion.errors import InterventionError
 from lesion.interventions.intervention import Intervention
 from lesion.runs.measure.recompute_metrics import CLOSE, MOST, numbers_of
 from lesion.study.arms.arm import BASELINE, Arm
-from lesion.study.gates.paired_arms import DRIFT
+from lesion.study.gates.evidence.paired_arms import DRIFT
 from lesion.study.metric_table import METRICS
 from lesion.study.plan import Cell
 from lesion.tasks.task import Item

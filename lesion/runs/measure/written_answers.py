@@ -12,7 +12,7 @@ from lesion.measures.prompt_set import Asked
 from lesion.models.model import Model
 from lesion.runs.measure.cell_items import BATCH_ROWS, Block
 from lesion.study.arms.arm import writes
-from lesion.study.gates.written_answers import number, way
+from lesion.study.gates.evidence.written_answers import number, way
 from lesion.study.plan import Cell, Plan
 from lesion.study.rows import shape_of
 

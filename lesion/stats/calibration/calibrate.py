@@ -11,9 +11,6 @@ from typing import Any
 import numpy as np
 
 from lesion.errors import InputError
-from lesion.stats.calibration.ablation_scenes import ablation_rate, floor_rates
-from lesion.stats.calibration.continuous_scenes import number_rates
-from lesion.stats.calibration.dissociation_scenes import dissociation_rates
 from lesion.stats.calibration.power_costs import (
     DissociationPower,
     Efficiency,
@@ -24,11 +21,14 @@ from lesion.stats.calibration.power_costs import (
     prefix_power,
     rank_power,
 )
-from lesion.stats.calibration.prefix_scenes import prefix_rates
 from lesion.stats.calibration.promises import ask, coverage, promises
-from lesion.stats.calibration.rank_scenes import rank_rates
 from lesion.stats.calibration.rates import Rate, document
-from lesion.stats.calibration.selection_scenes import example_rows, permutation, selection
+from lesion.stats.calibration.scenes.ablation_scenes import ablation_rate, floor_rates
+from lesion.stats.calibration.scenes.continuous_scenes import number_rates
+from lesion.stats.calibration.scenes.dissociation_scenes import dissociation_rates
+from lesion.stats.calibration.scenes.prefix_scenes import prefix_rates
+from lesion.stats.calibration.scenes.rank_scenes import rank_rates
+from lesion.stats.calibration.scenes.selection_scenes import example_rows, permutation, selection
 from lesion.stats.calibration.simulate import Scene, conduct
 from lesion.stats.paired.rows import PairedRows
 from lesion.stats.verdict.rule import Rule

@@ -5,9 +5,9 @@ from math import ceil
 
 import numpy as np
 
-from lesion.stats.calibration.dissociation_scenes import DOUBLE, Task, TwoTasks, conduct_dissociations
-from lesion.stats.calibration.prefix_scenes import Clustered, conduct_clusters
-from lesion.stats.calibration.rank_scenes import Sets, conduct_sets
+from lesion.stats.calibration.scenes.dissociation_scenes import DOUBLE, Task, TwoTasks, conduct_dissociations
+from lesion.stats.calibration.scenes.prefix_scenes import Clustered, conduct_clusters
+from lesion.stats.calibration.scenes.rank_scenes import Sets, conduct_sets
 from lesion.stats.distributions import z
 from lesion.stats.power import connor_n, gate_n, needed_numbers_n
 from lesion.stats.verdict.rule import Discovered, Rule, Verdict

@@ -19,8 +19,8 @@ from lesion.stats.verdict.cell_verdict import CellVerdict, Clause
 from lesion.stats.verdict.judge import judge
 from lesion.stats.verdict.rule import Discovered
 from lesion.study.claims import ABLATIONS, Ablation
+from lesion.study.gates.evidence.paired_arms import arm_rows, outcome_rows, pending
 from lesion.study.gates.margins import chance_of, margin_of
-from lesion.study.gates.paired_arms import arm_rows, outcome_rows, pending
 from lesion.study.plan import Chosen, Plan, pair_name
 from lesion.study.rows import ITEM_KEY
 from lesion.study.stages.confirmatory_cells import rule_of

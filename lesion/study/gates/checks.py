@@ -10,7 +10,7 @@ from math import sqrt
 
 from lesion.stats.distributions import beta_quantile
 from lesion.stats.intervals import tango
-from lesion.study.gates.model_answers import InstrumentAnswer
+from lesion.study.gates.evidence.model_answers import InstrumentAnswer
 from lesion.study.plan import Outcome
 
 WORST: tuple[Outcome, ...] = ("Fail", "Ambiguous", "Pass")

@@ -16,7 +16,7 @@ from lesion.stats.verdict.cell_verdict import CellVerdict, Clause
 from lesion.study.arms.arm import companions
 from lesion.study.arms.condition import target
 from lesion.study.claims import Replaced
-from lesion.study.gates.paired_arms import arm_rows, rows_of_arm
+from lesion.study.gates.evidence.paired_arms import arm_rows, rows_of_arm
 from lesion.study.plan import Chosen, Plan
 from lesion.study.rows import ITEM_KEY
 from lesion.study.stages.confirmatory_cells import rule_of

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from lesion.errors import InputError, nearest
 from lesion.stats.dissociation.judge import Rows, TaskRows, judge_dissociations, matrix
 from lesion.stats.dissociation.question import Asked, CellEffect, Dissociation, every_question
+from lesion.study.gates.evidence.paired_arms import outcome_rows
 from lesion.study.gates.margins import chance_of, margin_of
-from lesion.study.gates.paired_arms import outcome_rows
 from lesion.study.plan import Chosen, Plan
 from lesion.study.stages.confirmatory_cells import rule_of
 from lesion.study.study import Study

@@ -19,9 +19,9 @@ from lesion.stats.specificity.rank import RankSpecificity
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.claims import Ablation
 from lesion.study.gates.checks import Check
-from lesion.study.gates.model_answers import InstrumentAnswer, Measured, TargetAnswer
+from lesion.study.gates.evidence.model_answers import InstrumentAnswer, Measured, TargetAnswer
+from lesion.study.gates.evidence.written_answers import Reading
 from lesion.study.gates.specificity import Within
-from lesion.study.gates.written_answers import Reading
 from lesion.study.plan import Chosen, Outcome, StageName
 from lesion.study.stages.replication import Stand
 

@@ -19,9 +19,12 @@ from lesion.study.arms.condition import condition, member_of
 from lesion.study.claims import ABLATIONS
 from lesion.study.gates.ablations import judged, spoiled_ablations
 from lesion.study.gates.checks import Check, contract, instrument, quiet, reasons, room, worst
-from lesion.study.gates.clusters import clusters
 from lesion.study.gates.companions import found_beside, spoiled_companion, tagged
 from lesion.study.gates.dissociations import dissociations
+from lesion.study.gates.evidence.clusters import clusters
+from lesion.study.gates.evidence.model_answers import AnyAnswer, InstrumentAnswer, ModelAnswer
+from lesion.study.gates.evidence.paired_arms import confirm_cells, pending, specificity_arms, spoiled
+from lesion.study.gates.evidence.written_answers import readings, spoiled_reading
 from lesion.study.gates.gate_verdict import (
     BaselineEvidence,
     DiscoveryRow,
@@ -31,10 +34,7 @@ from lesion.study.gates.gate_verdict import (
     LookEvidence,
     SpecificityEvidence,
 )
-from lesion.study.gates.model_answers import AnyAnswer, InstrumentAnswer, ModelAnswer
-from lesion.study.gates.paired_arms import confirm_cells, pending, specificity_arms, spoiled
 from lesion.study.gates.specificity import Receipts, ranked
-from lesion.study.gates.written_answers import readings, spoiled_reading
 from lesion.study.plan import Chosen, Outcome, Plan, pair_name, swept
 from lesion.study.rows import ITEM_KEY
 from lesion.study.stages.confirmatory_cells import Discovery, choose, choose_replicas, discovery_table

@@ -19,7 +19,7 @@ import polars as pl
 from lesion.stats.specificity.rank import RankSpecificity, SetEffects, evaluable, rank_specificity
 from lesion.study.arms.arm import BASELINE, Arm
 from lesion.study.arms.condition import Role
-from lesion.study.gates.paired_arms import DRIFT, STAGES
+from lesion.study.gates.evidence.paired_arms import DRIFT, STAGES
 from lesion.study.plan import Cell, Chosen, Plan, StageName
 from lesion.study.rows import ITEM_KEY
 from lesion.study.stages.confirmatory_cells import rule_of

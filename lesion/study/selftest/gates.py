@@ -5,10 +5,16 @@ from typing import Any
 
 from lesion.stats.baseline_gate import baseline_gate
 from lesion.study.gates.checks import contract, detector, instrument, quiet, worst
+from lesion.study.gates.evidence.model_answers import (
+    ContractSample,
+    DetectorAnswer,
+    EngineChoice,
+    Identity,
+    InstrumentAnswer,
+)
+from lesion.study.gates.evidence.paired_arms import paired_rows
 from lesion.study.gates.gate_verdict import LookEvidence
 from lesion.study.gates.judge import Facts
-from lesion.study.gates.model_answers import ContractSample, DetectorAnswer, EngineChoice, Identity, InstrumentAnswer
-from lesion.study.gates.paired_arms import paired_rows
 from lesion.study.plan import Chosen, Plan, Shape, StageName
 from lesion.study.rows import ITEMS, empty
 from lesion.study.selftest.known_rows import MODEL, known_plan, opposites, questions, same_seeds

@@ -18,10 +18,10 @@ from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.stats.verdict.judge import judge
 from lesion.stats.verdict.rule import Discovered, Rule
 from lesion.study.arms.arm import BASELINE, placebo, scaled
+from lesion.study.gates.evidence.paired_arms import paired_rows, spoiled
+from lesion.study.gates.evidence.soundness import asked_twice, unsound, unsound_receipts
 from lesion.study.gates.gate_verdict import LookEvidence
 from lesion.study.gates.judge import Facts
-from lesion.study.gates.paired_arms import paired_rows, spoiled
-from lesion.study.gates.soundness import asked_twice, unsound, unsound_receipts
 from lesion.study.plan import Cell, Chosen, Plan, Stage
 from lesion.study.selftest.known_rows import MODEL, known_plan, opposites, questions
 from lesion.study.stages import stage_table

@@ -9,7 +9,7 @@ import polars as pl
 
 from lesion.stats.power import UNREACHABLE, needed_n, needed_numbers_n
 from lesion.stats.verdict.rule import Discovered, Rule
-from lesion.study.gates.clusters import clusters
+from lesion.study.gates.evidence.clusters import clusters
 from lesion.study.rows import ITEM_KEY
 from lesion.study.study import Study
 

@@ -16,6 +16,7 @@ from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.arms.targets import GivenSites, aim
 from lesion.study.claims import Ablation
 from lesion.study.forecast.reachable_specificity import reaches, words
+from lesion.study.gates.evidence.model_answers import InstrumentAnswer, RoundingSample
 from lesion.study.gates.gate_verdict import (
     BaselineEvidence,
     DetectionEvidence,
@@ -25,7 +26,6 @@ from lesion.study.gates.gate_verdict import (
     LookEvidence,
     SpecificityEvidence,
 )
-from lesion.study.gates.model_answers import InstrumentAnswer, RoundingSample
 from lesion.study.gates.specificity import asking
 from lesion.study.plan import Ending, Plan, PlanNote, StageName, pair_name
 from lesion.study.stages.control_sets import control_sets

@@ -14,8 +14,8 @@ from lesion.report.paired_join import COUNTS, NATS, PAIRED
 from lesion.report.record import Record
 from lesion.stats.intervals import tango_interval, wilson
 from lesion.study.arms.targets import DetectedHeads, Target, aim
+from lesion.study.gates.evidence.model_answers import DetectorAnswer, TargetAnswer
 from lesion.study.gates.gate_verdict import DetectionEvidence, last_evidence
-from lesion.study.gates.model_answers import DetectorAnswer, TargetAnswer
 
 _SWEPT = "e.role IN ('target', 'control') AND e.edit = 'scale'"
 """Arms that scale: ablations stand in the verdicts' own table."""

@@ -10,8 +10,8 @@ from lesion.report.paper.claims.cells import Cell, cells
 from lesion.report.paper.claims.claim import SENTENCES, Claim, Register, Source, pointer
 from lesion.report.paper.manuscript import Line, Name, joined, words
 from lesion.report.record import own, positive_control
-from lesion.report.wording.ablations import differing
-from lesion.report.wording.replication import found
+from lesion.report.wording.evidence.ablations import differing
+from lesion.report.wording.evidence.replication import found
 from lesion.report.wording.words import MEANINGS, model_name, outcome_words, target_words, unit_of
 from lesion.stats.verdict.ablation_agreement import ABLATIONS
 from lesion.study.gates.gate_verdict import GateVerdict

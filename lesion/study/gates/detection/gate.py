@@ -8,9 +8,9 @@ from lesion.study.arms.targets import DetectedHeads, GivenSites, RankedNeurons, 
 from lesion.study.gates.checks import WORST, Check, reasons, worst
 from lesion.study.gates.detection.heads import left_out, validity
 from lesion.study.gates.detection.heads import passing as every_passing
+from lesion.study.gates.evidence.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
 from lesion.study.gates.gate_verdict import DetectionEvidence
 from lesion.study.gates.judge import Facts, Judged
-from lesion.study.gates.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
 from lesion.study.plan import Outcome, Plan
 from lesion.study.stages.replication import Stand, mapped
 

@@ -2,7 +2,7 @@
 
 from lesion.study.arms.targets import DetectedHeads
 from lesion.study.gates.checks import Check, detector
-from lesion.study.gates.model_answers import DetectorAnswer, FunctionVectors
+from lesion.study.gates.evidence.model_answers import DetectorAnswer, FunctionVectors
 
 EXCLUDED = 0.3
 """Score of an attention pattern, in either set of sequences, from which on `exclude` leaves a head out: the threshold

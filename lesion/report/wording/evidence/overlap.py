@@ -7,8 +7,8 @@ detected heads names this overlap, or says that it was not measured.
 from lesion.report.wording.words import count, listed
 from lesion.runs.manifest.run import Manifest
 from lesion.study.arms.targets import DetectedHeads, aim
+from lesion.study.gates.evidence.model_answers import DetectorAnswer
 from lesion.study.gates.gate_verdict import DetectionEvidence, last_evidence
-from lesion.study.gates.model_answers import DetectorAnswer
 
 
 def cell(manifest: Manifest, model: str, name: str) -> str:

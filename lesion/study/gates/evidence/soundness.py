@@ -13,7 +13,7 @@ from lesion.interventions.intervention import Central, Intervention, KnockOut, P
 from lesion.study.arms.arm import Arm
 from lesion.study.arms.condition import UNEDITED
 from lesion.study.arms.targets import aim
-from lesion.study.gates.paired_arms import DRIFT
+from lesion.study.gates.evidence.paired_arms import DRIFT
 from lesion.study.plan import Cell, Plan, Stage
 from lesion.study.rows import ITEM_KEY
 from lesion.study.stages.stage_table import STAGES

@@ -10,7 +10,7 @@ from fractions import Fraction
 
 import polars as pl
 
-from lesion.study.gates.paired_arms import arm_rows, pending
+from lesion.study.gates.evidence.paired_arms import arm_rows, pending
 from lesion.study.plan import Chosen, Plan
 from lesion.study.rows import ITEM_KEY
 from lesion.study.study import Study

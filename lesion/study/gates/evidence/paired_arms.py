@@ -21,7 +21,7 @@ from lesion.stats.verdict.judge import judge
 from lesion.stats.verdict.rule import Discovered
 from lesion.study.arms.condition import Edit, Role
 from lesion.study.claims import Ablation
-from lesion.study.gates.clusters import clusters
+from lesion.study.gates.evidence.clusters import clusters
 from lesion.study.metric_table import JUDGED
 from lesion.study.plan import Chosen, Plan, look_items
 from lesion.study.rows import ITEM_KEY

@@ -1,0 +1,1 @@
+"""What each kind of evidence says, in words: ablations, matched sets, dissociations, overlap, replication."""

@@ -1,0 +1,1 @@
+"""The simulated studies in which the rule's promises are asked."""

@@ -1,0 +1,1 @@
+"""From rows and models to what a gate judges, and what spoils it."""
