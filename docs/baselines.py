@@ -276,7 +276,7 @@ def _solved(row: Mapping[str, Any]) -> str:
     return (
         f"**GSM8K** is not in the tables. {row['model']} writes the right number in {row['right']} of {row['items']}\n"
         f"problems of the test file ({low:.0f}–{high:.0f} %): {floor}. {row['shots']} worked\n"
-        f"examples, greedy text of at most {row['tokens']} tokens; {row['unparsed']} texts hold no number.\n"
+        f"examples, greedy text of at most {row['tokens']} tokens; from {row['unparsed']} no answer was read.\n"
         f"The [model card]({CARDS[row['model']]})\ngives 1.4 % with five examples.\n"
     )
 

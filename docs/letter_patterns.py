@@ -283,12 +283,12 @@ def _answer(tables: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]) -
     pairs = [key for key, table in tables.items() if able(table)]
     if not pairs:
         return (
-            "**No model labels any pattern better than chance, so nothing can be lost: these tables are floors and say"
+            "**No model is shown to label any pattern better than chance with these example sets, so these tables say"
             " nothing about induction heads.**"
         )
     named = "; ".join(f"{name} on {pattern.replace('_', '-')}" for name, pattern in pairs)
     rest = len(tables) - len(pairs)
-    floors = f" The other {rest} are floors, where nothing can be lost." if rest else ""
+    floors = f" The other {rest} are not shown to be above chance with these example sets." if rest else ""
     found = [
         f"{name}, {pattern.replace('_', '-')}, {_share(share)}: {beyond} points"
         for name, pattern in pairs
@@ -304,7 +304,9 @@ def _answer(tables: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]) -
     return (
         f"**Above chance unedited: {len(pairs)} of {len(tables)} pairs of model and pattern ({named}).{floors}"
         f" {shown}**"
-        f" These are {asked} comparisons of few items, not corrected for their number."
+        f" These are {asked} comparisons of few items, not corrected for their number. Random heads may be induction"
+        " heads that are not ablated (only the ablated ones are kept out), which makes the comparison harder to win."
+        " Intervals take items as independent; over the example sets they would be wider."
     )
 
 
@@ -324,7 +326,11 @@ def _heads(table: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _table(table: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    floor = "" if able(table) else " **Floor: the unedited model is not above chance, so nothing can be lost.**"
+    floor = (
+        ""
+        if able(table)
+        else " **Not shown to be above chance with these example sets: read no loss from this table.**"
+    )
     yield f"Chance 50 %.{floor}\n"
     yield "| Condition | Items | Accuracy, % | Change, points | Beyond random heads, points |"
     yield "|---|--:|--:|--:|--:|"

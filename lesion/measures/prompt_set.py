@@ -2,7 +2,10 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lesion.engine.batch import Batch, batches
 from lesion.errors import InputError
@@ -123,6 +126,18 @@ def batched(compiled: Sequence[Compiled]) -> tuple[tuple[Compiled, ...], tuple[B
     return tuple(compiled), tuple(batches(compiled, ROWS))
 
 
-def of(compiled: Sequence[Compiled]) -> Asked:
-    """Items that are compiled already."""
-    return Asked((), *batched(compiled), {})
+def of(compiled: Sequence[Compiled], items: Sequence[Item] = ()) -> Asked:
+    """Items that are compiled already; with their questions, where these are known."""
+    return Asked(tuple(items), *batched(compiled), {})
+
+
+def templates_of(asked: Asked) -> NDArray[Any] | None:
+    """The template of every item, (items,), since items of one are not independent; None where a task has none."""
+    names = [item.buckets.get("template") for item in asked.items]
+    return np.array(names) if names and None not in names else None
+
+
+def shared_prefix(asked: Asked) -> int:
+    """Tokens at the beginning that all prompts share: there another item's activation is the item's own."""
+    rows = [compiled.ids[: compiled.prompt_length] for compiled in asked.compiled]
+    return next((place for place, tokens in enumerate(zip(*rows, strict=False)) if len(set(tokens)) > 1), 0)

@@ -49,7 +49,9 @@ def by(p: ArrayLike, family_size: int | None = None) -> Floats:
 
 
 def max_t(differences: ArrayLike, generator: np.random.Generator, draws: int = 9_999) -> Floats:
-    """Step-down max-T adjusted p-values from joint sign flips, shape [k]: exact family-wise control under dependence.
+    """Step-down max-T adjusted p-values from joint sign flips, shape [k]: family-wise control under dependence.
+
+    Exact where the differences are symmetric about 0 under the null; skewed ones break it.
 
     Args:
         differences: paired differences, [units, k]; a unit (item or cluster) flips all its k signs together.

@@ -6,8 +6,9 @@ import pytest
 from lesion.engine.replacement_activations import Library
 from lesion.engine.select_engine import choose
 from lesion.errors import InputError
+from lesion.identity import generator
 from lesion.interventions.site import Site, head
-from lesion.measures.circuits.faithfulness import faithful, shares_of
+from lesion.measures.circuits.faithfulness import ends, faithful, shares_of
 from lesion.measures.circuits.nodes import all_nodes
 from lesion.measures.circuits.pruning import prune
 from lesion.measures.circuits.size_curve import FRACTIONS, areas, single_effects, size_curve
@@ -63,6 +64,24 @@ def test_what_is_no_node_is_refused(engine, hand_model, swapped, how):
 def test_a_task_that_nothing_serves_has_no_share():
     with pytest.raises(InputError, match="no way to take a share"):
         shares_of(np.ones((3, 5)), 0)
+
+
+def test_no_interval_where_the_way_is_not_told_apart_from_nothing():
+    """A bootstrap of a share with a denominator around 0 is no interval; it once gave 0 for such draws."""
+    way = np.array([1.0, 1.0, 1.0, -1.0, 0.0, 0.0, 0.0, 0.0])
+    shares, draws = shares_of(np.stack([way, 0 * way, way]), 0)
+    assert shares.tolist() == [1, 0, 1]
+    assert np.isnan(draws).all()
+    assert ends(draws[2]) == (None, None)
+
+
+def test_templates_are_resampled_in_place_of_items():
+    """Four templates whose items are alike tell no more than four items."""
+    rng = generator("templates")
+    four = 1 + 0.2 * rng.normal(size=4)
+    numbers, labels = np.stack([np.ones(64), np.zeros(64), np.repeat(four, 16)]), np.repeat(["a", "b", "c", "d"], 16)
+    narrow, wide = (np.ptp(ends(shares_of(numbers, 0, units)[1][2])) for units in (None, labels))
+    assert wide > 2.5 * narrow
 
 
 def test_areas_are_those_of_mib():

@@ -188,6 +188,22 @@ def test_targets_on_other_items_unknown_names_and_silly_questions_are_refused() 
             judge_dissociations(tasks, asked, RULE)
 
 
+def test_a_small_harm_that_is_shown_negligible_makes_it_complete_and_not_partial() -> None:
+    tasks = {
+        "copying": task(0.9, 1, induction=0.5, adder=0.985),
+        "sums": task(0.6, 2, induction=0.985, adder=0.4),
+    }
+    tags = judge_dissociations(tasks, [ASKED], RULE)[ASKED.name].tags
+    assert "complete" in tags
+    assert "partial" not in tags
+
+
+def test_targets_whose_clusters_differ_are_refused() -> None:
+    rows = task(0.9, 1, induction=0.5, adder=0.97).arms
+    with pytest.raises(InputError, match="pair the targets by item"):
+        TaskRows({**rows, "adder": replace(rows["adder"], cluster=None)}, chance=0.1, margin=0.03)
+
+
 def test_spoiled_rows_and_too_few_clusters_make_the_question_invalid() -> None:
     rows = task(0.9, 1, induction=0.5, adder=0.98)
     tasks = {"copying": rows, "sums": task(0.9, 2, induction=0.98, adder=0.5)}

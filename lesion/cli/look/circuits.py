@@ -69,7 +69,7 @@ def faithful(
     from lesion.measures.circuits.faithfulness import faithful as measured
     from lesion.measures.circuits.pruning import prune as search
     from lesion.measures.circuits.size_curve import single_effects, size_curve
-    from lesion.measures.prompt_set import known_task
+    from lesion.measures.prompt_set import known_task, shared_prefix
     from lesion.models.model import open_model
     from lesion.report.terminal.circuits import print_faithful
 
@@ -82,6 +82,7 @@ def faithful(
     how, paired = _replacing(engine, task, items, seed, ablation), ablation == "counterfactual"
     prompts, without = _asked(engine, task, items, seed, 0, paired=paired)
     results: dict[str, Any] = {"floor": engine.choice.floor, "without_twin": without, "refused": prompts.refused}
+    results["shared"] = 0 if ablation == "zero" else shared_prefix(prompts)
     kept = None if keep is None else _kept(opened.sizes, keep)
     if searching:
         others, _ = _asked(engine, task, items, seed, items, paired=paired)
@@ -175,7 +176,7 @@ def pairs(
     from lesion.measures.circuits.pairs import pairwise
     from lesion.measures.circuits.size_curve import single_effects
     from lesion.measures.effects.site_groups import select
-    from lesion.measures.prompt_set import known_task
+    from lesion.measures.prompt_set import known_task, shared_prefix
     from lesion.models.model import open_model
     from lesion.report.terminal.circuits import print_pairs
 
@@ -196,6 +197,7 @@ def pairs(
         chosen = sorted(heads, key=lambda node: -abs(effects[node]))[:top]
     found = pairwise(engine, prompts, chosen, how, target, seed)
     results: dict[str, Any] = {"floor": engine.choice.floor, "without_twin": without, "refused": prompts.refused}
+    results["shared"] = 0 if ablation == "zero" else shared_prefix(prompts)
     results["chosen"] = "named" if sites else f"top {top} single effects on other items"
     results |= found.model_dump(mode="json")
     unregistered({"model": model, "task": task, **results}, as_json, print_pairs)

@@ -85,11 +85,13 @@ def with_twins(asked: Asked, direction: Direction = "noising") -> tuple[Asked, i
     Raises:
         InputError: when fewer than two do.
     """
-    pairs = [(compiled, compiled.twin_ids) for compiled in asked.compiled if compiled.twin_ids is not None]
-    if len(pairs) < 2:
-        raise InputError(f"{len(pairs)} of {len(asked.compiled)} items have a twin that aligns; patching needs two")
-    kept = [one if direction == "noising" else _exchanged(one, twin) for one, twin in pairs]
-    return of(kept), len(asked.compiled) - len(kept)
+    places = [place for place, compiled in enumerate(asked.compiled) if compiled.twin_ids is not None]
+    if len(places) < 2:
+        raise InputError(f"{len(places)} of {len(asked.compiled)} items have a twin that aligns; patching needs two")
+    rows = [asked.compiled[place] for place in places]
+    kept = [row if direction == "noising" else _exchanged(row, row.twin_ids or ()) for row in rows]
+    items = [asked.items[place] for place in places] if asked.items else []
+    return of(kept, items), len(asked.compiled) - len(kept)
 
 
 def _exchanged(compiled: Compiled, twin: tuple[int, ...]) -> Compiled:

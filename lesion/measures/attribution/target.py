@@ -3,6 +3,7 @@
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from lesion.interventions.intervention import Intervention
 from lesion.measures.prompt_set import Asked
 from lesion.progress import stage
 from lesion.stats.intervals import cluster_mean
+from lesion.stats.paired.comparison import totals
 
 Target = str
 """A name of `TARGETS`."""
@@ -105,8 +107,9 @@ def edited_values(
     return found
 
 
-def mean_interval(numbers: NDArray[np.float64]) -> tuple[float, float, float]:
-    """The mean over items and its 95 % t interval."""
-    made = cluster_mean(numbers, np.ones(len(numbers)))
+def mean_interval(numbers: NDArray[np.float64], clusters: NDArray[Any] | None = None) -> tuple[float, float, float]:
+    """The mean over items and its 95 % t interval, over clusters where items have them."""
+    sums, sizes = (numbers, np.ones(len(numbers))) if clusters is None else totals(numbers, clusters)
+    made = cluster_mean(sums, sizes)
     low, high = made.interval()
     return made.delta, low, high

@@ -13,8 +13,10 @@ changes nothing need not be there.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lesion.engine.select_engine import Engine
 from lesion.errors import InputError
@@ -23,7 +25,8 @@ from lesion.interventions.site import Site
 from lesion.measures.attribution.target import Target
 from lesion.measures.circuits.nodes import Numbers, all_nodes, in_order, kept_values, require_nodes
 from lesion.measures.effects.ablation import Ablation
-from lesion.measures.prompt_set import Asked
+from lesion.measures.prompt_set import Asked, templates_of
+from lesion.stats.paired.comparison import totals
 
 RESAMPLES = 2000
 """Bootstrap resamples of items."""
@@ -38,9 +41,9 @@ class NodeEffect(Document):
     """The node."""
     fall: float
     """f(C) - f(C without the node)."""
-    low: float
-    """Lower end of its 95 % bootstrap interval over items."""
-    high: float
+    low: float | None
+    """Lower end of its 95 % bootstrap interval; null where the whole way may be 0."""
+    high: float | None
     """Upper end."""
 
 
@@ -81,9 +84,9 @@ class Faithfulness(Document):
     """m(C), mean target with the set alone."""
     faithfulness: float
     """(m(C) - m(∅)) / (m(M) - m(∅))."""
-    low: float
-    """Lower end of its 95 % bootstrap interval over items."""
-    high: float
+    low: float | None
+    """Lower end of its 95 % bootstrap interval over items, or templates; null where the whole way may be 0."""
+    high: float | None
     """Upper end."""
     minimality: tuple[NodeEffect, ...] = ()
     """Node by node, where it was asked for."""
@@ -124,8 +127,8 @@ def faithful(
     taken = _subsets(ordered, subsets, seed)
     sets = [whole, frozenset[Site](), kept, *alone, *(some for k in taken for some in (kept - k, whole - k))]
     numbers = kept_values(engine, asked, sets, how, target, "keeping sets")
-    shares, draws = shares_of(numbers, seed)
-    low, high = np.quantile(draws[2], (0.025, 0.975))
+    shares, draws = shares_of(numbers, seed, templates_of(asked))
+    low, high = ends(draws[2])
     falls = [(shares[2] - shares[3 + place], draws[2] - draws[3 + place]) for place in range(len(alone))]
     pairs = shares[3 + len(alone) :].reshape(-1, 2)
     return Faithfulness(
@@ -138,8 +141,8 @@ def faithful(
         empty=float(numbers[1].mean()),
         circuit=float(numbers[2].mean()),
         faithfulness=float(shares[2]),
-        low=float(low),
-        high=float(high),
+        low=low,
+        high=high,
         minimality=tuple(_fall(node, fall, some) for node, (fall, some) in zip(ordered, falls, strict=bool(falls))),
         completeness=tuple(
             SubsetGap(without=tuple(sorted(map(str, k))), circuit=float(pair[0]), model=float(pair[1]))
@@ -148,32 +151,54 @@ def faithful(
     )
 
 
-def shares_of(numbers: Numbers, seed: int) -> tuple[Numbers, Numbers]:
-    """Every set's f, and its bootstrap over items.
+def shares_of(numbers: Numbers, seed: int, clusters: NDArray[Any] | None = None) -> tuple[Numbers, Numbers]:
+    """Every set's f, and its bootstrap over items, or over clusters where items have them.
 
     Args:
         numbers: targets, (sets, items); the first set is the whole model, the second is empty.
         seed: draws the resamples.
+        clusters: of each item, its template.
 
     Returns:
-        (sets,) and (sets, `RESAMPLES`).
+        (sets,) and (sets, `RESAMPLES`). The second is NaN throughout where the way from the empty model to the whole
+        one is not told apart from 0 (its own 95 % interval holds 0): a share of such a way has no interval.
 
     Raises:
         InputError: when the whole model and the empty one do not differ by more than rounding.
     """
+    require_way(numbers)
     means = numbers.mean(1)
+    units = [totals(row, np.arange(len(row)) if clusters is None else clusters) for row in numbers]
+    sums, sizes = np.stack([unit[0] for unit in units]), units[0][1]
+    drawn = generator("faithfulness", seed).integers(0, len(sizes), (RESAMPLES, len(sizes)))
+    again = np.stack([row[drawn].sum(1) for row in sums]) / sizes[drawn].sum(1)
+    ways = again[0] - again[1]
+    low, high = np.quantile(ways, (0.025, 0.975))
+    if low <= 0 <= high or len(sizes) < 2:
+        return (means - means[1]) / (means[0] - means[1]), np.full(again.shape, np.nan)
+    with np.errstate(divide="ignore", invalid="ignore"):  # a few resamples may have no way at all: their f is infinite
+        return (means - means[1]) / (means[0] - means[1]), (again - again[1]) / ways
+
+
+def require_way(numbers: Numbers) -> None:
+    """Refuse where the whole model (first row) and the empty one (second) do not differ by more than rounding.
+
+    Raises:
+        InputError: when they do not.
+    """
+    means = numbers[:2].mean(1)
     way = means[0] - means[1]
-    if abs(way) < 1e-6 * max(1.0, float(np.abs(means[:2]).max())):
+    if abs(way) < 1e-6 * max(1.0, float(np.abs(means).max())):
         raise InputError(
             f"replacing every node changes the target by {way:.2g}: there is no way to take a share of; "
             "choose another task or another ablation"
         )
-    items = numbers.shape[1]
-    drawn = generator("faithfulness", seed).integers(0, items, (RESAMPLES, items))
-    again = np.stack([row[drawn].mean(1) for row in numbers])
-    ways = again[0] - again[1]
-    ways = np.where(np.abs(ways) < abs(way) * 1e-3, np.nan, ways)
-    return (means - means[1]) / way, np.nan_to_num((again - again[1]) / ways)
+
+
+def ends(draws: Numbers) -> tuple[float | None, float | None]:
+    """The 95 % interval of a bootstrap; none where it has none."""
+    low, high = np.quantile(draws, (0.025, 0.975), method="inverted_cdf")
+    return (float(low), float(high)) if np.isfinite([low, high]).all() else (None, None)
 
 
 def _subsets(nodes: Sequence[Site], many: int, seed: int) -> list[frozenset[Site]]:
@@ -188,5 +213,5 @@ def _subsets(nodes: Sequence[Site], many: int, seed: int) -> list[frozenset[Site
 
 
 def _fall(node: Site, fall: float, draws: Numbers) -> NodeEffect:
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return NodeEffect(node=str(node), fall=float(fall), low=float(low), high=float(high))
+    low, high = ends(draws)
+    return NodeEffect(node=str(node), fall=float(fall), low=low, high=high)

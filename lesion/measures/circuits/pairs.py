@@ -4,21 +4,23 @@ h(S) is the harm of ablating the set S together: target unedited minus edited. F
 
     h(A, B) - h(A) - h(B)
 
-item by item. Above 0 (*super-additive*): together they cost more than one after the other; each can do some of the
-other's work, as backups do. Below 0 (*sub-additive*): they cost less; the second has little left to take once the first
-is gone, as on one path. Near 0: they work apart, or there is too little of either to tell. p-values are of sign flips
-over items with max-T over all pairs (Westfall & Young 1993), so a family of pairs costs what it should.
+item by item. Above 0 (*super-additive*): together they cost more than one after the other, as backups do. Below 0
+(*sub-additive*): they cost less, as two heads on one path do. Near 0: they work apart, or there is too little of either
+to tell. p-values are of sign flips over items, or over templates where a task has them, with max-T over all pairs
+(Westfall & Young 1993). Sign flips suppose that the interaction is symmetric about 0 where there is none.
 
-Effects on a logit are not additive by nature (norms, softmax), so a small interaction says little about the wiring.
+Effects on a logit are not additive by nature: a norm or a softmax alone gives interactions. So they are consistent with
+backups or a path, and show neither.
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lesion.engine.select_engine import Engine
 from lesion.errors import InputError
@@ -27,8 +29,9 @@ from lesion.interventions.site import Site
 from lesion.measures.attribution.target import Target, mean_interval, target_changes
 from lesion.measures.circuits.nodes import Numbers, in_order, require_nodes
 from lesion.measures.effects.ablation import Ablation
-from lesion.measures.prompt_set import Asked
+from lesion.measures.prompt_set import Asked, templates_of
 from lesion.stats.multiplicity import max_t
+from lesion.stats.paired.comparison import totals
 
 LEVEL = 0.05
 """An interaction is named where its adjusted p is at most this."""
@@ -63,7 +66,7 @@ class Pair(Document):
     high: float
     """Upper end."""
     p: float
-    """Two-sided, sign flips over items, max-T over all pairs."""
+    """Two-sided, sign flips over items (templates), max-T over all pairs."""
 
     kind: Literal["super-additive", "sub-additive", "not told apart"]
     """What the interaction is, where its adjusted p is at most `LEVEL`."""
@@ -117,18 +120,20 @@ def pairwise(
     harms = _harms(engine, asked, sets, how, target)
     single, joint, whole = harms[: len(ordered)], harms[len(ordered) : -1], harms[-1]
     interactions = np.array([joint[place] - single[a] - single[b] for place, (a, b) in enumerate(both)])
-    adjusted = max_t(interactions.T, generator("pairs", seed))
+    units = templates_of(asked)
+    table = interactions if units is None else np.stack([totals(row, units)[0] for row in interactions])
+    adjusted = max_t(table.T, generator("pairs", seed))
     pairs = [
-        _pair((str(ordered[a]), str(ordered[b])), joint[place], interactions[place], float(adjusted[place]))
+        _pair((str(ordered[a]), str(ordered[b])), joint[place], interactions[place], float(adjusted[place]), units)
         for place, (a, b) in enumerate(both)
     ]
-    excess, low, high = mean_interval(whole - single.sum(0))
+    excess, low, high = mean_interval(whole - single.sum(0), units)
     return Pairs(
         ablation=how.words,
         target=target,
         items=harms.shape[1],
-        singles=tuple(_harm((str(node),), row) for node, row in zip(ordered, single, strict=True)),
-        together=_harm(tuple(map(str, ordered)), whole),
+        singles=tuple(_harm((str(node),), row, units) for node, row in zip(ordered, single, strict=True)),
+        together=_harm(tuple(map(str, ordered)), whole, units),
         excess=excess,
         excess_low=low,
         excess_high=high,
@@ -144,12 +149,12 @@ def _harms(engine: Engine, asked: Asked, sets: Sequence[tuple[Site, ...]], how: 
     return -np.array([np.mean([next(changes) for _ in several], axis=0) for several in made])
 
 
-def _harm(nodes: tuple[str, ...], numbers: Numbers) -> Harm:
-    mean, low, high = mean_interval(numbers)
+def _harm(nodes: tuple[str, ...], numbers: Numbers, units: NDArray[Any] | None) -> Harm:
+    mean, low, high = mean_interval(numbers, units)
     return Harm(nodes=nodes, harm=mean, low=low, high=high)
 
 
-def _pair(nodes: tuple[str, str], joint: Numbers, interaction: Numbers, p: float) -> Pair:
-    mean, low, high = mean_interval(interaction)
+def _pair(nodes: tuple[str, str], joint: Numbers, interaction: Numbers, p: float, units: NDArray[Any] | None) -> Pair:
+    mean, low, high = mean_interval(interaction, units)
     kind = "not told apart" if p > LEVEL else "super-additive" if mean > 0 else "sub-additive"
     return Pair(nodes=nodes, joint=float(joint.mean()), interaction=mean, low=low, high=high, p=p, kind=kind)

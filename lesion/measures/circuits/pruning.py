@@ -17,7 +17,7 @@ from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.interventions.site import Site
 from lesion.measures.attribution.target import Target, edited_values
-from lesion.measures.circuits.faithfulness import shares_of
+from lesion.measures.circuits.faithfulness import require_way
 from lesion.measures.circuits.nodes import all_nodes, kept_values
 from lesion.measures.effects.ablation import Ablation
 from lesion.measures.prompt_set import Asked
@@ -62,9 +62,9 @@ def prune(
     if not 0 <= tolerance <= 1:
         raise InputError(f"the tolerance is a share of the way, 0 to 1, not {tolerance:g}")
     nodes = all_nodes(engine.model.sizes)
-    ends = kept_values(engine, asked, [frozenset(nodes), frozenset()], how, target, "both ends")
-    shares_of(ends, 0)  # refuses where there is no way to take a share of
-    model, empty = ends.mean(1)
+    both = kept_values(engine, asked, [frozenset(nodes), frozenset()], how, target, "both ends")
+    require_way(both)
+    model, empty = both.mean(1)
     replaced: tuple[Site, ...] = ()
     share = 1.0
     with stage("pruning", len(nodes)) as advance, unshown():

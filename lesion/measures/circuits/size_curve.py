@@ -18,10 +18,10 @@ from lesion.engine.select_engine import Engine
 from lesion.identity import Document
 from lesion.interventions.site import Site
 from lesion.measures.attribution.target import Target, target_changes
-from lesion.measures.circuits.faithfulness import shares_of
+from lesion.measures.circuits.faithfulness import ends, shares_of
 from lesion.measures.circuits.nodes import Numbers, all_nodes, kept_values
 from lesion.measures.effects.ablation import Ablation
-from lesion.measures.prompt_set import Asked
+from lesion.measures.prompt_set import Asked, templates_of
 
 FRACTIONS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Fractions of nodes that MIB keeps."""
@@ -37,9 +37,9 @@ class SizePoint(Document):
     """Nodes that are kept: the fraction of all, rounded down."""
     faithfulness: float
     """f of the kept nodes."""
-    low: float
-    """Lower end of its 95 % bootstrap interval over items."""
-    high: float
+    low: float | None
+    """Lower end of its 95 % bootstrap interval over items, or templates; null where the whole way may be 0."""
+    high: float | None
     """Upper end."""
 
 
@@ -123,7 +123,7 @@ def size_curve(
     numbers = kept_values(
         engine, asked, [frozenset(ranked[:count]) for count in sizes], how, target, "keeping the best nodes"
     )
-    shares, draws = shares_of(numbers, seed)
+    shares, draws = shares_of(numbers, seed, templates_of(asked))
     by_count = {count: place for place, count in enumerate(sizes)}
     points = tuple(
         _point(fraction, count, float(shares[by_count[count]]), draws[by_count[count]])
@@ -144,5 +144,5 @@ def size_curve(
 
 
 def _point(fraction: float, count: int, share: float, draws: Numbers) -> SizePoint:
-    low, high = np.quantile(draws, (0.025, 0.975))
-    return SizePoint(fraction=fraction, nodes=count, faithfulness=share, low=float(low), high=float(high))
+    low, high = ends(draws)
+    return SizePoint(fraction=fraction, nodes=count, faithfulness=share, low=low, high=high)

@@ -77,9 +77,10 @@ def tags(leads: Sequence[Lead], rule: Rule, *, exhaustive: bool) -> tuple[Dissoc
     level, rooms = rule.alpha_look, [each.headroom for each in leads]
     holds = [each.p_harm <= level and each.p_lead <= level for each in leads]
     few = any(each.clusters is not None and each.clusters < REPRESENTATIVE for each in leads)
+    spared = all(each.p_spared < level for each in leads)
     named: list[tuple[DissociationTag, bool]] = [
-        ("complete", all(each.p_spared < level for each in leads)),
-        ("partial", any(each.p_other <= level for each in leads)),
+        ("complete", spared),
+        ("partial", not spared and any(each.p_other <= level for each in leads)),
         ("one_sided", sum(holds) == 1),
         ("floor", any(each.floor for each in leads)),
         ("unequal_headroom", min(rooms) <= 0 or max(rooms) > UNEQUAL * min(rooms)),

@@ -122,6 +122,9 @@ def _cell(target: str, task: str, of: TaskRows, rows: Rows, rule: Rule) -> CellE
 
 def _same_items(one: Rows, other: Rows) -> bool:
     same = one.n == other.n and np.array_equal(one.baseline, other.baseline) and np.array_equal(one.seed, other.seed)
+    same = same and (one.cluster is None) == (other.cluster is None)
+    if one.cluster is not None and other.cluster is not None:
+        same = same and np.array_equal(one.cluster, other.cluster)
     if not same or one.item is None or other.item is None:
         return same
     return np.array_equal(one.item, other.item)
