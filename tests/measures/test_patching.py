@@ -9,9 +9,9 @@ from lesion.engine.select_engine import choose
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.intervention import KnockOut
 from lesion.interventions.site import Site, head, neuron
-from lesion.measures.attribution.patching import patch_grid, path_patch
+from lesion.measures.attribution.patching import patch_grid, path_patch, with_twins
 from lesion.measures.attribution.target import target_changes
-from lesion.measures.prompt_set import ask, of
+from lesion.measures.prompt_set import ask, of, shared_prefix, templates_of
 from lesion.models.model import open_model
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
@@ -83,3 +83,20 @@ def test_what_cannot_be_patched_is_refused(hand_model, swapped, repeated):
         path_patch(hand_model, of(swapped), head(1, 1), head(0, 2))
     with pytest.raises(InterventionError, match="paths run between heads"):
         path_patch(hand_model, of(swapped), neuron(0, 0))
+
+
+def test_twins_keep_their_questions_so_that_templates_are_known():
+    model = open_model("zoo:abacus-llama")
+    asked = ask(model, "arithmetic high=9 shots=1", items=12)
+    kept, _ = with_twins(asked)
+    assert len(kept.items) == len(kept.compiled)
+    assert templates_of(kept) is None, "a task without templates"
+    told = [replace(item, buckets={"template": f"t{place % 2}"}) for place, item in enumerate(kept.items)]
+    names = templates_of(kept._replace(items=tuple(told)))
+    assert names is not None
+    assert sorted(set(names.tolist())) == ["t0", "t1"]
+    shared = shared_prefix(kept)
+    rows = [compiled.ids[: compiled.prompt_length] for compiled in kept.compiled]
+    assert len({row[:shared] for row in rows}) == 1
+    assert len({row[: shared + 1] for row in rows}) > 1
+    assert shared > 3, "one example is in front of all"
