@@ -1,5 +1,7 @@
 """Patching and path patching on the hand model, where the path is written down: L0H2 -> L1H1 -> logits."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
