@@ -5,8 +5,8 @@ model reads the prompt and all but the last answer token (teacher forcing): the 
 every answer token but the last are those that decide the answer.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Int
@@ -128,6 +128,21 @@ def batches(prompts: Sequence[Compiled], most: int, max_positions: int | None = 
         for _, group in sorted(groups.items())
         for start in range(0, len(group), most)
     ]
+
+
+def in_parts(batch: Batch, most: int) -> Iterator[Batch]:
+    """The batch in parts of at most `most` rows."""
+    for start in range(0, len(batch.rows), most):
+        here = slice(start, start + most)
+        yield replace(
+            batch,
+            rows=batch.rows[here],
+            ids=batch.ids[here],
+            wrong=batch.wrong[here],
+            roles=batch.roles[here],
+            twins=None if batch.twins is None else batch.twins[here],
+            digits=None if batch.digits is None else batch.digits[here],
+        )
 
 
 def _batch(prompts: Sequence[Compiled], rows: tuple[int, ...]) -> Batch:

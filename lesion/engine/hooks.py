@@ -144,6 +144,23 @@ def edited(module: nn.Module, edit: Edit) -> Generator[None]:
 
 
 @contextmanager
+def replaced(changes: Mapping[nn.Module, Edit]) -> Generator[None]:
+    """Run the body with a function on the output of each of some modules; the outputs are tensors."""
+    handles: list[RemovableHandle] = []
+
+    def through(change: Edit) -> Callable[[nn.Module, Any, Tensor], Tensor]:
+        return lambda _, __, output: change(output)
+
+    try:
+        for module, change in changes.items():
+            handles.append(module.register_forward_hook(through(change)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
 def recorded(model: Model, paths: Sequence[str]) -> Generator[Mapping[str, Seen]]:
     """Run the body and keep, per module path, copies of its first input and of its output."""
     seen: dict[str, Seen] = {}

@@ -157,12 +157,24 @@ class Model:
 
     def logits(self, stream: torch.Tensor) -> torch.Tensor:
         """From the stream that leaves the last block, any shape (…, d_model), to logits (…, vocab_size)."""
+        return self._capped(self.submodule(self.family.unembedding)(self._normed(stream)))
+
+    def logits_of(self, stream: torch.Tensor, tokens: torch.Tensor) -> torch.Tensor:
+        """The logits of some tokens alone: stream (…, d_model) and tokens (…, k), which broadcast, to (…, k)."""
+        head: Any = self.submodule(self.family.unembedding)
+        raw = (head.weight[tokens] @ self._normed(stream)[..., None])[..., 0]
+        return self._capped(raw if head.bias is None else raw + head.bias[tokens])
+
+    def _normed(self, stream: torch.Tensor) -> torch.Tensor:
+        """What the unembedding reads."""
         hidden = self.submodule(self.family.final_norm)(stream)
-        if self.family.after_norm is not None:
-            parent, _, name = self.family.after_norm.rpartition(".")
-            projection = getattr(self.submodule(parent), name)
-            hidden = hidden if projection is None else projection(hidden)
-        raw = self.submodule(self.family.unembedding)(hidden)
+        if self.family.after_norm is None:
+            return hidden
+        parent, _, name = self.family.after_norm.rpartition(".")
+        projection = getattr(self.submodule(parent), name)
+        return hidden if projection is None else projection(hidden)
+
+    def _capped(self, raw: torch.Tensor) -> torch.Tensor:
         cap = getattr(self.module.config, self.family.softcap) if self.family.softcap is not None else None
         return raw if cap is None else torch.tanh(raw / cap) * cap
 

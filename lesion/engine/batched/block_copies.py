@@ -18,10 +18,10 @@ import torch
 from torch import Tensor, nn
 
 from lesion.engine.batch import Batch
-from lesion.engine.batched.last_layer_attention import ending
+from lesion.engine.batched.last_layer_attention import Role, ending
 from lesion.engine.batched.linear_kernels import Kernel, kernel_rule, quicken
 from lesion.engine.batched.norm_consumers import Group, Of, Read, Reader, find, form_of
-from lesion.engine.batched.prefix_shared_attention import INTERFACE, by_method
+from lesion.engine.batched.prefix_shared_attention import INTERFACE, ReadAttention, by_method
 from lesion.engine.hooks import Recorder, block_arguments
 from lesion.errors import InterventionError
 from lesion.interventions.edit import rewrite
@@ -91,11 +91,19 @@ class Slot(nn.Module):
         self.edits: Sequence[RowEdit] = ()
         self.rows = 1
         self.recording = False
+        self.stopping = False
+        """Whether the block is left here, with the input."""
         self.input: Tensor | None = None
         self.output: Tensor | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        """The projection of the edited input."""
+        """The projection of the edited input.
+
+        Raises:
+            ReadAttention: with the input, while `stopping`.
+        """
+        if self.stopping:
+            raise ReadAttention(x)
         x = apply_rows(x, self.edits, self.rows)
         y = self.inner(x)
         if self.recording:
@@ -147,6 +155,15 @@ class Twin:
         self.ending = ending(model, self.blocks[-1], self.kernel) if self.shares else None
         self._given: dict[int, list[dict[str, Any]]] = {}
         family = model.family
+        self.projections: list[dict[Role, nn.Module]] = [
+            {
+                "q": block.get_submodule(family.queries),
+                "k": block.get_submodule(family.keys),
+                "v": block.get_submodule(family.values),
+            }
+            for block in self.blocks
+        ]
+        """Per layer the modules whose outputs are queries, keys and values; of a fused projection all the same."""
         self.heads = [self._wrap(block, family.attention_out, Slot) for block in self.blocks]
         self.neurons = [self._wrap(block, family.mlp_out, Slot) for block in self.blocks]
         attention = family.attention_out.rpartition(".")[0]

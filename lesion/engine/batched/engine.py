@@ -124,7 +124,7 @@ class Fast:
     ) -> Iterator[tuple[Sequence[Job], Tensor]]:
         """One pass with its logits, or two halves of it where memory does not suffice for the whole."""
         try:
-            logits = self._logits(Pass(self.model, self.twin, clean, layout, jobs).run(), batch)
+            logits = self._logits(Pass(self.model, self.twin, clean, layout, jobs, jobs[0].layer).run(), batch)
         except (RuntimeError, MemoryError) as error:  # torch's allocators say it as a RuntimeError
             if not is_out_of_memory(error):
                 raise

@@ -55,10 +55,10 @@ class Job:
 class Pass:
     """One way up through the blocks, with one intervention in each row."""
 
-    def __init__(self, model: Model, twin: Twin, clean: Clean, layout: Layout, jobs: Sequence[Job]) -> None:
+    def __init__(self, model: Model, twin: Twin, clean: Clean, layout: Layout, jobs: Sequence[Job], layer: int) -> None:
         self.model, self.twin, self.clean, self.layout, self.jobs = model, twin, clean, layout, jobs
         self.last = model.sizes.n_layers - 1
-        self.rows, self.layer = len(jobs), jobs[0].layer
+        self.rows, self.layer = len(jobs), layer
         self.where = None if layout == clean.layout else layout.among
         self.read = layout.read
         self.masks = [layout.pack(job.mask) for job in jobs]

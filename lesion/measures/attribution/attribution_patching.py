@@ -18,7 +18,6 @@ From these the screen's recall is estimated, with its interval (`lesion.measures
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -26,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lesion.engine.batch import Batch
+from lesion.engine.batch import Batch, in_parts
 from lesion.engine.batched.memory import give_back
 from lesion.engine.hooks import edited
 from lesion.engine.select_engine import Engine
@@ -133,7 +132,7 @@ def estimate(
         "neuron": np.zeros((rows, sizes.n_layers, sizes.d_mlp)),
     }
     worst, highest = 0.0, 1.0
-    parts = [part for batch in batches for part in _parts(batch)]
+    parts = [part for batch in batches for part in in_parts(batch, max(1, TOKENS // batch.inputs.shape[1]))]
     for batch in track(parts, "gradients") if method == "gradient" else parts:
         here = list(batch.rows)
         for kind, layer, gradient, joint in _gradients(model, batch, target, alpha, method, steps, positions):
@@ -144,21 +143,6 @@ def estimate(
                 highest = max(highest, float(np.abs(joint).max()))
     give_back()
     return Estimates(found["head"], found["neuron"], worst / highest if method == "integrated" else None)
-
-
-def _parts(batch: Batch) -> Iterator[Batch]:
-    """The batch in parts of about `TOKENS` tokens: a backward pass keeps the activations of all of them."""
-    rows = max(1, TOKENS // batch.inputs.shape[1])
-    for start in range(0, len(batch.rows), rows):
-        here = slice(start, start + rows)
-        yield replace(
-            batch,
-            rows=batch.rows[here],
-            ids=batch.ids[here],
-            wrong=batch.wrong[here],
-            roles=batch.roles[here],
-            twins=None if batch.twins is None else batch.twins[here],
-        )
 
 
 def _gradients(
