@@ -13,7 +13,7 @@ export NO_MKDOCS_2_WARNING = 1
 
 FUZZ ?= 100000
 
-.PHONY: help setup study test pretrained slow faults planted fuzz oracles check smoke format schemas docs bench inspect package oldest newest publication
+.PHONY: help setup study test pretrained slow faults planted compiled fuzz oracles check smoke format schemas docs bench inspect package oldest newest publication
 
 .DELETE_ON_ERROR:
 
@@ -25,6 +25,7 @@ help:
 	@echo 'make slow     the tests that take longer: heavy files (tests/conftest.py), a thousand random edits, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
 	@echo 'make planted  ask every way of looking on 60 models whose circuit is known, write docs/planted.md (half an hour)'
+	@echo 'make compiled compile RASP programs (tracr, in an environment of its own), ask every way of looking (half an hour)'
 	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
 	@echo 'make kills    kill runs with kill -9 at $(KILLS) random moments; each must end with the rows of an undisturbed run'
 	@echo 'make oracles  the same weights through nnsight and transformer-lens, in environments of their own under .bench/'
@@ -86,6 +87,14 @@ faults: $(STAMP)
 planted: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python docs/planted.py measure --minutes 120
 	$(BIN)/python docs/planted.py write
+
+# tracr brings jax, so it has an environment of its own; a program is compiled once.
+compiled: $(STAMP) .bench/tracr/.installed
+	@test -d .bench/programs || { .bench/tracr/bin/python docs/compiled/rasp_programs.py .bench/new && mv .bench/new .bench/programs; }
+	OMP_NUM_THREADS=1 $(BIN)/python docs/compiled/measure.py --minutes 120
+	OMP_NUM_THREADS=1 $(BIN)/python docs/compiled/edges.py
+	OMP_NUM_THREADS=1 $(BIN)/python docs/compiled/studies.py
+	$(BIN)/python docs/compiled/page.py
 
 # Each reader is given so many inputs: 10,000 take about two minutes of processor time, 100,000 about twenty.
 fuzz: $(STAMP)

@@ -32,7 +32,7 @@ from lesion.measures.heads.detection import detection
 from lesion.measures.heads.repeated_sequences import repeats
 from lesion.measures.prompt_set import Asked, of
 from lesion.models.model import open_model
-from lesion.stats.intervals import wilson
+from lesion.stats.known_truth import auroc, mean_of, share
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 from lesion.training.planted_heads import planted, write_planted
 
@@ -42,7 +42,6 @@ DRAWS, ITEMS, BLOCK = 60, 8, 16
 THRESHOLD = 0.05
 """An effect counts above this share of the whole way; pruning takes out what costs at most this much."""
 TARGET = "logit_diff"
-RESAMPLES = 2000
 DETECTOR = "induction score"
 SCORED = ("single, zero", "single, counterfactual", "gradient, zero")
 Scores = Mapping[str, float]
@@ -121,24 +120,6 @@ def rows() -> list[dict[str, Any]]:
     return [json.loads(line) for line in ROWS.read_text(encoding="utf-8").splitlines()] if ROWS.is_file() else []
 
 
-def share(good: int, all_: int) -> str:
-    """A share with Wilson's 95 % interval."""
-    if not all_:
-        return "–"
-    low, high = (float(end) for end in wilson(good, all_))
-    return f"{good / all_:.2f} ({low:.2f}–{high:.2f}; {good} of {all_})"
-
-
-def auroc(scores: Mapping[str, float], positive: set[str]) -> float | None:
-    """Share of pairs of a head of the circuit and another head that are ranked right by |score|; ties count half."""
-    inside = np.abs([score for site, score in scores.items() if site in positive])
-    outside = np.abs([score for site, score in scores.items() if site not in positive])
-    if not len(inside) or not len(outside):
-        return None
-    difference = inside[:, None] - outside[None, :]
-    return float(((difference > 0) + 0.5 * (difference == 0)).mean())
-
-
 def line(name: str, found: Sequence[Mapping[str, Any]]) -> str:
     """A way of looking: recall of heads that are needed alone, of backups, precision, AUROC over all draws."""
     needed = caught = pairs = one_of = named = right = 0
@@ -151,12 +132,7 @@ def line(name: str, found: Sequence[Mapping[str, Any]]) -> str:
         scores = {site: score for site, score in row["scores"].get(name, {}).items() if site not in backups}
         area = auroc(scores, circuit)
         areas += [] if area is None else [area]
-    ranked = "–"
-    if areas:
-        drawn = generator("planted", 0).integers(0, len(areas), (RESAMPLES, len(areas)))
-        low, high = np.quantile(np.array(areas)[drawn].mean(1), (0.025, 0.975))
-        ranked = f"{np.mean(areas):.3f} ({low:.3f}–{high:.3f})"
-    return f"| {name} | {share(caught, needed)} | {share(one_of, pairs)} | {share(right, named)} | {ranked} |\n"
+    return f"| {name} | {share(caught, needed)} | {share(one_of, pairs)} | {share(right, named)} | {mean_of(areas)} |\n"
 
 
 def page(found: Sequence[Mapping[str, Any]]) -> str:

@@ -25,7 +25,9 @@ GAIN = 20.0
 HEAD_SIZE = 130
 _SHARP = 60.0
 """Attention score of a match; everything else has 0, so a match takes all but exp(-60) of the attention."""
-_CONSTANT, _CONSTANTS = 512.0, 32
+_CONSTANT = 512.0
+CONSTANTS = 32
+"""Columns of C, and of -C."""
 
 Part = tuple[slice, slice, Tensor]
 """What queries hold, what keys hold, and the matrix between them, [key, query]."""
@@ -41,7 +43,7 @@ class Slots(NamedTuple):
     size = 196
 
 
-REST = 2 * Slots.size + 2 * _CONSTANTS
+REST = 2 * Slots.size + 2 * CONSTANTS
 """First column of the stream that nothing reads."""
 
 
@@ -72,7 +74,7 @@ def blank_network(layers: int, heads: int, neurons: int = 4) -> GPT2LMHeadModel:
     for parameter in network.parameters():
         parameter.zero_()
     _embed(network)
-    _undo_norms(network, config.layer_norm_epsilon)
+    undo_norms(network)
     network.lm_head.weight[:, Slots.output] = GAIN * torch.eye(len(TOKENS))
     return network.eval()
 
@@ -132,14 +134,20 @@ def _embed(network: Any) -> None:
     tokens, positions = network.transformer.wte.weight, network.transformer.wpe.weight
     mirror(tokens, Slots.token, torch.eye(len(TOKENS)))
     mirror(positions, Slots.position, torch.eye(POSITIONS))
-    positions[:, 2 * Slots.size : 2 * Slots.size + _CONSTANTS] = _CONSTANT
-    positions[:, 2 * Slots.size + _CONSTANTS : 2 * Slots.size + 2 * _CONSTANTS] = -_CONSTANT
+    write_constants(network, 2 * Slots.size)
 
 
-def _undo_norms(network: Any, epsilon: float) -> None:
-    """Gains equal to the deviation that the constants cause."""
-    width = network.config.n_embd
-    deviation = (2 * _CONSTANTS * _CONSTANT**2 / width + epsilon) ** 0.5
+def write_constants(network: Any, start: int) -> None:
+    """Write C and -C with every position, into the columns of the stream from `start` on."""
+    positions = network.transformer.wpe.weight
+    positions[:, start : start + CONSTANTS] = _CONSTANT
+    positions[:, start + CONSTANTS : start + 2 * CONSTANTS] = -_CONSTANT
+
+
+def undo_norms(network: Any) -> None:
+    """Give every LayerNorm a gain equal to the deviation that the constants cause."""
+    width, epsilon = network.config.n_embd, network.config.layer_norm_epsilon
+    deviation = (2 * CONSTANTS * _CONSTANT**2 / width + epsilon) ** 0.5
     norms = [norm for block in network.transformer.h for norm in (block.ln_1, block.ln_2)]
     for norm in (*norms, network.transformer.ln_f):
         norm.weight.fill_(deviation)
