@@ -71,16 +71,17 @@ HEAD = """<!-- made by docs/mib.py from docs/mib.json: python docs/mib.py write 
 
 # MIB's CPR and CMD on a pretrained model
 
-`{command}` took {minutes:.0f} processor minutes. Every head and every MLP is ablated alone on other items: the corrupted
-prompt's activation takes the place of its own. The best fraction of nodes is kept, the rest replaced.
+`{command}`
+took {minutes:.0f} processor minutes. Every head and every MLP is ablated alone on other items: the corrupted prompt's
+activation takes the place of its own. The best fraction of nodes is kept, the rest replaced.
 
 | ranking | CPR | CMD | first nodes |
 |---|---|---|---|
 """
 CURVES = """
 CPR is the area under faithfulness f, best 1 or more; CMD the area under |1 − f|, best 0. `signed` ranks by what a node
-helps (for CPR), `absolute` by the size of its effect (for CMD). {items} items, {of} nodes; 95 % bootstrap intervals over
-templates.
+helps (for CPR), `absolute` by the size of its effect (for CMD). {items} items, {of} nodes; 95 % bootstrap intervals
+over templates.
 
 | fraction kept | nodes | f, signed | f, absolute |
 |---|---|---|---|

@@ -132,7 +132,7 @@ def line(name: str, found: Sequence[Mapping[str, Any]]) -> str:
         scores = {site: score for site, score in row["scores"].get(name, {}).items() if site not in backups}
         area = auroc(scores, circuit)
         areas += [] if area is None else [area]
-    return f"| {name} | {share(caught, needed)} | {share(one_of, pairs)} | {share(right, named)} | {mean_of(areas)} |\n"
+    return f"| {name} | {share(caught, needed)} | {share(one_of, pairs)} | {share(right, named)} | {mean_of(areas, generator('planted', 0))} |\n"
 
 
 def page(found: Sequence[Mapping[str, Any]]) -> str:

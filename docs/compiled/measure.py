@@ -71,14 +71,18 @@ def distractors(program: Program, programs: Mapping[str, Program], rng: np.rando
 
 
 def pairs(program: Program, rng: np.random.Generator) -> list[Pair]:
-    """Random inputs, each with one of equal length that has another answer, or with no other if there is none."""
+    """Random inputs, each with one of equal length that has another answer, or with no other if there is none.
+
+    Numbers are above 0 and above the other's: positive and negative ones would cancel in the mean, and leave no way.
+    """
     found: list[Pair] = []
     for one in rng.permutation(len(program.inputs)).tolist():
         text, answer = program.inputs[one], program.answers[one]
         others = [
             other
             for other, said in zip(program.inputs, program.answers, strict=True)
-            if len(other) == len(text) and (answer - said > THRESHOLD if program.numerical else said != answer)
+            if len(other) == len(text)
+            and (min(answer, answer - said) > THRESHOLD if program.numerical else said != answer)
         ]
         if program.numerical:
             found += [Pair(text, "1", str(rng.choice(others)), "0")] if others else []

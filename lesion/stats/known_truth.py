@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence, Set
 
 import numpy as np
 
-from lesion.identity import generator
 from lesion.stats.intervals import wilson
 
 RESAMPLES = 2000
@@ -43,10 +42,16 @@ def share(good: int, all_: int) -> str:
     return f"{good / all_:.2f} ({low:.2f}–{high:.2f}; {good} of {all_})"
 
 
-def mean_of(numbers: Sequence[float], digits: int = 3) -> str:
-    """A mean with its 95 % bootstrap interval, in words; a dash where there is no number."""
+def mean_of(numbers: Sequence[float], rng: np.random.Generator, digits: int = 3) -> str:
+    """A mean with its 95 % bootstrap interval, in words; a dash where there is no number.
+
+    Args:
+        numbers: one for each unit that is resampled.
+        rng: draws the resamples.
+        digits: behind the point.
+    """
     if not numbers:
         return "–"
-    drawn = generator("planted", 0).integers(0, len(numbers), (RESAMPLES, len(numbers)))
+    drawn = rng.integers(0, len(numbers), (RESAMPLES, len(numbers)))
     low, high = np.quantile(np.array(numbers)[drawn].mean(1), (0.025, 0.975))
     return f"{np.mean(numbers):.{digits}f} ({low:.{digits}f}–{high:.{digits}f})"
