@@ -132,7 +132,8 @@ def line(name: str, found: Sequence[Mapping[str, Any]]) -> str:
         scores = {site: score for site, score in row["scores"].get(name, {}).items() if site not in backups}
         area = auroc(scores, circuit)
         areas += [] if area is None else [area]
-    return f"| {name} | {share(caught, needed)} | {share(one_of, pairs)} | {share(right, named)} | {mean_of(areas, generator('planted', 0))} |\n"
+    ranked = mean_of(areas, generator("planted", 0))
+    return f"| {name} | {share(caught, needed)} | {share(one_of, pairs)} | {share(right, named)} | {ranked} |\n"
 
 
 def page(found: Sequence[Mapping[str, Any]]) -> str:
