@@ -93,6 +93,7 @@ compiled: $(STAMP) .bench/tracr/.installed
 	@test -d .bench/programs || { .bench/tracr/bin/python docs/compiled/rasp_programs.py .bench/new && mv .bench/new .bench/programs; }
 	OMP_NUM_THREADS=1 $(BIN)/python docs/compiled/measure.py --minutes 120
 	OMP_NUM_THREADS=1 $(BIN)/python docs/compiled/edges.py
+	OMP_NUM_THREADS=1 $(BIN)/python docs/compiled/trained.py
 	OMP_NUM_THREADS=1 $(BIN)/python docs/compiled/studies.py
 	$(BIN)/python docs/compiled/page.py
 

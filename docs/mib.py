@@ -15,7 +15,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 FILE, PAGE = HERE / "mib.json", HERE / "mib.md"
-MODEL, TASK, ITEMS = "pretrained:smollm2-135m-instruct", "ioi corruption=s2_io", 24
+MODEL, TASK, ITEMS = "pretrained:smollm2-135m-instruct", "ioi corruption=s2_io", 8
 COMMAND = ("faithful", MODEL, "--task", TASK, "--curve", "--items", str(ITEMS))
 TOP = 12
 

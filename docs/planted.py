@@ -195,6 +195,8 @@ What this does not show: these circuits are sharp and small. Trained models have
 other models with a known circuit (InterpBench, Gupta et al. 2024, [arXiv:2407.14494](https://arxiv.org/abs/2407.14494))
 AUROC .95 for ACDC, .90 for EAP-IG and .20 for EAP is reported; these numbers come from a secondary source, were not
 measured here, and do not compare.
+
+[Compiled programs](compiled/index.md) are other models with a known circuit, of many kinds.
 """
 
 

@@ -2,17 +2,17 @@
 
     python docs/compiled/edges.py    # adds rows to docs/compiled/edges.jsonl, for the rows of docs/compiled/rows.jsonl
 
-The models, items and threshold are those of docs/compiled/measure.py. Programs whose inputs of one length all have one
-answer have no corrupted prompt, and no row.
+The models, items and threshold are those of docs/compiled/measure.py: the first placement of each program. Programs
+whose inputs of one length all have one answer have no corrupted prompt, and no row.
 """
 
-import importlib.util
 import json
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import measure
 import numpy as np
 
 from lesion.measures.edges.attribution import METHODS, attributed
@@ -23,7 +23,7 @@ WAYS = METHODS[:2]
 """`eap` and `eap-ig`."""
 
 
-def measured(measure: Any, name: str, draw: int, programs: Any) -> dict[str, Any] | None:
+def measured(name: str, draw: int, programs: Any) -> dict[str, Any] | None:
     """The row of a model; none where it has no corrupted prompts."""
     some, _, placed, model = measure.drawn(name, draw, programs)
     if not some[0].other:
@@ -39,18 +39,13 @@ def measured(measure: Any, name: str, draw: int, programs: Any) -> dict[str, Any
 
 def main() -> None:
     """Add the rows that are missing."""
-    specification = importlib.util.spec_from_file_location("measure", HERE / "measure.py")
-    assert specification is not None
-    assert specification.loader is not None
-    measure = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(measure)
     programs = measure.compiled()
     lines = ROWS.read_text(encoding="utf-8").splitlines() if ROWS.is_file() else []
     done = {(row["program"], row["draw"]) for row in map(json.loads, lines)}
     for row in measure.rows():
-        if (row["program"], row["draw"]) in done or "counterfactual" not in row["gap"]:
+        if row["draw"] or (row["program"], row["draw"]) in done or "counterfactual" not in row["gap"]:
             continue
-        made = measured(measure, row["program"], row["draw"], programs)
+        made = measured(row["program"], row["draw"], programs)
         with ROWS.open("a", encoding="utf-8") as file:
             file.write(json.dumps(made) + "\n")
         print(row["program"], row["draw"], file=sys.stderr, flush=True)

@@ -183,14 +183,14 @@ def measured(name: str, draw: int, programs: Mapping[str, Program]) -> dict[str,
     }
     for kind, how in (("zero", scaling(0.0)), ("counterfactual", counterfactual(Library(model)))):
         if kind == "zero" or some[0].other:
-            _look(row, engine, asked, kind, how, nodes)
+            look(row, engine, asked, kind, how, nodes)
             row["gap"][kind] = _gap(row, program, placed, some, kind)
     del row["items"]
     row["seconds"] = round(time.process_time() - begun, 1)
     return row
 
 
-def _look(row: dict[str, Any], engine: Engine, asked: Asked, kind: str, how: Ablation, nodes: Sequence[Site]) -> None:
+def look(row: dict[str, Any], engine: Engine, asked: Asked, kind: str, how: Ablation, nodes: Sequence[Site]) -> None:
     """Every way of looking under one kind of ablation."""
     ends = kept_values(engine, asked, [frozenset(nodes), frozenset()], how, TARGET, "ends").mean(1)
     way = float(ends[0] - ends[1])

@@ -87,10 +87,12 @@ def read_program(path: Path) -> Program:
 
     layers = tuple(
         Layer(
-            *(by_head(weights(layer, f"attn/{name}")) for name in ("query", "key", "value")),
-            weights(layer, "attn/linear").reshape(meta["heads"], -1, len(arrays["unembedding"])),
-            weights(layer, "mlp/linear_1"),
-            weights(layer, "mlp/linear_2"),
+            query=by_head(weights(layer, "attn/query")),
+            key=by_head(weights(layer, "attn/key")),
+            value=by_head(weights(layer, "attn/value")),
+            out=weights(layer, "attn/linear").reshape(meta["heads"], -1, len(arrays["unembedding"])),
+            into=weights(layer, "mlp/linear_1"),
+            back=weights(layer, "mlp/linear_2"),
         )
         for layer in range(meta["layers"])
     )
