@@ -133,7 +133,7 @@ BENCH ?=
 	@.bench/$*/bin/python -m pip install -qq -r $<
 	@touch $@
 
-ORACLES := nnsight transformer-lens
+ORACLES := nnsight transformer-lens eap-ig
 
 oracles: $(STAMP) $(ORACLES:%=.bench/%/.installed)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q tests/oracles

@@ -41,6 +41,7 @@ def named(results: list[Result], name: str) -> Result:
 
 SECTIONS = {
     "diagnostics": ("<!-- diagnostics: benchmarks/heads.py -->", "<!-- end of diagnostics -->"),
+    "edges": ("<!-- edges: benchmarks/edges.py -->", "<!-- end of edges -->"),
     "real": ("<!-- real weights: benchmarks/real.py -->", "<!-- end of real weights -->"),
 }
 """The marks around the sections that other programs write into the page."""

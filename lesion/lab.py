@@ -32,6 +32,9 @@ from lesion.measures.attribution.attribution_patching import Screen, screen
 from lesion.measures.attribution.direct_logit import Attribution, attribution
 from lesion.measures.attribution.patching import with_twins
 from lesion.measures.circuits.faithfulness import Faithfulness, faithful
+from lesion.measures.edges.attribution import attributed
+from lesion.measures.edges.effects import Effects
+from lesion.measures.edges.exact import exact_effects
 from lesion.measures.effects.ablation import counterfactual, scaling
 from lesion.measures.effects.effect import Change, Effect, effect
 from lesion.measures.effects.site_groups import select
@@ -392,6 +395,35 @@ class Lab:
             return faithful(self.engine, prompts, nodes, scaling(0.0), target, seed=seed)
         paired, _ = with_twins(prompts)
         return faithful(self.engine, paired, nodes, counterfactual(Library(self.model)), target, seed=seed)
+
+    def edges(
+        self,
+        task: TaskConfig | str,
+        items: int = 16,
+        method: str = "eap-ig",
+        target: str = "logit_diff",
+        seed: int = 0,
+        steps: int = 5,
+    ) -> Effects:
+        """Measure or estimate every edge between nodes; see `lesion.measures.edges`.
+
+        Args:
+            task: a configuration, or its spelling.
+            items: how many are drawn; those without an aligned corrupted prompt are left out.
+            method: `exact`, `eap`, `eap-ig` or `eap-ig-activations`.
+            target: `logit_diff` or `answer`.
+            seed: draws the items.
+            steps: of the integrated gradients.
+
+        Raises:
+            InputError: for an unknown task, method or target, or too few items with a corrupted prompt.
+            InterventionError: where the model's nodes do not add up in the stream; inside `intervene`.
+        """
+        self._alone("edges")
+        paired, _ = with_twins(ask(self.model, task, items, seed))
+        if method == "exact":
+            return exact_effects(self.engine, paired, target)
+        return attributed(self.model, paired, method, target, steps)
 
     @property
     def module(self) -> Any:

@@ -10,7 +10,7 @@ from typer.exceptions import TyperException
 
 from lesion.cli.app import app, fail
 from lesion.cli.common.interrupts import second_interrupt_ends
-from lesion.cli.look import circuits, diagnostics, edits, evaluations, names, tasks
+from lesion.cli.look import circuits, diagnostics, edges, edits, evaluations, names, tasks
 from lesion.cli.models import bench, get, train
 from lesion.cli.publish import papers, reports
 from lesion.cli.records import ledger, show, verify
@@ -21,8 +21,8 @@ from lesion.identity import file_hash
 from lesion.tasks.trusted_code import trust
 
 COMMANDS = (
-    run, plan, new, statistics, diagnostics, edits, circuits, evaluations, names, tasks, ledger, show, verify, papers,
-    reports, bench, get, train,
+    run, plan, new, statistics, diagnostics, edits, edges, circuits, evaluations, names, tasks, ledger, show, verify,
+    papers, reports, bench, get, train,
 )  # fmt: skip
 """The modules whose import adds commands to the application."""
 RESUMED = frozenset({"get", "run", "replay", "train"})

@@ -22,7 +22,7 @@ from lesion.models.families import FAMILIES
 from lesion.models.model import Model, open_model
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
-collect_ignore = ["lens.py", "detector.py", "tracer.py"]
+collect_ignore = ["lens.py", "detector.py", "tracer.py", "eap_ig.py"]
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = {"nnsight": "tracer.py", "transformer-lens": "lens.py"}

@@ -8,8 +8,8 @@ from typer.core import TyperGroup
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Studies": ("new", "plan", "power", "register", "run", "replay", "stats", "calibrate", "budget"),
     "Look into a model": (
-        "doctor", "tokens", "tasks", "heads", "measure", "patch", "ablate", "steer", "attribute", "screen", "faithful",
-        "pairs", "eval", "names",
+        "doctor", "tokens", "tasks", "heads", "measure", "patch", "ablate", "steer", "attribute", "screen", "edges",
+        "faithful", "pairs", "eval", "names",
     ),
     "Models": ("get", "import", "train", "bench"),
     "Records": ("runs", "show", "diff", "query", "verify", "export", "tag", "ledger", "note", "notes", "schema"),

@@ -10,6 +10,7 @@ import typer
 from lesion.cli.app import Json, app
 from lesion.cli.common.recorded import recorded
 from lesion.cli.look.diagnostics import ModelName, TaskText, unregistered
+from lesion.cli.look.edges import faithful_set
 from lesion.cli.look.edits import REFERENCE, Items, Seed, Target, ablation_of
 from lesion.errors import InputError, nearest
 
@@ -38,6 +39,12 @@ def faithful(
             help="The set that is kept: 'L5H1+L6H9+L6.mlp_out', 'heads', or a file (heads, or a graph of EAP-IG).",
         ),
     ] = None,
+    edges: Annotated[
+        bool,
+        typer.Option(
+            "--edges", help="The set is one of edges ('L0H2->L1G1.k+…', or a graph of EAP-IG); --curve keeps edges."
+        ),
+    ] = False,
     prune: Annotated[
         float | None,
         typer.Option(
@@ -74,6 +81,9 @@ def faithful(
     from lesion.report.terminal.circuits import print_faithful
 
     _require_question(keep, prune, ablation, curve=curve)
+    if edges or (keep is not None and "->" in keep):
+        _require_edges(prune, ablation, subsets, each=each)
+        return faithful_set(model, task, keep, items, target, seed, curve=curve, as_json=as_json)
     require_target(target)
     searching = prune is not None or curve
     known_task(task, *((2 * items if searching else items, REFERENCE) if ablation in ABLATIONS[2:] else (2 * items, 0)))
@@ -109,6 +119,16 @@ def _require_question(keep: str | None, prune: float | None, ablation: str, *, c
         raise InputError("--set names a set and --prune searches one: give one of them")
     if keep is None and prune is None and not curve:
         raise InputError("which nodes are kept? Name them (--set L5H1+L6H9), search (--prune 0.02), or ask --curve")
+
+
+def _require_edges(prune: float | None, ablation: str, subsets: int, *, each: bool) -> None:
+    """Refuse what is asked of nodes only."""
+    if prune is not None or each or subsets:
+        raise InputError("--prune, --each and --subsets take nodes; with edges ask for --set or --curve")
+    if ablation != "counterfactual":
+        raise InputError(
+            f"an edge that is not kept carries the corrupted contribution; leave out --ablation {ablation}"
+        )
 
 
 def _kept(sizes: "Sizes", text: str) -> "list[Site]":
