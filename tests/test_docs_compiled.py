@@ -3,12 +3,15 @@
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lesion.identity import generator
 from lesion.training.compiled.oracle import needed, right
 from lesion.training.compiled.placement import place
 from lesion.training.compiled.program import parts, read_program
+from lesion.training.planted_heads import planted
+from lesion.training.written_weights import HEAD_SIZE
 from tests.program import load_program
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "compiled"
@@ -82,3 +85,25 @@ def test_a_program_outside_the_list_is_compiled_placed_and_known(tmp_path):
     assert right(program).all()
     assert needed(program, generator("thrice")).zero == frozenset(parts(program)) == {(0, 0), (0, None), (1, None)}
     assert set(place(program).nodes) == {(0, 0), (0, None), (1, None)}
+
+
+def test_training_leaves_the_written_circuit_as_it_is_and_its_truth_is_seen(monkeypatch):
+    monkeypatch.syspath_prepend(str(FOLDER))
+    program = load_program(FOLDER / "trained.py")
+    truth = planted(2)
+    lesson = program.Lesson(generator("a lesson"), np.concatenate([[0], 1 + np.arange(32)[::-1]]))
+    for weight, mask in program.trainable(truth).items():
+        size = truth.network.config.n_embd
+        for site in truth.circuit:
+            start = (site.index or 0) * HEAD_SIZE
+            block = truth.network.transformer.h[site.layer].attn
+            if weight is block.c_proj.weight:
+                assert not mask[start : start + HEAD_SIZE].any()
+            elif weight is block.c_attn.weight:
+                assert not any(
+                    mask[:, part * size + start : part * size + start + HEAD_SIZE].any() for part in range(3)
+                )
+    nodes = sorted(truth.circuit, key=str)
+    found, right_ = program.needed(truth.network, nodes, program.questions("repetition", lesson, 6))
+    assert found == ["L0H3"], "the previous-token head; of two induction heads neither alone decides a choice"
+    assert right_ == 1

@@ -173,18 +173,18 @@ def studies(found: Sequence[Mapping[str, Any]]) -> str:
 
 def trained(found: Sequence[Mapping[str, Any]]) -> str:
     """What the ways of looking find in models that were trained around a written circuit."""
+    written = [set(row["circuit"]) - set(row["backups"]) for row in found]
     made = [TRAINED_HEAD.format(models=len(found), nodes=sum(row["nodes"] for row in found))]
     for task in ("repetition", "bigrams"):
         rows_ = [row["tasks"][task] for row in found]
         right = ", ".join(f"{row['right']:.2f}" for row in rows_)
         made.append(f"\n{task} (right answers {right}):\n\n| way | recall | precision |\n|---|---|---|\n")
         for way in WAYS[:5]:
-            true = [set(row["needed"]) for row in rows_]
-            told = [set(row["named"][way]) for row in rows_]
+            true = written if task == "repetition" else [set(row["needed"]) for row in rows_]
+            told = [set(row["named"][way]) - set(one["backups"]) for row, one in zip(rows_, found, strict=True)]
             caught = sum(len(a & b) for a, b in zip(true, told, strict=True))
             all_, named = sum(map(len, true)), sum(map(len, told))
             made.append(f"| {way} | {share(caught, all_)} | {share(caught, named)} |\n")
-    written = [set(row["circuit"]) - set(row["backups"]) for row in found]
     kept = sum(len(a & set(row["tasks"]["repetition"]["needed"])) for a, row in zip(written, found, strict=True))
     both = sum(len(set(row["tasks"]["repetition"]["needed"]) & set(row["tasks"]["bigrams"]["needed"])) for row in found)
     made.append(TRAINED_TAIL.format(kept=share(kept, sum(map(len, written))), both=both))
@@ -253,13 +253,15 @@ TRAINED_HEAD = """
 ## Trained around a written circuit
 
 {models} planted models of two layers keep their written induction circuit, and train all other heads for 100 steps on a
-second task, bigrams, beside repetition (docs/compiled/trained.py). {nodes} nodes in all. A node is *needed* if zeroing
-it changes the first choice on 5 % of 100 items or more, by separate hooks in float64. The searches see 32 other items.
+second task, bigrams, beside repetition (docs/compiled/trained.py). {nodes} nodes in all. The truth of repetition is
+what was written. The truth of bigrams is learnt: nodes whose zeroing changes the first choice on 5 % of 100 items or
+more, by separate hooks in float64. The searches see 32 other items. Backups count neither way.
 """
 TRAINED_TAIL = """
-Of the heads that were written as needed for repetition, {kept} are needed after training. {both} nodes are needed for
-both tasks. A first choice and a logit difference are different questions: a node can move the one and not the other, so
-recall and precision here are also the agreement of two definitions.
+By the first choice, {kept} of the heads written for repetition are still needed after training, and {both} nodes are
+needed for both tasks. A first choice and a logit difference are different questions. Of two induction heads that share
+an answer, zeroing the weaker lowers the logit and changes no choice. So for bigrams precision is also the agreement of
+two definitions; for repetition, what is named beside the written heads may be what training added.
 """
 NOT_SHOWN = """
 What this does not show: compiled circuits are clean. Each quantity has columns of its own in the stream, and attention

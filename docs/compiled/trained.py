@@ -38,7 +38,7 @@ from lesion.training.planted_heads import Planted, planted, write_planted
 from lesion.training.written_weights import HEAD_SIZE, REST, Slots
 
 ROWS = Path(__file__).with_name("trained.jsonl")
-MODELS, LAYERS = 5, 2
+MODELS, LAYERS = 3, 2
 STEPS, RATE, NOISE, BATCH = 100, 3e-3, 0.01, 16
 BLOCK, FOLLOWS = 8, 0.9
 SHARE, ITEMS, OTHERS = 0.05, 32, 100
