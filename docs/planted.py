@@ -22,7 +22,7 @@ from lesion.engine.replacement_activations import Library
 from lesion.engine.select_engine import choose
 from lesion.identity import generator
 from lesion.interventions.site import head, parse_site
-from lesion.measures.attribution.attribution_patching import estimate
+from lesion.measures.attribution.gate_gradients import estimate
 from lesion.measures.circuits.faithfulness import faithful
 from lesion.measures.circuits.nodes import all_nodes, kept_values
 from lesion.measures.circuits.pruning import prune

@@ -359,11 +359,31 @@ class Lab:
         return attribution(self.engine, ask(self.model, task, items, seed), target)
 
     def screen(
-        self, task: TaskConfig | str, items: int = 64, method: str = "gradient", top: int = 10, seed: int = 0
+        self,
+        task: TaskConfig | str,
+        items: int = 64,
+        method: str = "gradient",
+        top: int = 10,
+        seed: int = 0,
+        towards: Literal["scale", "corrupted"] = "scale",
     ) -> Screen:
-        """Estimate all heads and neurons, and confirm the best; see `attribution_patching`."""
+        """Estimate all heads and neurons, and confirm the best; see `attribution_patching`.
+
+        Args:
+            task: a configuration, or its spelling.
+            items: how many are drawn.
+            method: `gradient` or `integrated`.
+            top: sites of each kind that are measured exactly.
+            seed: draws the items and the random other sites.
+            towards: `scale`: effects of zeroing; `corrupted`: effects of patching from the corrupted prompts.
+
+        Raises:
+            InputError: for an unknown method, or a task without corrupted prompts that is asked towards them.
+        """
         self._alone("screen")
-        return screen(self.engine, ask(self.model, task, items, seed), method=method, top=top, seed=seed)
+        asked = ask(self.model, task, items, seed)
+        kept = with_twins(asked)[0] if towards == "corrupted" else asked
+        return screen(self.engine, kept, method=method, top=top, seed=seed, towards=towards)
 
     def faithful(
         self,

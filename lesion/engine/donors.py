@@ -1,4 +1,4 @@
-"""What mean and resample ablation put at sites, from reference items that stand behind each row's own prefix.
+"""What mean, median and resample ablation put at sites, from reference items that stand behind each row's own prefix.
 
 The *group* of a row are the reference items of its layout behind its prefix. A group is always run as a whole and in
 its order, in one clean pass that reads the union of all sites asked for; so the numbers do not depend on which rows,
@@ -6,7 +6,7 @@ edits or sets are asked for together. Every edit of a batch, and every matched s
 the other item that a row is given is the same for all of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -18,7 +18,7 @@ from lesion.engine.batch import Batch, batches
 from lesion.engine.replacement_activations import distinct, observe
 from lesion.errors import InputError, InterventionError
 from lesion.identity import content_hash, generator
-from lesion.interventions.intervention import Intervention, Mean, Resample
+from lesion.interventions.intervention import Central, Intervention, Resample
 from lesion.interventions.site import Site
 from lesion.models.model import Model
 from lesion.tasks.tokenizers.prompt_contract import Compiled
@@ -66,13 +66,13 @@ class Donors:
     _kept: dict[Group, dict[Site, Tensor]] = field(default_factory=dict[Group, dict[Site, Tensor]], repr=False)
 
     def sources(self, batch: Batch, interventions: Sequence[Intervention]) -> dict[Intervention, Source]:
-        """What mean and resample ablations of a batch put in place; other interventions are left out.
+        """What mean, median and resample ablations of a batch put in place; other interventions are left out.
 
         Raises:
             InputError: for an intervention that names another reference set.
             InterventionError: for a row without a group.
         """
-        asked = [one for one in interventions if isinstance(one, Mean | Resample)]
+        asked = [one for one in interventions if isinstance(one, Central | Resample)]
         for one in asked:
             if one.reference != self.name:
                 raise InputError(f"{one}: it names the reference set {one.reference}; this one is {self.name}")
@@ -89,7 +89,9 @@ class Donors:
                 key: Made = (one.kind, drawn[0], drawn[1], site)
                 if key not in made:
                     picked = [[donor] for donor in chosen[drawn]] if isinstance(one, Resample) else None
-                    made[key] = _given(rows, [seen[row.group][site] for row in rows], picked)
+                    made[key] = _given(
+                        rows, [seen[row.group][site] for row in rows], picked, CENTRES.get(one.kind, _mean)
+                    )
             found[one] = {site: made[one.kind, drawn[0], drawn[1], site] for site in one.sites}
         return found
 
@@ -134,8 +136,27 @@ def _donor(one: Resample, row: Row) -> int:
     return row.others[int(rng.integers(len(row.others)))]
 
 
-def _given(rows: Sequence[Row], values: Sequence[Tensor], picked: Sequence[Sequence[int]] | None) -> Tensor:
-    """What each row is given at a site, (rows, positions, width): the mean of the picked items, or of all others."""
+def _mean(values: Tensor) -> Tensor:
+    return values.mean(0)
+
+
+def _median(values: Tensor) -> Tensor:
+    """Of an even number of items the mean of the two middle values."""
+    ordered, count = values.sort(0).values, len(values)
+    return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2
+
+
+CENTRES = {"mean": _mean, "median": _median}
+"""By the kind of the intervention, the middle value of (items, positions, width), float64."""
+
+
+def _given(
+    rows: Sequence[Row],
+    values: Sequence[Tensor],
+    picked: Sequence[Sequence[int]] | None,
+    centre: Callable[[Tensor], Tensor],
+) -> Tensor:
+    """What each row is given at a site, (rows, positions, width): the middle of the picked items, or of all others."""
     chosen = picked or [row.others for row in rows]
-    given = [each[list(which)].double().mean(0).to(each.dtype) for each, which in zip(values, chosen, strict=True)]
+    given = [centre(each[list(which)].double()).to(each.dtype) for each, which in zip(values, chosen, strict=True)]
     return torch.stack(given)

@@ -5,7 +5,6 @@ An activation of shape (batch, pos, units * d_unit) is seen as `units` slices: h
 scaled by 1.
 """
 
-import hashlib
 from collections.abc import Sequence
 
 import torch
@@ -13,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lesion.errors import InterventionError
+from lesion.interventions.direction import direction_hash
 from lesion.interventions.intervention import Intervention, Scale, Steer, replaces
 
 
@@ -73,5 +73,4 @@ def rewrite(
 
 def vector_hash(vector: Float[Tensor, " width"]) -> str:
     """The name of a steering vector: SHA-256 of its numbers as little-endian float32, 64 hexadecimal digits."""
-    numbers = vector.detach().cpu().to(torch.float32).contiguous().numpy().astype("<f4")
-    return hashlib.sha256(numbers.tobytes()).hexdigest()
+    return direction_hash(vector.detach().cpu().to(torch.float32).contiguous().numpy())

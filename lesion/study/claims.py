@@ -9,9 +9,10 @@ from lesion.stats.verdict.rule import Outcome
 from lesion.study.arms.targets import TargetName
 from lesion.tasks.task import OWN_PREFIX
 
-Ablation = Literal["zero", "mean", "resample"]
-"""What takes the place of an activation: zero, its mean over similar items, or that of another similar item."""
+Ablation = Literal["zero", "mean", "median", "resample"]
+"""What takes the place of an activation: zero, its mean or median over similar items, or that of another one."""
 ABLATIONS: tuple[Ablation, ...] = ("zero", "mean", "resample")
+"""Those that every ablation of a study is compared with."""
 Replaced = Literal["mean", "resample"]
 """The two ablations that need a reference set."""
 

@@ -16,6 +16,7 @@ from lesion.study.arms.arm import REFERENCE, Arm
 from lesion.study.arms.condition import Condition, Edit, Role, condition, member_of, placebo_of
 from lesion.study.arms.edits import Exchange
 from lesion.study.arms.targets import aim
+from lesion.study.arms.vectors import SteeringVector
 from lesion.study.claims import Ablation
 from lesion.study.study import Study
 from lesion.tasks.task import Split
@@ -207,6 +208,8 @@ class Plan(Document):
     without discovery's, and empty without companions)."""
     primary: dict[str, dict[str, Ablation]] = Field(default={}, exclude_if=lambda value: not value)
     """Model -> tier -> the ablation that decides; found by the instrument stage. Empty in format 1."""
+    vectors: dict[str, SteeringVector] = Field(default={}, exclude_if=lambda value: not value)
+    """`aim(model, target)` -> the vector that steering adds; found by the instrument stage."""
     controls: dict[str, tuple[tuple[str, ...], ...]] = {}
     """`aim(model, target)` -> matched random sets."""
     family: tuple[Chosen, ...] = ()

@@ -14,9 +14,20 @@ from lesion.identity import Document
 from lesion.interventions.intervention import Positions
 from lesion.interventions.site import Kind
 from lesion.stats.verdict.rule import Outcome, Rule
-from lesion.study.arms.edits import Scaling, StudyEdit
-from lesion.study.arms.targets import DetectedHeads, GivenSites, RankedNeurons, Share, Slug, Target, TargetName, kind_of
-from lesion.study.claims import Claims, Replaced
+from lesion.study.arms.edits import Ablating, Scaling, Steering, StudyEdit
+from lesion.study.arms.targets import (
+    DetectedHeads,
+    GivenSites,
+    RankedNeurons,
+    ScreenedSites,
+    Share,
+    Slug,
+    Target,
+    TargetName,
+    kind_of,
+)
+from lesion.study.arms.vectors import PairsVector
+from lesion.study.claims import Ablation, Claims, Replaced
 from lesion.tasks.config import AnalogyConfig, SymbolicConfig, TaskConfig
 from lesion.tasks.tokenizers.chat_turn import Chat
 
@@ -38,7 +49,7 @@ ALPHAS = (0.0, 0.5, 0.75, 1.25, 1.5, 2.0)
 
 def _scales(known: dict[str, Any]) -> bool:
     """Whether the edit, which is read first, has a factor; one without is a single cell per tier, as a factor of 0."""
-    return known.get("edit", Scaling()).exchange is None
+    return isinstance(known.get("edit", Scaling()), Scaling)
 
 
 class Sweep(Document):
@@ -313,7 +324,7 @@ class Study(Document):
             if tier not in self.tasks:
                 raise ValueError(f"claims.asking: {nearest(tier, self.tasks)}")
         for target in self.sweep.named.values():
-            if isinstance(target, RankedNeurons) and target.tier not in self.tasks:
+            if isinstance(target, RankedNeurons | ScreenedSites) and target.tier not in self.tasks:
                 raise ValueError(f"sweep.target.tier: {nearest(target.tier, self.tasks)}")
         if self.positive_control is not None and 0.0 not in self.sweep.always:
             raise ValueError("positive_control needs 0.0 among sweep.always: zeroing the target is the control")
@@ -322,12 +333,32 @@ class Study(Document):
     @model_validator(mode="after")
     def _edits_without_a_factor(self) -> Self:
         edit, swept = self.sweep.edit, self.sweep
-        if edit.exchange is None:
+        if isinstance(edit, Scaling):
             return self
         if self.lesion == 1:
             raise ValueError(f"sweep.edit: format 1 has no {edit.kind}; set `lesion: 2`")
         if (swept.alphas, swept.always, swept.best) != ((0.0,), (0.0,), 0):
             raise ValueError(f"sweep: {edit.kind} has no factor; leave alphas, always and best out")
+        return self
+
+    @model_validator(mode="after")
+    def _ablated(self) -> Self:
+        """A named ablation decides, so nothing else may be named as the one that does."""
+        edit, named = self.sweep.edit, "auto" if self.claims is None else self.claims.primary
+        if not isinstance(edit, Ablating) or named == edit.kind:
+            return self
+        if edit.kind == "zero":
+            raise ValueError("sweep.edit: zero needs a reason: add `claims: {primary: zero, why_zero: …}`")
+        if named != "auto":
+            raise ValueError(f"claims.primary: sweep.edit is {edit.kind}, which decides; leave the key out")
+        return self
+
+    @model_validator(mode="after")
+    def _exchanged(self) -> Self:
+        """Edits that are neither a factor nor an ablation."""
+        edit, swept = self.sweep.edit, self.sweep
+        if edit.exchange is None:
+            return self
         for what, there in (
             ("sweep.staged", swept.staged),
             ("decoded", self.decoded),
@@ -348,6 +379,22 @@ class Study(Document):
             )
         if edit.kind == "knock_out" and any(kind != "head" for kind in swept.kinds):
             raise ValueError("sweep.target: edges are knocked out of heads; name heads, or a detector")
+        return self
+
+    @model_validator(mode="after")
+    def _steered(self) -> Self:
+        """A vector is added at one stream, and pairs are those of a tier."""
+        edit = self.sweep.edit
+        if not isinstance(edit, Steering):
+            return self
+        for target in self.sweep.named.values():
+            sites = target.parsed() if isinstance(target, GivenSites) else ()
+            if [site.kind for site in sites] != ["resid_pre"]:
+                raise ValueError(
+                    "sweep.target: steer adds a vector at one stream: {kind: sites, sites: [L5.resid_pre]}"
+                )
+        if isinstance(edit.vector, PairsVector) and edit.vector.tier not in self.tasks:
+            raise ValueError(f"sweep.edit.vector.tier: {nearest(edit.vector.tier, self.tasks)}")
         return self
 
     @model_validator(mode="after")
@@ -399,7 +446,7 @@ class Study(Document):
             raise ValueError("sweep.staged needs heads that a detector ranks: a target of kind 'detected'")
         if self.replication is None:
             return self
-        if isinstance(self.sweep.target, GivenSites):
+        if isinstance(self.sweep.target, GivenSites | ScreenedSites):
             raise ValueError("replication maps by detector rank: it needs a target of kind 'detected' or 'neurons'")
         if twice := set(self.replication.models) & set(self.models):
             raise ValueError(f"replication.models: {', '.join(sorted(twice))} is a model of the study itself")
@@ -409,6 +456,14 @@ class Study(Document):
     def outcome(self) -> Outcome:
         """What the verdict judges."""
         return "accuracy" if self.claims is None else self.claims.outcome
+
+    @property
+    def primary(self) -> Ablation | Literal["auto"]:
+        """The ablation that decides where the target is ablated; `auto`: the instrument stage chooses."""
+        edit = self.sweep.edit
+        if isinstance(edit, Ablating):
+            return edit.kind
+        return "auto" if self.claims is None else self.claims.primary
 
     @property
     def continuous(self) -> bool:

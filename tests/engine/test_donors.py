@@ -8,7 +8,7 @@ from lesion.engine.batch import batches
 from lesion.engine.donors import Donors, Group, prompt_of
 from lesion.engine.replacement_activations import observe
 from lesion.errors import InputError, InterventionError
-from lesion.interventions.intervention import Mean, Resample, Scale
+from lesion.interventions.intervention import Mean, Median, Resample, Scale
 from lesion.interventions.site import head
 
 NAME = "a" * 64
@@ -90,3 +90,14 @@ def test_another_reference_set_and_a_row_without_one_are_refused(model, known, c
     (stranger,) = batches(compiled(20, 6, 2)[19:], 8)
     with pytest.raises(InterventionError, match="1 rows have no other reference item"):
         given.sources(stranger, [MEAN])
+
+
+def test_a_median_is_the_middle_of_the_group_element_by_element(model, known):
+    given, batch, groups = known
+    median = Median(sites=SITES, reference=NAME, by="layout")
+    source = given.sources(batch, [median, MEAN])
+    for site in SITES:
+        for row, group in enumerate(groups):
+            ordered = seen(model, group, site).sort(0).values
+            assert torch.allclose(source[median][site][row], (ordered[2] + ordered[3]) / 2, atol=1e-6)
+    assert not torch.equal(source[median][SITES[0]], source[MEAN][SITES[0]])

@@ -1,18 +1,23 @@
 """Screens against the exact effect: equal where the target is linear, and told to disagree where it is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from lesion.engine.hooks import hook_count
 from lesion.engine.reference import run
+from lesion.engine.replacement_activations import Library, observe
 from lesion.engine.select_engine import choose
 from lesion.errors import InputError
-from lesion.interventions.intervention import Scale
+from lesion.interventions.intervention import Patch, Scale
 from lesion.interventions.site import head, neuron
-from lesion.measures.attribution import attribution_patching as screening
-from lesion.measures.attribution.attribution_patching import estimate, gated_gradients, joint_effect, screen, target_of
-from lesion.measures.attribution.target import values
+from lesion.measures.attribution import gate_gradients
+from lesion.measures.attribution.attribution_patching import joint_effect, screen
+from lesion.measures.attribution.expected_loss import expected_losses
+from lesion.measures.attribution.gate_gradients import estimate, gated_gradients, require_towards, target_of
+from lesion.measures.attribution.target import target_changes, values
 from lesion.measures.prompt_set import of
 from lesion.models.model import open_model
 from lesion.tasks.tokenizers.prompt_contract import Compiled
@@ -137,7 +142,55 @@ def test_integrated_gradients_that_do_not_add_up_are_refused_with_the_steps_to_t
 def test_parts_of_a_batch_give_the_same_gradients(monkeypatch: pytest.MonkeyPatch):
     model, asked = open_model("tiny:llama"), of(random_items(5))
     whole = estimate(model, asked.batches)
-    monkeypatch.setattr(screening, "TOKENS", 16)
+    monkeypatch.setattr(gate_gradients, "TOKENS", 16)
     parts = estimate(model, asked.batches)
     assert np.allclose(whole.heads, parts.heads, atol=1e-5)
     assert np.allclose(whole.neurons, parts.neurons, atol=1e-5)
+
+
+def paired(count: int = 4) -> list[Compiled]:
+    """Random rows whose twins differ in their second token."""
+    rows = random_items(count)
+    return [replace(row, twin_ids=(row.ids[0], (row.ids[1] + 7) % 60 + 2, *row.ids[2:])) for row in rows]
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gemma2"])
+def test_towards_the_corrupted_prompt_the_estimate_is_the_derivative_of_mixing_it_in(family: str):
+    """A small step from the clean towards the corrupted activation, by the oracle, has the slope that gates give."""
+    model = open_model(f"tiny:{family}", dtype="float64")
+    (batch,) = of(paired()).batches
+    found = estimate(model, [batch], "answer", towards="corrupted")
+    library, h = Library(model), 1e-2  # Gemma rounds to float32 inside
+    for site, slope in ((head(1, 2), found.heads[:, 1, 2]), (neuron(0, 7), found.neurons[:, 0, 7])):
+        patch = Patch(sites=(site,))
+        other, own = library.sources(batch, [patch])[patch][site], observe(model, batch, [site])[site]
+        ends = [
+            values(run(model, batch, patch, source={site: own + s * (other - own)}).logits, batch, "answer")
+            for s in (h, -h)
+        ]
+        assert (ends[0] - ends[1]) / (2 * h) == pytest.approx(slope, abs=2e-3, rel=2e-2)
+
+
+def test_towards_corrupted_prompts_the_screen_is_confirmed_by_patching(hand_model, swapped):
+    asked = of(swapped)
+    told = screen(choose(hand_model), asked, top=2, towards="corrupted")
+    assert told.towards == "corrupted"
+    exact = {each.site: each.exact for each in told.heads.candidates}
+    grid = {head(1, 1): 0.0}
+    for site in grid:
+        edit = Patch(sites=(site,))
+        change = target_changes(choose(hand_model), asked, [edit], "logit_diff", "patch", Library(hand_model))
+        assert exact[str(site)] == pytest.approx(change.mean(), abs=1e-4)
+    assert max(told.heads.candidates, key=lambda each: abs(each.estimate)).site == "L1H1"
+    losses = expected_losses(choose(hand_model), asked, "head", "corrupted")
+    assert max(losses, key=lambda site: losses[site]) == head(1, 1)
+    whole = expected_losses(choose(hand_model), asked, "attn_out", "corrupted")
+    assert max(whole, key=lambda site: whole[site]).layer in (0, 1)
+    assert max(whole.values()) > 1
+
+
+def test_a_screen_towards_prompts_that_are_not_there_is_refused(hand_model, repeated):
+    with pytest.raises(InputError, match="corrupted prompts needs one"):
+        screen(choose(hand_model), of(repeated), towards="corrupted")
+    with pytest.raises(InputError, match="corrupted"):
+        require_towards("corupted")

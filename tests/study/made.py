@@ -7,7 +7,7 @@ from lesion.runs.manifest.run import Manifest
 from lesion.stats.baseline_gate import BaselineCell
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.stats.verdict.rule import GateOutcome, Verdict
-from lesion.study.gates.evidence.model_answers import DetectorAnswer, InstrumentAnswer, NeuronAnswer
+from lesion.study.gates.evidence.model_answers import DetectorAnswer, InstrumentAnswer, RankedAnswer
 from lesion.study.gates.gate_verdict import GateVerdict, InstrumentEvidence
 from lesion.study.plan import Outcome, StageName
 from lesion.study.results import Results
@@ -46,9 +46,9 @@ def detector_answer(scores: Any, again: Any = None) -> DetectorAnswer:
     return DetectorAnswer.model_validate(answer)
 
 
-def neuron_answer(*ranked: tuple[str, float]) -> NeuronAnswer:
+def neuron_answer(*ranked: tuple[str, float]) -> RankedAnswer:
     """Neurons and their scores, the highest first."""
-    return NeuronAnswer(score="write", tier="tier1", items=64, ranked=ranked)
+    return RankedAnswer(score="write", tier="tier1", items=64, ranked=ranked)
 
 
 def baseline_cell(outcome: GateOutcome = "Pass", **changes: Any) -> BaselineCell:

@@ -196,9 +196,9 @@ def attribute(
 ) -> int:
     """Attribute a logit difference to heads, neurons and layers (direct logit attribution)."""
     from lesion.engine.proof.cache import engine_for
-    from lesion.measures.attribution.attribution_patching import estimate as estimate_all
     from lesion.measures.attribution.attribution_patching import largest_estimates
     from lesion.measures.attribution.direct_logit import attribution
+    from lesion.measures.attribution.gate_gradients import estimate as estimate_all
     from lesion.measures.attribution.target import require_target
     from lesion.measures.prompt_set import ask, known_task
     from lesion.models.model import open_model
@@ -289,24 +289,31 @@ def screen(
         typer.Option(min=2, max=10_000, help="Number of random other sites that are measured to estimate recall."),
     ] = 20,
     every: Annotated[bool, typer.Option("--every", help="Measure all heads, so that recall is exact.")] = False,
+    towards: Annotated[
+        str, typer.Option(help="scale (by alpha), or corrupted (patch from the task's corrupted prompts).")
+    ] = "scale",
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of integrated gradients.")] = 5,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the items and of the random sites.")] = 0,
     as_json: Json = False,
 ) -> int:
     """Estimate all heads and neurons by gradients, then measure the best exactly."""
     from lesion.engine.proof.cache import engine_for
-    from lesion.measures.attribution.attribution_patching import require_screen
     from lesion.measures.attribution.attribution_patching import screen as estimate
+    from lesion.measures.attribution.gate_gradients import require_screen, require_towards
+    from lesion.measures.attribution.patching import with_twins
     from lesion.measures.prompt_set import ask, known_task
     from lesion.models.model import open_model
     from lesion.report.terminal.diagnostics import print_screen
 
     known_task(task)
     require_screen(method, alpha, steps)
+    way = require_towards(towards)
     opened = open_model(model)
     prompts = ask(opened, task, items, seed)
+    if way == "corrupted":
+        prompts, _ = with_twins(prompts)
     engine = engine_for(opened)
-    estimated = estimate(engine, prompts, "logit_diff", alpha, method, top, steps, seed, sample, every)
+    estimated = estimate(engine, prompts, "logit_diff", alpha, method, top, steps, seed, sample, every, way)
     document: dict[str, Any] = {
         "model": model,
         "task": task,

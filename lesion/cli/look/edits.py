@@ -2,6 +2,7 @@
 
 # ruff: noqa: PLC0415  (commands import what they need)
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -171,7 +172,7 @@ def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: 
 
     The items behind those that are measured, in the same lane, so that what orders the sites never judges them.
     """
-    from lesion.measures.attribution.attribution_patching import estimate
+    from lesion.measures.attribution.gate_gradients import estimate
     from lesion.measures.heads.standard_scores import standard_scores
     from lesion.measures.prompt_set import ask
 
@@ -192,8 +193,18 @@ def _scores(engine: "Engine", task: str, items: int, seed: int, by: str, alpha: 
 @recorded("steer")
 def steer(
     model: ModelName,
-    shown: Annotated[str, typer.Option(help="Task whose prompts have the property that the vector stands for.")],
-    other: Annotated[str, typer.Option(help="Task whose prompts lack the property that the vector stands for.")],
+    shown: Annotated[
+        str | None, typer.Option(help="Task whose prompts have the property that the vector stands for.")
+    ] = None,
+    other: Annotated[
+        str | None, typer.Option(help="Task whose prompts lack the property that the vector stands for.")
+    ] = None,
+    vector: Annotated[
+        Path | None,
+        typer.Option(help="File of the vector, in the place of --shown and --other: .npy, .safetensors, .gguf."),
+    ] = None,
+    key: Annotated[str | None, typer.Option(help="Name of the tensor in that file, where it holds several.")] = None,
+    save: Annotated[Path | None, typer.Option(help="Write the vector to this .npy or .safetensors.")] = None,
     task: TaskText = "arithmetic",
     site: Annotated[
         str | None, typer.Option(help="Site of the residual stream, such as L1.resid_pre. Default: the middle block.")
@@ -205,12 +216,13 @@ def steer(
     seed: Seed = 0,
     as_json: Json = False,
 ) -> int:
-    """Build a steering vector from contrast prompts, and measure its effect at several strengths."""
+    """Take a steering vector from contrast prompts or a file, and measure its effect at several strengths."""
     from lesion.engine.proof.cache import engine_for
     from lesion.interventions.site import parse_site, stream
     from lesion.measures.attribution.target import require_target
     from lesion.measures.effects.site_groups import places
     from lesion.measures.effects.steering import contrast, dose_response, without
+    from lesion.measures.effects.vector_file import read_vector, require_vector_name, write_vector
     from lesion.measures.prompt_set import ask, known_task
     from lesion.models.model import open_model
     from lesion.report.terminal.edits import print_response
@@ -218,22 +230,39 @@ def steer(
     strengths, where = _numbers(doses), places(at)
     if len(where) > 1:
         raise InputError(f"'{at}': a vector is added at one kind of place; ask for each by a call of its own")
-    for text in (shown, other, task):
+    tasks = _contrast(shown, other, vector)
+    for text in (*tasks, task):
         known_task(text)
+    if save is not None:
+        require_vector_name(save)
     require_target(target)
     named = None if site is None else parse_site(site)
     opened = open_model(model)
     place = named or stream(opened.sizes.n_layers // 2)
-    pair = [ask(opened, text, items, seed) for text in (shown, other)]
-    vector = contrast(opened, place, *pair)
+    pair = [ask(opened, text, items, seed) for text in tasks]
+    added = read_vector(vector, place, key) if vector is not None else contrast(opened, place, *pair)
+    if save is not None:
+        write_vector(save, place, added)
     prompts = ask(opened, task, items, seed)
     tried, seen = without(prompts, pair)
     engine = engine_for(opened)
-    response = dose_response(engine, tried, place, vector, strengths, where[0], target, seed)
-    extra = {"floor": engine.choice.floor, "shown": shown, "other": other, "seen": seen}
+    response = dose_response(engine, tried, place, added, strengths, where[0], target, seed)
+    source = {"shown": shown, "other": other} if vector is None else {"file": vector.name}
+    extra = {"floor": engine.choice.floor, **source, "seen": seen}
     document = _document(model, task, prompts, {**extra, **response.model_dump(mode="json")})
     unregistered(document, as_json, print_response)
     return 0
+
+
+def _contrast(shown: str | None, other: str | None, vector: Path | None) -> list[str]:
+    """The two tasks that a vector is made from; none where a file holds it."""
+    if vector is None and shown is not None and other is not None:
+        return [shown, other]
+    if vector is not None and shown is None and other is None:
+        return []
+    raise InputError(
+        "a vector comes from two tasks (--shown and --other) or from a file (--vector): give one of the two"
+    )
 
 
 def _numbers(text: str) -> list[float]:

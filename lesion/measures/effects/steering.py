@@ -70,7 +70,7 @@ def contrast(model: Model, site: Site, shown: Asked, other: Asked) -> Tensor:
         InputError: for a site that is no stream entering a block.
         InterventionError: for a layer that the model does not have.
     """
-    means = [_streams(model, site, asked).mean(0) for asked in (shown, other)]
+    means = [streams(model, site, asked).mean(0) for asked in (shown, other)]
     return (means[0] - means[1]).float()
 
 
@@ -90,7 +90,13 @@ def without(asked: Asked, used: Sequence[Asked]) -> tuple[Asked, int]:
     return of(kept), len(asked.compiled) - len(kept)
 
 
-def _streams(model: Model, site: Site, asked: Asked) -> Tensor:
+def streams(model: Model, site: Site, asked: Asked) -> Tensor:
+    """The stream at the last prompt token of each item, (items, d_model), float64.
+
+    Raises:
+        InputError: for a site that is no stream entering a block.
+        InterventionError: for a layer that the model does not have.
+    """
     if site.kind != "resid_pre":
         raise InputError(f"{site}: a contrast is taken in the stream; write L5.resid_pre")
     model.sizes.check(site)
@@ -124,7 +130,7 @@ def dose_response(
     drawn = torch.as_tensor(generator("steering control", seed).standard_normal(len(vector))).float()
     control = drawn * (norm / float(drawn.norm()))
     curves = [_curve(engine, asked, site, one, coefficients, positions, target) for one in (vector, control)]
-    size = float(_streams(engine.model, site, asked).norm(dim=1).mean()) or 1.0
+    size = float(streams(engine.model, site, asked).norm(dim=1).mean()) or 1.0
     doses: list[Dose] = []
     for place, coefficient in enumerate(coefficients):
         mean, low, high = mean_interval(curves[0][place])

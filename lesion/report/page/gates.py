@@ -12,7 +12,7 @@ from lesion.study.gates.evidence.model_answers import (
     DetectorAnswer,
     FunctionVectors,
     InstrumentAnswer,
-    NeuronAnswer,
+    RankedAnswer,
     TargetAnswer,
 )
 from lesion.study.gates.gate_verdict import (
@@ -193,13 +193,13 @@ def _stability(answer: TargetAnswer | None) -> str:
 
 
 def _neurons(answer: TargetAnswer | None) -> tuple[tuple[str, float], ...]:
-    return answer.ranked if isinstance(answer, NeuronAnswer) else ()
+    return answer.ranked if isinstance(answer, RankedAnswer) else ()
 
 
 def _best(answer: TargetAnswer | None) -> str:
     if answer is None:
         return "named by the study"
-    if isinstance(answer, NeuronAnswer):
+    if isinstance(answer, RankedAnswer):
         return "; ".join(f"{score:.3f} ({site})" for site, score in answer.ranked[:1])
     score, site = max((s, f"L{layer}H{head}") for layer, row in enumerate(answer.scores) for head, s in enumerate(row))
     return f"{score:.3f} ({site})"

@@ -248,7 +248,8 @@ def print_effect(console: Console, effect: Mapping[str, Any]) -> None:
 
 def print_screen(console: Console, screen: Mapping[str, Any]) -> None:
     """Estimates beside exact effects, and how well they agree."""
-    said(console, f"Scale {screen['alpha']:g}, {screen['target']}, {screen['items']} items, {screen['method']}", "bold")
+    done = "Patch from corrupted prompts" if screen.get("towards") == "corrupted" else f"Scale {screen['alpha']:g}"
+    said(console, f"{done}, {screen['target']}, {screen['items']} items, {screen['method']}", "bold")
     said_rounding(console, screen)
     if screen["completeness"] is not None:
         said(console, f"Completeness error of the layers' sums: {screen['completeness']:.1e}")

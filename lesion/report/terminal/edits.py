@@ -50,7 +50,8 @@ def print_curve(console: Console, result: Mapping[str, Any]) -> None:
 def print_response(console: Console, response: Mapping[str, Any]) -> None:
     """By strength: the change of the target, and that of a random vector of the same norm."""
     said(console, f"Steering at {response['site']} @{response['positions']}, {response['items']} items", "bold")
-    said(console, f"Vector: '{response['shown']}' minus '{response['other']}', norm {response['norm']:.3g}")
+    source = response["file"] if "file" in response else f"'{response['shown']}' minus '{response['other']}'"
+    said(console, f"Vector: {source}, norm {response['norm']:.3g}")
     if response["seen"]:
         said(console, f"{response['seen']} items are left out: the vector was made from them")
     shown = table(

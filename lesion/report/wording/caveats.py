@@ -115,6 +115,8 @@ def _off_distribution(record: Record) -> str:
             " much: compare the change with the gap between clean and corrupted prompts. Backups hide what is needed.",
             "denoising": "Denoising shows that the target brings part of the clean answer back, not that it suffices"
             " for all of it or is needed. A baseline at or below chance forbids Null and Harm.",
+            "steer": "Steering shows that a direction in the stream moves the answer, not that the model uses it by"
+            " itself. A push about as long as the stream takes the model off its usual distribution.",
             "knock_out": "A cut edge gives its attention to the query's other keys, which takes the model off its usual"
             " distribution.",
         }[exchange]
@@ -134,7 +136,7 @@ def _off_distribution(record: Record) -> str:
 
 def _control_questions(record: Record) -> list[str]:
     control = positive_control(record.manifest)
-    if not record.findings:
+    if not record.findings or record.manifest.study.sweep.edit.exchange == "steer":  # a vector is of no kind
         return []
     if control is None:
         units = unit_words(record)

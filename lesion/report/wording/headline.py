@@ -11,7 +11,17 @@ from collections.abc import Iterator, Sequence
 from lesion.report.record import Finding, Record, detector_of
 from lesion.report.wording.claims import MARKS, random_delta
 from lesion.report.wording.headline_answer import answers, long_form
-from lesion.report.wording.words import MEANINGS, action, count, listed, model_name, points, target_words, task_words
+from lesion.report.wording.words import (
+    MEANINGS,
+    action,
+    count,
+    kind_words,
+    listed,
+    model_name,
+    points,
+    target_words,
+    task_words,
+)
 
 MOST_WORDS = 30
 """Words of the sentence, at most, wherever one of its forms keeps to them."""
@@ -173,7 +183,7 @@ def _anyones(record: Record, group: Sequence[Finding]) -> str:
     (kind,) = record.manifest.study.sweep.kinds
     detector = detector_of(record.manifest)
     if detector is None:
-        return f"the named {kind}s"
+        return f"the named {kind_words(kind)}"
     licensed = all(finding.licensed for finding in group)
     return f"the {detector.replace('_', '-') if licensed else 'selected'} {kind}s"
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lesion.interventions.site import parse_site
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.verdict.cell_verdict import CellVerdict
-from lesion.study.arms.edits import EdgeKnockOut, Patching
+from lesion.study.arms.edits import Ablating, EdgeKnockOut, Patching, Steering
 from lesion.study.arms.targets import aim
 from lesion.study.metric_table import METRICS
 from lesion.study.plan import Chosen
@@ -157,7 +157,8 @@ def action(alpha: float) -> str:
 
 
 _EDITING = {
-    "zero": "zero-ablating", "mean": "mean-ablating", "resample": "resample-ablating",
+    "zero": "zero-ablating", "mean": "mean-ablating", "median": "median-ablating", "resample": "resample-ablating",
+    "steer": "steering",
     "noising": "patching (noising)", "denoising": "patching (denoising)", "knock_out": "edge-ablating",
 }  # fmt: skip
 
@@ -180,6 +181,10 @@ def happened(study: Study) -> str:
     if isinstance(edit, Patching):
         other, own = ("corrupted", "clean") if edit.direction == "noising" else ("clean", "corrupted")
         return f"activations of the {other} prompt were patched into the run on the {own} one ({edit.direction})"
+    if isinstance(edit, Steering):
+        return f"a vector, {edit.strength:g} × as long as the stream there, was added to the stream at the target"
+    if isinstance(edit, Ablating):
+        return f"the activations of the target were ablated ({edit.kind})"
     ways = "multiplied by a factor" if study.claims is None else "ablated or multiplied by a factor"
     return f"the activations of the target were {ways}"
 
@@ -252,6 +257,20 @@ def all_targets(manifest: Manifest) -> list[str]:
     ]
 
 
+_KINDS: dict[str, str] = {
+    "resid_pre": "stream", "resid_mid": "stream", "mlp_out": "MLP layer", "attn_out": "attention layer",
+    "pattern": "attention pattern", "gate": "neuron gate", "act": "neuron activation", "up": "neuron input",
+    "q": "query", "k": "key", "v": "value",
+}  # fmt: skip
+"""Kinds of site whose word is not their name."""
+
+
+def kind_words(kind: str, many: int = 2) -> str:
+    """What sites of a kind are called: `heads`, `streams`, `MLP layer`."""
+    word = _KINDS.get(kind, kind)
+    return word if many == 1 else f"{word[:-1]}ies" if word.endswith("ry") else f"{word}s"
+
+
 def target_words(manifest: Manifest, model: str, name: str = "", *, licensed: bool) -> str:
     """The target as a claim may call it: `the two induction heads L1H0 + L1H1`, or `the two selected heads …`.
 
@@ -261,11 +280,11 @@ def target_words(manifest: Manifest, model: str, name: str = "", *, licensed: bo
         manifest.plan.targets.get(aim(model, name), ()),
         key=lambda text: (parse_site(text).layer, parse_site(text).index),
     )
-    kind = f"{parse_site(sites[0]).kind}{'s' if len(sites) > 1 else ''}" if sites else "sites"
+    kind = kind_words(parse_site(sites[0]).kind, len(sites)) if sites else "sites"
     target = manifest.study.sweep.named[name]
     if target.kind == "detected":
         what = f"{target.detector.replace('_', '-')} {kind}" if licensed else f"selected {kind}"
     else:
-        what = f"named {kind}"
+        what = f"{'screened' if target.kind == 'screened' else 'named'} {kind}"
     names = " + ".join(sites) if len(sites) <= 4 else f"{', '.join(sites[:3])} … {sites[-1]}"
     return f"the {count(len(sites))} {what} {names}" + (f" ({name})" if name else "")

@@ -7,7 +7,9 @@ from lesion.identity import file_hash
 from lesion.models.sizes import Sizes, read_sizes
 from lesion.models.vocabulary import open_vocabulary
 from lesion.outside.files import require_regular
+from lesion.study.arms.edits import Steering
 from lesion.study.arms.targets import DetectedHeads, GivenSites
+from lesion.study.arms.vectors import FileVector
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.selftest.selftest import trial
 from lesion.study.study import Study
@@ -51,6 +53,7 @@ def prepare_plan(study: Study, key: str, *, run_code: bool = False) -> Plan:
     for tier, config in study.tasks.items():
         _check_format(study, tier, config)
         _check_pinned(tier, config)
+    _check_vector(study)
     known = {tier: config for tier, config in study.tasks.items() if run_code or not isinstance(config, OwnConfig)}
     tasks = {tier: make_task(config) for tier, config in known.items()}
     for config in study.tasks.values():
@@ -106,6 +109,17 @@ def _check_pinned(tier: str, config: TaskConfig) -> None:
             f"tasks.{tier}: a study names the file of its prompts by its hash: add `sha256: {file_hash(path)}`, and "
             f"{path} is refused once it changes"
         )
+
+
+def _check_vector(study: Study) -> None:
+    """A study names the very file that its vector is read from."""
+    edit = study.sweep.edit
+    if not isinstance(edit, Steering) or not isinstance(edit.vector, FileVector):
+        return
+    path = Path(edit.vector.path)
+    require_regular(path)
+    if edit.vector.sha256 is None:
+        raise InputError(f"sweep.edit.vector: a study names the file by its hash: add `sha256: {file_hash(path)}`")
 
 
 def _wider(config: TaskConfig) -> str:

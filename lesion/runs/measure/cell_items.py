@@ -10,6 +10,7 @@ from lesion.models.model import Model
 from lesion.study.arms.edits import EdgeKnockOut, Patching, asked_task
 from lesion.study.plan import Cell, Plan
 from lesion.study.study import Study
+from lesion.tasks.config import TaskConfig
 from lesion.tasks.task import Draw, Item
 from lesion.tasks.tokenizers.chat_turn import Chat, Frame, framed, is_chat
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, compile_item
@@ -68,14 +69,19 @@ def block_of(model: Model, cell: Cell, plan: Plan) -> Block:
 
 
 def compiled_block(model: Model, study: Study, tier: str, made: Iterable[Item]) -> Block:
-    """Items as a study asks them of a model, compiled."""
+    """Items of a tier as a study asks them of a model, compiled, each with what the study's edit needs."""
+    block = written_block(model, study, study.tasks[tier], made)
+    return block._replace(compiled=[_edited(one, study) for one in block.compiled])
+
+
+def written_block(model: Model, study: Study, task: TaskConfig, made: Iterable[Item]) -> Block:
+    """Items of a task, written into the chat template where the study wants that, and compiled."""
     items = made = list(made)
     bos = model.bos
     if study.chat is not None:
-        frame, turns = frame_of(model.name, study.chat.system), is_chat(study.tasks[tier])
+        frame, turns = frame_of(model.name, study.chat.system), is_chat(task)
         items, bos = [framed(item, frame, turns=turns) for item in items], frame.bos_id(model.tokenizer)
-    compiled = [compile_item(item, model.tokenizer, bos) for item in items]
-    return Block(made, items, [_edited(one, study) for one in compiled], bos)
+    return Block(made, items, [compile_item(item, model.tokenizer, bos) for item in items], bos)
 
 
 def _edited(compiled: Compiled | Refused, study: Study) -> Compiled | Refused:

@@ -16,11 +16,13 @@ from lesion.engine.receipts import merged
 from lesion.engine.replacement_activations import Library
 from lesion.identity import canonical_json, generator, seed_from
 from lesion.interventions.intervention import Receipt, replaces
+from lesion.measures.attribution.expected_loss import expected_losses
 from lesion.measures.attribution.neurons import highest, write_scores
 from lesion.measures.heads.function_vectors import function_vectors
 from lesion.measures.heads.repeated_sequences import SHORTEST, StandardProbe, fitted, ordinary_tokens
 from lesion.measures.heads.standard_scores import scores_by_sequence
 from lesion.measures.metrics import Numbers, measure
+from lesion.measures.prompt_set import of
 from lesion.models.device import busy_seconds
 from lesion.models.model import Dtype, Model
 from lesion.runs.folder.run_folder import ArmReceipt, Result
@@ -28,18 +30,19 @@ from lesion.runs.measure.cell_items import BATCH_ROWS, Block, block_of
 from lesion.runs.measure.proof import proof
 from lesion.runs.measure.reference_sets import Lane, covered_by, library_of
 from lesion.runs.measure.sample import Part, reread, sampled
+from lesion.runs.measure.steering_vectors import added_vectors
 from lesion.runs.measure.worker_state import chosen, opened, plain
 from lesion.runs.measure.written_answers import with_texts
 from lesion.stats.stability import highest as highest_scores
 from lesion.stats.stability import stability
 from lesion.study.arms.arm import BASELINE, Arm
 from lesion.study.arms.condition import COLUMNS, Condition
-from lesion.study.arms.targets import DetectedHeads, RankedNeurons
+from lesion.study.arms.targets import DetectedHeads, RankedNeurons, ScreenedSites
 from lesion.study.gates.evidence.model_answers import (
     DetectorAnswer,
     FunctionVectors,
-    NeuronAnswer,
     PatternScores,
+    RankedAnswer,
     TargetAnswer,
 )
 from lesion.study.metric_table import COLUMNS as METRIC_COLUMNS
@@ -51,6 +54,8 @@ from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused
 
 Table = tuple[tuple[float, ...], ...]
 """A number of each head, by layer and head."""
+SCREENED_ITEMS = 128
+"""Discovery items on which a screen ranks sites, at most."""
 RANKED_ITEMS = 256
 """Discovery items on which neurons are ranked, at most."""
 
@@ -81,7 +86,8 @@ def _parts(model: Model, cell: Cell, plan: Plan, block: Block) -> list[Part]:
     scaled = tuple(arm for arm in cell.arms if arm.intervention is None or not replaces(arm.intervention))
     parts = [Part(batch, block.asked, scaled, None) for batch in _cut(model, block.asked)]
     if plan.study.sweep.edit.exchange is not None:  # every item that is asked has what its edit needs
-        return [Part(batch, block.asked, cell.arms, Library(model)) for batch in _cut(model, block.asked)]
+        library = Library(model, vectors=added_vectors(plan, model.name, cell.arms))
+        return [Part(batch, block.asked, cell.arms, library) for batch in _cut(model, block.asked)]
     others = tuple(arm for arm in cell.arms if arm not in scaled)
     if others:
         library = library_of(model, plan, cell.tier, cell.seed if cell.split == "confirm" else -1)
@@ -216,16 +222,29 @@ def _target_answer(model: Model, cell: Cell, plan: Plan) -> TargetAnswer:
     target = plan.study.sweep.named[cell.target]
     if isinstance(target, RankedNeurons):
         return _neurons(model, target, plan)
+    if isinstance(target, ScreenedSites):
+        return _screened(model, target, plan)
     return _heads(model, target if isinstance(target, DetectedHeads) else DetectedHeads(), cell.seed, plan)
 
 
-def _neurons(model: Model, target: RankedNeurons, plan: Plan) -> NeuronAnswer:
+def _neurons(model: Model, target: RankedNeurons, plan: Plan) -> RankedAnswer:
     """The neurons that write most on the first discovery items of a tier."""
     cell = Cell(stage="discovery", model=model.name, tier=target.tier, stop=min(plan.study.sweep.items, RANKED_ITEMS))
     rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
     scores = write_scores(model, batches(rows, BATCH_ROWS, model.sizes.max_positions))
     ranked = tuple((site, score) for site, score in highest(scores, target.most))
-    return NeuronAnswer(score="write", tier=target.tier, items=len(rows), ranked=ranked)
+    return RankedAnswer(score="write", tier=target.tier, items=len(rows), ranked=ranked)
+
+
+def _screened(model: Model, target: ScreenedSites, plan: Plan) -> RankedAnswer:
+    """The sites whose loss should cost most of the logit difference, on the first discovery items of a tier."""
+    cell = Cell(stage="discovery", model=model.name, tier=target.tier, stop=min(plan.study.sweep.items, SCREENED_ITEMS))
+    rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
+    if target.by == "corrupted":
+        rows = [row for row in rows if row.twin_ids is not None]
+    losses = expected_losses(chosen(model.name, dtype=plan.study.dtype), of(rows), target.site_kind, target.by)
+    ranked = sorted(losses.items(), key=lambda each: -each[1])[: target.most]
+    return RankedAnswer(score="loss", tier=target.tier, items=len(rows), ranked=tuple((str(s), x) for s, x in ranked))
 
 
 def _heads(model: Model, target: DetectedHeads, attempt: int, plan: Plan) -> DetectorAnswer:

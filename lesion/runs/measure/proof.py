@@ -30,6 +30,7 @@ from lesion.models.text_conventions import conventions
 from lesion.runs.measure.cell_items import BATCH_ROWS, block_of, frame_of
 from lesion.runs.measure.recompute_metrics import misread
 from lesion.runs.measure.reference_sets import coverage, reference_hashes
+from lesion.runs.measure.steering_vectors import steering_vectors
 from lesion.runs.measure.worker_state import chosen
 from lesion.study.arms.arm import BASELINE, zeroes
 from lesion.study.gates.evidence.model_answers import InstrumentAnswer
@@ -78,6 +79,7 @@ def proof(model: Model, plan: Plan) -> InstrumentAnswer:
         **_largest("others_mean", tiers),
         **({"references": reference_hashes(model, plan)} if zeroes(plan.study) else {}),
         **({"covered": coverage(model, plan)} if zeroes(plan.study) and plan.study.lesion == 2 else {}),
+        **({"vectors": steering_vectors(model, plan)} if plan.study.sweep.edit.kind == "steer" else {}),
         **({"norm_tenths": list(norm_tenths(model))} if "neuron" in plan.study.sweep.kinds else {}),
         **({"head_norms": _head_norms(model, plan)} if "head" in plan.study.sweep.kinds else {}),
     }

@@ -1,4 +1,4 @@
-"""The conditions of an item: unedited, scaled, or with another activation in the place of its own.
+"""The conditions of an item: unedited, scaled, steered, or with another activation in the place of its own.
 
 Zero is off a model's distribution, so every ablation is measured in three ways on the same items: zero, the mean of
 similar items, and another similar item's activation, over a reference set that the plan names by its hash. One of them
@@ -12,10 +12,11 @@ from pydantic import Field, model_validator
 
 from lesion.errors import InputError
 from lesion.identity import Document
-from lesion.interventions.intervention import KnockOut, Mean, Patch, Resample, Scale
+from lesion.interventions.intervention import CENTRAL, KnockOut, Mean, Median, Patch, Resample, Scale, Steer
 from lesion.interventions.site import Site, parse_site
 from lesion.study.arms.condition import UNEDITED, Condition, Edit, Role, condition, older_condition, placebo_of
 from lesion.study.arms.edits import EdgeKnockOut
+from lesion.study.arms.vectors import Push
 from lesion.study.claims import Ablation, Replaced
 from lesion.study.study import Study
 
@@ -25,7 +26,7 @@ ALIKE = 8
 """Other reference items whose lengths and roles stand as an item's own do, without which it has no companion."""
 
 
-Done = Scale | Mean | Resample | Patch | KnockOut
+Done = Scale | Mean | Median | Resample | Patch | KnockOut | Steer
 
 
 class Arm(Document):
@@ -101,17 +102,24 @@ def ablated(
     where, who = study.sweep.positions, condition(role, kind, member)
     if kind == "zero":
         return made(who, Scale(sites=_parsed(sites), alpha=0.0, positions=where))
-    if kind == "mean":
-        return made(who, Mean(sites=_parsed(sites), positions=where, reference=reference, by="layout"))
+    if central := CENTRAL.get(kind):
+        return made(who, central(sites=_parsed(sites), positions=where, reference=reference, by="layout"))
     seed = study.seed
     return made(who, Resample(sites=_parsed(sites), positions=where, reference=reference, by="layout", seed=seed))
 
 
-def exchanged(role: Role, sites: tuple[str, ...], study: Study, member: object = "") -> Arm:
-    """The arm that patches these sites, or cuts their edges, as the study's edit says.
+def exchanged(role: Role, sites: tuple[str, ...], study: Study, member: object = "", push: Push | None = None) -> Arm:
+    """The arm that patches or steers these sites, or cuts their edges, as the study's edit says.
+
+    Args:
+        role: whose sites they are.
+        sites: what is edited.
+        study: whose edit and positions hold.
+        member: which of several sets.
+        push: what steering adds; other edits have none.
 
     Raises:
-        InputError: when the study's edit has a factor.
+        InputError: when the study's edit has a factor, or nothing is known that steering could add.
     """
     edit, where = study.sweep.edit, study.sweep.positions
     if edit.exchange is None:
@@ -119,7 +127,11 @@ def exchanged(role: Role, sites: tuple[str, ...], study: Study, member: object =
     who = condition(role, edit.exchange, member)
     if isinstance(edit, EdgeKnockOut):
         return made(who, KnockOut(sites=_parsed(sites), positions=where, keys=edit.keys))
-    return made(who, Patch(sites=_parsed(sites), positions=where))
+    if edit.exchange != "steer":
+        return made(who, Patch(sites=_parsed(sites), positions=where))
+    if push is None:
+        raise InputError(f"{study.name} steers, and its plan holds no vector: the instrument stage measures it")
+    return made(who, Steer(sites=_parsed(sites), positions=where, vector=push.vector, coefficient=push.coefficient))
 
 
 def companions(chosen: float, study: Study) -> Sequence[Replaced]:

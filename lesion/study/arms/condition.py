@@ -15,7 +15,9 @@ Role = Literal["baseline", "placebo", "target", "control", "set", "within", "sin
 """Who is edited. `control` are the random sets of discovery, `set` the matched sets of specificity, `within` those of
 the target's own layers; `single` is one head alone; `staged` and `random` are heads ablated cumulatively, in the order
 of their scores and in a random order."""
-Edit = Literal["none", "scale", "zero", "mean", "resample", "noising", "denoising", "knock_out"]
+Edit = Literal[
+    "none", "scale", "zero", "mean", "median", "resample", "noising", "denoising", "knock_out", "steer"
+]  # fmt: skip
 ROLES: tuple[Role, ...] = get_args(Role)
 EDITS: tuple[Edit, ...] = get_args(Edit)
 COLUMNS = {"role": pl.String, "edit": pl.String, "amount": pl.Float64, "member": pl.String}

@@ -1,22 +1,23 @@
-"""What a study does to its target: scale it, put another prompt's activations in its place, or cut its edges."""
+"""What a study does to its target: scale, ablate, patch or steer it, or cut its edges."""
 
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lesion.identity import Document
 from lesion.interventions.intervention import Keys
+from lesion.study.arms.vectors import VectorSource
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import TaskConfig
 from lesion.tasks.task import Draw, Item, Task
 
-Exchange = Literal["noising", "denoising", "knock_out"]
+Exchange = Literal["noising", "denoising", "knock_out", "steer"]
 """Edits without a factor, beside the ablations. `noising` puts the corrupted prompt's activations into the run on the
 clean one: Harm says that the target carries part of what the answer needs. `denoising` puts the clean prompt's into the
 run on the corrupted one: Improvement says that the target brings part of the answer back. `knock_out` cuts attention
-edges."""
+edges. `steer` adds a vector to the stream."""
 
 
 class Scaling(Document):
@@ -27,6 +28,19 @@ class Scaling(Document):
     @property
     def exchange(self) -> Exchange | None:
         """None: there is a factor."""
+        return None
+
+
+class Ablating(Document):
+    """Ablate the target. This kind decides; zero, mean and resample ablation are measured beside it."""
+
+    kind: Literal["zero", "mean", "median", "resample"]
+    """What takes the place of the activation: `zero`, the `mean` or element-wise `median` over reference items, or the
+    value of another reference item (`resample`)."""
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """None: it is an ablation, as a factor of 0 is."""
         return None
 
 
@@ -60,7 +74,30 @@ class EdgeKnockOut(Document):
         return "knock_out"
 
 
-StudyEdit = Annotated[Scaling | Patching | EdgeKnockOut, Field(discriminator="kind")]
+class Steering(Document):
+    """Add a vector to the stream at the target, which is one stream such as L15.resid_pre."""
+
+    kind: Literal["steer"]
+    vector: VectorSource
+    """Where the vector comes from."""
+    strength: float = Field(ge=-100, le=100)
+    """Length of what is added over the mean norm of the stream there (last prompt token, discovery items); negative:
+    the other way. 1 is as much as the stream itself."""
+
+    @field_validator("strength")
+    @classmethod
+    def _pushes(cls, strength: float) -> float:
+        if strength == 0:
+            raise ValueError("a strength of 0 adds nothing; every study runs a placebo anyway")
+        return strength
+
+    @property
+    def exchange(self) -> Exchange | None:
+        """The push."""
+        return "steer"
+
+
+StudyEdit = Annotated[Scaling | Ablating | Patching | EdgeKnockOut | Steering, Field(discriminator="kind")]
 
 
 class PairsExchanged(NamedTuple):

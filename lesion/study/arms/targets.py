@@ -1,5 +1,6 @@
-"""The sites that a study edits: heads that a detector finds, sites by name, or neurons that are ranked."""
+"""The sites that a study edits: heads that a detector finds, sites by name, or those that are ranked on its items."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -85,7 +86,33 @@ class RankedNeurons(Document):
     """Number of neurons, the highest scores first."""
 
 
-Target = Annotated[DetectedHeads | GivenSites | RankedNeurons, Field(discriminator="kind")]
+class ScreenedSites(Document):
+    """Sites that a screen ranks highest on a tier's discovery items: those whose loss should harm most.
+
+    They are edited as one group.
+    """
+
+    kind: Literal["screened"]
+    tier: Slug
+    """Tier on whose first discovery items, at most 128, the sites are ranked."""
+    of: Literal["head", "neuron", "mlp", "attention"] = "head"
+    """What is ranked. `mlp` and `attention`: everything that the MLP, or all heads, of a layer write."""
+    most: int = Field(default=4, ge=1, le=1024)
+    """Maximum number of sites, the largest expected loss of the logit difference first; sites without a loss are left
+    out."""
+    by: Literal["zero", "corrupted"] = "zero"
+    """What should take the place of an activation: zero, or the corrupted prompt's. Heads and neurons are ranked by
+    gradients (attribution patching), layers by exact effects."""
+
+    @property
+    def site_kind(self) -> Kind:
+        """Their kind of site."""
+        return _SCREENED[self.of]
+
+
+_SCREENED: Mapping[str, Kind] = {"head": "head", "neuron": "neuron", "mlp": "mlp_out", "attention": "attn_out"}
+
+Target = Annotated[DetectedHeads | GivenSites | RankedNeurons | ScreenedSites, Field(discriminator="kind")]
 
 TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,29}$")]
 """Name of one of several targets. It begins with a letter, so that no name is taken for a set's number."""
@@ -100,4 +127,6 @@ def kind_of(target: Target) -> Kind:
     """The kind of site that a target is made of."""
     if isinstance(target, GivenSites):
         return target.parsed()[0].kind
+    if isinstance(target, ScreenedSites):
+        return target.site_kind
     return "head" if isinstance(target, DetectedHeads) else "neuron"

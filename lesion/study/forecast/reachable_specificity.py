@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from lesion.interventions.site import parse_site
 from lesion.stats.specificity.rank import evaluable, fewest_sets
-from lesion.study.arms.targets import DetectedHeads, GivenSites, aim
+from lesion.study.arms.targets import DetectedHeads, GivenSites, RankedNeurons, aim
 from lesion.study.gates.specificity import declared
 from lesion.study.plan import Plan, Shape
 from lesion.study.stages.confirmatory_cells import family_size, rule_of
-from lesion.study.stages.matched_sets import Population, alike, count
+from lesion.study.stages.matched_sets import ENDLESS, Population, alike, count, steers
 
 
 class Reach(NamedTuple):
@@ -86,6 +86,8 @@ def _asking(plan: Plan) -> int:
 
 def exist(plan: Plan, model: str, population: Population, name: str = "") -> tuple[int, int]:
     """Fewest and most sets like the target that there are; the two are equal where the target is known."""
+    if steers(plan):
+        return ENDLESS, ENDLESS
     target, shape = plan.study.sweep.named[name], plan.shapes[model]
     known = plan.targets.get(aim(model, name)) or (target.sites if isinstance(target, GivenSites) else ())
     if known:
@@ -94,7 +96,9 @@ def exist(plan: Plan, model: str, population: Population, name: str = "") -> tup
     if isinstance(target, DetectedHeads):
         return _of_heads(shape, target.most, population)
     assert not isinstance(target, GivenSites)
-    return _of_neurons(shape, target.most, population)
+    if isinstance(target, RankedNeurons) or target.of == "neuron":
+        return _of_neurons(shape, target.most, population)
+    return _of_heads(shape, target.most, population) if target.of == "head" else _of_layers(shape, target.most)
 
 
 def _of_heads(shape: Shape, most: int, population: Population) -> tuple[int, int]:
@@ -105,6 +109,12 @@ def _of_heads(shape: Shape, most: int, population: Population) -> tuple[int, int
         return min(found), max(found)
     ways = [_placed(shape.layers, many, shape.heads) for many in range(1, most + 1)]
     return min(low for low, _ in ways), max(high for _, high in ways)
+
+
+def _of_layers(shape: Shape, most: int) -> tuple[int, int]:
+    """Sets of so many other layers, over all numbers of layers that a screen may name."""
+    found = [comb(max(0, shape.layers - many), many) for many in range(1, min(most, shape.layers) + 1)]
+    return min(found), max(found)
 
 
 def _placed(layers: int, many: int, heads: int) -> tuple[int, int]:

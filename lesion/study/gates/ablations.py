@@ -25,7 +25,7 @@ from lesion.study.plan import Chosen, Plan, pair_name
 from lesion.study.rows import ITEM_KEY
 from lesion.study.stages.confirmatory_cells import rule_of
 from lesion.study.stages.discovery_effects import seen
-from lesion.study.stages.edits import others_of
+from lesion.study.stages.edits import measured, others_of
 
 Verdicts = dict[str, CellVerdict]
 
@@ -58,7 +58,7 @@ def judged(plan: Plan, items: pl.DataFrame, prompts: pl.DataFrame, invalid: Mapp
     for chosen in members:
         if chosen.ablation is not None and chosen.id not in invalid:
             every: dict[Ablation, Verdicts] = {**beside, chosen.ablation: own}
-            found[chosen.id] = {kind: every[kind][chosen.id] for kind in ABLATIONS if chosen.id in every[kind]}
+            found[chosen.id] = {kind: every[kind][chosen.id] for kind in measured(chosen) if chosen.id in every[kind]}
     kinds = {chosen.id: chosen.ablation for chosen in members}
     verdicts = {
         name: _agreed(verdict, found[name], str(kinds[name])) if name in found else verdict
@@ -117,7 +117,7 @@ class _Look(NamedTuple):
 
 def _agreed(verdict: CellVerdict, found: Mapping[Ablation, CellVerdict], own: str) -> CellVerdict:
     """The verdict with the clause of agreement, and the tag where the ablations give different words."""
-    told = agreement({str(kind): each for kind, each in found.items()}, own)
+    told = agreement({str(kind): each for kind, each in found.items()}, own, (*dict.fromkeys((*ABLATIONS, own)),))
     words = "; ".join(f"{kind}: {_said(found.get(kind), told.reasons.get(kind, ''))}" for kind in ABLATIONS)
     clause = Clause("ablations agree", words, f"zero, mean and resample all give the verdict of {own}", told.agrees)
     open_ = verdict.verdict in ("Ambiguous", "Invalid")
@@ -138,15 +138,16 @@ def spoiled_ablations(plan: Plan, items: pl.DataFrame, chosen: Chosen) -> str | 
         return None
     base = arm_rows(items, plan, chosen, "baseline")
     asked = base.select(*ITEM_KEY, pl.col("item_id").alias("asked"), pl.col("answer_logprob").alias("before"))
-    tables: dict[Ablation, pl.DataFrame] = {k: _rows_of(items, plan, chosen, k) for k in ABLATIONS}
+    tables: dict[Ablation, pl.DataFrame] = {k: _rows_of(items, plan, chosen, k) for k in measured(chosen)}
     for kind, rows in tables.items():
         if reason := _fault(kind, rows, asked):
             return reason
     if not tables["zero"].select(ITEM_KEY).equals(base.select(ITEM_KEY)):
         return f"rows of the zero ablation are missing: {tables['zero'].height} of {base.height}"
-    mean, drawn = tables["mean"].select(ITEM_KEY), tables["resample"].select(ITEM_KEY)
-    if not mean.equals(drawn):
-        return f"rows of an ablation are missing: mean has {mean.height}, resample has {drawn.height}"
+    mean = tables["mean"].select(ITEM_KEY)
+    for kind, rows in tables.items():
+        if kind != "zero" and not mean.equals(rows.select(ITEM_KEY)):
+            return f"rows of an ablation are missing: mean has {mean.height}, {kind} has {rows.height}"
     return None
 
 

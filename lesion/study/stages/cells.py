@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from lesion.identity import generator
-from lesion.study.arms.arm import BASELINE, Arm, ablated, companions, exchanged, placebo, scaled
+from lesion.study.arms.arm import BASELINE, Arm, ablated, companions, placebo, scaled
 from lesion.study.arms.condition import Role, member_of
 from lesion.study.arms.targets import GivenSites, aim
 from lesion.study.claims import ABLATIONS, Ablation
 from lesion.study.plan import Aim, Cell, Chosen, Plan, StageName, all_heads, look_items, swept
-from lesion.study.stages.edits import DISCOVERY, ablation_arm, edited, others_of, primary_of
+from lesion.study.stages.edits import DISCOVERY, ablation_arm, edited, exchange_arm, others_of, primary_of
 
 
 def _blocks(start: int, stop: int, block: int) -> list[tuple[int, int]]:
@@ -66,8 +66,10 @@ def _sets(plan: Plan, at: Aim, alpha: float) -> list[Arm]:
     study, name = plan.study, at.target
     every = [(member_of(name, i), each) for i, each in enumerate(plan.controls[aim(at.model, name)])]
     if study.sweep.edit.exchange is not None:
-        target = exchanged("target", at.sites, study, name)
-        return [target, *(exchanged("control", each, study, member) for member, each in every)]
+        whose = at.model, name
+        target = exchange_arm("target", at.sites, plan, whose)
+        sets = enumerate(plan.controls[aim(at.model, name)])
+        return [target, *(exchange_arm("control", each, plan, whose, number) for number, each in sets)]
     controls = (scaled("control", each, alpha, study, member) for member, each in every[: study.sweep.controls])
     return [scaled("target", at.sites, alpha, study, name), *controls]
 
@@ -82,7 +84,8 @@ def _ablations(plan: Plan, at: Aim, tier: str, alpha: float) -> list[Arm]:
         return ablation_arm(role, sites, kind, plan, (at.model, tier), DISCOVERY, member_of(at.target, member))
 
     controls = [made("control", sites, primary, i) for i, sites in enumerate(plan.controls[aim(at.model, at.target)])]
-    return [*(made("target", at.sites, kind) for kind in ABLATIONS), *controls]
+    every = dict.fromkeys((*ABLATIONS, primary))
+    return [*(made("target", at.sites, kind) for kind in every), *controls]
 
 
 def _staged(plan: Plan, model: str) -> list[Arm]:

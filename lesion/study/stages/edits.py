@@ -1,7 +1,16 @@
 """What is done to a set of sites in a study of format 2: the primary ablation, another one, or a factor. Pure."""
 
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lesion.interventions.direction import direction_hash
 from lesion.study.arms.arm import Arm, ablated, exchanged, scaled
 from lesion.study.arms.condition import Role, member_of
+from lesion.study.arms.edits import Steering
+from lesion.study.arms.targets import aim
+from lesion.study.arms.vectors import Push, coefficient, push_of, random_vector
 from lesion.study.claims import ABLATIONS, Ablation
 from lesion.study.plan import Chosen, Plan
 
@@ -14,9 +23,14 @@ def primary_of(plan: Plan, model: str, tier: str, alpha: float) -> Ablation | No
     return plan.primary.get(model, {}).get(tier) if alpha == 0 else None
 
 
+def measured(chosen: Chosen) -> tuple[Ablation, ...]:
+    """The ablations of a member's target, its own among them; none for a factor, and in format 1."""
+    return tuple(dict.fromkeys((*ABLATIONS, chosen.ablation))) if chosen.ablation else ()
+
+
 def others_of(chosen: Chosen) -> tuple[Ablation, ...]:
     """The ablations that stand beside a member's own; none for a factor, and in format 1."""
-    return tuple(each for each in ABLATIONS if each != chosen.ablation) if chosen.ablation else ()
+    return tuple(each for each in measured(chosen) if each != chosen.ablation)
 
 
 def edited(role: Role, sites: tuple[str, ...], chosen: Chosen, plan: Plan, lane: int, member: object = "") -> Arm:
@@ -32,10 +46,50 @@ def edited(role: Role, sites: tuple[str, ...], chosen: Chosen, plan: Plan, lane:
     """
     who = member_of(chosen.target, member)
     if chosen.exchange is not None:
-        return exchanged(role, sites, plan.study, who)
+        return exchange_arm(role, sites, plan, (chosen.model, chosen.target), member)
     if chosen.ablation is None:
         return scaled(role, sites, chosen.alpha, plan.study, who)
     return ablation_arm(role, sites, chosen.ablation, plan, (chosen.model, chosen.tier), lane, who)
+
+
+def exchange_arm(role: Role, sites: tuple[str, ...], plan: Plan, whose: tuple[str, str], member: object = "") -> Arm:
+    """The arm that patches, cuts or steers these sites of a model and target.
+
+    Args:
+        role: whose sites they are.
+        sites: what is edited.
+        plan: holds the vector that steering adds.
+        whose: model, and the target's name.
+        member: number of a set; steering gives each set a random vector of its own.
+    """
+    model, target = whose
+    push = _push(plan, aim(model, target), None if role == "target" else int(str(member)))
+    return exchanged(role, sites, plan.study, member_of(target, member), push)
+
+
+def _push(plan: Plan, key: str, number: int | None) -> Push | None:
+    """What steering adds to a target, or as the control of this number; nothing under other edits."""
+    edit, found = plan.study.sweep.edit, plan.vectors.get(key)
+    if not isinstance(edit, Steering) or found is None:
+        return None
+    if number is None:
+        return push_of(found, edit.strength)
+    return Push(vector=control_name(plan, key, number), coefficient=coefficient(found, edit.strength))
+
+
+def control_vector(plan: Plan, key: str, number: int) -> NDArray[np.float32]:
+    """The random vector of a control of a target, by the target's key."""
+    return random_vector(plan.key, key, number, len(plan.vectors[key].numbers))
+
+
+@lru_cache(maxsize=20_000)
+def _named(key: str, whose: str, number: int, width: int) -> str:
+    return direction_hash(random_vector(key, whose, number, width))
+
+
+def control_name(plan: Plan, key: str, number: int) -> str:
+    """Its hash."""
+    return _named(plan.key, key, number, len(plan.vectors[key].numbers))
 
 
 def ablation_arm(

@@ -26,6 +26,8 @@ WITHIN = 40
 """Sets of the target's own layers, at most, that are shown beside a rank among sets of the whole model."""
 WHOLE = -1
 """In the place of an index: a site of which a layer has one."""
+ENDLESS = 10**9
+"""In the place of a count: random directions are without number."""
 Place = tuple[int, int]
 """Layer and index of a site; pools of thousands of neurons are handled as pairs of numbers."""
 
@@ -81,7 +83,14 @@ def sets_of(plan: Plan, model: str, name: str = "") -> Matched:
     claims, sites = plan.study.claims, plan.targets.get(aim(model, name))
     if claims is None or not claims.sets or not sites:
         return Matched((), 0)
+    if steers(plan):
+        return Matched((sites,) * claims.sets, ENDLESS)
     return matched_sets(plan, model, sites, claims.sets, claims.population, name)
+
+
+def steers(plan: Plan) -> bool:
+    """Whether the study steers: its sets are then random vectors at the target's own place, told apart by number."""
+    return plan.study.sweep.edit.exchange == "steer"
 
 
 def sets_within(plan: Plan, model: str, name: str = "") -> Matched:

@@ -29,7 +29,7 @@ from lesion.study.gates.gate_verdict import (
 from lesion.study.gates.specificity import asking
 from lesion.study.plan import Ending, Plan, PlanNote, StageName, pair_name
 from lesion.study.stages.control_sets import control_sets
-from lesion.study.stages.matched_sets import sets_of
+from lesion.study.stages.matched_sets import sets_of, steers
 from lesion.study.stages.replication import configurations
 from lesion.study.stages.set_items import SEEN
 from lesion.study.study import Study
@@ -83,7 +83,7 @@ def _primary(study: Study, models: Mapping[str, InstrumentAnswer]) -> dict[str, 
     """Model -> tier -> the ablation that decides: what the study says, or what its items' references allow."""
     if study.claims is None:
         return {}
-    asked = study.claims.primary
+    asked = study.primary
     return {
         model: {
             tier: ("resample" if each.share >= ENOUGH else "mean") if asked == "auto" else asked
@@ -122,7 +122,8 @@ def _measured(models: Mapping[str, InstrumentAnswer]) -> dict[str, object]:
     references = {m: answer.references for m, answer in models.items() if answer.references}
     tenths = {m: answer.norm_tenths for m, answer in models.items() if answer.norm_tenths}
     rounding = {m: _floors(answer.rounding) for m, answer in models.items() if answer.rounding}
-    return {"tenths": tenths, "norms": norms, "references": references, "rounding": rounding}
+    vectors = {aim(m, target): found for m, answer in models.items() for target, found in answer.vectors.items()}
+    return {"tenths": tenths, "norms": norms, "references": references, "rounding": rounding, "vectors": vectors}
 
 
 def after_baseline(plan: Plan, verdict: GateVerdict) -> Plan:
@@ -214,10 +215,11 @@ def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: Mapping[s
                 plan = noted(plan, "specificity", words(reach))
         return _open(plan.model_copy(update={"controls": controls}), "discovery")
     controls = {
-        aim(model, name): control_sets(plan, model, tuple(map(parse_site, sites)), frozenset(barred.get(key, ())), name)
+        key: (sites,) * plan.study.sweep.controls if steers(plan) else
+        control_sets(plan, model, tuple(map(parse_site, sites)), frozenset(barred.get(key, ())), name)
         for model, name, sites in plan.aims()
         for key in [aim(model, name)]
-    }
+    }  # fmt: skip
     for key, sets in controls.items():
         if len(sets) < plan.study.sweep.controls:
             text = f"{key}: no layer-matched control set exists, so no effect can be called specific."

@@ -7,7 +7,7 @@ import polars as pl
 
 from lesion.report.figures.parts.charts import numbers
 from lesion.report.record import Record
-from lesion.report.wording.words import labelled, model_name, points, signed, unit_of
+from lesion.report.wording.words import kind_words, labelled, model_name, points, signed, unit_of
 from lesion.study.plan import swept
 
 APART = 0.1
@@ -15,8 +15,9 @@ APART = 0.1
 
 
 def unit_words(record: Record) -> str:
-    """`heads` or `neurons`: what the target is made of."""
-    return " or ".join(f"{kind}s" for kind in sorted(record.manifest.study.sweep.kinds))
+    """`heads` or `neurons`: what the target and its sets are made of; `vectors` where a vector is added to a stream."""
+    sweep = record.manifest.study.sweep
+    return "vectors" if sweep.edit.exchange == "steer" else " or ".join(map(kind_words, sorted(sweep.kinds)))
 
 
 def panel(record: Record, model: str, tier: str) -> str:

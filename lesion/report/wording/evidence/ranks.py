@@ -23,7 +23,9 @@ ORDER BY e.model, e.tier, e.arm"""
 
 
 def among(record: Record, rank: RankSpecificity) -> str:
-    """`random heads of its layer`, or `random heads of the model`."""
+    """`random heads of its layer`, `random heads of the model`, or `random vectors of the same length there`."""
+    if record.manifest.study.sweep.edit.exchange == "steer":
+        return "random vectors of the same length there"
     where = "of its layer" if rank.population == "layer" else "of the model"
     return f"random {unit_words(record)} {where}"
 
@@ -91,6 +93,8 @@ def set_name(finding: Finding, number: int) -> str:
     if number >= len(finding.sets):
         return f"set {number}"
     sites = finding.sets[number]
+    if finding.chosen.exchange == "steer":
+        return f"vector {number}"
     return "+".join(sites) if len(sites) <= 4 else f"{'+'.join(sites[:2])}…{sites[-1]}"
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from lesion.study.arms.targets import DetectedHeads, GivenSites, RankedNeurons, aim
+from lesion.study.arms.targets import DetectedHeads, GivenSites, RankedNeurons, ScreenedSites, aim
 from lesion.study.gates.checks import WORST, Check, reasons, worst
 from lesion.study.gates.detection.heads import left_out, validity
 from lesion.study.gates.detection.heads import passing as every_passing
-from lesion.study.gates.evidence.model_answers import DetectorAnswer, NeuronAnswer, TargetAnswer
+from lesion.study.gates.evidence.model_answers import DetectorAnswer, RankedAnswer, TargetAnswer
 from lesion.study.gates.gate_verdict import DetectionEvidence
 from lesion.study.gates.judge import Facts, Judged
 from lesion.study.plan import Outcome, Plan
@@ -67,7 +67,9 @@ def _found(plan: Plan, facts: Facts, name: str) -> _Found:
         )
     here = facts._replace(answers={key: answer for key, answer in facts.answers.items() if key in keys})
     if isinstance(target, RankedNeurons):
-        return _neurons(target, here.answers_of(NeuronAnswer))
+        return _neurons(target, here.answers_of(RankedAnswer))
+    if isinstance(target, ScreenedSites):
+        return _screened(target, here.answers_of(RankedAnswer))
     return _heads(plan, target, keys, here.answers_of(DetectorAnswer))
 
 
@@ -112,7 +114,7 @@ def _mapped(plan: Plan, picked: Sites, passing: Sites) -> dict[str, tuple[Stand,
     }
 
 
-def _neurons(target: RankedNeurons, answers: Mapping[str, NeuronAnswer]) -> _Found:
+def _neurons(target: RankedNeurons, answers: Mapping[str, RankedAnswer]) -> _Found:
     """The neurons with the highest scores; fails where too few of them write anything."""
     ranked = {key: [(site, s) for site, s in answer.ranked if s > 0] for key, answer in answers.items()}
     picked = {key: tuple(site for site, _ in rows[: target.most]) for key, rows in ranked.items()}
@@ -123,3 +125,16 @@ def _neurons(target: RankedNeurons, answers: Mapping[str, NeuronAnswer]) -> _Fou
     if short := [key for key, sites in picked.items() if len(sites) < target.most]:
         outcome, said = "Fail", f"fewer than {target.most} neurons of {', '.join(short)} write anything"
     return _Found(outcome, said, picked, picked, answers=answers)
+
+
+def _screened(target: ScreenedSites, answers: Mapping[str, RankedAnswer]) -> _Found:
+    """The sites with the largest expected loss; fails where none has one."""
+    ranked = {key: tuple(site for site, loss in answer.ranked if loss > 0) for key, answer in answers.items()}
+    picked = {key: sites[: target.most] for key, sites in ranked.items()}
+    what = f"{target.of}s that a screen on {target.tier} ranks highest"
+    if bare := [key for key, sites in picked.items() if not sites]:
+        return _Found(
+            "Fail", f"no {target.of} of {', '.join(bare)} loses anything in the screen on {target.tier}", picked
+        )
+    said = f"{what}: " + "; ".join(f"{key}: {', '.join(sites)}" for key, sites in picked.items())
+    return _Found("Pass", said, picked, picked, answers=answers)

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, JsonValue, PlainSerializer
 from lesion.identity import Document, content_hash
 from lesion.interventions.site import Kind
 from lesion.stats.stability import Stability
+from lesion.study.arms.vectors import SteeringVector
 
 About = Literal["model"] | Kind
 """What cannot be trusted when an identity fails: the whole model, or one kind of site."""
@@ -155,6 +156,8 @@ class InstrumentAnswer(ModelAnswer):
     """Tier -> hashes of its reference sets, by confirmation seed, and last that of discovery."""
     covered: dict[str, ReferenceCoverage] = {}
     """Tier -> which of its items have a reference."""
+    vectors: dict[str, SteeringVector] = {}
+    """Name of a target -> the vector that is added there; only where the study steers."""
     norm_tenths: tuple[str, ...] = ()
     """By layer, a digit per neuron: the tenth of its layer's output norms; only where neurons are a target."""
     head_norms: tuple[tuple[float, ...], ...] = ()
@@ -258,18 +261,18 @@ class DetectorAnswer(ModelAnswer):
         return [(least, site) for least, _, site in sorted(both, reverse=True)]
 
 
-class NeuronAnswer(ModelAnswer):
-    """The neurons with the highest scores on a tier."""
+class RankedAnswer(ModelAnswer):
+    """The sites with the highest scores on a tier."""
 
     score: str
-    """`write`: the size of what a neuron writes."""
+    """`write`: the size of what a neuron writes. `loss`: how much of the logit difference should go with the site."""
     tier: str
     items: int
     ranked: tuple[tuple[str, float], ...]
-    """Neuron and score, the highest first."""
+    """Site and score, the highest first."""
 
 
-TargetAnswer = Annotated[DetectorAnswer | NeuronAnswer, Measured]
+TargetAnswer = Annotated[DetectorAnswer | RankedAnswer, Measured]
 """What picks the target."""
-AnyAnswer = Annotated[InstrumentAnswer | DetectorAnswer | NeuronAnswer, Measured]
+AnyAnswer = Annotated[InstrumentAnswer | DetectorAnswer | RankedAnswer, Measured]
 """What a cell about a model itself returns."""

@@ -9,13 +9,23 @@ from math import inf
 
 import polars as pl
 
-from lesion.interventions.intervention import Central, Intervention, KnockOut, Patch, Receipt, Resample, Scale
+from lesion.interventions.intervention import (
+    Central,
+    Intervention,
+    KnockOut,
+    Patch,
+    Receipt,
+    Resample,
+    Scale,
+    Steer,
+)
 from lesion.study.arms.arm import Arm
 from lesion.study.arms.condition import UNEDITED
 from lesion.study.arms.targets import aim
 from lesion.study.gates.evidence.paired_arms import DRIFT
 from lesion.study.plan import Cell, Plan, Stage
 from lesion.study.rows import ITEM_KEY
+from lesion.study.stages.matched_sets import steers
 from lesion.study.stages.stage_table import STAGES
 
 COMPARED = ("control", "set")
@@ -25,7 +35,7 @@ LOOKS = ("confirm", "replicate")
 
 def unsound(plan: Plan, stage: Stage) -> Iterator[str]:
     """What is wrong with a stage of a plan, in sentences; nothing of a sound one."""
-    for key, sets in plan.controls.items():
+    for key, sets in plan.controls.items() if not steers(plan) else ():
         if shared := {*plan.targets.get(key, ())} & {site for one in sets for site in one}:
             yield f"a control set of {key} shares {', '.join(sorted(shared))} with the target"
     yield from unsound_cells(stage.cells, plan.targets)
@@ -55,8 +65,17 @@ def unsound_cells(cells: Iterable[Cell], targets: Mapping[str, tuple[str, ...]])
             if not arm.name.startswith(COMPARED) or arm.intervention is None or (model, arm.name) in seen:
                 continue
             seen.add((model, arm.name))
+            if isinstance(arm.intervention, Steer):
+                if arm.intervention.vector in {_vector(each) for each in cell.arms if each.role == "target"}:
+                    yield f"{arm.name} of {model} adds the vector that the target adds"
+                continue
             if shared := {*map(str, arm.intervention.sites)} & {*targets.get(aim(model, arm.condition.target), ())}:
                 yield f"{arm.name} of {model} edits {', '.join(sorted(shared))}, which the target edits"
+
+
+def _vector(arm: Arm) -> str | None:
+    """The vector that an arm adds."""
+    return arm.intervention.vector if isinstance(arm.intervention, Steer) else None
 
 
 def does_as_named(arm: Arm) -> bool:
@@ -162,12 +181,13 @@ def _unlike(name: str, edit: Intervention, receipt: Receipt, still: float) -> It
 def _borrowed(told: Iterable[Told], rows: pl.DataFrame, still: float) -> Iterator[str]:
     """Arms that do different things, with different answers, and changed their activations by the very same number.
 
-    As many edges are cut in every set by rule. Factors as far above 1 as below it change the same by rule, two heads
-    that are copies of each other by chance, and so do sets that differ in sites that write nothing.
+    As many edges are cut in every set by rule, and vectors of one length change the same. Factors as far above 1 as
+    below it change the same by rule, two heads that are copies of each other by chance, and so do sets that differ in
+    sites that write nothing.
     """
     seen: dict[float, tuple[str, Intervention]] = {}
     for name, edit, receipt in told:
-        if receipt.l2_change and not isinstance(edit, KnockOut):
+        if receipt.l2_change and not isinstance(edit, KnockOut | Steer):
             other, first = seen.setdefault(receipt.l2_change, (name, edit))
             if first != edit and not _mirrored(first, edit) and _apart(rows, name, other) > still:
                 yield f"{name} has the receipt of {other}"
