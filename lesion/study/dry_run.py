@@ -6,7 +6,8 @@ ones, so that nothing outside is contacted. Everything else (tasks, targets, fac
 
 from lesion.study.arms.targets import DetectedHeads, Target
 from lesion.study.claims import Claims
-from lesion.study.study import Replication, Study, Sweep
+from lesion.study.study import Replication, Study
+from lesion.study.sweep import Sweep
 
 BLOCK = ITEMS = 64
 WIDE = 0.9

@@ -11,7 +11,8 @@ from lesion.study.arms.targets import GivenSites
 from lesion.study.plan import Chosen, Shape, new_plan
 from lesion.study.rows import ITEM_KEY
 from lesion.study.solutions import solution_contrasts, solution_pairs
-from lesion.study.study import Study, Sweep
+from lesion.study.study import Study
+from lesion.study.sweep import Sweep
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import TaskConfig, WordProblemsConfig
 from lesion.tasks.task import Draw

@@ -48,10 +48,9 @@ def require_towards(name: str) -> Towards:
     Raises:
         InputError: for an unknown one.
     """
-    found = next((each for each in TOWARDS if each == name), None)
-    if found is None:
+    if name not in TOWARDS:
         raise InputError(f"'{name[:40]}' is nothing that a screen goes towards; {nearest(name, TOWARDS)}")
-    return found
+    return TOWARDS[TOWARDS.index(name)]
 
 
 def require_screen(method: str, alpha: float, steps: int) -> None:

@@ -9,6 +9,13 @@ from rich.table import Table
 PROGRAMS = 0.7
 """What a worker with a tiny model holds: Python, torch and transformers (GiB; the peak of a finished run's workers)."""
 
+MANY = 100_000
+"""Items per seed from which on a plan warns."""
+FEWER = (
+    "Discovery may find that fewer do. Else widen verdict.margin or verdict.effect, or judge a continuous outcome "
+    "(claims.outcome)."
+)
+
 
 def print_outlook(console: Console, document: Mapping[str, Any]) -> None:
     """Stages, pools, budget and assumptions of a forecast."""
@@ -33,6 +40,8 @@ def print_outlook(console: Console, document: Mapping[str, Any]) -> None:
         enough = "enough" if pool["enough"] else "NOT ENOUGH"
         held = f"{pool['holds']:,}" if pool["holds"] < 10**9 else "over 10^9"
         console.print(f"{tier}: {pool['needs']:,} items per seed for all looks, a seed holds {held}: {enough}")
+        if pool["needs"] > MANY:
+            console.print(f"{tier}: that is very many. {FEWER}", style="yellow")
     for text in document["foreseen"]:
         console.print(text, markup=False, soft_wrap=not console.is_terminal)
     for name, model in document["models"].items():
