@@ -22,7 +22,7 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {"study": Study}
 _INTRODUCTION = """\
 # Study format
 
-<!-- Written by `make docs` from the docstrings in lesion/study/study.py, sweep.py and lesion/tasks/config.py: change those. -->
+<!-- Written by `make docs` from the docstrings in lesion/study and lesion/tasks/config.py: change those. -->
 
 A study is one YAML file with everything that is decided before the data: question, models, tiers, interventions,
 thresholds, seeds and budget. `lesion run STUDY.yaml` checks it before anything is written. `lesion new` lists the
