@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+SMALL := $(VENV)/.installed-small
+UV := $(shell command -v uv 2>/dev/null)
+# How packages are installed: by uv where it is there (much faster), else by pip.
+INSTALL = $(if $(UV),$(UV) pip install -q --python $(BIN)/python,$(BIN)/python -m pip install -qq)
 STUDY ?= studies/arithmetic.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -42,18 +46,24 @@ help:
 
 setup: $(STAMP)
 
-# The stamp is touched last, so an install that was cut off is done again.
-$(STAMP): pyproject.toml constraints.txt
+# The stamps are touched last, so an install that was cut off is done again. A study needs the package alone; tests and
+# documentation need the rest.
+$(SMALL): pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "make: '$(PYTHON)' is not on the path: install Python 3.11 or newer, or say make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $$($(PYTHON) --version) is too old: Python 3.11 or newer is needed; say make PYTHON=/path/to/python3" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python cannot make environments: install its venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
-	@echo 'Setting up $(VENV) with the versions of constraints.txt (once; some minutes with a slow line) ...'
+	@echo 'Setting up $(VENV) for studies, with the versions of constraints.txt (once; a few minutes) ...'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install -qq -c constraints.txt setuptools
-	@$(BIN)/python -m pip install -qq --no-build-isolation -c constraints.txt -e '.[dev,docs]'
+	@$(INSTALL) -c constraints.txt setuptools
+	@$(INSTALL) --no-build-isolation -c constraints.txt -e .
+	@touch $(SMALL)
+
+$(STAMP): $(SMALL)
+	@echo 'Adding what tests and documentation need (once; some minutes) ...'
+	@$(INSTALL) --no-build-isolation -c constraints.txt -e '.[dev,docs]'
 	@touch $(STAMP)
 
-study: $(STAMP)
+study: $(SMALL)
 	@$(BIN)/lesion run $(STUDY)
 
 # The published study: registered, run, repeated in fresh environments, and written up; at most an hour on two cores.

@@ -78,3 +78,60 @@ def test_a_missing_file_that_has_a_shipped_studys_name_is_told_how_to_get_it(cal
     code, _, said = call("run", "studies/arithmetic.yaml")
     assert code == 2
     assert "'lesion new arithmetic' writes a copy" in said
+
+
+def test_four_answers_make_a_study_that_can_be_planned(call: Call) -> None:
+    answers = ("--model", "zoo:abacus-llama", "--task", "arithmetic", "--minutes", "5")
+    code, out, _ = call("init", *answers, "--edit", "L0H1,L1H0", "--out", "mine.yaml", "--json")
+    assert code == 0
+    told = json.loads(out)
+    made = load_study("mine.yaml")
+    assert (made.name, made.models, made.sweep.target.sites) == ("mine", ("zoo:abacus-llama",), ("L0H1", "L1H0"))
+    assert f"detects a change of {100 * made.verdict.effect:g} points" in told["notes"][0]
+    assert f"compares with {made.claims.sets} random sets" in told["notes"][0]
+    assert call("plan", "mine.yaml", "--json")[0] == 0
+    code, _, said = call("init", *answers, "--edit", "induction", "--out", "mine.yaml")
+    assert (code, "is there already" in said) == (2, True)
+    assert load_study("mine.yaml") == made
+
+
+def test_less_time_makes_a_less_thorough_study_and_says_so(call: Call) -> None:
+    answers = ("--model", "zoo:abacus-llama", "--task", "arithmetic", "--edit", "screen")
+    call("init", *answers, "--minutes", "1000", "--out", "long.yaml")
+    code, out, _ = call("init", *answers, "--minutes", "1", "--out", "short.yaml")
+    assert code == 0
+    long, short = load_study("long.yaml"), load_study("short.yaml")
+    assert long.verdict.margin < short.verdict.margin
+    assert long.sweep.target.kind == "screened"
+    assert "detects a change of" in out
+
+
+def test_a_file_of_prompts_is_pinned(call: Call) -> None:
+    rows = "".join(f"prompt {n} is,{n % 10}\n" for n in range(4000))
+    Path("mine.csv").write_text(f"prompt,answer\n{rows}")
+    answers = ("--model", "zoo:abacus-llama", "--edit", "induction", "--minutes", "60")
+    code, _, said = call("init", *answers, "--task", "mine.csv", "--out", "mine.yaml")
+    if code == 0:
+        assert load_study("mine.yaml").tasks["main"].sha256 is not None
+    else:
+        assert (code, Path("mine.yaml").exists()) == (2, False), said
+
+
+@pytest.mark.parametrize(
+    ("changed", "wanted"),
+    [
+        ({"--edit": "inducton"}, "did you mean 'induction'?"),
+        ({"--task": "arithmetc"}, "is not a task"),
+        ({"--task": "absent.csv"}, "absent.csv"),
+        ({"--model": "zoo:abacus"}, "abacus"),
+        ({"--out": "nowhere/mine.yaml"}, "there is no folder"),
+    ],
+)
+def test_a_wrong_answer_is_one_sentence_and_writes_nothing(call: Call, changed: dict[str, str], wanted: str) -> None:
+    given = {
+        "--model": "zoo:abacus-llama", "--task": "arithmetic", "--edit": "induction", "--minutes": "5",
+        "--out": "mine.yaml",
+    } | changed  # fmt: skip
+    code, _, said = call("init", *(part for pair in given.items() for part in pair))
+    assert (code, wanted in said) == (2, True), said
+    assert list(Path().iterdir()) == []

@@ -226,8 +226,11 @@ def test_the_terminal_keeps_to_eighty_columns(claimed):
     console = Console(width=80, record=True, file=StringIO(), force_terminal=True)
     print_run(console, claimed.folder, claimed.manifest)
     text = console.export_text()
-    table = text.partition("Report: ")[0]
+    table = "\n".join(line for line in text.splitlines() if not line.startswith("Open:"))
     assert all(len(line) <= 80 for line in table.splitlines())
+    assert text.startswith("Found:    ")
+    assert "\nHow sure: exploratory" in text
+    assert f"\nOpen:     {claimed.folder / 'report.html'}" in text
     assert "resample *" in text
     assert "The ablations disagree on tier1" in text
     assert "specific, 1/92" in text

@@ -6,7 +6,7 @@ from typing import Any
 from typer.core import TyperGroup
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Studies": ("new", "plan", "power", "register", "run", "replay", "stats", "calibrate", "budget"),
+    "Studies": ("demo", "init", "new", "plan", "power", "register", "run", "replay", "stats", "calibrate", "budget"),
     "Look into a model": (
         "doctor", "tokens", "tasks", "heads", "measure", "patch", "ablate", "steer", "attribute", "screen", "edges",
         "faithful", "pairs", "eval", "names",

@@ -1,4 +1,4 @@
-"""The command that begins a study from a shipped one: new."""
+"""Commands that begin a study: demo runs a shipped one, new copies one, init asks four questions and writes one."""
 
 # ruff: noqa: PLC0415  (commands import what they need)
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from lesion.cli.app import Json, app, say, tell
+from lesion.cli.app import WORKERS, Home, Json, Workers, app, say, tell
 from lesion.cli.common import completion
 from lesion.errors import InputError
 
@@ -47,6 +47,54 @@ def new(
     following = f"lesion plan {path}; lesion run {path} --dry-run; lesion run {path}"
     words = f"{path}: a copy of {study}. Change it, then: {following}"
     say({"file": str(path), "name": name, "from": study}, as_json, words)
+    return 0
+
+
+@app.command()
+def demo(home: Home = Path(), workers: Workers = WORKERS) -> int:
+    """Run the shipped study `arithmetic` on an embedded model, offline, from plan to report."""
+    from lesion.cli.studies.run import run
+    from lesion.study.format.shipped import FOLDER
+
+    return run(FOLDER / "arithmetic.yaml", home=home, workers=workers)
+
+
+@app.command()
+def init(
+    out_file: Annotated[Path, typer.Option("--out", help="File to write. It must not exist.")] = Path("study.yaml"),
+    model: Annotated[str | None, typer.Option(help="Model; without it, asked for.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task, or a file of prompts; without it, asked for.")] = None,
+    edit: Annotated[str | None, typer.Option(help="What to edit; without it, asked for.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=1, help="How long it may take; without it, asked for.")] = None,
+    home: Home = Path(),
+    as_json: Json = False,
+) -> int:
+    """Ask four questions and write a commented study that fits the time."""
+    from lesion.runs.execute.draft import TARGETS, Wanted, drafted, require_target, task_of
+
+    if out_file.exists():
+        raise InputError(f"{out_file} is there already and is left as it is; name another file: --out FILE")
+    if model is None:
+        model = str(typer.prompt("Model (zoo:abacus-llama, pretrained:NAME, a folder)", default="zoo:abacus-llama"))
+    if task is None:
+        task = str(typer.prompt("Task (arithmetic, symbolic, ioi, …; or a file: prompts.csv)", default="arithmetic"))
+    task_of(task)
+    if edit is None:
+        edit = str(
+            typer.prompt(f"What to edit ({', '.join(TARGETS)}, or sites such as L5H1,L6H0)", default="induction")
+        )
+    require_target(edit)
+    if minutes is None:
+        minutes = float(typer.prompt("Minutes that it may take", default=30.0, type=float))
+    wanted = Wanted(out_file.stem, model, task, edit, minutes, WORKERS)
+    text, notes = drafted(wanted, home)
+    try:
+        with out_file.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{out_file}: there is no folder {out_file.parent}; make it first") from error
+    words = "\n".join([*notes, f"{out_file}: read it, then: lesion plan {out_file}; lesion run {out_file}"])
+    say({"file": str(out_file), "notes": notes}, as_json, words)
     return 0
 
 

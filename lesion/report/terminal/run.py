@@ -9,8 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from lesion.report.record import read_record
 from lesion.report.terminal.verdicts import notes_below, verdict_table
+from lesion.report.wording.claims import MARKS
 from lesion.report.wording.evidence.replication import edit_in
+from lesion.report.wording.last_words import last_words
 from lesion.runs.execute.conduct import Tick
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.calibration.calibrate import Calibration
@@ -97,15 +100,18 @@ def _table(*columns: tuple[str, str]) -> Table:
 
 
 def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
-    """The verdict table, the scenario, and where the report is."""
+    """What was found, how sure it is and what to open; then the table of verdicts and what else stands beside it."""
+    for label, text in last_words(read_record(folder, manifest), str(folder / "report.html")):
+        said = text.removeprefix(MARKS[manifest.status]) if label == "Found" else text
+        console.print(f"{label + ':':<9} {said}", style="bold", markup=False, soft_wrap=label == "Open")
+    console.print()
     if manifest.results.cells:
         console.print(verdict_table(manifest))
         for text in notes_below(manifest):
             console.print(text, markup=False, soft_wrap=not console.is_terminal)
     if manifest.outcome == "stopped":
-        console.print(
-            f"Stopped: {manifest.ending.reason}", style="bold", markup=False, soft_wrap=not console.is_terminal
-        )
+        reason = f"Stopped: {manifest.ending.reason}"
+        console.print(reason, style="bold", markup=False, soft_wrap=not console.is_terminal)
     line = f"Scenario: {manifest.results.scenario} ({manifest.status}; {manifest.cost.wall_seconds:.0f} s)"
     console.print(line, style="bold", markup=False)
     others = manifest.results.replication
@@ -117,7 +123,6 @@ def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
         words = {None: "was not measured", "Harm": "holds"}
         held = ", ".join(f"{model} {words.get(said, 'does not hold')}" for model, said in control.verdicts.items())
         console.print(f"Positive control on {control.tier}: {held}", markup=False, soft_wrap=not console.is_terminal)
-    console.print(f"Report: {folder / 'report.html'}", markup=False, soft_wrap=True)
 
 
 def print_replay(console: Console, original: Path, folder: Path, manifest: Manifest) -> None:

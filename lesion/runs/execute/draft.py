@@ -1,0 +1,201 @@
+"""A first study from four answers: model, task, what to edit, how long it may take. The most thorough design that fits.
+
+Designs differ in what they can detect and in the number of matched sets, and they are tried from the most thorough one
+on. Nothing has been measured then, so fitting a design to the time is no tuning; the text says what it can detect.
+"""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+
+from lesion.errors import InputError, nearest
+from lesion.identity import file_hash
+from lesion.interventions.site import parse_site
+from lesion.models.vocabulary import open_vocabulary
+from lesion.outside.files import require_regular
+from lesion.runs.execute.costs import outlook
+from lesion.runs.execute.prepare import prepare_plan
+from lesion.study.forecast.feasibility import foreseen
+from lesion.study.format.load import parse_document
+from lesion.study.plan import Plan
+from lesion.study.study import Study
+from lesion.tasks.config import TaskConfig
+from lesion.tasks.formats import suited
+from lesion.tasks.spelling import parse_task
+from lesion.tasks.tokenizers.prompt_contract import has_space
+
+_WORDS = {
+    "induction": "its induction heads", "previous_token": "its previous-token heads",
+    "duplicate_token": "its duplicate-token heads", "function_vector": "its function-vector heads",
+    "screen": "the heads that a screen ranks highest", "neurons": "the neurons that write most",
+}  # fmt: skip
+TARGETS = tuple(_WORDS)
+"""What may be edited, besides sites by name."""
+FILES = (".csv", ".jsonl", ".parquet")
+
+
+class Wanted(NamedTuple):
+    """The four answers."""
+
+    name: str
+    """Name of the study: that of its file."""
+    model: str
+    task: str
+    """A task's spelling, or a file of prompts."""
+    edit: str
+    """One of `TARGETS`, or sites joined by commas."""
+    minutes: float
+    """How long the run may take."""
+    workers: int
+
+
+class Design(NamedTuple):
+    """How thorough a study is."""
+
+    margin: float
+    """Equivalence margin, a share."""
+    effect: float
+    """Difference that is detected with a probability of 0.8, a share."""
+    sets: int
+    """Matched sets."""
+    items: int
+    """Discovery items, and baseline items per seed at the start."""
+    factors: tuple[float, ...]
+
+
+DESIGNS = (
+    Design(0.03, 0.05, 199, 512, (0.0, 0.5, 1.5, 2.0)),
+    Design(0.05, 0.08, 199, 512, (0.0, 2.0)),
+    Design(0.05, 0.08, 99, 256, (0.0, 2.0)),
+    Design(0.10, 0.15, 99, 256, (0.0,)),
+    Design(0.15, 0.20, 59, 128, (0.0,)),
+)
+"""From the most thorough one to the quickest."""
+
+
+def task_of(text: str) -> TaskConfig:
+    """A task from its spelling, or from a file of prompts.
+
+    Raises:
+        InputError: when there is neither.
+    """
+    path = Path(text)
+    if path.suffix not in FILES:
+        return parse_task(text)
+    require_regular(path)
+    return parse_task(f"file path={text} sha256={file_hash(path)}")
+
+
+def require_target(text: str) -> None:
+    """Make sure that something can be edited under this name.
+
+    Raises:
+        InputError: when it cannot.
+    """
+    if text not in TARGETS:
+        try:
+            _target(text)
+        except InputError as error:
+            known = nearest(text, TARGETS)
+            raise InputError(f"'{text[:60]}' is nothing to edit; {known}; or sites: L5H1,L6H0") from error
+
+
+def _target(text: str) -> dict[str, Any]:
+    """`sweep.target`."""
+    if text == "screen":
+        return {"kind": "screened", "tier": "main"}
+    if text == "neurons":
+        return {"kind": "neurons", "tier": "main"}
+    if text in TARGETS:
+        return {"kind": "detected", "detector": text}
+    return {"kind": "sites", "sites": [str(parse_site(part.strip())) for part in text.split(",")]}
+
+
+def drafted(wanted: Wanted, home: Path) -> tuple[str, list[str]]:
+    """The text of the study, and what a person should know of it.
+
+    Raises:
+        InputError: for a model, task or target that is not there, or a pool that no design fits.
+    """
+    vocabulary = open_vocabulary(wanted.model)
+    task = suited(task_of(wanted.task), spaces=has_space(vocabulary.tokenizer))
+    refused: list[InputError] = []
+    tried: list[tuple[Design, float]] = []
+    for design in DESIGNS:
+        text = _text(wanted, task, design)
+        try:
+            study = parse_document(text, f"{wanted.name}.yaml", Study)
+            plan = prepare_plan(study, "any")
+            found = outlook(plan, home, wanted.workers)
+        except InputError as error:
+            refused.append(error)
+            continue
+        enough = all(pool["enough"] for pool in found["pools"].values())
+        expected = found["budget"]["wall_minutes"]["expected"]
+        if enough:
+            tried.append((design, expected))
+        if enough and expected <= wanted.minutes:
+            return text, [_said(design, expected), *_unreachable(plan)]
+    if not tried:
+        raise refused[-1] if refused else InputError(
+            f"{wanted.task}: too few problems for any design; give a wider range, or more prompts"
+        )  # fmt: skip
+    design, expected = tried[-1]
+    return _text(wanted, task, design), [
+        f"No design fits {wanted.minutes:g} minutes; this is the quickest. {_said(design, expected)}"
+    ]
+
+
+def _unreachable(plan: Plan) -> list[str]:
+    """What the study cannot show, whatever comes out."""
+    return [text for text in foreseen(plan) if "NOT EVALUABLE" in text]
+
+
+def _said(design: Design, minutes: float) -> str:
+    return (
+        f"It detects a change of {100 * design.effect:g} points (power 0.8), rules out {100 * design.margin:g} points "
+        f"or more where it finds none, compares with {design.sets} random sets, and takes about {minutes:.0f} minutes."
+    )
+
+
+def _text(wanted: Wanted, task: TaskConfig, design: Design) -> str:
+    given = _flow({"task": task.task, **task.model_dump(mode="json", exclude_defaults=True)})
+    target = _flow(_target(wanted.edit))
+    what = _WORDS.get(wanted.edit, f"the sites {wanted.edit}")
+    done = "ablated" if design.factors == (0.0,) else "ablated or amplified"
+    hours = max(0.1, round(2 * wanted.minutes * wanted.workers / 60, 1))
+    return f"""\
+# Written by `lesion init`. Change what you like before you register; `lesion schema study` lists every key.
+name: {_slug(wanted.name)}
+question: What does {wanted.model} lose or gain on this task when {what} are {done}?
+models: ["{wanted.model}"]
+tasks:
+  main: {given}
+sweep:
+  # What is edited, as one group.
+  target: {target}
+  # 0 ablates (resample, mean and zero are measured), above 1 amplifies. Confirmation tests the best of them.
+  alphas: {[*design.factors]}
+  items: {design.items}
+baseline: {{items: {design.items}, spread: {max(0.03, design.margin)}}}
+claims:
+  # Random sets like the target, among which its effect is ranked. With fewer than 40 nothing can be called specific.
+  sets: {design.sets}
+verdict:
+  # Null: a change of `margin` or more is ruled out. `effect`: the change that the number of items is planned for.
+  margin: {design.margin}
+  effect: {design.effect}
+  spread: {max(0.03, design.margin)}
+budget: {{cpu_hours: {hours}, wall_minutes: {2 * wanted.minutes:g}}}
+"""
+
+
+def _flow(value: dict[str, Any]) -> str:
+    """One line of YAML."""
+    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip()
+
+
+def _slug(name: str) -> str:
+    kept = "".join(letter if letter.isalnum() and letter.isascii() else "-" for letter in name.lower()).strip("-")
+    return (kept or "study")[:40]
