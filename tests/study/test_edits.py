@@ -11,8 +11,10 @@ from lesion.models.model import open_model
 from lesion.runs.execute.prepare import prepare_plan
 from lesion.runs.measure import measure_cell
 from lesion.runs.measure.cell_items import block_of
+from lesion.runs.measure.proof import _gaps  # pyright: ignore[reportPrivateUsage]
 from lesion.study.arms.condition import Condition
 from lesion.study.format.load import parse_document
+from lesion.study.gates.evidence.model_answers import PairGap
 from lesion.study.gates.evidence.soundness import does_as_named, unsound, unsound_receipts
 from lesion.study.plan import Cell, Chosen, Plan, Stage, new_plan, swept
 from lesion.study.stages.cells import discovery_cells
@@ -142,6 +144,16 @@ def test_patching_the_whole_stream_exchanges_the_two_runs() -> None:
     # the answer's later tokens are the corrupted prompt's own under noising, so one token is compared
     first = numbers(noised, "target")
     assert sum(abs(a - b) < 1e-4 for a, b in zip(first, corrupted, strict=True)) > len(first) / 2
+
+
+def test_the_gap_between_the_prompts_of_a_pair_is_the_same_from_both_sides() -> None:
+    noised, restored = (_gaps(open_model(MODEL), plan(edit))["tier"] for edit in (NOISING, DENOISING))
+    assert noised["items"] == restored["items"] > 0
+    assert noised["asked"] == pytest.approx(restored["other"], abs=1e-4)
+    assert noised["other"] == pytest.approx(restored["asked"], abs=1e-4)
+    gap = PairGap.model_validate(noised)
+    assert gap.share(gap.other - gap.asked) == pytest.approx(1)
+    assert PairGap(items=1, asked=0.5, other=0.51).share(0.1) is None, "no part of next to nothing"
 
 
 def test_sets_of_a_stream_are_streams_of_other_layers() -> None:

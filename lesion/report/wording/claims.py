@@ -20,6 +20,7 @@ from lesion.report.wording.words import (
     unit_of,
 )
 from lesion.runs.manifest.run import Manifest
+from lesion.study.gates.gate_verdict import InstrumentEvidence
 
 MARKS = {"exploratory": "Exploratory: ", "confirmatory": "", "dry-run": "Dry run, not a finding: "}
 """What must stand before any sentence about a run of that status."""
@@ -75,9 +76,24 @@ def _claim(record: Record, finding: Finding) -> str:
     return (
         f"{sentence}, {unit.said(verdict.delta)} {unit.name}"
         f" ({ends}, n = {verdict.n:,}{conditional(study, chosen.tier)})."
-        f" Baseline {baseline_words(record, finding)}.{beside(finding, unit)} {ranks.sentence(record, finding)}"
+        f" Baseline {baseline_words(record, finding)}.{gap_words(record, finding)}{beside(finding, unit)}"
+        f" {ranks.sentence(record, finding)}"
         f"{named}{form(finding)}"
     )
+
+
+def gap_words(record: Record, finding: Finding) -> str:
+    """What part of the way between the two prompts of a pair was patched, with a space before it; else empty."""
+    proved = [gate.evidence for gate in record.manifest.gates if isinstance(gate.evidence, InstrumentEvidence)]
+    gap = proved[-1].models[finding.chosen.model].gaps.get(finding.chosen.tier) if proved else None
+    if gap is None or finding.verdict.delta is None:
+        return ""
+    study, part = record.manifest.study, gap.share(finding.verdict.delta)
+    which = "corrupted" if study.sweep.edit.exchange == "noising" else "clean"
+    other = f"the {which} prompts' {level(gap.other, study)}"
+    if part is None:
+        return f" The two prompts of a pair hardly differ ({other}), so no part of the way is told."
+    return f" That is {percent(part)} of the way to {other} ({gap.items} discovery items)."
 
 
 def baseline_words(record: Record, finding: Finding) -> str:

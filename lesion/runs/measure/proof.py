@@ -33,8 +33,10 @@ from lesion.runs.measure.reference_sets import coverage, reference_hashes
 from lesion.runs.measure.steering_vectors import steering_vectors
 from lesion.runs.measure.worker_state import chosen
 from lesion.study.arms.arm import BASELINE, zeroes
+from lesion.study.arms.edits import Patching
 from lesion.study.gates.evidence.model_answers import InstrumentAnswer
 from lesion.study.plan import Cell, Plan
+from lesion.study.stages.discovery_effects import column
 from lesion.tasks.item_check import nonsense
 from lesion.tasks.tokenizers.layouts import layout_of
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, contradiction
@@ -77,6 +79,7 @@ def proof(model: Model, plan: Plan) -> InstrumentAnswer:
         "own_mean": max(answer["own_mean"] for answer in tiers.values()),
         **_largest("whole_patch", tiers),
         **_largest("others_mean", tiers),
+        **({"gaps": _gaps(model, plan)} if isinstance(plan.study.sweep.edit, Patching) else {}),
         **({"references": reference_hashes(model, plan)} if zeroes(plan.study) else {}),
         **({"covered": coverage(model, plan)} if zeroes(plan.study) and plan.study.lesion == 2 else {}),
         **({"vectors": steering_vectors(model, plan)} if plan.study.sweep.edit.kind == "steer" else {}),
@@ -157,6 +160,25 @@ def _whole_patch(model: Model, rows: Sequence[Compiled]) -> float | None:
         other = run(model, replace(batch, ids=batch.twins, twins=None)).logits
         worst = max(worst, float((given.log_softmax(-1) - other.log_softmax(-1)).abs().max()))
     return worst if paired else None
+
+
+def _gaps(model: Model, plan: Plan) -> dict[str, dict[str, float]]:
+    """Tier -> the mean outcome on the asked prompts and on the others of their pairs, on the instrument's sample."""
+    outcome = column(plan.study)
+    told: dict[str, dict[str, float]] = {}
+    for tier in plan.study.tasks:
+        cell = Cell(stage="discovery", model=model.name, tier=tier, stop=SAMPLE)
+        rows = [row for _, row in block_of(model, cell, plan).asked if row.twin_ids is not None]
+        sums = {"asked": 0.0, "other": 0.0}
+        for batch in batches(rows, BATCH_ROWS, model.sizes.max_positions):
+            assert batch.twins is not None  # every row has one
+            end = batch.prompt_length
+            other = replace(batch, ids=torch.cat([batch.twins[:, :end], batch.ids[:, end:]], 1), twins=None)
+            for name, each in (("asked", batch), ("other", other)):
+                sums[name] += float(measure(run(model, each).logits, each, [outcome])[outcome].sum())
+        if rows:
+            told[tier] = {"items": len(rows), **{name: total / len(rows) for name, total in sums.items()}}
+    return told
 
 
 def _others_mean(model: Model, rows: Sequence[Compiled]) -> float | None:

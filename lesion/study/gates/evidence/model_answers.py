@@ -84,6 +84,25 @@ class ReferenceCoverage(Document):
         return self.covered / self.items if self.items else 0.0
 
 
+class PairGap(Document):
+    """The outcome on the prompts that are asked and on the other prompts of their pairs, answers the same."""
+
+    items: int
+    asked: float
+    """Mean outcome of the unedited run on the prompts that are asked, a share or nats."""
+    other: float
+    """The same on the other prompts."""
+
+    def share(self, change: float) -> float | None:
+        """Which part of the way from the one to the other a change is; None where the two hardly differ."""
+        way = self.other - self.asked
+        return change / way if abs(way) > LEAST_GAP else None
+
+
+LEAST_GAP = 0.02
+"""Smallest gap, a share or nats, of which a change is told as a part."""
+
+
 class RoundingSample(Document):
     """A model in bfloat16 beside the same weights in float32, on one tier."""
 
@@ -150,6 +169,8 @@ class InstrumentAnswer(ModelAnswer):
     """Difference of the other prompt's run from one into which all of it was patched, nats; where there are pairs."""
     others_mean: float | None = None
     """Difference of mean and resample sources from the same computed one item at a time, as a share of their size."""
+    gaps: dict[str, PairGap] = {}
+    """Tier -> how far the two prompts of a pair are apart, on discovery items; only where the study patches."""
     rounding: dict[str, RoundingSample] = {}
     """Tier -> what bfloat16 does; empty in float32."""
     references: dict[str, tuple[str, ...]] = {}
