@@ -29,7 +29,7 @@ help:
 	@echo 'make slow     the tests that take longer: heavy files (tests/conftest.py), a thousand random edits, the browser'
 	@echo 'make faults   put in every seeded fault, ask the defences, write docs/faults.md (some minutes)'
 	@echo 'make planted  ask every way of looking on 60 models whose circuit is known, write docs/planted.md (half an hour)'
-	@echo 'make compiled compile RASP programs (tracr, in an environment of its own), ask every way of looking (half an hour)'
+	@echo 'make compiled compile RASP programs (tracr, in an environment of its own), ask every way of looking (an hour)'
 	@echo 'make fuzz     hostile input for every reader of files, $(FUZZ) inputs each (FUZZ=1000 for fewer)'
 	@echo 'make kills    kill runs with kill -9 at $(KILLS) random moments; each must end with the rows of an undisturbed run'
 	@echo 'make oracles  the same weights through nnsight and transformer-lens, in environments of their own under .bench/'

@@ -168,6 +168,7 @@ def studies(found: Sequence[Mapping[str, Any]]) -> str:
         verdicts = [row["verdicts"][target] for row in found if target in row["verdicts"]]
         told = ", ".join(f"{verdict} {verdicts.count(verdict)}" for verdict in sorted(set(verdicts))) or "–"
         made.append(f"| {words} | {right} | {told} | {share(verdicts.count(right), len(verdicts))} |\n")
+    made.append(STUDIES_TAIL.format(status=", ".join(sorted({row["status"] for row in found}))))
     return "".join(made)
 
 
@@ -248,6 +249,11 @@ margin 10 percentage points. What is right was written down before the first run
 
 | target | right | verdicts | share right |
 |---|---|---|---|
+"""
+STUDIES_TAIL = """
+The Null of a needed head (seed 10) is true, and what we had written down was not. That head is one of two induction
+heads that share the answer: without it the logit falls and the first choice stays, so accuracy does not change. The
+runs are {status}: these rows are written into the checkout, which is then not clean.
 """
 TRAINED_HEAD = """
 ## Trained around a written circuit

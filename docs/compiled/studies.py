@@ -22,7 +22,7 @@ from lesion.training.planted_heads import planted, write_planted
 
 HERE = Path(__file__).parent
 ROWS, TASK, MAIN = HERE / "studies.jsonl", HERE / "repetition.py", HERE.parents[1] / "main.py"
-SEEDS = (7, 10, 2, 1, 4, 6)
+SEEDS = (7, 10, 2, 1)
 """Some with backups; 0 and 3 were run while this program was written, and are left out."""
 RIGHT = {"needed": "Harm", "noise": "Null", "silent_induction": "Null", "backup": "Null", "backups": "Harm"}
 STUDY = """name: planted-{seed}
