@@ -29,6 +29,7 @@ ORDER = [
     {"training"},
     {"runs"},
     {"report"},
+    {"lab_results"},
     {"cli", "lab"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
@@ -175,7 +176,7 @@ def test_only_the_file_of_hooks_registers_hooks(module: str):
 
 
 def test_torch_is_named_only_where_tensors_are():
-    rooms_with_tensors = {"models", "engine", "measures", "training", "runs", "cli", "lab", "terminal"}
+    rooms_with_tensors = {"models", "engine", "measures", "training", "runs", "cli", "lab", "lab_results", "terminal"}
     for module, tree in TREES.items():
         if any(found.split(".")[0] in {"torch", "transformers"} for found in imports(tree)):
             assert room(module) in rooms_with_tensors or module == "lesion.interventions.edit", module
