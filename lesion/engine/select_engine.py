@@ -285,7 +285,10 @@ def _decided(quick: Tensor, exact: Tensor) -> float:
 
 
 def _items(model: Model, prompt: int, answer: int, shared: int, draw: int) -> list[Compiled]:
-    """Two prompts of random tokens that share their first ones."""
+    """Two prompts of random tokens that share their first ones; shorter where the model reads fewer."""
+    if (most := model.sizes.max_positions) is not None:
+        prompt = max(1, min(prompt, most + 1 - answer))
+        shared = min(shared, prompt - 1)
     rng = generator("agreement", prompt, answer, shared, draw)
     rows = rng.integers(0, model.sizes.vocab_size, size=(2, prompt + answer))
     rows[1, :shared] = rows[0, :shared]

@@ -13,6 +13,7 @@ from lesion.identity import Document
 from lesion.stats.verdict.rule import Outcome, Rule
 from lesion.study.arms.edits import Ablating, Scaling, Steering
 from lesion.study.arms.targets import (
+    AllBut,
     DetectedHeads,
     GivenSites,
     RankedNeurons,
@@ -343,7 +344,7 @@ class Study(Document):
             raise ValueError("sweep.staged needs heads that a detector ranks: a target of kind 'detected'")
         if self.replication is None:
             return self
-        if isinstance(self.sweep.target, GivenSites | ScreenedSites):
+        if isinstance(self.sweep.target, GivenSites | AllBut | ScreenedSites):
             raise ValueError("replication maps by detector rank: it needs a target of kind 'detected' or 'neurons'")
         if twice := set(self.replication.models) & set(self.models):
             raise ValueError(f"replication.models: {', '.join(sorted(twice))} is a model of the study itself")

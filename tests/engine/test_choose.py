@@ -8,7 +8,7 @@ from lesion.engine import reference
 from lesion.engine.batch import batches
 from lesion.engine.batched.engine import Fast
 from lesion.engine.batched.linear_kernels import PackedLinear, kernel_rule
-from lesion.engine.select_engine import AGREEMENT, choose
+from lesion.engine.select_engine import AGREEMENT, choose, trials
 from lesion.errors import InputError
 from lesion.identity import generator
 from lesion.interventions.intervention import Scale
@@ -118,3 +118,10 @@ def test_bfloat16_is_compared_with_its_own_tolerance():
     assert choice.tolerance >= AGREEMENT["bfloat16"]
     assert choice.kernel == "default"
     assert (choice.engine == "fast") == (choice.error <= choice.tolerance), choice.note
+
+
+def test_a_model_that_reads_few_tokens_is_compared_on_shorter_prompts():
+    sizes = {"n_positions": 6, "n_embd": 16, "n_layer": 2, "n_head": 2}
+    model = random_model(family_named("gpt2"), sizes, 31)
+    assert all(trial.batch.inputs.shape[1] <= 6 for trial in trials(model))
+    assert choose(model).choice.engine == "fast"

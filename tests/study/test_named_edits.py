@@ -9,7 +9,7 @@ from lesion.models.model import open_model
 from lesion.runs.execute.prepare import prepare_plan
 from lesion.runs.measure import measure_cell
 from lesion.runs.measure.reference_sets import reference_hashes
-from lesion.study.arms.targets import ScreenedSites, kind_of
+from lesion.study.arms.targets import ScreenedSites, kind_of, named_sites
 from lesion.study.forecast.reachable_specificity import reaches
 from lesion.study.format.load import parse_document
 from lesion.study.gates.detection.gate import detect_gate
@@ -19,7 +19,7 @@ from lesion.study.plan import Cell, Chosen, Plan, swept
 from lesion.study.stages.cells import detect_cells, discovery_cells
 from lesion.study.stages.edits import edited, measured, others_of
 from lesion.study.stages.matched_sets import sets_of
-from lesion.study.stages.transitions import _primary  # pyright: ignore[reportPrivateUsage]
+from lesion.study.stages.transitions import _aim, _primary  # pyright: ignore[reportPrivateUsage]
 from lesion.study.study import Study
 
 MODEL = "tiny:llama"
@@ -131,3 +131,28 @@ def test_a_screen_ranks_on_a_tier_of_the_study() -> None:
         study("mean", "{kind: screened, tier: nowhere}")
     assert ScreenedSites(kind="screened", tier="tier").most == 4
     assert isinstance(Cell(stage="detect", model=MODEL), Cell)
+
+
+def test_all_but_edits_every_other_head_and_has_no_matched_sets() -> None:
+    asked = prepare_plan(study("mean", "{kind: all_but, sites: [L0H1, L1H0]}"), "key")
+    shape, target = asked.shapes[MODEL], asked.study.sweep.target
+    rest = named_sites(target, shape.layers, shape.heads)  # pyright: ignore
+    every = {f"L{layer}H{head}" for layer in range(shape.layers) for head in range(shape.heads)}
+    assert {*rest} | {"L0H1", "L1H0"} == every
+    assert len(rest) == len(every) - 2
+    aimed = _aim(asked)
+    assert aimed.targets == {MODEL: rest}
+    assert not sets_of(aimed, MODEL).sets
+    assert reaches(aimed)[0].cells == 0
+    assert not detect_cells(asked)
+
+
+@pytest.mark.parametrize(
+    ("sites", "said"), [("[L0N1]", "keeps heads"), ("[L0H99]", "99"), ("ALL", "nothing is edited")]
+)
+def test_a_set_that_cannot_be_kept_is_refused(sites: str, said: str) -> None:
+    sizes = open_model(MODEL).sizes
+    every = [f"L{layer}H{head}" for layer in range(sizes.n_layers) for head in range(sizes.n_heads)]
+    text = sites.replace("ALL", f"[{', '.join(every)}]")
+    with pytest.raises(InputError, match=said):
+        prepare_plan(study("mean", f"{{kind: all_but, sites: {text}}}"), "key")

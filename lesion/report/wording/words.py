@@ -286,5 +286,7 @@ def target_words(manifest: Manifest, model: str, name: str = "", *, licensed: bo
         what = f"{target.detector.replace('_', '-')} {kind}" if licensed else f"selected {kind}"
     else:
         what = f"{'screened' if target.kind == 'screened' else 'named'} {kind}"
+    if target.kind == "all_but":
+        return f"all heads but {' + '.join(target.sites)}" + (f" ({name})" if name else "")
     names = " + ".join(sites) if len(sites) <= 4 else f"{', '.join(sites[:3])} … {sites[-1]}"
     return f"the {count(len(sites))} {what} {names}" + (f" ({name})" if name else "")

@@ -4,11 +4,12 @@ from pathlib import Path
 
 from lesion.errors import InputError, nearest
 from lesion.identity import file_hash
+from lesion.interventions.site import parse_site
 from lesion.models.sizes import Sizes, read_sizes
 from lesion.models.vocabulary import open_vocabulary
 from lesion.outside.files import require_regular
 from lesion.study.arms.edits import Steering
-from lesion.study.arms.targets import DetectedHeads, GivenSites
+from lesion.study.arms.targets import NAMED, AllBut, DetectedHeads
 from lesion.study.arms.vectors import FileVector
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.selftest.selftest import trial
@@ -44,6 +45,7 @@ def prepare_plan(study: Study, key: str, *, run_code: bool = False) -> Plan:
     sizes = {name: read_sizes(name) for name in study.subjects}
     for name, size in sizes.items():
         _check_sites(study, name, size)
+        _check_rest(study, name, size)
         _check_words(study, name)
     if study.chat is not None:
         from lesion.models.chat_template import open_frame  # noqa: PLC0415  (a plan without chat needs no templates)
@@ -67,11 +69,19 @@ def prepare_plan(study: Study, key: str, *, run_code: bool = False) -> Plan:
 
 
 def _check_sites(study: Study, name: str, size: Sizes) -> None:
-    for site in (site for each in study.sweep.named.values() if isinstance(each, GivenSites) for site in each.parsed()):
+    named = (each for each in study.sweep.named.values() if isinstance(each, NAMED))
+    for site in (site for each in named for site in each.sites):
         try:
-            size.check(site)
+            size.check(parse_site(site))
         except InputError as error:
             raise InputError(f"sweep.target: {name}: {error}") from error
+
+
+def _check_rest(study: Study, name: str, size: Sizes) -> None:
+    """Something is left to edit where the named heads are kept."""
+    for target in study.sweep.named.values():
+        if isinstance(target, AllBut) and not target.rest(size.n_layers, size.n_heads):
+            raise InputError(f"sweep.target: {name}: all heads are kept, so nothing is edited; keep fewer")
 
 
 def _check_words(study: Study, name: str) -> None:

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lesion.errors import InputError
 from lesion.identity import Document
-from lesion.interventions.site import Kind, Site, parse_site
+from lesion.interventions.site import Kind, Site, head, parse_site
 from lesion.study.names import Detector
 
 Slug = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,39}$")]
@@ -76,6 +76,28 @@ class GivenSites(Document):
         return tuple(parse_site(site) for site in self.sites)
 
 
+class AllBut(Document):
+    """All heads but those named: what is left is kept. MLPs and embeddings stay as they are."""
+
+    kind: Literal["all_but"]
+    sites: tuple[str, ...] = Field(min_length=1, max_length=10_000)
+    """Heads that are kept, such as L17H3. Null: they carry the answer up to the margin, with every other head ablated.
+    There are no matched sets."""
+
+    @field_validator("sites")
+    @classmethod
+    def _heads(cls, sites: tuple[str, ...]) -> tuple[str, ...]:
+        kept = GivenSites.model_validate({"sites": sites})
+        if any(site.kind != "head" for site in kept.parsed()):
+            raise ValueError("all_but keeps heads: write them as L17H3")
+        return kept.sites
+
+    def rest(self, layers: int, heads: int) -> tuple[str, ...]:
+        """The heads that are edited, of a model of this shape."""
+        every = (str(head(layer, index)) for layer in range(layers) for index in range(heads))
+        return tuple(site for site in every if site not in self.sites)
+
+
 class RankedNeurons(Document):
     """MLP neurons that write most to the residual stream on a tier's items. They are edited as one group."""
 
@@ -112,10 +134,21 @@ class ScreenedSites(Document):
 
 _SCREENED: Mapping[str, Kind] = {"head": "head", "neuron": "neuron", "mlp": "mlp_out", "attention": "attn_out"}
 
-Target = Annotated[DetectedHeads | GivenSites | RankedNeurons | ScreenedSites, Field(discriminator="kind")]
+Target = Annotated[DetectedHeads | GivenSites | AllBut | RankedNeurons | ScreenedSites, Field(discriminator="kind")]
 
 TargetName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,29}$")]
 """Name of one of several targets. It begins with a letter, so that no name is taken for a set's number."""
+
+
+NAMED = GivenSites | AllBut
+"""Targets whose sites follow from the study and a model's shape."""
+
+
+def named_sites(target: Target, layers: int, heads: int) -> tuple[str, ...]:
+    """The sites of a target that the study names, on a model of this shape; none where they must be looked for."""
+    if isinstance(target, AllBut):
+        return target.rest(layers, heads)
+    return target.sites if isinstance(target, GivenSites) else ()
 
 
 def aim(model: str, target: str) -> str:
@@ -129,4 +162,4 @@ def kind_of(target: Target) -> Kind:
         return target.parsed()[0].kind
     if isinstance(target, ScreenedSites):
         return target.site_kind
-    return "head" if isinstance(target, DetectedHeads) else "neuron"
+    return "head" if isinstance(target, DetectedHeads | AllBut) else "neuron"

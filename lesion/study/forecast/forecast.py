@@ -12,7 +12,7 @@ from typing import NamedTuple, get_args
 
 from lesion.interventions.site import parse_site
 from lesion.study.arms.arm import Arm, companions
-from lesion.study.arms.targets import DetectedHeads, GivenSites, aim
+from lesion.study.arms.targets import NAMED, DetectedHeads, aim, named_sites
 from lesion.study.claims import ABLATIONS
 from lesion.study.forecast.reachable_specificity import exist
 from lesion.study.gates.specificity import ARMS
@@ -241,7 +241,7 @@ def _detect(plan: Plan, basis: Basis) -> Costed:
 
 def _looked_for(study: Study) -> int:
     """Targets whose sites the study does not name."""
-    return sum(not isinstance(target, GivenSites) for target in study.sweep.named.values())
+    return sum(not isinstance(target, NAMED) for target in study.sweep.named.values())
 
 
 def _discovery(plan: Plan, basis: Basis) -> Costed:
@@ -338,7 +338,8 @@ def _specificity(stage: StageName, plan: Plan, basis: Basis) -> list[Costed]:
 def _height(plan: Plan, model: str, name: str, anatomy: Anatomy) -> float:
     """Share of a pass that a set needs: the layers from the target's lowest on, all of them where it is not known."""
     target, claims = plan.study.sweep.named[name], plan.study.claims
-    known = plan.targets.get(aim(model, name)) or (target.sites if isinstance(target, GivenSites) else ())
+    shape = plan.shapes[model]
+    known = plan.targets.get(aim(model, name)) or named_sites(target, shape.layers, shape.heads)
     if not known or (claims is not None and claims.population == "model"):
         return 1.0
     return (anatomy.layers - min(parse_site(site).layer for site in known)) / anatomy.layers

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from lesion.interventions.site import parse_site
 from lesion.stats.specificity.rank import evaluable, fewest_sets
-from lesion.study.arms.targets import DetectedHeads, GivenSites, RankedNeurons, aim
+from lesion.study.arms.targets import NAMED, DetectedHeads, RankedNeurons, aim, named_sites
 from lesion.study.gates.specificity import declared
 from lesion.study.plan import Plan, Shape
 from lesion.study.stages.confirmatory_cells import family_size, rule_of
@@ -89,13 +89,13 @@ def exist(plan: Plan, model: str, population: Population, name: str = "") -> tup
     if steers(plan):
         return ENDLESS, ENDLESS
     target, shape = plan.study.sweep.named[name], plan.shapes[model]
-    known = plan.targets.get(aim(model, name)) or (target.sites if isinstance(target, GivenSites) else ())
+    known = plan.targets.get(aim(model, name)) or named_sites(target, shape.layers, shape.heads)
     if known:
         many = count(alike(plan, model, tuple(map(parse_site, known)), population))
         return many, many
     if isinstance(target, DetectedHeads):
         return _of_heads(shape, target.most, population)
-    assert not isinstance(target, GivenSites)
+    assert not isinstance(target, NAMED)
     if isinstance(target, RankedNeurons) or target.of == "neuron":
         return _of_neurons(shape, target.most, population)
     return _of_heads(shape, target.most, population) if target.of == "head" else _of_layers(shape, target.most)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from lesion.identity import generator
 from lesion.study.arms.arm import BASELINE, Arm, ablated, companions, placebo, scaled
 from lesion.study.arms.condition import Role, member_of
-from lesion.study.arms.targets import GivenSites, aim
+from lesion.study.arms.targets import NAMED, aim
 from lesion.study.claims import ABLATIONS, Ablation
 from lesion.study.plan import Aim, Cell, Chosen, Plan, StageName, all_heads, look_items, swept
 from lesion.study.stages.edits import DISCOVERY, ablation_arm, edited, exchange_arm, others_of, primary_of
@@ -26,7 +26,7 @@ def detect_cells(plan: Plan) -> tuple[Cell, ...]:
         Cell(stage="detect", model=model, seed=plan.attempt, target=name)
         for model in plan.models()
         for name, target in plan.study.sweep.named.items()
-        if not isinstance(target, GivenSites)
+        if not isinstance(target, NAMED)
     )
 
 

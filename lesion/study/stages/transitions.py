@@ -13,7 +13,7 @@ from lesion.stats.power import UNREACHABLE
 from lesion.stats.verdict.ablation_agreement import COVERED
 from lesion.stats.verdict.bfloat16_floor import rounding_floor
 from lesion.stats.verdict.cell_verdict import CellVerdict
-from lesion.study.arms.targets import GivenSites, aim
+from lesion.study.arms.targets import NAMED, aim, named_sites
 from lesion.study.claims import Ablation
 from lesion.study.forecast.reachable_specificity import reaches, words
 from lesion.study.gates.evidence.model_answers import InstrumentAnswer, RoundingSample
@@ -130,8 +130,8 @@ def after_baseline(plan: Plan, verdict: GateVerdict) -> Plan:
     """On to the target; a baseline that is not stable gets more items, as often as the study allows."""
     if verdict.outcome == "Pass":
         plan, targets = _told(plan, verdict), plan.study.sweep.named
-        given = {name: target.sites for name, target in targets.items() if isinstance(target, GivenSites)}
-        return _aim(plan, given) if len(given) == len(targets) else _open(plan, "detect")
+        named = all(isinstance(target, NAMED) for target in targets.values())
+        return _aim(plan) if named else _open(plan, "detect")
     if verdict.saw(BaselineEvidence).final:
         return stop(plan, f"the baseline cannot be used: {verdict.reason}")
     if plan.attempt >= plan.study.baseline.enlargements:
@@ -181,9 +181,13 @@ def _enlarged(plan: Plan, verdict: GateVerdict) -> Plan:
     )
 
 
-def _aim(plan: Plan, given: Mapping[str, tuple[str, ...]]) -> Plan:
+def _aim(plan: Plan) -> Plan:
     """The study named its sites: every model gets them."""
-    every = {aim(model, name): sites for model in plan.models() for name, sites in given.items()}
+    every = {
+        aim(model, name): named_sites(target, plan.shapes[model].layers, plan.shapes[model].heads)
+        for model in plan.models()
+        for name, target in plan.study.sweep.named.items()
+    }
     return _targeted(plan, every, {})
 
 

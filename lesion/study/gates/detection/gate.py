@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from lesion.study.arms.targets import DetectedHeads, GivenSites, RankedNeurons, ScreenedSites, aim
+from lesion.study.arms.targets import NAMED, AllBut, DetectedHeads, RankedNeurons, ScreenedSites, aim, named_sites
 from lesion.study.gates.checks import WORST, Check, reasons, worst
 from lesion.study.gates.detection.heads import left_out, validity
 from lesion.study.gates.detection.heads import passing as every_passing
@@ -61,10 +61,11 @@ def _found(plan: Plan, facts: Facts, name: str) -> _Found:
     """What was found for the target of this name."""
     target = plan.study.sweep.named[name]
     keys = {aim(model, name): model for model in plan.models()}
-    if isinstance(target, GivenSites):
-        return _Found(
-            "Pass", f"sites that the study names: {', '.join(target.sites)}", dict.fromkeys(keys, target.sites)
-        )
+    if isinstance(target, NAMED):
+        shapes = {key: plan.shapes[model] for key, model in keys.items()}
+        picked = {key: named_sites(target, each.layers, each.heads) for key, each in shapes.items()}
+        kept = "all heads but those" if isinstance(target, AllBut) else "sites"
+        return _Found("Pass", f"{kept} that the study names: {', '.join(target.sites)}", picked)
     here = facts._replace(answers={key: answer for key, answer in facts.answers.items() if key in keys})
     if isinstance(target, RankedNeurons):
         return _neurons(target, here.answers_of(RankedAnswer))

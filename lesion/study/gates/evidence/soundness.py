@@ -179,16 +179,16 @@ def _unlike(name: str, edit: Intervention, receipt: Receipt, still: float) -> It
 
 
 def _borrowed(told: Iterable[Told], rows: pl.DataFrame, still: float) -> Iterator[str]:
-    """Arms that do different things, with different answers, and changed their activations by the very same number.
+    """Arms that do different things, with different answers, and changed activations and logits by the same numbers.
 
     As many edges are cut in every set by rule, and vectors of one length change the same. Factors as far above 1 as
     below it change the same by rule, two heads that are copies of each other by chance, and so do sets that differ in
     sites that write nothing.
     """
-    seen: dict[float, tuple[str, Intervention]] = {}
+    seen: dict[tuple[float, float | None], tuple[str, Intervention]] = {}
     for name, edit, receipt in told:
         if receipt.l2_change and not isinstance(edit, KnockOut | Steer):
-            other, first = seen.setdefault(receipt.l2_change, (name, edit))
+            other, first = seen.setdefault((receipt.l2_change, receipt.max_logit_change), (name, edit))
             if first != edit and not _mirrored(first, edit) and _apart(rows, name, other) > still:
                 yield f"{name} has the receipt of {other}"
 
