@@ -28,7 +28,8 @@ settings.load_profile("lesion")
 _NUMBERS = itertools.count()
 HEAVY = {
     "cli/test_reports.py", "engine/test_correct_models.py", "engine/test_edges.py", "engine/test_proofs.py",
-    "engine/test_random.py", "measures/test_edge_sets.py", "measures/test_harness.py", "measures/test_passage.py", "measures/test_pretrained.py",
+    "engine/test_random.py", "measures/test_edge_sets.py", "measures/test_harness.py",
+    "measures/test_passage.py", "measures/test_pretrained.py",
     "measures/test_screening.py", "measures/test_steering.py", "measures/test_stress.py", "models/test_device.py",
     "report/test_across.py", "report/test_explorer.py", "report/test_paper.py", "runs/test_cluster.py",
     "runs/test_crashes.py", "runs/test_explore.py", "runs/test_forgeries.py", "runs/test_hacking.py",
