@@ -89,7 +89,11 @@ def test_a_plain_install_asks_for_the_core_alone(built: Built):
     asked = [Requirement(line) for line in said]
     plain = {str(each) for each in asked if each.marker is None or each.marker.evaluate({"extra": ""})}
     assert plain == {str(Requirement(line)) for line in PROJECT["dependencies"]}
-    extras = {name_of(line) for extra in ("archive", "ray", "eval") for line in PROJECT["optional-dependencies"][extra]}
+    extras = {
+        name_of(line)
+        for extra in ("archive", "ray", "eval", "view")
+        for line in PROJECT["optional-dependencies"][extra]
+    }
     assert not reached(core()) & {*extras, "datasets", "pandas", "matplotlib", "pytest", "mkdocs"}
 
 

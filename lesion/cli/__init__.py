@@ -13,7 +13,7 @@ from lesion.cli.common.interrupts import second_interrupt_ends
 from lesion.cli.look import circuits, diagnostics, edges, edits, evaluations, names, tasks
 from lesion.cli.models import bench, get, train
 from lesion.cli.publish import papers, reports
-from lesion.cli.records import ledger, show, verify
+from lesion.cli.records import ledger, show, verify, view
 from lesion.cli.studies import new, plan, run, statistics
 from lesion.device import DEVICES, WORDS, refused
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
@@ -22,7 +22,7 @@ from lesion.tasks.trusted_code import trust
 
 COMMANDS = (
     run, plan, new, statistics, diagnostics, edits, edges, circuits, evaluations, names, tasks, ledger, show, verify,
-    papers, reports, bench, get, train,
+    view, papers, reports, bench, get, train,
 )  # fmt: skip
 """The modules whose import adds commands to the application."""
 RESUMED = frozenset({"get", "run", "replay", "train"})

@@ -12,7 +12,9 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
         "faithful", "pairs", "eval", "names",
     ),
     "Models": ("get", "import", "train", "bench"),
-    "Records": ("runs", "show", "diff", "query", "verify", "export", "tag", "ledger", "note", "notes", "schema"),
+    "Records": (
+        "view", "runs", "show", "diff", "query", "verify", "export", "tag", "ledger", "note", "notes", "schema",
+    ),
     "Publish": ("report", "figure", "paper", "trace", "publish"),
 }  # fmt: skip
 """Heading -> its commands; a test holds them against the commands that there are."""

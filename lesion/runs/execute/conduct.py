@@ -124,12 +124,13 @@ def conduct(
     _try_meter(plan)
     try:
         while stage := next_stage(plan):
-            LOGGER.info("stage %s, attempt %d: %d cells", stage.name, stage.attempt, len(stage.cells))
             _refuse(unsound(plan, stage), "the plan is not sound, so nothing more is run: ")
             answers = _do(stage, plan, folder, work, execute, progress, meter)
             changed = folder.changed(stage.name) if stage.name in RANKED else {}
             verdict = judge(plan, Facts(folder.items(), folder.prompts(), answers, changed))
-            LOGGER.info("gate %s: %s: %s", verdict.stage, verdict.outcome, verdict.reason)
+            facts = {"gate": verdict.stage, "attempt": verdict.attempt, "outcome": verdict.outcome}
+            said = "gate %s: %s: %s", verdict.stage, verdict.outcome, verdict.reason
+            LOGGER.info(*said, extra={"facts": {**facts, "reason": verdict.reason}})
             gates.append(verdict)
             judged(plan, verdict)
             plan = amend(plan, verdict)
@@ -203,6 +204,10 @@ def _do(
 ) -> dict[str, AnyAnswer]:
     """Compute the cells of a stage that are not on disk yet; answers by `aim(model, target)`, in the plan's order."""
     units = {cell: unit for cell in stage.cells if (unit := folder.unit(cell))}
+    LOGGER.info(
+        "stage %s, attempt %d: %d cells", stage.name, stage.attempt, len(stage.cells),
+        extra={"facts": _begins(stage, len(units), folder)},
+    )  # fmt: skip
 
     def tell() -> None:
         progress(Tick(stage.name, len(units), len(stage.cells), meter.spent(), plan.study.budget))
@@ -227,6 +232,12 @@ def _do(
         tell()
     answers = ((aim(cell.model, cell.target), units[cell].answer) for cell in stage.cells)
     return {key: answer for key, answer in answers if answer is not None}
+
+
+def _begins(stage: Stage, done: int, folder: RunFolder) -> dict[str, Any]:
+    """What the log tells of a stage that begins, so that a reader can count its finished cells; `lesion view` does."""
+    units = sum(1 for _ in (folder.path / "units").glob("*.json"))
+    return {"stage": stage.name, "attempt": stage.attempt, "cells": len(stage.cells), "done": done, "units": units}
 
 
 def _refuse(said: Iterable[str], what: str) -> None:

@@ -204,6 +204,18 @@ def missed(home: Path) -> set[str]:
         return _names(home)
 
 
+def seals(home: Path) -> dict[str, str]:
+    """Run -> the seal that the ledger has for it, read without writing; empty where no ledger can be read."""
+    path = home / "ledger.sqlite"
+    if not path.exists():
+        return {}
+    try:
+        with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+            return dict(connection.execute("select run, seal from runs").fetchall())
+    except sqlite3.Error:  # half made, or none: whoever opens it next to write says so
+        return {}
+
+
 def known(home: Path) -> list[Entry]:
     """Every run of this home; an index that is missing is made anew first, so deleting it hides nothing."""
     if not (home / "ledger.sqlite").exists():
