@@ -1,1 +1,1 @@
-"""The pages that `lesion view` serves on this machine: the list of runs, a run, two runs compared. Nothing is written."""
+"""The pages that `lesion view` serves on this machine: list of runs, one run, two runs compared. Nothing is written."""

@@ -1,4 +1,4 @@
-"""Which files of a run folder are served, and as what: those that its manifest lists, inside the folder, nothing else."""
+"""Which files of a run folder are served, and as what: those in it that its manifest lists, nothing else."""
 
 from pathlib import Path
 from typing import NamedTuple

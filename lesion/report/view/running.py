@@ -108,7 +108,7 @@ def running(home: Path, folder: Path) -> Running:
         Tampered: when a unit is not what a run writes.
     """
     begun, held = read_begun(folder / "begun.json"), is_held(folder)
-    events = tuple(_events(home, folder, begun))
+    events = tuple(_events(home, folder))
     units = [_counted(folder, path.name, path.stat().st_mtime_ns) for path in sorted((folder / "units").glob("*.json"))]
     study, spent = _study(folder), sum(unit.cpu_seconds for unit in units)
     return Running(
@@ -126,7 +126,7 @@ def running(home: Path, folder: Path) -> Running:
     )
 
 
-def _events(home: Path, folder: Path, begun: Begun) -> Iterator[Event]:
+def _events(home: Path, folder: Path) -> Iterator[Event]:
     """What the log of a run tells of its stages; nothing where there is no log."""
     parts = folder.name.split("_", 2)
     path = home / "logs" / "_".join(parts[:2]) / f"{parts[-1]}.jsonl"
