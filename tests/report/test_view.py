@@ -255,3 +255,32 @@ def test_without_the_extra_the_command_says_what_to_install(call, monkeypatch, t
     code, out, err = call("view", "--home", str(tmp_path))
     assert (code, out) == (2, "")
     assert INSTALL in err.replace("\n", " ")
+
+
+@pytest.mark.slow
+def test_pages_fit_a_telephone_and_axe_finds_no_serious_violation(at_work):
+    playwright = pytest.importorskip("playwright.sync_api", reason="the playwright package is not installed")
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe-playwright-python is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("chromium is not installed (apt-get install chromium)")
+    with listen(0) as on, playwright.sync_playwright() as session:
+        address = f"http://127.0.0.1:{on.getsockname()[1]}"
+        threading.Thread(target=serve, args=(at_work.path, on), daemon=True).start()
+        browser = session.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        faults: list[str] = []
+        for scheme in ("light", "dark"):
+            page = browser.new_context(viewport={"width": 390, "height": 800}, color_scheme=scheme).new_page()
+            page.on("console", lambda said: faults.append(said.text) if said.type == "error" else None)
+            page.on("request", lambda asked: None if asked.url.startswith(address) else faults.append(asked.url))
+            compared = f"/compare?first={at_work.finished}&second={at_work.finished}"
+            for path in ("/", f"/runs/{at_work.finished}", f"/runs/{at_work.begun}", compared):
+                page.goto(address + path)
+                assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+                found = axe.Axe().run(page).response["violations"]
+                assert not [each["id"] for each in found if each["impact"] in ("serious", "critical")], (path, found)
+            page.goto(f"{address}/runs/{at_work.begun}")
+            page.evaluate("document.getElementById('stage').textContent = 'old'")
+            page.locator("#stage", has_text="cells").wait_for(timeout=10_000)
+        browser.close()
+        assert not [fault for fault in faults if not fault.startswith("data:")]
