@@ -1,5 +1,7 @@
 """The pages as HTML, from templates that escape whatever they are given."""
 
+# pyright: reportUnknownMemberType=false
+
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path

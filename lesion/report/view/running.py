@@ -179,8 +179,9 @@ def _rows(units: Sequence[_Counted]) -> Iterator[RowsSoFar]:
             key = unit.stage, model_name(model), tier, condition
             before = totals.get(key, (0, 0))
             totals[key] = before[0] + rows, before[1] + right
-    for (stage, *where), (rows, right) in totals.items():
-        yield RowsSoFar(stage, *where, rows, percent(right / rows) if stage in OPEN_STAGES else "hidden until the end")
+    for (stage, model, tier, condition), (rows, right) in totals.items():
+        accuracy = percent(right / rows) if stage in OPEN_STAGES else "hidden until the end"
+        yield RowsSoFar(stage, model, tier, condition, rows, accuracy)
 
 
 @lru_cache(maxsize=16)
