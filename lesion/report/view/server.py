@@ -6,19 +6,17 @@ Starlette and uvicorn are the optional extra `view`, so they are imported where 
 # ruff: noqa: PLC0415  (an optional extra)
 
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lesion.errors import InputError, LesionError
 from lesion.report.view.files import file_of
 from lesion.report.view.home import Wanted
 from lesion.report.view.pages import ASSETS, asset, compare_page, error_page, list_page, run_page
 
-if TYPE_CHECKING:
-    from starlette.applications import Starlette
-    from starlette.requests import Request
-    from starlette.responses import Response
+Application = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI application: scope, receive, send."""
 
 ADDRESS = "127.0.0.1"
 HOSTS = ["localhost", "127.0.0.1"]
@@ -50,7 +48,7 @@ def require_extra() -> None:
     del starlette, uvicorn
 
 
-def application(home: Path) -> "Starlette":
+def application(home: Path) -> Application:
     """The application that serves a home folder.
 
     Args:
@@ -59,37 +57,38 @@ def application(home: Path) -> "Starlette":
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
+    from starlette.requests import Request
     from starlette.responses import FileResponse, HTMLResponse, Response
     from starlette.routing import Route
 
-    def page(make: Callable[["Request"], str]) -> Callable[["Request"], "Response"]:
+    def page(make: Callable[[Request], str]) -> Callable[[Request], Response]:
         return lambda request: HTMLResponse(make(request), headers=_headers(POLICY))
 
-    def runs(request: "Request") -> str:
+    def runs(request: Request) -> str:
         return list_page(home, Wanted(*(request.query_params.get(name, "") for name in Wanted._fields)))
 
-    def run(request: "Request") -> str:
+    def run(request: Request) -> str:
         return run_page(home, request.path_params["run"])
 
-    def compare(request: "Request") -> str:
+    def compare(request: Request) -> str:
         return compare_page(home, *(request.query_params.get(name, "") for name in ("first", "second")))
 
-    def file(request: "Request") -> "Response":
+    def file(request: Request) -> Response:
         served = file_of(home, request.path_params["run"], request.path_params["name"])
         headers = _headers(served.policy)
         named = served.path.name if served.download else None
         return FileResponse(served.path, media_type=served.media, headers=headers, filename=named)
 
-    def static(request: "Request") -> "Response":
+    def static(request: Request) -> Response:
         name = request.path_params["name"]
         return Response(asset(name), media_type=ASSETS[name], headers=_headers(POLICY))
 
-    def wrong(_: "Request", error: Exception) -> "Response":
+    def wrong(_: Request, error: Exception) -> Response:
         status = 404 if isinstance(error, InputError) else 422
         title = "Not found" if status == 404 else "This cannot be shown"
         return HTMLResponse(error_page(title, str(error)), status, headers=_headers(POLICY))
 
-    def refused(_: "Request", error: Any) -> "Response":
+    def refused(_: Request, error: Any) -> Response:
         sentence = "There is no such page." if error.status_code == 404 else "This server only shows pages."
         headers = _headers(POLICY) | dict(error.headers or {})
         return HTMLResponse(error_page("Not found", sentence), error.status_code, headers=headers)
