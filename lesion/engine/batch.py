@@ -5,6 +5,8 @@ model reads the prompt and all but the last answer token (teacher forcing): the 
 every answer token but the last are those that decide the answer.
 """
 
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -13,6 +15,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from lesion.errors import InputError, InterventionError, nearest
+from lesion.identity import content_hash, generator
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Span
 
 
@@ -71,7 +74,9 @@ class Batch:
         return mask
 
     def keys(self, positions: str) -> Bool[Tensor, "batch keys"] | Bool[Tensor, "batch queries keys"]:
-        """The key positions of a knock-out: as `mask`, or `induction`, which differ from query to query."""
+        """The key positions of a knock-out: as `mask`, or `induction` and `random:N`, which differ by query."""
+        if positions.startswith("random:"):
+            return random_edges(self.inputs, int(positions.removeprefix("random:")))
         return induction_edges(self.inputs) if positions == "induction" else self.mask(positions)
 
 
@@ -80,6 +85,25 @@ def induction_edges(ids: Int[Tensor, "batch pos"]) -> Bool[Tensor, "batch querie
     same = ids[:, :, None] == ids[:, None, :]
     earlier = same & torch.ones(ids.shape[1], ids.shape[1], dtype=torch.bool).tril(-1)
     return torch.cat([torch.zeros_like(earlier[:, :, :1]), earlier[:, :, :-1]], 2)
+
+
+def random_edges(ids: Int[Tensor, "batch pos"], number: int) -> Bool[Tensor, "batch queries keys"]:
+    """As many edges from each query as the induction pattern has, to other tokens at or before it, drawn at random.
+
+    Where a query has fewer other tokens, all of them are taken. A row's edges depend on its tokens and the number only.
+    """
+    pattern = induction_edges(ids)
+    edges = torch.zeros_like(pattern)
+    rows: list[list[int]] = ids.tolist()
+    for row, tokens in enumerate(rows):
+        rng = generator("random edges", number, content_hash(tokens))
+        cut: list[list[bool]] = pattern[row].tolist()
+        for query, keys in enumerate(cut):
+            free = [key for key in range(query + 1) if not keys[key]]
+            many = min(len(free), sum(keys))
+            if many:
+                edges[row, query, [free[int(i)] for i in rng.choice(len(free), many, replace=False)]] = True
+    return edges
 
 
 def span(positions: str, prompt_length: int) -> slice:

@@ -25,7 +25,7 @@ from lesion.engine.attach import Source
 from lesion.engine.batch import span
 from lesion.engine.hooks import applied
 from lesion.errors import InputError, InterventionError, nearest
-from lesion.interventions.intervention import Intervention, KnockOut, Receipt, replaces
+from lesion.interventions.intervention import BY_QUERY, Intervention, KnockOut, Receipt, replaces
 from lesion.models.model import Model
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, encode
 
@@ -230,8 +230,8 @@ def meaningless(intervention: Intervention, prompts: Sequence[Compiled], source:
         A sentence; empty where it can act.
     """
     if not replaces(intervention):
-        later = isinstance(intervention, KnockOut) and intervention.keys == "induction"
-        return "induction edges are known under teacher forcing only" if later else ""
+        keys = intervention.keys if isinstance(intervention, KnockOut) else ""
+        return f"{keys} edges are known under teacher forcing only" if keys.startswith(BY_QUERY) else ""
     if any(site.kind == "pattern" for site in intervention.sites):
         return "a pattern can be replaced under teacher forcing only"
     if source is not None and all(tensor.shape[1] == 1 for tensor in source.values()):

@@ -19,9 +19,14 @@ Positions = Annotated[str, Field(pattern=r"^(all|last|role:[a-z][a-z0-9_]*)$")]
 Where = Annotated[str, Field(pattern=r"^(all|last|role:[a-z][a-z0-9_]*|prompt|generated|index:-?\d{1,6})$")]
 """`all`, `last` (the last prompt token and every answer step), `role:NAME` (the tokens of that role), `prompt`,
 `generated` (the answer tokens that are read), `index:N` (prompt token N from 0, BOS counted; `index:-1` its last)."""
-Keys = Annotated[str, Field(pattern=r"^(all|last|role:[a-z][a-z0-9_]*|prompt|generated|index:-?\d{1,6}|induction)$")]
-"""Key positions of a knock-out: those of `Where`, or `induction`: for each query, the tokens that follow an earlier
-occurrence of the query's own token."""
+Keys = Annotated[
+    str,
+    Field(pattern=r"^(all|last|role:[a-z][a-z0-9_]*|prompt|generated|index:-?\d{1,6}|induction|random:\d{1,6})$"),
+]
+"""Key positions of a knock-out: those of `Where`, or others for each query. `induction`: the tokens that follow an
+earlier occurrence of the query's own token. `random:N`: as many others as that, drawn by N and the row's tokens."""
+BY_QUERY = ("induction", "random:")
+"""How keys begin that differ from query to query."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 

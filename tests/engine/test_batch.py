@@ -3,7 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from lesion.engine.batch import batches
+from lesion.engine.batch import batches, induction_edges, random_edges
 from lesion.errors import InputError, InterventionError
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
@@ -84,3 +84,15 @@ def test_an_item_that_is_too_long_for_the_model_is_refused():
 def test_a_batch_of_no_rows_is_refused():
     with pytest.raises(InputError, match="at least one row"):
         batches([_item(1, 1)], 0)
+
+
+def test_random_edges_are_as_many_as_the_patterns_causal_and_none_of_them():
+    ids = torch.tensor([[5, 7, 9, 5, 7, 9, 5, 7], [1, 2, 3, 4, 5, 6, 7, 8], [3, 3, 3, 3, 3, 3, 3, 3]])
+    pattern, drawn = induction_edges(ids), random_edges(ids, 0)
+    assert not bool((pattern & drawn).any())
+    assert not bool(drawn.triu(1).any())
+    free = torch.ones_like(pattern).tril().sum(2) - pattern.sum(2)
+    assert torch.equal(drawn.sum(2), torch.minimum(pattern.sum(2), free))
+    assert torch.equal(random_edges(ids[1:], 0), drawn[1:]), "a row's edges do not depend on the other rows"
+    assert torch.equal(random_edges(ids, 0), drawn)
+    assert not torch.equal(random_edges(ids, 1), drawn)

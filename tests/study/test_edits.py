@@ -19,7 +19,7 @@ from lesion.study.gates.evidence.soundness import does_as_named, unsound, unsoun
 from lesion.study.plan import Cell, Chosen, Plan, Stage, new_plan, swept
 from lesion.study.stages.cells import discovery_cells
 from lesion.study.stages.edits import edited
-from lesion.study.stages.matched_sets import sets_of
+from lesion.study.stages.matched_sets import ENDLESS, sets_of
 from lesion.study.study import Study
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
@@ -175,3 +175,25 @@ def test_new_plans_of_older_studies_are_what_they_were() -> None:
     made = new_plan(study("{kind: scale}"), "key", plan(NOISING).shapes, {"tier": 320})
     assert "exchange" not in Chosen(model="m", tier="t", alpha=0, items=1, psi=0, delta=0).model_dump()
     assert swept(made.study) == (0.0, 0.5, 0.75, 1.25, 1.5, 2.0)
+
+
+def test_random_edges_of_the_same_heads_stand_beside_the_pattern() -> None:
+    text = TEXT.replace("claims: {outcome: logit_diff}", "claims: {outcome: logit_diff, sets: 19}")
+    whole = plan("{kind: knock_out, control: edges}", text=text)
+    assert sets_of(whole, MODEL) == ((("L0H1", "L1H0"),) * 19, ENDLESS)
+    two = whole.model_copy(update={"controls": {MODEL: sets_of(whole, MODEL).sets[:2]}})
+    (cell, *_) = discovery_cells(two)
+    cut = [arm.intervention for arm in cell.arms if isinstance(arm.intervention, KnockOut)]
+    assert [each.keys for each in cut] == ["induction", "random:0", "random:1"]
+    assert len({each.sites for each in cut}) == 1
+    assert not list(unsound(two, Stage(name="discovery", attempt=0, cells=(cell,))))
+    same = cell.arms[2].model_copy(update={"intervention": cell.arms[1].intervention})
+    forged = cell.model_copy(update={"arms": (*cell.arms[:2], same)})
+    (said,) = unsound(two, Stage(name="discovery", attempt=0, cells=(forged,)))
+    assert "the same sites" in said
+    result = measure_cell.work(cell, two)
+    told = {each.arm: each.receipt for each in result.receipts}
+    assert told["target@knock_out"].elements > 0
+    assert not list(unsound_receipts(cell, told.items(), result.items))  # pyright: ignore
+    with pytest.raises(InputError, match="beside the induction pattern"):
+        study("{kind: knock_out, keys: last, control: edges}")

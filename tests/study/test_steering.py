@@ -145,7 +145,7 @@ def test_a_set_that_adds_the_targets_vector_is_found(plan: Plan) -> None:
     same = control.model_copy(update={"intervention": target.intervention})
     forged = cell.model_copy(update={"arms": (*cell.arms[:2], same)})
     (said,) = unsound(plan, Stage(name="discovery", attempt=0, cells=(forged,)))
-    assert "adds the vector that the target adds" in said
+    assert "does to the same sites what is done to the target" in said
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from lesion.runs.folder.run_folder import RunFolder, Unit, read_begun
 from lesion.runs.manifest.environment import source_hash
 from lesion.runs.manifest.run import Manifest
 from lesion.runs.measure.cell_items import draw_of
-from lesion.study.arms.edits import asked_task
+from lesion.study.arms.edits import asked_task, same_sites
 from lesion.study.gates.evidence.paired_arms import DRIFT
 from lesion.study.gates.evidence.soundness import (
     asked_twice,
@@ -55,7 +55,9 @@ def impossible(folder: Path, manifest: Manifest) -> Said:
     run = RunFolder(folder)
     units = list(run.units())
     yield from _moments(units, manifest)
-    yield from (("plan", fault) for fault in unsound_cells([u.cell for u in units], manifest.plan.targets))
+    same = same_sites(manifest.study.sweep.edit)
+    cells = [unit.cell for unit in units]
+    yield from (("plan", fault) for fault in unsound_cells(cells, manifest.plan.targets, same=same))
     items, prompts = run.items(), run.prompts()
     yield from (("items", fault) for fault in asked_twice(items))
     yield from (("items", fault) for fault in [doubled_rows(items)] if fault)

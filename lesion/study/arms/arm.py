@@ -108,7 +108,14 @@ def ablated(
     return made(who, Resample(sites=_parsed(sites), positions=where, reference=reference, by="layout", seed=seed))
 
 
-def exchanged(role: Role, sites: tuple[str, ...], study: Study, member: object = "", push: Push | None = None) -> Arm:
+def exchanged(
+    role: Role,
+    sites: tuple[str, ...],
+    study: Study,
+    member: object = "",
+    push: Push | None = None,
+    edge_set: int | None = None,
+) -> Arm:
     """The arm that patches or steers these sites, or cuts their edges, as the study's edit says.
 
     Args:
@@ -117,6 +124,7 @@ def exchanged(role: Role, sites: tuple[str, ...], study: Study, member: object =
         study: whose edit and positions hold.
         member: which of several sets.
         push: what steering adds; other edits have none.
+        edge_set: number of the random edges that are cut in the place of the study's own.
 
     Raises:
         InputError: when the study's edit has a factor, or nothing is known that steering could add.
@@ -126,7 +134,8 @@ def exchanged(role: Role, sites: tuple[str, ...], study: Study, member: object =
         raise InputError(f"the edit of {study.name} is {edit.kind}, which has a factor")
     who = condition(role, edit.exchange, member)
     if isinstance(edit, EdgeKnockOut):
-        return made(who, KnockOut(sites=_parsed(sites), positions=where, keys=edit.keys))
+        keys = edit.keys if edge_set is None else f"random:{edge_set}"
+        return made(who, KnockOut(sites=_parsed(sites), positions=where, keys=keys))
     if edit.exchange != "steer":
         return made(who, Patch(sites=_parsed(sites), positions=where))
     if push is None:

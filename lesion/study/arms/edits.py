@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from lesion.identity import Document
 from lesion.interventions.intervention import Keys
@@ -67,6 +67,15 @@ class EdgeKnockOut(Document):
     keys: Keys = "induction"
     """Key positions: `induction` (the tokens that follow an earlier occurrence of the query's token), `last`,
     `role:NAME`, `index:N`, …"""
+    control: Literal["heads", "edges"] = Field(default="heads", exclude_if=lambda control: control == "heads")
+    """What the matched sets are: the same edges of other heads, or other edges of the same heads, as many and drawn at
+    random. `edges` needs the keys `induction`."""
+
+    @model_validator(mode="after")
+    def _of_the_pattern(self) -> Self:
+        if self.control == "edges" and self.keys != "induction":
+            raise ValueError("control: random edges stand beside the induction pattern; set keys: induction")
+        return self
 
     @property
     def exchange(self) -> Exchange | None:
@@ -118,6 +127,11 @@ class PairsExchanged(NamedTuple):
         """The task's own items, of which those with a corrupted prompt ask it."""
         for item in self.task.items(draw, start, stop):
             yield replace(item, segments=item.twin, twin=item.segments) if item.twin else item
+
+
+def same_sites(edit: StudyEdit) -> bool:
+    """Whether matched sets are other edits of the target's own sites: random vectors, or random edges."""
+    return isinstance(edit, Steering) or (isinstance(edit, EdgeKnockOut) and edit.control == "edges")
 
 
 def asked_task(config: TaskConfig, edit: StudyEdit) -> Task:

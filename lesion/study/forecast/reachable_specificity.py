@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from lesion.interventions.site import parse_site
 from lesion.stats.specificity.rank import evaluable, fewest_sets
+from lesion.study.arms.edits import same_sites
 from lesion.study.arms.targets import NAMED, DetectedHeads, RankedNeurons, aim, named_sites
 from lesion.study.gates.specificity import declared
 from lesion.study.plan import Plan, Shape
 from lesion.study.stages.confirmatory_cells import family_size, rule_of
-from lesion.study.stages.matched_sets import ENDLESS, Population, alike, count, steers
+from lesion.study.stages.matched_sets import ENDLESS, Population, alike, count
 
 
 class Reach(NamedTuple):
@@ -86,7 +87,7 @@ def _asking(plan: Plan) -> int:
 
 def exist(plan: Plan, model: str, population: Population, name: str = "") -> tuple[int, int]:
     """Fewest and most sets like the target that there are; the two are equal where the target is known."""
-    if steers(plan):
+    if same_sites(plan.study.sweep.edit):
         return ENDLESS, ENDLESS
     target, shape = plan.study.sweep.named[name], plan.shapes[model]
     known = plan.targets.get(aim(model, name)) or named_sites(target, shape.layers, shape.heads)

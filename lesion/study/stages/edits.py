@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lesion.interventions.direction import direction_hash
 from lesion.study.arms.arm import Arm, ablated, exchanged, scaled
 from lesion.study.arms.condition import Role, member_of
-from lesion.study.arms.edits import Steering
+from lesion.study.arms.edits import Steering, same_sites
 from lesion.study.arms.targets import aim
 from lesion.study.arms.vectors import Push, coefficient, push_of, random_vector
 from lesion.study.claims import ABLATIONS, Ablation
@@ -60,11 +60,12 @@ def exchange_arm(role: Role, sites: tuple[str, ...], plan: Plan, whose: tuple[st
         sites: what is edited.
         plan: holds the vector that steering adds.
         whose: model, and the target's name.
-        member: number of a set; steering gives each set a random vector of its own.
+        member: number of a set; it names the random vector, or the random edges, where a set has its own.
     """
     model, target = whose
-    push = _push(plan, aim(model, target), None if role == "target" else int(str(member)))
-    return exchanged(role, sites, plan.study, member_of(target, member), push)
+    number = None if role == "target" or not same_sites(plan.study.sweep.edit) else int(str(member))
+    push = _push(plan, aim(model, target), number)
+    return exchanged(role, sites, plan.study, member_of(target, member), push, number)
 
 
 def _push(plan: Plan, key: str, number: int | None) -> Push | None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from lesion.identity import generator
 from lesion.interventions.site import UNITS, Kind, Site, parse_site
+from lesion.study.arms.edits import same_sites
 from lesion.study.arms.targets import aim
 from lesion.study.plan import Plan, Shape
 
@@ -27,7 +28,7 @@ WITHIN = 40
 WHOLE = -1
 """In the place of an index: a site of which a layer has one."""
 ENDLESS = 10**9
-"""In the place of a count: random directions are without number."""
+"""In the place of a count: random directions and edges are without number."""
 Place = tuple[int, int]
 """Layer and index of a site; pools of thousands of neurons are handled as pairs of numbers."""
 
@@ -83,14 +84,9 @@ def sets_of(plan: Plan, model: str, name: str = "") -> Matched:
     claims, sites = plan.study.claims, plan.targets.get(aim(model, name))
     if claims is None or not claims.sets or not sites:
         return Matched((), 0)
-    if steers(plan):
+    if same_sites(plan.study.sweep.edit):  # random vectors or edges at the target's own place, told apart by number
         return Matched((sites,) * claims.sets, ENDLESS)
     return matched_sets(plan, model, sites, claims.sets, claims.population, name)
-
-
-def steers(plan: Plan) -> bool:
-    """Whether the study steers: its sets are then random vectors at the target's own place, told apart by number."""
-    return plan.study.sweep.edit.exchange == "steer"
 
 
 def sets_within(plan: Plan, model: str, name: str = "") -> Matched:
@@ -98,7 +94,7 @@ def sets_within(plan: Plan, model: str, name: str = "") -> Matched:
     claims, sites = plan.study.claims, plan.targets.get(aim(model, name))
     if claims is None or not claims.sets or claims.population == "layer" or not sites:
         return Matched((), 0)
-    if parse_site(sites[0]).kind not in UNITS:  # a layer has one stream
+    if parse_site(sites[0]).kind not in UNITS or same_sites(plan.study.sweep.edit):  # a layer has one stream
         return Matched((), 0)
     return matched_sets(plan, model, sites, min(WITHIN, claims.sets), "layer", name)
 

@@ -13,6 +13,7 @@ from lesion.stats.power import UNREACHABLE
 from lesion.stats.verdict.ablation_agreement import COVERED
 from lesion.stats.verdict.bfloat16_floor import rounding_floor
 from lesion.stats.verdict.cell_verdict import CellVerdict
+from lesion.study.arms.edits import same_sites
 from lesion.study.arms.targets import NAMED, aim, named_sites
 from lesion.study.claims import Ablation
 from lesion.study.forecast.reachable_specificity import reaches, words
@@ -29,7 +30,7 @@ from lesion.study.gates.gate_verdict import (
 from lesion.study.gates.specificity import asking
 from lesion.study.plan import Ending, Plan, PlanNote, StageName, pair_name
 from lesion.study.stages.control_sets import control_sets
-from lesion.study.stages.matched_sets import sets_of, steers
+from lesion.study.stages.matched_sets import sets_of
 from lesion.study.stages.replication import configurations
 from lesion.study.stages.set_items import SEEN
 from lesion.study.study import Study
@@ -219,7 +220,7 @@ def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: Mapping[s
                 plan = noted(plan, "specificity", words(reach))
         return _open(plan.model_copy(update={"controls": controls}), "discovery")
     controls = {
-        key: (sites,) * plan.study.sweep.controls if steers(plan) else
+        key: (sites,) * plan.study.sweep.controls if same_sites(plan.study.sweep.edit) else
         control_sets(plan, model, tuple(map(parse_site, sites)), frozenset(barred.get(key, ())), name)
         for model, name, sites in plan.aims()
         for key in [aim(model, name)]

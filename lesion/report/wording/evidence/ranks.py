@@ -12,6 +12,7 @@ from lesion.report.paired_join import COUNTS, NATS, PAIRED
 from lesion.report.record import Finding, Record
 from lesion.report.wording.words import Unit, labelled, listed, p_value, unit_of
 from lesion.stats.specificity.rank import RankSpecificity
+from lesion.study.arms.edits import EdgeKnockOut
 
 QUERY = f"""SELECT e.stage, e.model, e.tier, e.arm, {COUNTS},
   {NATS}
@@ -26,6 +27,9 @@ def among(record: Record, rank: RankSpecificity) -> str:
     """`random heads of its layer`, `random heads of the model`, or `random vectors of the same length there`."""
     if record.manifest.study.sweep.edit.exchange == "steer":
         return "random vectors of the same length there"
+    edit = record.manifest.study.sweep.edit
+    if isinstance(edit, EdgeKnockOut) and edit.control == "edges":
+        return "as many random edges of the same heads"
     where = "of its layer" if rank.population == "layer" else "of the model"
     return f"random {unit_words(record)} {where}"
 
@@ -93,8 +97,8 @@ def set_name(finding: Finding, number: int) -> str:
     if number >= len(finding.sets):
         return f"set {number}"
     sites = finding.sets[number]
-    if finding.chosen.exchange == "steer":
-        return f"vector {number}"
+    if sum(each == sites for each in finding.sets) > 1:  # random vectors or edges at the target's own place
+        return f"set {number}"
     return "+".join(sites) if len(sites) <= 4 else f"{'+'.join(sites[:2])}…{sites[-1]}"
 
 

@@ -21,11 +21,11 @@ from lesion.interventions.intervention import (
 )
 from lesion.study.arms.arm import Arm
 from lesion.study.arms.condition import UNEDITED
+from lesion.study.arms.edits import same_sites
 from lesion.study.arms.targets import aim
 from lesion.study.gates.evidence.paired_arms import DRIFT
 from lesion.study.plan import Cell, Plan, Stage
 from lesion.study.rows import ITEM_KEY
-from lesion.study.stages.matched_sets import steers
 from lesion.study.stages.stage_table import STAGES
 
 COMPARED = ("control", "set")
@@ -35,10 +35,10 @@ LOOKS = ("confirm", "replicate")
 
 def unsound(plan: Plan, stage: Stage) -> Iterator[str]:
     """What is wrong with a stage of a plan, in sentences; nothing of a sound one."""
-    for key, sets in plan.controls.items() if not steers(plan) else ():
+    for key, sets in plan.controls.items() if not same_sites(plan.study.sweep.edit) else ():
         if shared := {*plan.targets.get(key, ())} & {site for one in sets for site in one}:
             yield f"a control set of {key} shares {', '.join(sorted(shared))} with the target"
-    yield from unsound_cells(stage.cells, plan.targets)
+    yield from unsound_cells(stage.cells, plan.targets, same=same_sites(plan.study.sweep.edit))
     here = [cell for cell in stage.cells if cell.stage in LOOKS]
     for chosen in plan.present() if stage.attempt else ():
         arm = chosen.arm
@@ -50,8 +50,16 @@ def unsound(plan: Plan, stage: Stage) -> Iterator[str]:
             yield f"the second look of {chosen.id} asks item {min(first)} again, which its first look has asked"
 
 
-def unsound_cells(cells: Iterable[Cell], targets: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    """Cells that ask the wrong part of the items, or compare the target with a set of which it is a part."""
+def unsound_cells(
+    cells: Iterable[Cell], targets: Mapping[str, tuple[str, ...]], *, same: bool = False
+) -> Iterator[str]:
+    """Cells that ask the wrong part of the items, or compare the target with a set of which it is a part.
+
+    Args:
+        cells: of a stage.
+        targets: `aim(model, target)` -> sites.
+        same: whether sets are other edits of the target's own sites.
+    """
     seen: set[tuple[str, str]] = set()
     for cell in cells:
         wanted, model = STAGES[cell.stage].split, cell.model
@@ -65,17 +73,18 @@ def unsound_cells(cells: Iterable[Cell], targets: Mapping[str, tuple[str, ...]])
             if not arm.name.startswith(COMPARED) or arm.intervention is None or (model, arm.name) in seen:
                 continue
             seen.add((model, arm.name))
-            if isinstance(arm.intervention, Steer):
-                if arm.intervention.vector in {_vector(each) for each in cell.arms if each.role == "target"}:
-                    yield f"{arm.name} of {model} adds the vector that the target adds"
+            if same:
+                if _own(arm) in {_own(each) for each in cell.arms if each.role == "target"}:
+                    yield f"{arm.name} of {model} does to the same sites what is done to the target"
                 continue
             if shared := {*map(str, arm.intervention.sites)} & {*targets.get(aim(model, arm.condition.target), ())}:
                 yield f"{arm.name} of {model} edits {', '.join(sorted(shared))}, which the target edits"
 
 
-def _vector(arm: Arm) -> str | None:
-    """The vector that an arm adds."""
-    return arm.intervention.vector if isinstance(arm.intervention, Steer) else None
+def _own(arm: Arm) -> str:
+    """What tells an arm from others at the same sites: its vector, or the edges that it cuts."""
+    done = arm.intervention
+    return done.vector if isinstance(done, Steer) else str(done)
 
 
 def does_as_named(arm: Arm) -> bool:
@@ -232,7 +241,8 @@ def _uneven(told: Iterable[Told]) -> Iterator[str]:
     for name, edit, receipt in told:
         kinds = {site.kind for site in edit.sites}
         if len(kinds) == 1:
-            where = _COUNTS.get(edit.kind, "scaled")
+            drawn = isinstance(edit, KnockOut) and edit.keys.startswith("random:")  # a query may have too few others
+            where = "cut at random" if drawn else _COUNTS.get(edit.kind, "scaled")
             share = receipt.elements / len(edit.sites)
             shares.setdefault((where, kinds.pop(), edit.positions), {}).setdefault(share, name)
     for each in shares.values():
