@@ -266,6 +266,12 @@ class Study(Document):
         ):
             if there:
                 raise ValueError(f"{what}: not with an edit of kind {edit.kind}; leave it out, or scale")
+        screened = any(isinstance(target, ScreenedSites) for target in swept.named.values())
+        if edit.exchange == "denoising" and screened:
+            raise ValueError(
+                "sweep.target: a screen ranks what is lost on the prompts that are asked, the corrupted ones under "
+                "denoising; name sites, or take noising"
+            )
         if edit.kind == "patch" and "resid_pre" in swept.kinds and swept.positions == "all":
             raise ValueError("sweep.positions: a stream at all positions is the whole run; say last, or a role")
         if self.claims is not None and self.claims.primary != "auto":

@@ -87,8 +87,8 @@ def test_four_answers_make_a_study_that_can_be_planned(call: Call) -> None:
     told = json.loads(out)
     made = load_study("mine.yaml")
     assert (made.name, made.models, made.sweep.target.sites) == ("mine", ("zoo:abacus-llama",), ("L0H1", "L1H0"))
-    assert f"detects a change of {100 * made.verdict.effect:g} points" in told["notes"][0]
-    assert f"compares with {made.claims.sets} random sets" in told["notes"][0]
+    assert f"planned to detect a change of {100 * made.verdict.effect:g} points" in told["notes"][0]
+    assert f"It compares with {made.claims.sets} random sets" in told["notes"][0]
     assert call("plan", "mine.yaml", "--json")[0] == 0
     code, _, said = call("init", *answers, "--edit", "induction", "--out", "mine.yaml")
     assert (code, "is there already" in said) == (2, True)
@@ -103,7 +103,7 @@ def test_less_time_makes_a_less_thorough_study_and_says_so(call: Call) -> None:
     long, short = load_study("long.yaml"), load_study("short.yaml")
     assert long.verdict.margin < short.verdict.margin
     assert long.sweep.target.kind == "screened"
-    assert "detects a change of" in out
+    assert "planned to detect a change of" in out
 
 
 def test_a_file_of_prompts_is_pinned(call: Call) -> None:

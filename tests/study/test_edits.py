@@ -18,7 +18,7 @@ from lesion.study.gates.evidence.model_answers import PairGap
 from lesion.study.gates.evidence.soundness import does_as_named, unsound, unsound_receipts
 from lesion.study.plan import Cell, Chosen, Plan, Stage, new_plan, swept
 from lesion.study.stages.cells import discovery_cells
-from lesion.study.stages.edits import edited
+from lesion.study.stages.edits import edge_set, edited
 from lesion.study.stages.matched_sets import ENDLESS, sets_of
 from lesion.study.study import Study
 from lesion.tasks.tokenizers.prompt_contract import Compiled
@@ -152,8 +152,9 @@ def test_the_gap_between_the_prompts_of_a_pair_is_the_same_from_both_sides() -> 
     assert noised["asked"] == pytest.approx(restored["other"], abs=1e-4)
     assert noised["other"] == pytest.approx(restored["asked"], abs=1e-4)
     gap = PairGap.model_validate(noised)
-    assert gap.share(gap.other - gap.asked) == pytest.approx(1)
-    assert PairGap(items=1, asked=0.5, other=0.51).share(0.1) is None, "no part of next to nothing"
+    assert gap.model_copy(update={"error": 0.0}).share(gap.other - gap.asked) == pytest.approx(1)
+    assert gap.error > 0
+    assert PairGap(items=64, asked=0.5, other=0.52, error=0.03).share(0.1) is None, "no part of next to nothing"
 
 
 def test_sets_of_a_stream_are_streams_of_other_layers() -> None:
@@ -184,7 +185,9 @@ def test_random_edges_of_the_same_heads_stand_beside_the_pattern() -> None:
     two = whole.model_copy(update={"controls": {MODEL: sets_of(whole, MODEL).sets[:2]}})
     (cell, *_) = discovery_cells(two)
     cut = [arm.intervention for arm in cell.arms if isinstance(arm.intervention, KnockOut)]
-    assert [each.keys for each in cut] == ["induction", "random:0", "random:1"]
+    numbers = [edge_set(two, MODEL, number) for number in (0, 1)]
+    assert [each.keys for each in cut] == ["induction", *(f"random:{number}" for number in numbers)]
+    assert numbers != [edge_set(two.model_copy(update={"key": "other"}), MODEL, number) for number in (0, 1)]
     assert len({each.sites for each in cut}) == 1
     assert not list(unsound(two, Stage(name="discovery", attempt=0, cells=(cell,))))
     same = cell.arms[2].model_copy(update={"intervention": cell.arms[1].intervention})

@@ -14,7 +14,9 @@ from lesion.study.forecast.reachable_specificity import reaches
 from lesion.study.format.load import parse_document
 from lesion.study.gates.detection.gate import detect_gate
 from lesion.study.gates.evidence.model_answers import InstrumentAnswer, RankedAnswer, ReferenceCoverage
-from lesion.study.gates.judge import Facts
+from lesion.study.gates.evidence.paired_arms import _expected  # pyright: ignore[reportPrivateUsage]
+from lesion.study.gates.evidence.soundness import unsound_receipts
+from lesion.study.gates.judge import Facts, _controls  # pyright: ignore[reportPrivateUsage]
 from lesion.study.plan import Cell, Chosen, Plan, swept
 from lesion.study.stages.cells import detect_cells, discovery_cells
 from lesion.study.stages.edits import edited, measured, others_of
@@ -82,6 +84,7 @@ def test_a_median_is_measured_with_receipts_and_is_no_mean() -> None:
     }
     result = measure_cell.work(cell, whole)
     told = {each.arm: each.receipt for each in result.receipts}
+    assert not list(unsound_receipts(cell, told.items(), result.items)), "it counts what a mean counts"  # pyright: ignore
     assert told["target@median"].l2_change > 0
     assert told["target@median"].l2_change != told["target@mean"].l2_change
 
@@ -156,3 +159,26 @@ def test_a_set_that_cannot_be_kept_is_refused(sites: str, said: str) -> None:
     text = sites.replace("ALL", f"[{', '.join(every)}]")
     with pytest.raises(InputError, match=said):
         prepare_plan(study("mean", f"{{kind: all_but, sites: {text}}}"), "key")
+
+
+def test_a_loud_control_under_a_median_is_seen_and_its_rows_are_those_of_a_mean() -> None:
+    whole = plan("median")
+    table = pl.DataFrame(
+        {"model": [MODEL], "tier": ["tier"], "arm": ["control0@median"], "gained": [0], "lost": [60], "n": [64]}
+    )
+    assert [check.outcome for check in _controls(whole, table)] == ["Fail"]
+    place = {"stage": "confirm", "model": MODEL, "tier": "tier", "split": "confirm", "seed": 0}
+    items = pl.DataFrame({**place, "index": [0, 1, 2], "arm": "baseline"})
+    some = items.head(2).with_columns(pl.lit("target@mean").alias("arm"))
+    chosen = Chosen(model=MODEL, tier="tier", alpha=0.0, items=64, psi=0, delta=0, ablation="median")
+    confirming = whole.model_copy(update={"stage": "confirm", "family": (chosen,), "pending": (chosen.id,)})
+    asked = items.with_columns(pl.lit("x").alias("item_id"))
+    found = _expected(confirming, pl.concat([items, some]), chosen, "target@median", asked)
+    assert found["index"].to_list() == [0, 1], "items with a reference, as under a mean"
+
+
+def test_a_screen_does_not_pick_what_denoising_edits() -> None:
+    text = TEXT.replace("EDIT", "patch, direction: denoising").replace("TARGET", "{kind: screened, tier: tier}")
+    text = text.replace("CLAIMS", "{sets: 19, outcome: logit_diff}")
+    with pytest.raises(InputError, match="a screen ranks what is lost"):
+        parse_document(text, "named.yaml", Study)

@@ -145,7 +145,16 @@ def test_a_set_that_adds_the_targets_vector_is_found(plan: Plan) -> None:
     same = control.model_copy(update={"intervention": target.intervention})
     forged = cell.model_copy(update={"arms": (*cell.arms[:2], same)})
     (said,) = unsound(plan, Stage(name="discovery", attempt=0, cells=(forged,)))
-    assert "does to the same sites what is done to the target" in said
+    assert "does to the same sites what is done to target@steer" in said
+    assert control.intervention is not None
+    edit = control.intervention.model_copy(update={"coefficient": 9.0})
+    pushed = cell.model_copy(update={"arms": (*cell.arms[:2], control.model_copy(update={"intervention": edit}))})
+    (said,) = unsound(plan, Stage(name="discovery", attempt=0, cells=(pushed,)))
+    assert "not of one length" in said
+    away = control.intervention.model_copy(update={"sites": (parse_site("L2.resid_pre"),)})
+    moved = cell.model_copy(update={"arms": (*cell.arms[:2], control.model_copy(update={"intervention": away}))})
+    (said,) = unsound(plan, Stage(name="discovery", attempt=0, cells=(moved,)))
+    assert "other sites than the target" in said
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,12 @@ By = Literal["zero", "corrupted"]
 
 
 def expected_losses(
-    engine: Engine, asked: Asked, kind: Kind, by: By = "zero", target: Target = "logit_diff"
+    engine: Engine,
+    asked: Asked,
+    kind: Kind,
+    by: By = "zero",
+    positions: str = "all",
+    target: Target = "logit_diff",
 ) -> dict[Site, float]:
     """Every site of a kind -> how much lower the mean target should be without it, logits.
 
@@ -26,6 +31,7 @@ def expected_losses(
         asked: the items.
         kind: `head`, `neuron`, or a layer's `mlp_out` or `attn_out`.
         by: what takes the place of the activation: zero, or the corrupted prompt's.
+        positions: where.
         target: what is read.
 
     Raises:
@@ -34,20 +40,22 @@ def expected_losses(
     sizes = engine.model.sizes
     if kind not in ("head", "neuron"):
         sites = [Site(kind=kind, layer=layer) for layer in range(sizes.n_layers)]
-        edits = exact_edits(sites, by)
+        edits = exact_edits(sites, by, positions)
         changes = target_changes(engine, asked, edits, target, "exact effects", Library(engine.model))
         return {site: -float(row.mean()) for site, row in zip(sites, changes, strict=True)}
     towards = "scale" if by == "zero" else "corrupted"
-    found = estimate(engine.model, asked.batches, target, towards=towards)
+    found = estimate(engine.model, asked.batches, target, positions=positions, towards=towards)
     mean = -(found.heads if kind == "head" else found.neurons).mean(0)
     return {Site(kind=kind, layer=i, index=j): float(mean[i, j]) for i, j in np.ndindex(*mean.shape)}
 
 
-def exact_edits(sites: Sequence[Site], by: By) -> list[Intervention]:
+def exact_edits(sites: Sequence[Site], by: By, positions: str = "all") -> list[Intervention]:
     """The edit of each site alone."""
-    return scalings(sites) if by == "zero" else [Patch(sites=(site,)) for site in sites]
+    if by == "zero":
+        return scalings(sites, 0.0, positions)
+    return [Patch(sites=(site,), positions=positions) for site in sites]
 
 
-def scalings(sites: Sequence[Site], alpha: float = 0.0) -> list[Intervention]:
+def scalings(sites: Sequence[Site], alpha: float = 0.0, positions: str = "all") -> list[Intervention]:
     """Each site alone, scaled."""
-    return [Scale(sites=(site,), alpha=alpha) for site in sites]
+    return [Scale(sites=(site,), alpha=alpha, positions=positions) for site in sites]

@@ -116,7 +116,9 @@ def _off_distribution(record: Record) -> str:
             "denoising": "Denoising shows that the target brings part of the clean answer back, not that it suffices"
             " for all of it or is needed. A baseline at or below chance forbids Null and Harm.",
             "steer": "Steering shows that a direction in the stream moves the answer, not that the model uses it by"
-            " itself. A push about as long as the stream takes the model off its usual distribution.",
+            " itself. Random vectors point in any direction, and streams lie in few: a direction that they use may do"
+            " more than those without being the one meant. A push about as long as the stream takes the model off its"
+            " usual distribution.",
             "knock_out": "A cut edge gives its attention to the query's other keys, which takes the model off its usual"
             " distribution.",
         }[exchange]

@@ -86,14 +86,16 @@ def gap_words(record: Record, finding: Finding) -> str:
     """What part of the way between the two prompts of a pair was patched, with a space before it; else empty."""
     proved = [gate.evidence for gate in record.manifest.gates if isinstance(gate.evidence, InstrumentEvidence)]
     gap = proved[-1].models[finding.chosen.model].gaps.get(finding.chosen.tier) if proved else None
-    if gap is None or finding.verdict.delta is None:
+    study, verdict = record.manifest.study, finding.verdict
+    if gap is None or verdict.verdict not in ("Improvement", "Harm"):
         return ""
-    study, part = record.manifest.study, gap.share(finding.verdict.delta)
     which = "corrupted" if study.sweep.edit.exchange == "noising" else "clean"
     other = f"the {which} prompts' {level(gap.other, study)}"
-    if part is None:
-        return f" The two prompts of a pair hardly differ ({other}), so no part of the way is told."
-    return f" That is {percent(part)} of the way to {other} ({gap.items} discovery items)."
+    found = [end for end in (verdict.ci_low, verdict.ci_high) if end is not None]
+    ends = [part for end in found if (part := gap.share(end)) is not None]
+    if not ends:
+        return f" How far {other} is away is not known well, so no part of the way is told."
+    return f" That is {percent(min(ends))} to {percent(max(ends))} of the way to {other} ({gap.items} discovery items)."
 
 
 def baseline_words(record: Record, finding: Finding) -> str:

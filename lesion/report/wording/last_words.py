@@ -1,8 +1,8 @@
 """The three lines that end a run in the terminal: what was found, how sure it is, what to open next."""
 
 from lesion.report.record import Finding, Record, own
+from lesion.report.wording.evidence.ranks import among
 from lesion.report.wording.headline import headline
-from lesion.report.wording.headline_answer import VERBS
 from lesion.report.wording.words import p_value
 
 
@@ -31,30 +31,33 @@ def how_sure(record: Record) -> str:
     findings = own(record)
     if manifest.outcome == "stopped" or not findings:
         return f"{status}; nothing was confirmed."
-    return "; ".join(part for part in (status, _numbers(findings), _specific(findings), _apart(findings)) if part) + "."
+    parts = status, _numbers(record, findings), _specific(record, findings), _apart(findings)
+    return "; ".join(part for part in parts if part) + "."
 
 
-def _numbers(findings: tuple[Finding, ...]) -> str:
+def _numbers(record: Record, findings: tuple[Finding, ...]) -> str:
     """Answers of the smallest and the largest cell, and over how many cells intervals are corrected."""
     counts = [finding.verdict.n for finding in findings]
     answers = f"{min(counts):,}" if min(counts) == max(counts) else f"{min(counts):,} to {max(counts):,}"
-    return f"{answers} answers a cell, intervals corrected over {len(findings)} cells"
+    return f"{answers} answers a cell, intervals corrected over {len(record.manifest.plan.family)} cells"
 
 
-def _specific(findings: tuple[Finding, ...]) -> str:
-    """The worst p of the effects that are specific, or that they are not."""
-    effects = [finding for finding in findings if finding.verdict.verdict in VERBS]
-    ranks = [finding.rank for finding in effects if finding.rank is not None]
-    if not effects:
+def _specific(record: Record, findings: tuple[Finding, ...]) -> str:
+    """How many effects are shown to exceed what matched sets do; empty where nothing was asked."""
+    claims = record.manifest.study.claims
+    effects = [finding for finding in findings if finding.verdict.verdict in ("Improvement", "Harm")]
+    ranks = [finding.rank for finding in effects if finding.rank is not None and finding.rank.status != "not asked"]
+    if not effects or claims is None or not claims.sets:
         return ""
-    if not any(rank.status in ("specific", "not specific") for rank in ranks):
-        return "whether random sets do as much was not evaluable"
+    if not ranks or all(rank.status == "not evaluable" for rank in ranks):
+        return "whether matched sets do as much could not be evaluated"
     yes = [rank for rank in ranks if rank.status == "specific"]
     if not yes:
-        return "random sets do as much, so the effects are not specific"
+        return f"not shown to do more than {among(record, ranks[0])}"
     worst = max(yes, key=lambda rank: rank.p_holm)
-    many = f"{len(yes)} of {len(effects)} effects"
-    return f"{many} exceed nearly all of {worst.sets} random sets (p {p_value(worst.p_holm)})"
+    many = f"{len(yes)} of {len(effects)} effects" if len(effects) > 1 else "the effect"
+    one = "" if len(effects) > 1 else "s"
+    return f"{many} exceed{one} nearly all of {worst.sets} sets of {among(record, worst)} (p {p_value(worst.p_holm)})"
 
 
 def _apart(findings: tuple[Finding, ...]) -> str:

@@ -4,6 +4,7 @@ Designs differ in what they can detect and in the number of matched sets, and th
 on. Nothing has been measured then, so fitting a design to the time is no tuning; the text says what it can detect.
 """
 
+from math import ceil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,7 +122,7 @@ def drafted(wanted: Wanted, home: Path) -> tuple[str, list[str]]:
     vocabulary = open_vocabulary(wanted.model)
     task = suited(task_of(wanted.task), spaces=has_space(vocabulary.tokenizer))
     refused: list[InputError] = []
-    tried: list[tuple[Design, float]] = []
+    tried: list[tuple[Design, float, Plan]] = []
     for design in DESIGNS:
         text = _text(wanted, task, design)
         try:
@@ -134,17 +135,17 @@ def drafted(wanted: Wanted, home: Path) -> tuple[str, list[str]]:
         enough = all(pool["enough"] for pool in found["pools"].values())
         expected = found["budget"]["wall_minutes"]["expected"]
         if enough:
-            tried.append((design, expected))
+            tried.append((design, expected, plan))
         if enough and expected <= wanted.minutes:
             return text, [_said(design, expected), *_unreachable(plan)]
     if not tried:
         raise refused[-1] if refused else InputError(
             f"{wanted.task}: too few problems for any design; give a wider range, or more prompts"
         )  # fmt: skip
-    design, expected = tried[-1]
-    return _text(wanted, task, design), [
-        f"No design fits {wanted.minutes:g} minutes; this is the quickest. {_said(design, expected)}"
-    ]
+    design, expected, plan = tried[-1]
+    longer = wanted._replace(minutes=float(ceil(expected)))
+    said = f"No design fits {wanted.minutes:g} minutes; this is the quickest. {_said(design, expected)}"
+    return _text(longer, task, design), [said, *_unreachable(plan)]
 
 
 def _unreachable(plan: Plan) -> list[str]:
@@ -154,8 +155,9 @@ def _unreachable(plan: Plan) -> list[str]:
 
 def _said(design: Design, minutes: float) -> str:
     return (
-        f"It detects a change of {100 * design.effect:g} points (power 0.8), rules out {100 * design.margin:g} points "
-        f"or more where it finds none, compares with {design.sets} random sets, and takes about {minutes:.0f} minutes."
+        f"It is planned to detect a change of {100 * design.effect:g} points (power 0.8); a Null would rule out "
+        f"{100 * design.margin:g} points or more. It compares with {design.sets} random sets and takes about "
+        f"{minutes:.0f} minutes."
     )
 
 

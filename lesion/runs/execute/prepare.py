@@ -9,8 +9,8 @@ from lesion.models.sizes import Sizes, read_sizes
 from lesion.models.vocabulary import open_vocabulary
 from lesion.outside.files import require_regular
 from lesion.study.arms.edits import Steering
-from lesion.study.arms.targets import NAMED, AllBut, DetectedHeads
-from lesion.study.arms.vectors import FileVector
+from lesion.study.arms.targets import NAMED, AllBut, DetectedHeads, ScreenedSites
+from lesion.study.arms.vectors import ContrastVector, PairsVector
 from lesion.study.plan import Plan, Shape, new_plan
 from lesion.study.selftest.selftest import trial
 from lesion.study.study import Study
@@ -122,9 +122,17 @@ def _check_pinned(tier: str, config: TaskConfig) -> None:
 
 
 def _check_vector(study: Study) -> None:
-    """A study names the very file that its vector is read from."""
+    """A study names the very file that its vector is read from, or tasks whose files are named and code is ours."""
     edit = study.sweep.edit
-    if not isinstance(edit, Steering) or not isinstance(edit.vector, FileVector):
+    if not isinstance(edit, Steering) or isinstance(edit.vector, PairsVector):
+        return
+    if isinstance(edit.vector, ContrastVector):
+        for name in ("shown", "other"):
+            config = getattr(edit.vector, name)
+            if isinstance(config, OwnConfig):
+                raise InputError(f"sweep.edit.vector.{name}: your own code cannot make a vector; give a file")
+            _check_format(study, f"sweep.edit.vector.{name}", config)
+            _check_pinned(f"sweep.edit.vector.{name}", config)
         return
     path = Path(edit.vector.path)
     require_regular(path)
@@ -137,6 +145,14 @@ def _wider(config: TaskConfig) -> str:
     if isinstance(config, PromptFileConfig):
         return f"add prompts to {config.path} (discovery: {config.discovery:g} is the share of them for discovery)"
     return "widen the tier (operands: low, high)"
+
+
+def _paired(study: Study) -> set[str]:
+    """Tiers whose corrupted prompts a screen or a vector reads."""
+    vector = study.sweep.edit.vector if isinstance(study.sweep.edit, Steering) else None
+    screens = (each for each in study.sweep.named.values() if isinstance(each, ScreenedSites))
+    read = {each.tier for each in screens if each.by == "corrupted"}
+    return read | ({vector.tier} if isinstance(vector, PairsVector) else set())
 
 
 def _check_task(study: Study, tier: str, task: Task) -> None:
@@ -158,6 +174,8 @@ def _check_task(study: Study, tier: str, task: Task) -> None:
         raise InputError(f"decoded: {tier} is answered by '{item.answer.strip()[:40]}', in which there is no number")
     if study.sweep.edit.kind == "patch" and not item.twin:
         raise InputError(f"sweep.edit: {tier} has no corrupted prompts, so nothing can be patched; take another task")
+    if not item.twin and tier in _paired(study):
+        raise InputError(f"{tier} has no corrupted prompts, which a vector or screen of this study needs; take another")
     roles = {segment.role for segment in item.segments} - {""}
     role = study.sweep.positions.removeprefix("role:")
     if study.sweep.positions.startswith("role:") and role not in roles:

@@ -242,7 +242,8 @@ def _screened(model: Model, target: ScreenedSites, plan: Plan) -> RankedAnswer:
     rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
     if target.by == "corrupted":
         rows = [row for row in rows if row.twin_ids is not None]
-    losses = expected_losses(chosen(model.name, dtype=plan.study.dtype), of(rows), target.site_kind, target.by)
+    where = plan.study.sweep.positions
+    losses = expected_losses(chosen(model.name, dtype=plan.study.dtype), of(rows), target.site_kind, target.by, where)
     ranked = sorted(losses.items(), key=lambda each: -each[1])[: target.most]
     return RankedAnswer(score="loss", tier=target.tier, items=len(rows), ranked=tuple((str(s), x) for s, x in ranked))
 

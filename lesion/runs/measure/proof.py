@@ -7,6 +7,7 @@ the draw of other reference items against the same computed one item at a time.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import fmean, stdev
 from typing import Any
 
 import torch
@@ -169,15 +170,17 @@ def _gaps(model: Model, plan: Plan) -> dict[str, dict[str, float]]:
     for tier in plan.study.tasks:
         cell = Cell(stage="discovery", model=model.name, tier=tier, stop=SAMPLE)
         rows = [row for _, row in block_of(model, cell, plan).asked if row.twin_ids is not None]
-        sums = {"asked": 0.0, "other": 0.0}
+        found: dict[str, list[float]] = {"asked": [], "other": []}
         for batch in batches(rows, BATCH_ROWS, model.sizes.max_positions):
             assert batch.twins is not None  # every row has one
             end = batch.prompt_length
             other = replace(batch, ids=torch.cat([batch.twins[:, :end], batch.ids[:, end:]], 1), twins=None)
             for name, each in (("asked", batch), ("other", other)):
-                sums[name] += float(measure(run(model, each).logits, each, [outcome])[outcome].sum())
-        if rows:
-            told[tier] = {"items": len(rows), **{name: total / len(rows) for name, total in sums.items()}}
+                found[name] += map(float, measure(run(model, each).logits, each, [outcome])[outcome])
+        if len(rows) > 1:
+            means = {name: fmean(values) for name, values in found.items()}
+            apart = [one - other for one, other in zip(*found.values(), strict=True)]
+            told[tier] = {"items": len(rows), **means, "error": stdev(apart) / len(rows) ** 0.5}
     return told
 
 

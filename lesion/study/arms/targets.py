@@ -81,8 +81,8 @@ class AllBut(Document):
 
     kind: Literal["all_but"]
     sites: tuple[str, ...] = Field(min_length=1, max_length=10_000)
-    """Heads that are kept, such as L17H3. Null: they carry the answer up to the margin, with every other head ablated.
-    There are no matched sets."""
+    """Heads that are kept, such as L17H3. Null: the other heads are not needed, up to the margin. There are no matched
+    sets."""
 
     @field_validator("sites")
     @classmethod

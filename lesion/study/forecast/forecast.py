@@ -193,7 +193,7 @@ def _arms(stage: StageName, plan: Plan, model: str) -> int:
         singles = len(all_heads(plan.shapes[model])) if study.sweep.detects and study.sweep.edit.exchange is None else 0
         return 1 + sum(_target_arms(plan, model, name) for name in study.sweep.named) + singles + 2 * study.sweep.staged
     if stage == "confirm" and study.claims is not None:
-        each = len(study.sweep.always) + study.sweep.best + (len(ABLATIONS) - 1) * study.sweep.ablates
+        each = len(study.sweep.always) + study.sweep.best + (_ablations(study) - 1) * study.sweep.ablates
         return 1 + each * len(study.sweep.named)
     if stage == "confirm":
         cells = (len(study.sweep.always) + study.sweep.best) * (1 + (study.sweep.controls > 0))
@@ -201,12 +201,17 @@ def _arms(stage: StageName, plan: Plan, model: str) -> int:
     return 1
 
 
+def _ablations(study: Study) -> int:
+    """How many ablations of a target are measured: three, and the one that decides where it is another."""
+    return len(ABLATIONS) + (study.primary not in ("auto", *ABLATIONS))
+
+
 def _target_arms(plan: Plan, model: str, name: str) -> int:
     """Arms of one target and its controls on discovery items."""
     study, sets = plan.study, _seen(plan, model, name)
     if study.sweep.edit.exchange is not None:
         return 1 + sets
-    ablated = len(ABLATIONS) + sets if study.claims is not None and 0.0 in swept(study) else 0
+    ablated = _ablations(study) + sets if study.claims is not None and 0.0 in swept(study) else 0
     return len(swept(study)) * (1 + min(study.sweep.controls, sets)) + ablated
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from lesion.interventions.site import parse_site
 from lesion.stats.specificity.rank import evaluable, fewest_sets
 from lesion.study.arms.edits import same_sites
-from lesion.study.arms.targets import NAMED, DetectedHeads, RankedNeurons, aim, named_sites
+from lesion.study.arms.targets import NAMED, AllBut, DetectedHeads, RankedNeurons, aim, named_sites
 from lesion.study.gates.specificity import declared
 from lesion.study.plan import Plan, Shape
 from lesion.study.stages.confirmatory_cells import family_size, rule_of
@@ -90,6 +90,8 @@ def exist(plan: Plan, model: str, population: Population, name: str = "") -> tup
     if same_sites(plan.study.sweep.edit):
         return ENDLESS, ENDLESS
     target, shape = plan.study.sweep.named[name], plan.shapes[model]
+    if isinstance(target, AllBut):
+        return 0, 0
     known = plan.targets.get(aim(model, name)) or named_sites(target, shape.layers, shape.heads)
     if known:
         many = count(alike(plan, model, tuple(map(parse_site, known)), population))

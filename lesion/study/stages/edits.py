@@ -5,6 +5,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from lesion.identity import seed_from
 from lesion.interventions.direction import direction_hash
 from lesion.study.arms.arm import Arm, ablated, exchanged, scaled
 from lesion.study.arms.condition import Role, member_of
@@ -65,7 +66,13 @@ def exchange_arm(role: Role, sites: tuple[str, ...], plan: Plan, whose: tuple[st
     model, target = whose
     number = None if role == "target" or not same_sites(plan.study.sweep.edit) else int(str(member))
     push = _push(plan, aim(model, target), number)
-    return exchanged(role, sites, plan.study, member_of(target, member), push, number)
+    edges = None if number is None else edge_set(plan, aim(model, target), number)
+    return exchanged(role, sites, plan.study, member_of(target, member), push, edges)
+
+
+def edge_set(plan: Plan, key: str, number: int) -> int:
+    """The number that draws a set's random edges: by the plan's key, the target and the set."""
+    return seed_from("edge set", plan.key, key, number) % 10**6
 
 
 def _push(plan: Plan, key: str, number: int | None) -> Push | None:

@@ -19,7 +19,7 @@ import numpy as np
 from lesion.identity import generator
 from lesion.interventions.site import UNITS, Kind, Site, parse_site
 from lesion.study.arms.edits import same_sites
-from lesion.study.arms.targets import aim
+from lesion.study.arms.targets import AllBut, aim
 from lesion.study.plan import Plan, Shape
 
 Population = Literal["layer", "model"]
@@ -82,7 +82,7 @@ def matched_sets(
 def sets_of(plan: Plan, model: str, name: str = "") -> Matched:
     """The matched sets of a model's target."""
     claims, sites = plan.study.claims, plan.targets.get(aim(model, name))
-    if claims is None or not claims.sets or not sites:
+    if claims is None or not claims.sets or not sites or isinstance(plan.study.sweep.named[name], AllBut):
         return Matched((), 0)
     if same_sites(plan.study.sweep.edit):  # random vectors or edges at the target's own place, told apart by number
         return Matched((sites,) * claims.sets, ENDLESS)

@@ -26,10 +26,10 @@ ORDER BY e.model, e.tier, e.arm"""
 def among(record: Record, rank: RankSpecificity) -> str:
     """`random heads of its layer`, `random heads of the model`, or `random vectors of the same length there`."""
     if record.manifest.study.sweep.edit.exchange == "steer":
-        return "random vectors of the same length there"
+        return "random vectors of the same length there, in any direction"
     edit = record.manifest.study.sweep.edit
     if isinstance(edit, EdgeKnockOut) and edit.control == "edges":
-        return "as many random edges of the same heads"
+        return "random edges of the same heads, drawn anew for each item"
     where = "of its layer" if rank.population == "layer" else "of the model"
     return f"random {unit_words(record)} {where}"
 

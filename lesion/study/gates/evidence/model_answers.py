@@ -92,15 +92,17 @@ class PairGap(Document):
     """Mean outcome of the unedited run on the prompts that are asked, a share or nats."""
     other: float
     """The same on the other prompts."""
+    error: float
+    """Standard error of the mean difference between the two, over items."""
 
     def share(self, change: float) -> float | None:
-        """Which part of the way from the one to the other a change is; None where the two hardly differ."""
+        """Which part of the way from the one to the other a change is; None where the way is not known well."""
         way = self.other - self.asked
-        return change / way if abs(way) > LEAST_GAP else None
+        return change / way if abs(way) > SURE * self.error else None
 
 
-LEAST_GAP = 0.02
-"""Smallest gap, a share or nats, of which a change is told as a part."""
+SURE = 4
+"""Standard errors by which two prompts of a pair must differ, so that a change is told as a part of the way."""
 
 
 class RoundingSample(Document):

@@ -224,7 +224,7 @@ def _incomplete(name: str, rows: pl.DataFrame, wanted: pl.DataFrame) -> str | No
 
 def _expected(plan: Plan, items: pl.DataFrame, chosen: Chosen, name: str, asked: pl.DataFrame) -> pl.DataFrame:
     """The items that an arm must have: all; of an ablation that needs a reference, those that the other one has."""
-    others: dict[Ablation | None, Edit] = {"mean": "resample", "resample": "mean"}
+    others: dict[Ablation | None, Edit] = {"mean": "resample", "median": "mean", "resample": "mean"}
     other = others.get(chosen.ablation)
     if name == "baseline" or other is None:
         return asked

@@ -74,11 +74,26 @@ def unsound_cells(
                 continue
             seen.add((model, arm.name))
             if same:
-                if _own(arm) in {_own(each) for each in cell.arms if each.role == "target"}:
-                    yield f"{arm.name} of {model} does to the same sites what is done to the target"
+                yield from _unlike_target(arm, cell, targets)
                 continue
             if shared := {*map(str, arm.intervention.sites)} & {*targets.get(aim(model, arm.condition.target), ())}:
                 yield f"{arm.name} of {model} edits {', '.join(sorted(shared))}, which the target edits"
+
+
+def _unlike_target(arm: Arm, cell: Cell, targets: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
+    """What is wrong with a set that is another edit of the target's own sites: a vector as long, or other edges."""
+    done, about = arm.intervention, f"{arm.name} of {cell.model}"
+    if done is None:
+        return
+    sites = [*map(str, done.sites)]
+    if {*sites} != {*targets.get(aim(cell.model, arm.condition.target), sites)}:
+        yield f"{about} edits other sites than the target"
+    for other in cell.arms:
+        if other is not arm and other.role in ("target", arm.role) and _own(other) == _own(arm):
+            yield f"{about} does to the same sites what is done to {other.name}"
+    pushes = {abs(each.intervention.coefficient) for each in cell.arms if isinstance(each.intervention, Steer)}
+    if len(pushes) > 1 and len(targets) == 1:
+        yield f"the vectors that {cell.model} is steered by are not of one length"
 
 
 def _own(arm: Arm) -> str:
@@ -231,7 +246,7 @@ def _silent(told: Iterable[Told], rows: pl.DataFrame, still: float) -> Iterator[
                 yield f"{name} changed no activation by its receipt, and its answers are others than the baseline's"
 
 
-_COUNTS = {"mean": "replaced", "resample": "replaced", "knock_out": "cut"}
+_COUNTS = {"mean": "replaced", "median": "replaced", "resample": "replaced", "knock_out": "cut"}
 """Kinds of edit that see other tokens, or count other things, than a scaling does."""
 
 
