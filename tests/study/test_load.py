@@ -293,7 +293,7 @@ TEXTS: list[tuple[str, str | bytes, str]] = [
     (
         "no kind",
         MINIMAL + "sweep:\n  target: {most: 3}\n",
-        "line 7: sweep.target lacks the key 'kind'; allowed: detected, neurons, sites",
+        "line 7: sweep.target lacks the key 'kind'; allowed: all_but, detected, neurons, screened, sites",
     ),
     ("bad kind", MINIMAL + "sweep: {target: {kind: site}}\n", "sweep.target.kind: found 'site'; did you mean 'sites'?"),
     ("other kind's key", MINIMAL + "sweep: {target: {kind: sites, sites: [L1H1], most: 3}}\n", "'most' is not a key"),

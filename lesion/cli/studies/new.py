@@ -51,12 +51,12 @@ def new(
 
 
 @app.command()
-def demo(home: Home = Path(), workers: Workers = WORKERS) -> int:
+def demo(home: Home = Path(), workers: Workers = WORKERS, as_json: Json = False) -> int:
     """Run the shipped study `arithmetic` on an embedded model, offline, from plan to report."""
     from lesion.cli.studies.run import run
     from lesion.study.format.shipped import FOLDER
 
-    return run(FOLDER / "arithmetic.yaml", home=home, workers=workers)
+    return run(FOLDER / "arithmetic.yaml", home=home, workers=workers, as_json=as_json)
 
 
 @app.command()
