@@ -62,6 +62,9 @@ ALLOWED = {
     "lesion/runs/folder/run_folder.py": READ,
     "lesion/cli/__init__.py": WRITES,
     "lesion/cli/publish/reports.py": "opens a browser",
+    "lesion/cli/records/view.py": "opens a browser",
+    "lesion/report/view/home.py": "what the system says of locks",
+    "lesion/report/view/running.py": READ,
     "lesion/cli/studies/new.py": WRITES,
 }
 """File -> why it may read by itself."""
