@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SMALL := $(VENV)/.installed-small
 UV := $(shell command -v uv 2>/dev/null)
-# How packages are installed: by uv where it is there (much faster), else by pip.
-INSTALL = $(if $(UV),$(UV) pip install -q --python $(BIN)/python,$(BIN)/python -m pip install -qq)
+COMMA := ,
+# How packages are installed: by uv where it is there (much faster), and by pip where it is not or does not get them.
+install = $(if $(UV),$(UV) pip install -q --python $(BIN)/python $(1) || )$(BIN)/python -m pip install -qq $(1)
 STUDY ?= studies/arithmetic.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -54,13 +55,13 @@ $(SMALL): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make: this Python cannot make environments: install its venv module (Debian: apt-get install python3-venv)" >&2; exit 1; }
 	@echo 'Setting up $(VENV) for studies, with the versions of constraints.txt (once; a few minutes) ...'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(INSTALL) -c constraints.txt setuptools
-	@$(INSTALL) --no-build-isolation -c constraints.txt -e .
+	@$(call install,-c constraints.txt setuptools)
+	@$(call install,--no-build-isolation -c constraints.txt -e .)
 	@touch $(SMALL)
 
 $(STAMP): $(SMALL)
 	@echo 'Adding what tests and documentation need (once; some minutes) ...'
-	@$(INSTALL) --no-build-isolation -c constraints.txt -e '.[dev,docs]'
+	@$(call install,--no-build-isolation -c constraints.txt -e '.[dev$(COMMA)docs]')
 	@touch $(STAMP)
 
 study: $(SMALL)
