@@ -298,7 +298,7 @@ def _answer(tables: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]) -
     shown = (
         f"Ablating induction heads costs more than ablating random heads in {'; '.join(found)}."
         if found
-        else "In none of them is ablating induction heads shown to cost more than ablating random heads."
+        else "Nowhere above chance is ablating induction heads shown to cost more than ablating random heads."
     )
     asked = len(pairs) * len(SHARES)
     return (
@@ -306,7 +306,7 @@ def _answer(tables: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]) -
         f" {shown}**"
         f" These are {asked} comparisons of few items, not corrected for their number. Random heads may be induction"
         " heads that are not ablated (only the ablated ones are kept out), which makes the comparison harder to win."
-        " Intervals take items as independent; over the example sets they would be wider."
+        " Intervals take items as independent, though items share example sets; they may be too narrow."
     )
 
 

@@ -81,7 +81,7 @@ activation takes the place of its own. The best fraction of nodes is kept, the r
 CURVES = """
 CPR is the area under faithfulness f, best 1 or more; CMD the area under |1 − f|, best 0. `signed` ranks by what a node
 helps (for CPR), `absolute` by the size of its effect (for CMD). {items} items, {of} nodes; 95 % bootstrap intervals
-over templates.
+over templates. Eight items have fewer templates still, so the intervals are too narrow; CPR and CMD have none.
 
 | fraction kept | nodes | f, signed | f, absolute |
 |---|---|---|---|

@@ -188,8 +188,8 @@ is blind to previous-token heads: the attention that they feed is saturated. Fai
 that the search did not see: zero {zero_least} to {zero_most}, counterfactual {counterfactual_least} to
 {counterfactual_most}.
 
-The 1.00s are those of clear circuits: by construction a head of the circuit writes a fifth of the answer or more, and a
-distractor a hundredth at most, with the threshold between. Heads of nearly equal effect are not tried here.
+The 1.00s are those of clear circuits: by construction an induction head of the circuit writes a fifth of the answer or
+more, and a distractor a hundredth at most, with the threshold between. Effects near the threshold are not tried here.
 
 What this does not show: these circuits are sharp and small. Trained models have weak, shared and many-headed ones. On
 other models with a known circuit (InterpBench, Gupta et al. 2024, [arXiv:2407.14494](https://arxiv.org/abs/2407.14494))

@@ -4,7 +4,7 @@
 
 tracr has an environment of its own (benchmarks/requirements-tracr.txt): nothing else here needs it or jax. A program
 becomes NAME.npz: weights, and in `meta` the names, all inputs of its domain and the answers that the RASP interpreter
-gives. `lesion.training.compiled_programs` reads it.
+gives. `lesion.training.compiled.program` reads it.
 
 Every program is causal and answers at the last position. Programs that write a sequence (reverse, sort, ...) read
 n letters and are asked at one of n dots after them, as a language model would be.

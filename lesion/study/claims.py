@@ -13,6 +13,13 @@ Ablation = Literal["zero", "mean", "median", "resample"]
 """What takes the place of an activation: zero, its mean or median over similar items, or that of another one."""
 ABLATIONS: tuple[Ablation, ...] = ("zero", "mean", "resample")
 """Those that every ablation of a study is compared with."""
+
+
+def with_own(kind: Ablation) -> tuple[Ablation, ...]:
+    """The ablations that are measured of a target which this one decides: the three, and it where it is another."""
+    return tuple(dict.fromkeys((*ABLATIONS, kind)))
+
+
 Replaced = Literal["mean", "resample"]
 """The two ablations that need a reference set."""
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from jaxtyping import Float
@@ -35,6 +35,7 @@ SLOWER = 3
 """So much slower per multiplication the many small products of this way are taken to be than one large one."""
 
 Role = Literal["q", "k", "v"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Thrift(nn.Module):

@@ -15,7 +15,7 @@ before the prompts part are not run at all.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -28,15 +28,13 @@ from lesion.engine.batched.block_copies import RowEdit
 from lesion.engine.batched.clean_cache import Clean, What, run_clean
 from lesion.engine.batched.engine import LOGITS_PER_PASS, Fast
 from lesion.engine.batched.forward_pass import Pass
-from lesion.engine.batched.last_layer_attention import Role
+from lesion.engine.batched.last_layer_attention import ROLES
 from lesion.engine.batched.prefix_shared_attention import ReadAttention
 from lesion.engine.batched.token_order import Layout
 from lesion.engine.edges.contributions import columns, differences, output_rows, parted
 from lesion.engine.edges.graph import Edge, Graph
 from lesion.engine.hooks import replaced
 from lesion.interventions.site import Kind
-
-ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Patched(NamedTuple):

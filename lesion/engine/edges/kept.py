@@ -12,21 +12,19 @@ normed and projected alone, and put in the place of the projection's outputs.
 
 from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from lesion.engine.batched.last_layer_attention import Role
+from lesion.engine.batched.last_layer_attention import ROLES
 from lesion.engine.batched.linear_kernels import weight_and_bias
 from lesion.engine.batched.prefix_shared_attention import ReadAttention
 from lesion.engine.edges.contributions import columns, head_parts, path_of, written
 from lesion.engine.edges.graph import Graph
 from lesion.engine.hooks import block_arguments, edited, replaced
 from lesion.models.model import Model
-
-ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Keeper:

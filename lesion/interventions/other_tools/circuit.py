@@ -15,25 +15,27 @@ from lesion.interventions.site import Site, parse_site
 _ENDS = ("input", "logits")
 
 
-class _Lenient(BaseModel):
+class Lenient(BaseModel):
     """Part of a document that another tool writes: it may hold more than is read here."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class _Sizes(_Lenient):
+class Sizes(Lenient):
+    """The sizes of the model that a graph is of."""
+
     n_layers: int = Field(ge=1)
     n_heads: int = Field(ge=1)
 
 
-class _Node(_Lenient):
+class _Node(Lenient):
     in_graph: bool = Field(strict=True)
     neurons: tuple[bool | float, ...] | None = None
     """Which dimensions of what the node writes are in the graph; none: all."""
 
 
-class _Graph(_Lenient):
-    cfg: _Sizes
+class _Graph(Lenient):
+    cfg: Sizes
     nodes: Mapping[str, bool | _Node]
     edges: Mapping[str, object]
 
@@ -69,7 +71,7 @@ def _inside(node: bool | _Node) -> bool:
     return node if isinstance(node, bool) else node.in_graph
 
 
-def _site(name: str, node: bool | _Node, sizes: _Sizes) -> Site:
+def _site(name: str, node: bool | _Node, sizes: Sizes) -> Site:
     site = parse_site(name)
     if site.kind not in ("head", "mlp_out") or site.layer >= sizes.n_layers or (site.index or 0) >= sizes.n_heads:
         raise InputError(

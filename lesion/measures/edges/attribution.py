@@ -98,7 +98,7 @@ def _averaged(
     clean, corrupted = written(model, batch.inputs), written(model, twins)
     total, count = torch.zeros(()), 0
     for entering, editing in _runs(model, graph, clean, corrupted, method, steps):
-        found, _ = reader_gradients(model, graph, batch, target, entering, editing)
+        found = reader_gradients(model, graph, batch, target, entering, editing)
         total, count = total + found, count + 1
     return total / count
 

@@ -46,13 +46,6 @@ class Effects:
         """The effect of one edge on every item, (items,)."""
         return self.each[:, edge.sender, edge.reader].astype(np.float64)
 
-    def without_items(self) -> "Effects":
-        """The same with the mean in the place of the items: what is written to a file."""
-        return Effects(
-            self.graph, self.method, self.target, self.mean[None].astype(np.float32),
-            self.clean.mean(keepdims=True), self.corrupted.mean(keepdims=True),
-        )  # fmt: skip
-
 
 def recall_at(estimate: Effects, exact: Effects, count: int) -> float:
     """Share of the `count` edges with the largest exact effects that are among the `count` largest estimates."""

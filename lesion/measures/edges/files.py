@@ -11,10 +11,11 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from lesion.engine.edges.graph import Edge, Graph, Reader
 from lesion.errors import InputError
+from lesion.interventions.other_tools.circuit import Lenient, Sizes
 
 _THEIRS = re.compile(
     r"(?:a(?P<l>\d{1,5})\.h(?P<h>\d{1,6})(?:<(?P<x>[qkv])>)?|A(?P<L>\d{1,5})\.(?P<H>\d{1,6})(?:\.(?P<X>[QKV]))?"
@@ -25,23 +26,12 @@ _ENDS = {"input": "input", "Resid Start": "input", "logits": "logits", "Resid En
 _OURS = re.compile(r"L(\d+)H(\d+)\.([kv])", re.ASCII)
 
 
-class _Lenient(BaseModel):
-    """Part of a document that another tool writes: it may hold more than is read here."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class _Sizes(_Lenient):
-    n_layers: int = Field(ge=1)
-    n_heads: int = Field(ge=1)
-
-
-class _Edge(_Lenient):
+class _Edge(Lenient):
     in_graph: bool = Field(strict=True)
 
 
-class _Graph(_Lenient):
-    cfg: _Sizes
+class _Graph(Lenient):
+    cfg: Sizes
     edges: Mapping[str, _Edge]
 
 

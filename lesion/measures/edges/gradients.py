@@ -13,14 +13,14 @@ Readers of one block share its stream, so a gradient on the stream is that of al
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from lesion.engine.batch import Batch
-from lesion.engine.batched.last_layer_attention import Role
+from lesion.engine.batched.last_layer_attention import ROLES, Role
 from lesion.engine.batched.linear_kernels import weight_and_bias
 from lesion.engine.edges.contributions import columns, path_of
 from lesion.engine.edges.graph import Graph
@@ -29,7 +29,6 @@ from lesion.measures.attribution.target import Target
 from lesion.measures.edges.pairs import target_from
 from lesion.models.model import Model
 
-ROLES: tuple[Role, ...] = get_args(Role)
 Watch = Callable[[Tensor, Any], None]
 
 
@@ -77,8 +76,8 @@ def reader_gradients(
     target: Target,
     entering: Float[Tensor, "batch pos d_model"],
     editing: AbstractContextManager[Any] | None = None,
-) -> tuple[Float[Tensor, "readers batch pos d_model"], Float[Tensor, " batch"]]:
-    """The gradient at every reader's input, and the target.
+) -> Float[Tensor, "readers batch pos d_model"]:
+    """The gradient of the target at every reader's input.
 
     Args:
         model: the model.
@@ -98,7 +97,7 @@ def reader_gradients(
         model.module(batch.inputs, use_cache=False, logits_to_keep=1)
     with torch.enable_grad():
         values = target_from(model, batch, seen.streams[graph.layers][:, batch.first :], target)
-        return _taken_apart(model, graph, seen, values), values.detach()
+        return _taken_apart(model, graph, seen, values)
 
 
 def _taken_apart(model: Model, graph: Graph, seen: Seen, values: Tensor) -> Tensor:

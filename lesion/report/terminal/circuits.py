@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from lesion.report.terminal.diagnostics import said, said_rounding, table
+from lesion.report.terminal.set_lines import ends_of, said_left_out, said_shared, span_of
 
 SHOWN = 24
 """Nodes of a set that the terminal shows; `--json` has all."""
@@ -18,17 +19,12 @@ def print_faithful(console: Console, result: Mapping[str, Any]) -> None:
         _print_set(console, result["set"], result.get("pruning"))
     for curve in result.get("curves", ()):
         _print_curve(console, curve)
-    lost = ", ".join(f"{reason} {count}" for reason, count in result["refused"].items())
-    if lost:
-        said(console, f"Not asked: {lost}")
-    _shared(console, result)
-    if result["without_twin"]:
-        said(console, f"Left out: {result['without_twin']} items whose corrupted prompt does not align")
+    said_left_out(console, result)
     said_rounding(console, result)
 
 
 def _print_set(console: Console, found: Mapping[str, Any], pruning: Mapping[str, Any] | None) -> None:
-    said(console, f"Faithfulness {found['faithfulness']:.3f} ({_ends(found)}), {found['target']}", "bold")
+    said(console, f"Faithfulness {found['faithfulness']:.3f} ({ends_of(found)}), {found['target']}", "bold")
     said(console, f"{len(found['nodes'])} of {found['of']} nodes kept, {found['items']} items")
     said(console, f"The others get: {found['ablation']}")
     numbers = [f"{found[name]:+.3f}" for name in ("model", "circuit", "empty")]
@@ -40,7 +36,7 @@ def _print_set(console: Console, found: Mapping[str, Any], pruning: Mapping[str,
     if falls:
         rows = table("node", ">fall of f without it", "95 % interval")
         for effect in falls[:SHOWN]:
-            rows.add_row(effect["node"], f"{effect['fall']:+.3f}", _span(effect))
+            rows.add_row(effect["node"], f"{effect['fall']:+.3f}", span_of(effect))
         console.print(rows)
         if len(falls) > SHOWN:
             said(console, f"and {len(falls) - SHOWN} nodes that cost less; --json gives all")
@@ -62,23 +58,8 @@ def _print_curve(console: Console, curve: Mapping[str, Any]) -> None:
     said(console, f"Axis: share of {curve['of']} heads and MLPs, linear")
     rows = table(">share", ">nodes", ">faithfulness", "95 % interval")
     for point in curve["points"]:
-        rows.add_row(f"{point['fraction']:g}", str(point["nodes"]), f"{point['faithfulness']:.3f}", _span(point))
+        rows.add_row(f"{point['fraction']:g}", str(point["nodes"]), f"{point['faithfulness']:.3f}", span_of(point))
     console.print(rows)
-
-
-def _span(numbers: Mapping[str, Any]) -> str:
-    return "none" if numbers["low"] is None else f"{numbers['low']:+.3f} … {numbers['high']:+.3f}"
-
-
-def _ends(numbers: Mapping[str, Any]) -> str:
-    if numbers["low"] is None:
-        return "no interval: the way may be 0"
-    return f"95 % interval {numbers['low']:.3f} to {numbers['high']:.3f}"
-
-
-def _shared(console: Console, result: Mapping[str, Any]) -> None:
-    if result["shared"]:
-        said(console, f"The first {result['shared']} tokens are the same in all prompts: nothing is replaced there.")
 
 
 def print_pairs(console: Console, result: Mapping[str, Any]) -> None:
@@ -105,6 +86,6 @@ def print_pairs(console: Console, result: Mapping[str, Any]) -> None:
     ends = f"{result['excess_low']:+.3f} … {result['excess_high']:+.3f}"
     said(console, f"All {len(result['singles'])} together: harm {result['together']['harm']:+.3f}")
     said(console, f"Beyond the sum of each alone: {result['excess']:+.3f} ({ends})")
-    _shared(console, result)
+    said_shared(console, result)
     said(console, "Super-additive: beyond the sum, like backups. Sub-additive: like one path.")
     said_rounding(console, result)

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from lesion.report.terminal.diagnostics import said, said_rounding, table
+from lesion.report.terminal.set_lines import ends_of, said_left_out, span_of
 
 SHOWN = 12
 """Edges of a kept set that the terminal shows; `--json` has all."""
@@ -41,14 +42,16 @@ def print_edges(console: Console, result: Mapping[str, Any]) -> None:
         said(console, f"Recall: {result['recall']:.2f} of the {count} strongest exact edges are listed")
     if result["out"]:
         said(console, f"Wrote {result['out']}")
-    _left_out(console, result)
+    said_left_out(console, result)
+    if result["floor"] is not None:
+        said_rounding(console, result)
 
 
 def print_faithful_edges(console: Console, result: Mapping[str, Any]) -> None:
     """The set's faithfulness, and the curve."""
     if "set" in result:
         found = result["set"]
-        said(console, f"Faithfulness {found['faithfulness']:.3f} ({_ends(found)}), {found['target']}", "bold")
+        said(console, f"Faithfulness {found['faithfulness']:.3f} ({ends_of(found)}), {found['target']}", "bold")
         said(console, f"{len(found['edges']):,} of {found['of']:,} edges kept, {found['items']} prompt pairs")
         said(console, "The others carry the corrupted contribution")
         numbers = [f"{found[name]:+.3f}" for name in ("model", "circuit", "empty")]
@@ -59,7 +62,9 @@ def print_faithful_edges(console: Console, result: Mapping[str, Any]) -> None:
             said(console, row)
     for curve in result.get("curves", ()):
         _print_curve(console, curve)
-    _left_out(console, result)
+    said_left_out(console, result)
+    if result["floor"] is not None:
+        said_rounding(console, result)
 
 
 def _print_curve(console: Console, curve: Mapping[str, Any]) -> None:
@@ -69,22 +74,6 @@ def _print_curve(console: Console, curve: Mapping[str, Any]) -> None:
     said(console, f"Axis: share of {curve['of']:,} edges, linear")
     rows = table(">share", ">edges", ">faithfulness", "95 % interval")
     for point in curve["points"]:
-        ends = "none" if point["low"] is None else f"{point['low']:+.3f} … {point['high']:+.3f}"
-        rows.add_row(f"{point['fraction']:g}", f"{point['edges']:,}", f"{point['faithfulness']:.3f}", ends)
+        numbers = f"{point['edges']:,}", f"{point['faithfulness']:.3f}", span_of(point)
+        rows.add_row(f"{point['fraction']:g}", *numbers)
     console.print(rows)
-
-
-def _ends(numbers: Mapping[str, Any]) -> str:
-    if numbers["low"] is None:
-        return "no interval: the way may be 0"
-    return f"95 % interval {numbers['low']:.3f} to {numbers['high']:.3f}"
-
-
-def _left_out(console: Console, result: Mapping[str, Any]) -> None:
-    lost = ", ".join(f"{reason} {count}" for reason, count in result["refused"].items())
-    if lost:
-        said(console, f"Not asked: {lost}")
-    if result["without_twin"]:
-        said(console, f"Left out: {result['without_twin']} items whose corrupted prompt does not align")
-    if result["floor"] is not None:
-        said_rounding(console, result)

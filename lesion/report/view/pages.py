@@ -70,12 +70,13 @@ def run_page(home: Path, name: str) -> str:
         InputError: when there is no such run.
         Tampered: when its manifest was changed after it was sealed.
     """
-    folder, all_runs = folder_in(home, name), listing(home)
+    folder = folder_in(home, name)
+    if not (folder / "manifest.json").exists() and not folder.is_symlink():
+        return _render("running", run=running(home, folder))
+    all_runs = listing(home)
     for broken in all_runs.broken:
         if broken.run == name:
             raise InputError(f"{name}: {broken.why}")
-    if not (folder / "manifest.json").exists():
-        return _render("running", run=running(home, folder))
     manifest, names = manifest_of(folder), {line.seal: line.run for line in all_runs.lines if line.seal}
     line = next(line for line in all_runs.lines if line.run == name)
     others = _comparable(all_runs, name, is_call=isinstance(manifest, Call))

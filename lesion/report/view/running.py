@@ -22,6 +22,7 @@ from lesion.runs.folder.clock import now
 from lesion.runs.folder.find import small_text
 from lesion.runs.folder.run_folder import Begun, RunFolder, read_begun, read_unit
 from lesion.study.format.load import parse_document
+from lesion.study.stages.stage_table import STAGES
 from lesion.study.study import Study
 
 OPEN_STAGES = ("baseline", "discovery")
@@ -117,13 +118,20 @@ def running(home: Path, folder: Path) -> Running:
         running=held,
         question="" if study is None else study.question,
         stage=_stage(events, len(units), now()) if held else None,
-        gates=tuple(event for event in events if event.gate),
+        gates=tuple(_shown(event) for event in events if event.gate),
         units=len(units),
         cpu_seconds=spent,
         budget="" if study is None else f"{spent / 3600:.2f} of {study.budget.cpu_hours:g} processor hours",
         last=max((unit.finished for unit in units), default=""),
         rows=tuple(_rows(units)),
     )
+
+
+def _shown(gate: Event) -> Event:
+    """A gate, without its reason where that tells what confirmation items showed."""
+    stage = next((row for row in STAGES.values() if row.name == gate.gate), None)
+    hidden = stage is None or (stage.split == "confirm" and gate.gate not in OPEN_STAGES)
+    return gate.model_copy(update={"reason": ""}) if hidden else gate
 
 
 def _events(home: Path, folder: Path) -> Iterator[Event]:

@@ -17,11 +17,11 @@ from lesion.models.vocabulary import open_vocabulary
 from lesion.outside.files import require_regular
 from lesion.runs.execute.costs import outlook
 from lesion.runs.execute.prepare import prepare_plan
-from lesion.study.forecast.feasibility import foreseen
+from lesion.study.forecast.reachable_specificity import reaches, words
 from lesion.study.format.load import parse_document
 from lesion.study.plan import Plan
 from lesion.study.study import Study
-from lesion.tasks.config import TaskConfig
+from lesion.tasks.config import PromptFileConfig, TaskConfig
 from lesion.tasks.formats import suited
 from lesion.tasks.spelling import parse_task
 from lesion.tasks.tokenizers.prompt_contract import has_space
@@ -85,7 +85,7 @@ def task_of(text: str) -> TaskConfig:
     if path.suffix not in FILES:
         return parse_task(text)
     require_regular(path)
-    return parse_task(f"file path={text} sha256={file_hash(path)}")
+    return PromptFileConfig(path=text, sha256=file_hash(path))
 
 
 def require_target(text: str) -> None:
@@ -150,7 +150,7 @@ def drafted(wanted: Wanted, home: Path) -> tuple[str, list[str]]:
 
 def _unreachable(plan: Plan) -> list[str]:
     """What the study cannot show, whatever comes out."""
-    return [text for text in foreseen(plan) if "NOT EVALUABLE" in text]
+    return [words(reach) for reach in reaches(plan) if not reach.cells]
 
 
 def _said(design: Design, minutes: float) -> str:
@@ -170,8 +170,8 @@ def _text(wanted: Wanted, task: TaskConfig, design: Design) -> str:
     return f"""\
 # Written by `lesion init`. Change what you like before you register; `lesion schema study` lists every key.
 name: {_slug(wanted.name)}
-question: What does {wanted.model} lose or gain on this task when {what} are {done}?
-models: ["{wanted.model}"]
+question: {_flow(f"What does {wanted.model} lose or gain on this task when {what} are {done}?")}
+models: {_flow([wanted.model])}
 tasks:
   main: {given}
 sweep:
@@ -193,9 +193,9 @@ budget: {{cpu_hours: {hours}, wall_minutes: {2 * wanted.minutes:g}}}
 """
 
 
-def _flow(value: dict[str, Any]) -> str:
-    """One line of YAML."""
-    return yaml.safe_dump(value, default_flow_style=True, width=10_000, sort_keys=False).strip()
+def _flow(value: object) -> str:
+    """A value as one line of YAML."""
+    return yaml.safe_dump([value], default_flow_style=True, width=10_000, sort_keys=False).strip()[1:-1]
 
 
 def _slug(name: str) -> str:

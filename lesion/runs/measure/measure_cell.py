@@ -14,6 +14,7 @@ from torch import Tensor
 from lesion.engine.batch import Batch, batches
 from lesion.engine.receipts import merged
 from lesion.engine.replacement_activations import Library
+from lesion.errors import InputError
 from lesion.identity import canonical_json, generator, seed_from
 from lesion.interventions.intervention import Receipt, replaces
 from lesion.measures.attribution.expected_loss import expected_losses
@@ -242,6 +243,9 @@ def _screened(model: Model, target: ScreenedSites, plan: Plan) -> RankedAnswer:
     rows = [compiled for _, compiled in block_of(model, cell, plan).asked]
     if target.by == "corrupted":
         rows = [row for row in rows if row.twin_ids is not None]
+    if not rows:
+        pairs = "has a corrupted prompt that aligns" if target.by == "corrupted" else "keeps the prompt contract"
+        raise InputError(f"sweep.target: no discovery item of {target.tier} {pairs}; see `lesion tokens`")
     where = plan.study.sweep.positions
     losses = expected_losses(chosen(model.name, dtype=plan.study.dtype), of(rows), target.site_kind, target.by, where)
     ranked = sorted(losses.items(), key=lambda each: -each[1])[: target.most]

@@ -82,11 +82,6 @@ class Push(Document):
     """Factor on it, in the stream's own unit."""
 
 
-def push_of(found: SteeringVector, strength: float) -> Push:
-    """The target's push: strength times the mean norm of the stream."""
-    return Push(vector=found.name, coefficient=coefficient(found, strength))
-
-
 def coefficient(found: SteeringVector, strength: float) -> float:
     """Strength times the mean norm of the stream."""
     return float(f"{strength * found.stream:.{DIGITS}g}")

@@ -13,7 +13,7 @@ from typing import NamedTuple, get_args
 from lesion.interventions.site import parse_site
 from lesion.study.arms.arm import Arm, companions
 from lesion.study.arms.targets import NAMED, DetectedHeads, aim, named_sites
-from lesion.study.claims import ABLATIONS
+from lesion.study.claims import ABLATIONS, with_own
 from lesion.study.forecast.reachable_specificity import exist
 from lesion.study.gates.specificity import ARMS
 from lesion.study.plan import Plan, StageName, all_heads, swept
@@ -203,7 +203,7 @@ def _arms(stage: StageName, plan: Plan, model: str) -> int:
 
 def _ablations(study: Study) -> int:
     """How many ablations of a target are measured: three, and the one that decides where it is another."""
-    return len(ABLATIONS) + (study.primary not in ("auto", *ABLATIONS))
+    return len(ABLATIONS if study.primary == "auto" else with_own(study.primary))
 
 
 def _target_arms(plan: Plan, model: str, name: str) -> int:

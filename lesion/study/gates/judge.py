@@ -16,7 +16,7 @@ from lesion.identity import content_hash
 from lesion.stats.baseline_gate import BaselineGate, baseline_gate
 from lesion.stats.baseline_gate_nats import baseline_numbers_gate
 from lesion.study.arms.condition import condition, member_of
-from lesion.study.claims import ABLATIONS, Ablation
+from lesion.study.claims import ABLATIONS, with_own
 from lesion.study.gates.ablations import judged, spoiled_ablations
 from lesion.study.gates.checks import Check, contract, instrument, quiet, reasons, room, worst
 from lesion.study.gates.companions import found_beside, spoiled_companion, tagged
@@ -197,8 +197,8 @@ def _finite(row: Mapping[str, object]) -> dict[str, object]:
 def _controls(plan: Plan, table: pl.DataFrame) -> list[Check]:
     """How loud every matched random set is at every factor, on discovery items."""
     margin = plan.study.verdict.margin
-    named: tuple[Ablation, ...] = () if plan.study.primary == "auto" else (plan.study.primary,)
-    edits = dict.fromkeys((*swept(plan.study), *ABLATIONS, *named))
+    primary = plan.study.primary
+    edits = (*swept(plan.study), *(ABLATIONS if primary == "auto" else with_own(primary)))
     many = max(map(len, plan.controls.values()), default=0)
     targets = [*plan.study.sweep.named]
     names = {

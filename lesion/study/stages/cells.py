@@ -6,7 +6,7 @@ from lesion.identity import generator
 from lesion.study.arms.arm import BASELINE, Arm, ablated, companions, placebo, scaled
 from lesion.study.arms.condition import Role, member_of
 from lesion.study.arms.targets import NAMED, aim
-from lesion.study.claims import ABLATIONS, Ablation
+from lesion.study.claims import Ablation, with_own
 from lesion.study.plan import Aim, Cell, Chosen, Plan, StageName, all_heads, look_items, swept
 from lesion.study.stages.edits import DISCOVERY, ablation_arm, edited, exchange_arm, others_of, primary_of
 
@@ -64,13 +64,13 @@ def _discovery_arms(plan: Plan, model: str, tier: str) -> tuple[Arm, ...]:
 def _sets(plan: Plan, at: Aim, alpha: float) -> list[Arm]:
     """The target and the controls that every factor has."""
     study, name = plan.study, at.target
-    every = [(member_of(name, i), each) for i, each in enumerate(plan.controls[aim(at.model, name)])]
+    sets = plan.controls[aim(at.model, name)]
     if study.sweep.edit.exchange is not None:
         whose = at.model, name
         target = exchange_arm("target", at.sites, plan, whose)
-        sets = enumerate(plan.controls[aim(at.model, name)])
-        return [target, *(exchange_arm("control", each, plan, whose, number) for number, each in sets)]
-    controls = (scaled("control", each, alpha, study, member) for member, each in every[: study.sweep.controls])
+        return [target, *(exchange_arm("control", each, plan, whose, number) for number, each in enumerate(sets))]
+    some = enumerate(sets[: study.sweep.controls])
+    controls = (scaled("control", each, alpha, study, member_of(name, number)) for number, each in some)
     return [scaled("target", at.sites, alpha, study, name), *controls]
 
 
@@ -84,8 +84,7 @@ def _ablations(plan: Plan, at: Aim, tier: str, alpha: float) -> list[Arm]:
         return ablation_arm(role, sites, kind, plan, (at.model, tier), DISCOVERY, member_of(at.target, member))
 
     controls = [made("control", sites, primary, i) for i, sites in enumerate(plan.controls[aim(at.model, at.target)])]
-    every = dict.fromkeys((*ABLATIONS, primary))
-    return [*(made("target", at.sites, kind) for kind in every), *controls]
+    return [*(made("target", at.sites, kind) for kind in with_own(primary)), *controls]
 
 
 def _staged(plan: Plan, model: str) -> list[Arm]:

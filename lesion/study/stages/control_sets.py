@@ -11,6 +11,8 @@ import numpy as np
 
 from lesion.identity import generator
 from lesion.interventions.site import UNITS, Kind, Site
+from lesion.study.arms.edits import same_sites
+from lesion.study.arms.targets import AllBut
 from lesion.study.plan import Plan
 
 NEAREST = 3
@@ -22,8 +24,13 @@ def control_sets(
 ) -> tuple[tuple[str, ...], ...]:
     """Random sets like the target, disjoint from it and from `barred`; none where a layer has too few other sites.
 
-    Each set has a generator of its own.
+    Each set has a generator of its own. Where a set is another edit of the target's own sites, it names these; where
+    all heads but some are edited, there is none.
     """
+    if same_sites(plan.study.sweep.edit):
+        return (tuple(map(str, target)),) * plan.study.sweep.controls
+    if isinstance(plan.study.sweep.named[name], AllBut):
+        return ()
     sets: list[tuple[str, ...]] = []
     for number in range(plan.study.sweep.controls):
         rng = generator("controls", plan.study.seed, model, number, *filter(None, [name]))

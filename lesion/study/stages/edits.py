@@ -11,8 +11,8 @@ from lesion.study.arms.arm import Arm, ablated, exchanged, scaled
 from lesion.study.arms.condition import Role, member_of
 from lesion.study.arms.edits import Steering, same_sites
 from lesion.study.arms.targets import aim
-from lesion.study.arms.vectors import Push, coefficient, push_of, random_vector
-from lesion.study.claims import ABLATIONS, Ablation
+from lesion.study.arms.vectors import Push, coefficient, random_vector
+from lesion.study.claims import Ablation, with_own
 from lesion.study.plan import Chosen, Plan
 
 DISCOVERY = -1
@@ -26,7 +26,7 @@ def primary_of(plan: Plan, model: str, tier: str, alpha: float) -> Ablation | No
 
 def measured(chosen: Chosen) -> tuple[Ablation, ...]:
     """The ablations of a member's target, its own among them; none for a factor, and in format 1."""
-    return tuple(dict.fromkeys((*ABLATIONS, chosen.ablation))) if chosen.ablation else ()
+    return with_own(chosen.ablation) if chosen.ablation else ()
 
 
 def others_of(chosen: Chosen) -> tuple[Ablation, ...]:
@@ -65,24 +65,24 @@ def exchange_arm(role: Role, sites: tuple[str, ...], plan: Plan, whose: tuple[st
     """
     model, target = whose
     number = None if role == "target" or not same_sites(plan.study.sweep.edit) else int(str(member))
-    push = _push(plan, aim(model, target), number)
-    edges = None if number is None else edge_set(plan, aim(model, target), number)
-    return exchanged(role, sites, plan.study, member_of(target, member), push, edges)
+    key, who = aim(model, target), member_of(target, member)
+    if plan.study.sweep.edit.exchange == "steer":
+        return exchanged(role, sites, plan.study, who, push=_push(plan, key, number))
+    return exchanged(role, sites, plan.study, who, edge_set=None if number is None else edge_set(plan, key, number))
 
 
 def edge_set(plan: Plan, key: str, number: int) -> int:
-    """The number that draws a set's random edges: by the plan's key, the target and the set."""
-    return seed_from("edge set", plan.key, key, number) % 10**6
+    """The number that draws a set's random edges: by the plan's key, the target and the set; no two sets share it."""
+    return (seed_from("edge set", plan.key, key) + number) % 10**6
 
 
 def _push(plan: Plan, key: str, number: int | None) -> Push | None:
-    """What steering adds to a target, or as the control of this number; nothing under other edits."""
+    """What steering adds to a target, or as the control of this number; nothing before the instrument stage."""
     edit, found = plan.study.sweep.edit, plan.vectors.get(key)
     if not isinstance(edit, Steering) or found is None:
         return None
-    if number is None:
-        return push_of(found, edit.strength)
-    return Push(vector=control_name(plan, key, number), coefficient=coefficient(found, edit.strength))
+    name = found.name if number is None else _named(plan.key, key, number, len(found.numbers))
+    return Push(vector=name, coefficient=coefficient(found, edit.strength))
 
 
 def control_vector(plan: Plan, key: str, number: int) -> NDArray[np.float32]:
@@ -92,12 +92,8 @@ def control_vector(plan: Plan, key: str, number: int) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=20_000)
 def _named(key: str, whose: str, number: int, width: int) -> str:
+    """The hash of a control's vector."""
     return direction_hash(random_vector(key, whose, number, width))
-
-
-def control_name(plan: Plan, key: str, number: int) -> str:
-    """Its hash."""
-    return _named(plan.key, key, number, len(plan.vectors[key].numbers))
 
 
 def ablation_arm(

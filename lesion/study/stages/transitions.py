@@ -13,7 +13,6 @@ from lesion.stats.power import UNREACHABLE
 from lesion.stats.verdict.ablation_agreement import COVERED
 from lesion.stats.verdict.bfloat16_floor import rounding_floor
 from lesion.stats.verdict.cell_verdict import CellVerdict
-from lesion.study.arms.edits import same_sites
 from lesion.study.arms.targets import NAMED, aim, named_sites
 from lesion.study.claims import Ablation
 from lesion.study.forecast.reachable_specificity import reaches, words
@@ -220,11 +219,10 @@ def _targeted(plan: Plan, targets: dict[str, tuple[str, ...]], barred: Mapping[s
                 plan = noted(plan, "specificity", words(reach))
         return _open(plan.model_copy(update={"controls": controls}), "discovery")
     controls = {
-        key: (sites,) * plan.study.sweep.controls if same_sites(plan.study.sweep.edit) else
-        control_sets(plan, model, tuple(map(parse_site, sites)), frozenset(barred.get(key, ())), name)
+        key: control_sets(plan, model, tuple(map(parse_site, sites)), frozenset(barred.get(key, ())), name)
         for model, name, sites in plan.aims()
         for key in [aim(model, name)]
-    }  # fmt: skip
+    }
     for key, sets in controls.items():
         if len(sets) < plan.study.sweep.controls:
             text = f"{key}: no layer-matched control set exists, so no effect can be called specific."

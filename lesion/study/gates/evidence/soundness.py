@@ -91,9 +91,9 @@ def _unlike_target(arm: Arm, cell: Cell, targets: Mapping[str, tuple[str, ...]])
     for other in cell.arms:
         if other is not arm and other.role in ("target", arm.role) and _own(other) == _own(arm):
             yield f"{about} does to the same sites what is done to {other.name}"
-    pushes = {abs(each.intervention.coefficient) for each in cell.arms if isinstance(each.intervention, Steer)}
-    if len(pushes) > 1 and len(targets) == 1:
-        yield f"the vectors that {cell.model} is steered by are not of one length"
+    alike = [each.intervention for each in cell.arms if each.condition.target == arm.condition.target]
+    if len({abs(each.coefficient) for each in alike if isinstance(each, Steer)}) > 1:
+        yield f"the vectors of {about} and of its target are not of one length"
 
 
 def _own(arm: Arm) -> str:
