@@ -50,7 +50,7 @@ class Sweep(Document):
     """Format 1 only: ablations measured in addition to zero. Format 2 always measures all three."""
     controls: int = Field(default=3, ge=0, le=32)
     """Matched random sets that discovery measures at every factor: same layers and counts, disjoint from the target
-    (under steering random vectors, with `control: edges` random edges, at the target itself);
+    (under steering other vectors, with `control: edges` random edges, at the target itself);
     for neurons also the same tenth of their layer's output norms. Exploratory: `claims.sets` decides what is specific.
     In format 1, seed s was paired with set s modulo their number."""
     positions: Positions = "all"

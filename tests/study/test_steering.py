@@ -1,5 +1,7 @@
 """A study that steers: its vector is fixed before any edit, its sets are random vectors, and every fault is refused."""
 
+import base64
+
 import numpy as np
 import pytest
 import torch
@@ -21,6 +23,7 @@ from lesion.study.format.load import parse_document
 from lesion.study.gates.evidence.soundness import does_as_named, unsound, unsound_receipts
 from lesion.study.plan import Plan, Stage
 from lesion.study.stages.cells import discovery_cells
+from lesion.study.stages.edits import control_vector
 from lesion.study.stages.matched_sets import ENDLESS, sets_of, sets_within
 from lesion.study.study import Study
 from lesion.tasks.tokenizers.prompt_contract import Compiled
@@ -47,6 +50,9 @@ CONTRAST = (
     "{of: contrast, shown: {task: symbolic, patterns: [repeat], shortest: 6, longest: 8},"
     " other: {task: arithmetic, low: 10, high: 99}}"
 )
+
+
+SHUFFLED = TEXT.replace("strength: 0.5", "strength: 0.5, control: shuffled")
 
 
 def study(vector: str = PAIRS, text: str = TEXT) -> Study:
@@ -129,6 +135,49 @@ def test_sets_are_random_vectors_of_the_same_length_at_the_same_place(plan: Plan
     assert not np.array_equal(random_vector("key", MODEL, 0, 16), random_vector("other", MODEL, 0, 16))
 
 
+@pytest.mark.parametrize("vector", [PAIRS, CONTRAST])
+def test_vectors_of_shuffled_pairs_turn_pairs_round(vector: str) -> None:
+    made = prepare_plan(study(vector, SHUFFLED), "key")
+    (told,) = steering_vectors(open_model(MODEL), made).values()
+    found = SteeringVector.model_validate(told)
+    plan = made.model_copy(update={"targets": {MODEL: (SITE,)}, "vectors": {MODEL: found}})
+    rows = np.frombuffer(base64.b64decode(found.differences), "<f2").reshape(-1, len(found.numbers)).astype(float)
+    assert len(rows) == min(found.items, 64)
+    unshuffled = rows.mean(0) / np.linalg.norm(rows.mean(0))
+    if found.items == len(rows):
+        assert np.allclose(unshuffled, found.numbers, atol=2e-3), "no pair turned round: the vector itself"
+    drawn = [control_vector(plan, MODEL, number).astype(float) for number in range(50)]
+    for one in drawn:
+        assert np.linalg.norm(one) == pytest.approx(1, abs=1e-5)
+        signs = np.linalg.lstsq(rows.T, one, rcond=None)[0] if len(rows) <= rows.shape[1] else None
+        if signs is not None:
+            assert np.allclose(np.abs(signs), np.abs(signs).mean(), rtol=0.05), "each pair counts as much, either way"
+    against = [float(one @ np.array(found.numbers)) for one in drawn]
+    assert abs(float(np.mean(against))) < 4 * float(np.std(against)) / len(against) ** 0.5
+    assert direction_hash(control_vector(plan, MODEL, 3)) != direction_hash(control_vector(plan, MODEL, 4))
+    plan = plan.model_copy(update={"controls": {MODEL: sets_of(plan, MODEL).sets[:2]}})
+    (cell, *_) = discovery_cells(plan)
+    held = added_vectors(plan, MODEL, cell.arms)
+    pushes = [arm.intervention for arm in cell.arms if isinstance(arm.intervention, Steer)]
+    assert {push.vector for push in pushes} == {*held}
+    assert len(held) == 3
+
+
+def test_the_differences_are_those_of_each_pair_whatever_the_lengths(plan: Plan) -> None:
+    """Items of unequal length are read in batches of equal ones: a difference must not mix two pairs."""
+    text = SHUFFLED.replace("low: 10, high: 99", "low: 1, high: 99")
+    made, model = prepare_plan(study(PAIRS, text), "key"), open_model(MODEL)
+    (told,) = steering_vectors(model, made).values()
+    found = SteeringVector.model_validate(told)
+    rows = np.frombuffer(base64.b64decode(found.differences), "<f2").reshape(-1, len(found.numbers)).astype(float)
+    asked = plan.model_copy(update={"study": made.study})
+    cells = [cell.model_copy(update={"arms": ()}) for cell in discovery_cells(asked)]
+    pairs = [row for cell in cells for _, row in block_of(model, cell, asked).asked if row.twin_ids is not None]
+    assert len({len(row.ids) for row in pairs}) > 1
+    expected = torch.stack([_last(model, row, row.ids) - _last(model, row, row.twin_ids) for row in pairs[: len(rows)]])
+    assert np.allclose(rows, (expected / expected.abs().max()).numpy(), atol=2e-3)
+
+
 def test_a_cell_is_measured_with_receipts_and_raises_no_alarm(plan: Plan) -> None:
     (cell, *_) = discovery_cells(plan)
     result = measure_cell.work(cell, plan)
@@ -163,6 +212,8 @@ def test_a_set_that_adds_the_targets_vector_is_found(plan: Plan) -> None:
         (("L1.resid_pre", "L1H0"), "one stream"),
         (("[L1.resid_pre]", "[L1.resid_pre, L2.resid_pre]"), "one stream"),
         (("strength: 0.5", "strength: 0"), "adds nothing"),
+        (("strength: 0.5", "strength: 0.5, control: nearest"), "allowed: random, shuffled"),
+        ((PAIRS, "{of: file, path: v.npy, sha256: " + "0" * 64 + "}, control: shuffled"), "no pairs to shuffle"),
         (("tier: tier", "tier: nowhere"), "tier"),
         (("positions: last", "positions: last\n  alphas: [2.0]"), "has no factor"),
     ],

@@ -21,7 +21,14 @@ from lesion.runs.measure.cell_items import block_of, discovery, written_block
 from lesion.study.arms.arm import Arm
 from lesion.study.arms.edits import Steering
 from lesion.study.arms.targets import GivenSites, aim
-from lesion.study.arms.vectors import ContrastVector, FileVector, PairsVector, SteeringVector
+from lesion.study.arms.vectors import (
+    SHUFFLED_FROM,
+    ContrastVector,
+    FileVector,
+    PairsVector,
+    SteeringVector,
+    written_differences,
+)
 from lesion.study.plan import Cell, Plan
 from lesion.study.stages.edits import control_vector
 from lesion.tasks.catalogue import make_task
@@ -30,6 +37,8 @@ from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 MADE_FROM = 256
 """Items of each kind that a vector is made from, at most."""
+FEWEST_PAIRS = 16
+"""Fewer pairs have too few different shuffles."""
 NORM_ITEMS = 64
 """Discovery items of each tier whose streams are measured."""
 
@@ -49,7 +58,7 @@ def steering_vectors(model: Model, plan: Plan) -> dict[str, dict[str, object]]:
 
 
 def _found(model: Model, plan: Plan, site: Site, asked: Asked) -> SteeringVector:
-    vector, items = _vector(model, plan, site)
+    vector, items, differences = _vector(model, plan, site)
     length = float(vector.norm())
     if vector.shape != (model.sizes.d_model,) or not length > 0:
         raise InputError(
@@ -59,23 +68,45 @@ def _found(model: Model, plan: Plan, site: Site, asked: Asked) -> SteeringVector
     unit = (vector.double() / length).float()
     size = float(streams(model, site, asked).norm(dim=1).mean())
     numbers = tuple(float(f"{number:.9g}") for number in unit.tolist())
-    return SteeringVector(site=str(site), numbers=numbers, length=length, stream=size, items=items)
+    return SteeringVector(
+        site=str(site), numbers=numbers, length=length, stream=size, items=items, differences=differences
+    )
 
 
-def _vector(model: Model, plan: Plan, site: Site) -> tuple[Tensor, int]:
-    """The vector before it is normalised, and how many items it was made from."""
+def _vector(model: Model, plan: Plan, site: Site) -> tuple[Tensor, int, str]:
+    """The vector before it is normalised, how many items it was made from, and what shuffled pairs are made from."""
     edit = plan.study.sweep.edit
     assert isinstance(edit, Steering)
     source = edit.vector
     if isinstance(source, FileVector):
-        return read_vector(Path(source.path), site, source.key, source.sha256), 0
+        return read_vector(Path(source.path), site, source.key, source.sha256), 0, ""
     if isinstance(source, PairsVector):
         rows = [row for row in _rows(model, plan, source.tier, MADE_FROM) if row.twin_ids is not None]
         others = [replace(row, ids=row.twin_ids or row.ids, twin_ids=None) for row in rows]
     else:
         assert isinstance(source, ContrastVector)
         rows, others = (_discovered(model, plan, task) for task in (source.shown, source.other))
-    return contrast(model, site, _asked(rows), _asked(others)), len(rows)
+    differences = _differences(model, site, rows, others) if edit.control == "shuffled" else ""
+    return contrast(model, site, _asked(rows), _asked(others)), len(rows), differences
+
+
+def _differences(model: Model, site: Site, rows: Sequence[Compiled], others: Sequence[Compiled]) -> str:
+    """Of the first pairs, the difference between the streams of the two prompts."""
+    pairs = min(len(rows), len(others), SHUFFLED_FROM)
+    if pairs < FEWEST_PAIRS:
+        raise InputError(
+            f"sweep.edit.control: shuffled needs {FEWEST_PAIRS} pairs of prompts, and discovery has {pairs}; raise "
+            "sweep.items, or take random vectors (control: random)"
+        )
+    shown, other = (_in_order(model, site, _asked(each[:pairs])) for each in (rows, others))
+    return written_differences((shown - other).numpy())
+
+
+def _in_order(model: Model, site: Site, asked: Asked) -> Tensor:
+    """The stream of each item, in the order of the items; batches hold rows of equal lengths."""
+    read = streams(model, site, asked)
+    places = torch.tensor([row for batch in asked.batches for row in batch.rows])
+    return read[places.argsort()]
 
 
 def _rows(model: Model, plan: Plan, tier: str, many: int) -> list[Compiled]:

@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from lesion.identity import Document
 from lesion.interventions.intervention import Keys
-from lesion.study.arms.vectors import VectorSource
+from lesion.study.arms.vectors import FileVector, VectorSource
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import TaskConfig
 from lesion.tasks.task import Draw, Item, Task
@@ -92,6 +92,16 @@ class Steering(Document):
     strength: float = Field(ge=-100, le=100)
     """Length of what is added over the mean norm of the stream there (last prompt token, discovery items); negative:
     the other way. 1 is as much as the stream itself."""
+    control: Literal["random", "shuffled"] = Field(default="random", exclude_if=lambda control: control == "random")
+    """What the matched sets are: vectors of the same length in random directions, or those that the same prompts give
+    with their pairs shuffled: which of the two prompts counts as clean (as shown) is drawn for each pair. `shuffled`
+    needs a vector from pairs or a contrast."""
+
+    @model_validator(mode="after")
+    def _of_prompts(self) -> Self:
+        if self.control == "shuffled" and isinstance(self.vector, FileVector):
+            raise ValueError("control: a vector from a file has no pairs to shuffle; leave the key out")
+        return self
 
     @field_validator("strength")
     @classmethod
@@ -130,7 +140,7 @@ class PairsExchanged(NamedTuple):
 
 
 def same_sites(edit: StudyEdit) -> bool:
-    """Whether matched sets are other edits of the target's own sites: random vectors, or random edges."""
+    """Whether matched sets are other edits of the target's own sites: other vectors, or random edges."""
     return isinstance(edit, Steering) or (isinstance(edit, EdgeKnockOut) and edit.control == "edges")
 
 

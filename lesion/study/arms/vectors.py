@@ -1,10 +1,12 @@
 """Vectors that a study adds to the stream: where they come from, what was measured, and random ones beside them. Pure.
 
 A vector has length 1; how far it pushes is said by a coefficient, a multiple of the stream's own mean norm. Both are
-fixed by the instrument stage, from discovery items or a file, before anything is edited. The controls are random
-vectors of the same length at the same place, each named by its number and drawn from the plan's key.
+fixed by the instrument stage, from discovery items or a file, before anything is edited. The controls are vectors of
+the same length at the same place, each named by its number and drawn from the plan's key: random directions, or the
+vector that the same prompts give when it is drawn for each pair which of its two prompts counts as which.
 """
 
+import base64
 from typing import Annotated, Literal
 
 import numpy as np
@@ -16,6 +18,8 @@ from lesion.interventions.direction import direction_hash
 from lesion.study.arms.targets import Slug
 from lesion.tasks.config import TaskConfig
 
+SHUFFLED_FROM = 64
+"""Pairs of prompts that vectors of shuffled pairs are made from, at most; the differences are kept in the record."""
 DIGITS = 6
 """Significant digits of a coefficient: the last bits of a mean must not decide which plan it is."""
 
@@ -66,6 +70,9 @@ class SteeringVector(Document):
     """Mean norm of the stream at the site, at the last prompt token of discovery items."""
     items: int
     """Items that the vector was made from; 0 for a file."""
+    differences: str = Field(default="", exclude_if=lambda kept: not kept)
+    """With `control: shuffled`: differences between the streams of the two prompts of each pair, (pairs, d_model) in
+    float16, base64."""
 
     @property
     def name(self) -> str:
@@ -80,6 +87,11 @@ class Push(Document):
     """`direction_hash` of a vector of length 1."""
     coefficient: float
     """Factor on it, in the stream's own unit."""
+
+
+def written_differences(rows: NDArray[np.floating]) -> str:
+    """Differences as a record keeps them, scaled so that the largest number is 1: only directions are used."""
+    return base64.b64encode((rows / np.abs(rows).max()).astype("<f2").tobytes()).decode()
 
 
 def coefficient(found: SteeringVector, strength: float) -> float:
@@ -98,3 +110,19 @@ def random_vector(key: str, aim: str, number: int, width: int) -> NDArray[np.flo
     """
     drawn = generator("steering set", key, aim, number).standard_normal(width)
     return (drawn / np.linalg.norm(drawn)).astype(np.float32)
+
+
+def shuffled_vector(key: str, aim: str, number: int, found: SteeringVector) -> NDArray[np.float32]:
+    """The control vector of this number: the mean difference when each pair is turned round with probability one half.
+
+    Args:
+        key: of the plan.
+        aim: model and target.
+        number: which control.
+        found: the target's vector, with its `differences`.
+    """
+    kept = np.frombuffer(base64.b64decode(found.differences), "<f2").astype(np.float64)
+    rows = kept.reshape(-1, len(found.numbers))
+    turned = generator("shuffled pairs", key, aim, number).integers(0, 2, len(rows)) * 2 - 1
+    mean = turned @ rows
+    return (mean / np.linalg.norm(mean)).astype(np.float32)

@@ -11,7 +11,7 @@ from lesion.study.arms.arm import Arm, ablated, exchanged, scaled
 from lesion.study.arms.condition import Role, member_of
 from lesion.study.arms.edits import Steering, same_sites
 from lesion.study.arms.targets import aim
-from lesion.study.arms.vectors import Push, coefficient, random_vector
+from lesion.study.arms.vectors import Push, SteeringVector, coefficient, random_vector, shuffled_vector
 from lesion.study.claims import Ablation, with_own
 from lesion.study.plan import Chosen, Plan
 
@@ -61,7 +61,7 @@ def exchange_arm(role: Role, sites: tuple[str, ...], plan: Plan, whose: tuple[st
         sites: what is edited.
         plan: holds the vector that steering adds.
         whose: model, and the target's name.
-        member: number of a set; it names the random vector, or the random edges, where a set has its own.
+        member: number of a set; it names the control's vector, or the random edges, where a set has its own.
     """
     model, target = whose
     number = None if role == "target" or not same_sites(plan.study.sweep.edit) else int(str(member))
@@ -81,19 +81,25 @@ def _push(plan: Plan, key: str, number: int | None) -> Push | None:
     edit, found = plan.study.sweep.edit, plan.vectors.get(key)
     if not isinstance(edit, Steering) or found is None:
         return None
-    name = found.name if number is None else _named(plan.key, key, number, len(found.numbers))
+    name = found.name if number is None else _named(plan.key, key, number, found)
     return Push(vector=name, coefficient=coefficient(found, edit.strength))
 
 
 def control_vector(plan: Plan, key: str, number: int) -> NDArray[np.float32]:
-    """The random vector of a control of a target, by the target's key."""
-    return random_vector(plan.key, key, number, len(plan.vectors[key].numbers))
+    """The vector of a control of a target, by the target's key: a random direction, or that of shuffled pairs."""
+    return _drawn(plan.key, key, number, plan.vectors[key])
+
+
+def _drawn(key: str, whose: str, number: int, found: SteeringVector) -> NDArray[np.float32]:
+    if found.differences:
+        return shuffled_vector(key, whose, number, found)
+    return random_vector(key, whose, number, len(found.numbers))
 
 
 @lru_cache(maxsize=20_000)
-def _named(key: str, whose: str, number: int, width: int) -> str:
+def _named(key: str, whose: str, number: int, found: SteeringVector) -> str:
     """The hash of a control's vector."""
-    return direction_hash(random_vector(key, whose, number, width))
+    return direction_hash(_drawn(key, whose, number, found))
 
 
 def ablation_arm(

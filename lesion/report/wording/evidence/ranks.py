@@ -12,7 +12,7 @@ from lesion.report.paired_join import COUNTS, NATS, PAIRED
 from lesion.report.record import Finding, Record
 from lesion.report.wording.words import Unit, labelled, listed, p_value, unit_of
 from lesion.stats.specificity.rank import RankSpecificity
-from lesion.study.arms.edits import EdgeKnockOut
+from lesion.study.arms.edits import EdgeKnockOut, Steering
 
 QUERY = f"""SELECT e.stage, e.model, e.tier, e.arm, {COUNTS},
   {NATS}
@@ -21,13 +21,18 @@ WHERE b.arm = 'baseline' AND e.stage = 'specificity' AND e.role IN ('target', 's
 GROUP BY e.stage, e.model, e.tier, e.arm
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes under the target and every matched set, on the same items."""
+STEERED = {
+    "random": "random vectors of the same length there, in any direction",
+    "shuffled": "vectors of the same length there, made from the same prompts with their pairs shuffled",
+}
+"""What a steering vector is ranked among, by `control`."""
 
 
 def among(record: Record, rank: RankSpecificity) -> str:
     """`random heads of its layer`, `random heads of the model`, or `random vectors of the same length there`."""
-    if record.manifest.study.sweep.edit.exchange == "steer":
-        return "random vectors of the same length there, in any direction"
     edit = record.manifest.study.sweep.edit
+    if isinstance(edit, Steering):
+        return STEERED[edit.control]
     if isinstance(edit, EdgeKnockOut) and edit.control == "edges":
         return "random edges of the same heads, drawn anew for each item"
     where = "of its layer" if rank.population == "layer" else "of the model"
