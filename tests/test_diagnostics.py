@@ -75,6 +75,22 @@ def test_attribute_and_screen_give_one_document_and_readable_tables(call):
     assert 1 <= len(measured) <= 11
 
 
+def test_a_race_and_a_map_of_heads_say_what_they_cost_and_what_is_undecided(call):
+    arguments = ["screen", "tiny:llama", "--task", "arithmetic high=99 shots=0", "--items", "50"]
+    code, out, _ = call(*arguments, "--race", "--top", "3", "--json")
+    race = json.loads(out)
+    assert code == 0
+    assert (race["top"], race["error"], race["budget"], race["status"]) == (3, 0.05, 0.2, "exploratory")
+    assert race["passes"] <= 0.2 * 50 * 12
+    assert len(race["accepted"]) + len(race["undecided"]) >= 3
+    words = call(*arguments, "--race", "--top", "3")[1]
+    assert f"Exact passes: {race['passes']} of the 600 of a full map" in words
+    assert "could not be told apart with 20% of the passes" in words
+    assert "Gradients and exact effects: r from " in words
+    words = call(*arguments, "--few", "8")[1]
+    assert "Exact passes: 96 of the 600 of a full map (16.0%)" in words
+
+
 def test_doctor_says_its_verdict_first_in_ten_lines_and_everything_with_v(call):
     code, words, _ = call("doctor", "tiny:llama")
     lines = words.splitlines()
@@ -152,6 +168,11 @@ def test_arguments_are_checked_before_a_model_is_opened(call, monkeypatch: pytes
         ("heads", "tiny:gpt2", "--detector", "inducton"),
         ("attribute", "tiny:gpt2", "--target", "logit"),
         ("screen", "tiny:gpt2", "--alpha", "1"),
+        ("screen", "tiny:gpt2", "--error", "0.1"),
+        ("screen", "tiny:gpt2", "--race", "--few", "8"),
+        ("screen", "tiny:gpt2", "--race", "--every"),
+        ("screen", "tiny:gpt2", "--race", "--top", "12"),
+        ("screen", "tiny:gpt2", "--few", "3"),
         ("measure", "tiny:gpt2", "--do", "scale L9H0 0.5"),
         ("measure", "tiny:gpt2", "--do", "scale L1H0 nan"),
         ("measure", "tiny:gpt2"),

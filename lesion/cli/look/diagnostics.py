@@ -293,10 +293,34 @@ def screen(
         str, typer.Option(help="scale (by alpha), or corrupted (patch from the task's corrupted prompts).")
     ] = "scale",
     steps: Annotated[int, typer.Option(min=1, max=1000, help="Steps of integrated gradients.")] = 5,
+    race: Annotated[
+        bool,
+        typer.Option(
+            "--race", help="Find the top heads: measure more items only for heads that may be among them. No neurons."
+        ),
+    ] = False,
+    error: Annotated[
+        float | None, typer.Option(help="Race: largest probability of losing a true top head. Default: 0.05.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Race: most exact passes, as a share of items x heads. Default: 0.2.")
+    ] = None,
+    few: Annotated[
+        int | None,
+        typer.Option(help="Map of all heads from this many exact items, corrected by gradients on all. No neurons."),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the items and of the random sites.")] = 0,
     as_json: Json = False,
 ) -> int:
     """Estimate all heads and neurons by gradients, then measure the best exactly."""
+    if race or few is not None or error is not None or budget is not None:
+        from lesion.cli.look.races import heads_from_few_passes
+
+        fixed = (race, few, error, budget)
+        changed = method != "gradient" or steps != 5 or every or sample != 20
+        found, show = heads_from_few_passes(model, task, items, alpha, top, towards, seed, fixed, changed)
+        unregistered(found, as_json, show)
+        return 0
     from lesion.engine.proof.cache import engine_for
     from lesion.measures.attribution.attribution_patching import screen as estimate
     from lesion.measures.attribution.gate_gradients import require_screen, require_towards
