@@ -26,8 +26,8 @@ def print_race(console: Console, race: Mapping[str, Any]) -> None:
         said(
             console,
             f"{len(accepted)} of the top {race['top']} heads are certain (error at most {race['error']:g}). For the "
-            f"other {places} places {len(undecided)} heads could not be told apart with {race['budget']:.0%} of the passes: "
-            f"{_named(undecided)}. A larger --budget or more --items may separate them.",
+            f"other {places} places {len(undecided)} heads could not be told apart with {race['budget']:.0%} of the "
+            f"passes: {_named(undecided)}. A larger --budget or more --items may separate them.",
         )
     _effects(console, [one for one in race["heads"] if one["site"] in race["chosen"]])
     _passes(console, race)
