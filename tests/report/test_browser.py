@@ -79,6 +79,7 @@ class Visit:
         self.page.on("request", lambda request: self.asked.append(request.url))
         self.page.goto(path.as_uri())
         if script:
+            self.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
             self.page.wait_for_function("[...document.querySelectorAll('.chart')].every(c => c.dataset.drawn)")
 
 
@@ -112,7 +113,7 @@ def test_figures_follow_the_colour_scheme_and_the_width(browser, reported):
 def test_without_scripts_the_pictures_stand_in(browser, reported):
     visit = Visit(browser, reported, script=False)
     assert visit.page.locator("img.static").count() == 6
-    assert visit.page.locator("img.static").first.is_visible()
+    assert visit.page.locator("img.static").first.is_visible()  # those of folded figures are seen when unfolded
 
 
 def test_the_first_tab_stop_leads_to_the_verdict(browser, reported):
@@ -125,6 +126,7 @@ def test_the_first_tab_stop_leads_to_the_verdict(browser, reported):
 
 def test_a_link_to_a_cell_opens_its_reasons(browser, reported):
     visit = Visit(browser, reported)
+    visit.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = false; })")
     visit.page.locator("a[href='#cell-0']").click()
     visit.page.wait_for_function("document.getElementById('cell-0').open")
 

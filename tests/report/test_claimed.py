@@ -10,8 +10,9 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from lesion.errors import Tampered
+from lesion.report.figures import verdict_panels
 from lesion.report.figures.figures import figures
-from lesion.report.figures.parts.charts import compressed, effects
+from lesion.report.figures.parts.charts import effects
 from lesion.report.figures.parts.tables import select
 from lesion.report.page.cells import answers_words, cell_views
 from lesion.report.page.page import page
@@ -71,13 +72,14 @@ def told(record: Record) -> list[str]:
     return [headline(record), *in_full(record), *(claim(record, finding) for finding in record.findings)]
 
 
-def test_the_headline_answers_first_in_thirty_words_and_says_that_ablations_disagree(record):
+def test_the_headline_answers_first_in_a_short_sentence_and_says_that_ablations_disagree(record):
     said = headline(record)
-    assert said.startswith(
-        "Exploratory: resample-ablating the two selected heads L1H0 + L1H1 of abacus-llama harms tier2"
+    assert said == (
+        "Exploratory: ablating two selected heads of abacus-llama harms sums and differences beyond 99; random heads"
+        " do less; ablations disagree in 1 of 2 tests."
     )
-    assert "the other ablations disagree on tier1: mean −33" in said
     assert len(said.split()) <= MOST_WORDS
+    assert "tier" not in said
     assert "induction" not in said
 
 
@@ -148,8 +150,8 @@ def test_zero_mean_and_resample_stand_side_by_side_with_intervals_and_the_primar
     assert [text.rpartition(" ")[2] for text in view.ablations] == ["Null", "Harm", "Null"]
     assert all(" to " in text for text in view.ablations)
     html = page(record, figures(record), claimed.folder)
-    assert "<strong>−0.6 (−1.1 to −0.3) Null</strong>" in html
-    assert "primary: resample" in html
+    assert "<strong>−0.6</strong>" in html
+    assert "<td>−33.4 Harm</td>" in html
     text = readme(record, ())
     assert "(primary)" in text
     assert "NOT EVALUABLE" in text
@@ -161,8 +163,8 @@ def test_chance_stands_beside_the_baseline(record):
 
 
 def test_the_positive_control_is_told_as_a_control_and_is_no_part_of_the_scenario(record):
-    assert "tier3" not in headline(record)
-    assert "Positive control on tier3: holds in abacus-llama" in " ".join(in_full(record))
+    assert "repeated" not in headline(record)
+    assert "Positive control on repeated symbol patterns: holds in abacus-llama" in " ".join(in_full(record))
     assert record.manifest.results.scenario == "Harm"
     gates = []
     for gate in record.manifest.gates:
@@ -177,11 +179,13 @@ def test_the_positive_control_is_told_as_a_control_and_is_no_part_of_the_scenari
     assert found.positive_control.holds == {"zoo:abacus-llama": True}
 
 
-def test_the_strip_shows_every_set_and_the_target_and_its_query_gives_the_same_effects(record):
-    rows = ranks.rows(record)
+def test_the_panels_show_every_set_and_the_target_and_their_query_gives_the_same_effects(record):
+    rows = verdict_panels.rows(record)
     assert rows.filter(pl.col("series") == "set")["tier"].value_counts().sort("tier")["count"].to_list() == [91, 15]
-    found = select(ranks.QUERY, record.items).with_columns(
-        (100 * (pl.col("gained") - pl.col("lost")) / pl.col("n")).alias("points")
+    found = (
+        select(verdict_panels.QUERY, record.items)
+        .filter(stage="specificity")
+        .with_columns((100 * (pl.col("gained") - pl.col("lost")) / pl.col("n")).alias("points"))
     )
     for tier in ("tier2", "tier3"):
         here = found.filter(tier=tier)
@@ -189,8 +193,8 @@ def test_the_strip_shows_every_set_and_the_target_and_its_query_gives_the_same_e
         rank = of_tier(record, tier).rank
         assert asked["target@resample"] == pytest.approx(100 * rank.target)
         assert [asked[f"set{i}@resample"] for i in range(rank.sets)] == pytest.approx([100 * e for e in rank.effects])
-    drawn = next(figure for figure in figures(record) if figure.name == "specificity")
-    assert len(drawn.spec["vconcat"]) == 2
+    (drawn,) = [figure for figure in figures(record) if figure.name == "verdicts"]
+    assert len(drawn.spec["concat"]) == len(record.findings)
 
 
 def test_specificity_says_rank_sets_population_and_the_strongest_by_name(record):
@@ -306,7 +310,7 @@ def test_a_continuous_outcome_is_told_in_nats_with_accuracy_beside_it(claimed, r
     )
     nats = record._replace(manifest=record.manifest.model_copy(update={"study": study}))
     assert unit_of(study).name == "nats"
-    assert "−0.104 nats" in headline(nats)
+    assert "−0.104 nats" in " ".join(in_full(nats))
     finding = of_tier(nats, "tier2")
     assert "accuracy 93.7 % → " in answers_words(nats, finding)
     assert "points" not in claim(nats, finding)
@@ -327,8 +331,6 @@ def test_one_set_of_examples_per_seed_makes_every_interval_conditional(record):
 def test_a_large_effect_does_not_hide_small_ones():
     scale, _ = effects([-100.0, -0.5, 0.5], 3.0)
     assert scale.to_dict()["type"] == "symlog"
-    assert compressed([-100.0], 3.0)
-    assert not compressed([-20.0], 3.0)
     assert "type" not in effects([-20.0, 1.0], 3.0)[0].to_dict()
 
 

@@ -6,10 +6,11 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from lesion.report.page.gates import timeline
-from lesion.report.page.page import page
+from lesion.report.page.page import counted_query, page
 from lesion.report.page.write import write_report
 from lesion.report.record import read_record
 from lesion.runs.manifest.run import Manifest
@@ -100,6 +101,34 @@ def test_ids_are_unique_and_headings_skip_no_level(reported):
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
+def test_the_unfolded_page_reads_in_two_minutes_and_every_fold_has_a_name(reported):
+    """What is not folded away keeps to 600 words, table included."""
+    words, open_folds, names = 0, 0, []
+    text = (reported / "report.html").read_text(encoding="utf-8").partition("</header>")[2]
+    for part in re.split(r"(</?details[^>]*>)", re.sub(r"(?s)<(script|noscript).*?</\1>", "", text)):
+        if part.startswith("<details"):
+            open_folds += 1
+        elif part.startswith("</details"):
+            open_folds -= 1
+        elif not open_folds:
+            words += len(re.sub(r"<[^>]*>", " ", part).split())
+        elif part.strip().startswith("<summary>"):
+            names.append(Reader(part.partition("</summary>")[0]).words)
+    assert words <= 600
+    assert all(name.strip() for name in names)
+    assert text.count("<details") == len(names)
+
+
+def test_a_query_ready_to_paste_gives_the_accuracies_of_this_run(reported):
+    record = read_record(reported, Manifest.model_validate_json((reported / "manifest.json").read_text()))
+    items = record.items.with_columns(pl.lit(record.manifest.run).alias("run"))
+    found = pl.SQLContext(items=items, eager=True).execute(counted_query(record.manifest.run))
+    here = record.items.filter(stage="confirm", tier="tier2", arm="target@0")
+    row = found.filter(tier="tier2", arm="target@0").row(0, named=True)
+    assert row["n"] == here.height
+    assert row["accuracy"] == pytest.approx(100 * here["correct"].mean(), abs=0.05)
+
+
 def test_tables_have_captions_and_charts_have_words(reported):
     seen = read(reported)
     assert [tag for tag, _ in seen.tags].count("table") == [tag for tag, _ in seen.tags].count("caption")
@@ -162,7 +191,7 @@ def test_a_stopped_run_says_so_first_and_claims_nothing(tmp_path, make_run, worl
     title, _, rest = first.partition("Skip to the verdict")
     assert "STOPPED" in title
     assert "STOPPED" in rest[:40]
-    assert "no verdict" in rest
+    assert "No verdict" in rest
     assert reason in rest
     assert "chart-verdicts" not in (folder / "report.html").read_text(encoding="utf-8")
     readme = (folder / "README.md").read_text(encoding="utf-8")
@@ -217,6 +246,6 @@ def test_with_several_models_every_cell_says_whose_it_is(make_run, tmp_path):
     whys = [Reader(summary).words for summary in told if summary.endswith(": why")]
     assert whys
     assert len(set(whys)) == len(whys)
-    assert {name for name in ("abacus-llama", "abacus-neox") for why in whys if f" {name}, tier" in why} == {
+    assert {name for name in ("abacus-llama", "abacus-neox") for why in whys if f" {name}, " in why} == {
         "abacus-llama", "abacus-neox",
     }  # fmt: skip

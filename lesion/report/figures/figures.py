@@ -10,15 +10,14 @@ from typing import Any, NamedTuple
 import altair as alt
 import polars as pl
 
-from lesion.report.figures import by_factor, cumulative, dissociation, head_maps, score_vs_effect, strips
+from lesion.report.figures import by_factor, cumulative, dissociation, head_maps, score_vs_effect, verdict_panels
 from lesion.report.figures import forest as forests
 from lesion.report.figures.parts import marks as drawing
 from lesion.report.figures.parts import tables
-from lesion.report.figures.parts.charts import compressed, numbers
 from lesion.report.figures.parts.palette import FAINT, FONT, INK, PAPER
 from lesion.report.record import Record, detector_of
 from lesion.report.wording.claims import MARKS
-from lesion.report.wording.evidence import dissociations, ranks, replication
+from lesion.report.wording.evidence import dissociations, replication
 from lesion.report.wording.words import listed, outcome_words, unit_of
 from lesion.runs.manifest.run import Status
 from lesion.study.plan import swept
@@ -68,7 +67,8 @@ def themed(spec: dict[str, Any], ink: str = INK, faint: str = FAINT, paper: str 
     }  # fmt: skip
     config = {
         "font": FONT, "background": paper, "axis": axis, "text": {"color": ink}, "view": {"stroke": None},
-        "title": {"color": ink, "fontSize": 13, "anchor": "start"}, "header": {"labelColor": ink, "labelFontSize": 13},
+        "title": {"color": ink, "fontSize": 13, "anchor": "start", "subtitleColor": ink, "subtitleFontSize": 12},
+        "header": {"labelColor": ink, "labelFontSize": 13},
         "legend": {"labelColor": ink, "labelFontSize": 12}, "aria": False,
     }  # fmt: skip
     return {**spec, "config": config}
@@ -78,7 +78,7 @@ def _verdicts(record: Record) -> Figure | None:
     if not any(finding.verdict.delta is not None for finding in record.findings):
         return None
     if record.manifest.study.claims is not None:
-        return _ablations(record)
+        return _panels(record)
     rows = drawing.verdict_rows(record, tables.changes(record))
     margin, confidence = record.manifest.study.verdict.margin, 100 * record.findings[0].verdict.confidence
     return Figure(
@@ -93,38 +93,24 @@ def _verdicts(record: Record) -> Figure | None:
     )
 
 
-def _ablations(record: Record) -> Figure:
-    """The verdicts of a study of format 2, with all ablations."""
-    rows, study = drawing.ablation_rows(record), record.manifest.study
+def _panels(record: Record) -> Figure:
+    """The verdicts of a study of format 2: all ablations and all matched sets, a panel for each cell."""
+    rows, study = verdict_panels.rows(record), record.manifest.study
     unit, confidence = unit_of(study), 100 * record.findings[0].verdict.confidence
-    margin = unit.factor * study.verdict.margin
-    ends = [*numbers(rows, "low"), *numbers(rows, "high")]
-    scaled = " The axis is compressed beyond the band." if compressed(ends, margin) else ""
-    several = rows.filter(pl.col("series") != "primary").height > 0
-    rings = " Below each ablation, as rings, the two other ablations of the same target." if several else ""
+    several = any(finding.primary is not None for finding in record.findings)
+    rings = " Hollow: the other ablations." if several else ""
+    what = outcome_words(study)
+    sets = " Grey dots: random sets under the same edit; the tick is the target on their items." if (
+        rows.filter(pl.col("series") == "set").height) else ""  # fmt: skip
     return Figure(
         "verdicts",
-        f"What each intervention did to the {outcome_words(study)}",
-        f"Filled marks decide: the change on confirmation items with its {confidence:g} % interval.{rings} Grey band:"
-        " the margin of"
-        f" {unit.plain(study.verdict.margin)} {'of the headroom' if study.headroom else unit.name}.{scaled}",
-        forests.ablations(rows, margin, f"change in {outcome_words(study)}, {unit.name}"),
+        f"Change in {what}, one panel a test",
+        f"Filled: the edit that decides, with its {confidence:g} % interval.{rings}{sets} Grey band: effects smaller"
+        f" than the margin, {unit.plain(study.verdict.margin)} {'of the headroom' if study.headroom else unit.name}."
+        " Scales differ between panels.",
+        verdict_panels.panels(rows, unit.factor * study.verdict.margin, f"change in {what}, {unit.name}"),
         rows,
-        tables.ABLATED,
-    )
-
-
-def _specificity(record: Record) -> Figure | None:
-    rows, unit = ranks.rows(record), unit_of(record.manifest.study)
-    if not rows.height:
-        return None
-    return Figure(
-        "specificity",
-        "Is the effect the target's own?",
-        ranks.reading(record, unit),
-        strips.strips(rows, f"change in {outcome_words(record.manifest.study)}, {unit.name}"),
-        rows,
-        ranks.QUERY,
+        verdict_panels.QUERY,
     )
 
 
@@ -250,5 +236,5 @@ def _replication(record: Record) -> Figure | None:
 
 
 _MAKERS: tuple[Callable[[Record], Figure | None], ...] = (
-    _verdicts, _dissociation, _specificity, _replication, _accuracy, _heads, _scores, _staged, _baseline, _deltas,
+    _verdicts, _dissociation, _replication, _accuracy, _heads, _scores, _staged, _baseline, _deltas,
 )  # fmt: skip

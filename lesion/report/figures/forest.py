@@ -9,9 +9,6 @@ from lesion.report.figures.parts.charts import TEXT_SIZE, constants, data, effec
 from lesion.report.figures.parts.palette import CONTROL, TARGET, VERDICT_COLOURS, VERDICT_SHAPES
 
 WIDTH = 560
-OTHERS = {"zero": "square", "mean": "circle", "resample": "diamond"}
-"""Marks of ablations that do not decide."""
-_SERIES = ("primary", *OTHERS)
 
 
 def verdicts(rows: pl.DataFrame, margin: float, step: int = 18) -> dict[str, Any]:
@@ -40,46 +37,6 @@ def verdicts(rows: pl.DataFrame, margin: float, step: int = 18) -> dict[str, Any
         rings.encode(x=x, shape=shape, **places),
     ]
     return finished(alt.layer(*layers, width=WIDTH, height=_step(step)), "single")
-
-
-def ablations(rows: pl.DataFrame, margin: float, title: str, step: int = 15) -> dict[str, Any]:
-    """Every cell with its interval, below it the other ablations of the same target; the margin as a band.
-
-    Args:
-        rows: `drawing.ablation_rows`.
-        margin: in the unit of the rows.
-        title: of the axis.
-        step: height of one line, pixels.
-    """
-    domain, axis = effects([*numbers(rows, "low"), *numbers(rows, "high")], margin)
-    x = alt.X("effect:Q", title=title, scale=domain, axis=axis)
-    order = rows.filter(pl.col("series") == "primary")["label"].to_list()
-    gaps = alt.Scale(paddingInner=0.2, paddingOuter=0.4)
-    told = tips(label="cell", series="ablation", verdict="verdict", effect="change", low="from", high="to", n="items")
-    places: dict[str, Any] = {
-        "y": _lines(order), "yOffset": alt.YOffset("series:N", sort=list(_SERIES), scale=gaps), "tooltip": told,
-    }  # fmt: skip
-    base = alt.Chart(data(rows))
-    decides, others = (base.transform_filter(f"datum.series {sign} 'primary'") for sign in ("==", "!="))
-    colour = alt.Color("verdict:N", scale=scale(VERDICT_COLOURS), legend=None)
-    marks = alt.Shape("verdict:N", scale=scale(VERDICT_SHAPES), legend=None)
-    legend = alt.Legend(
-        title=None, orient="bottom", columns=2, symbolStrokeColor=CONTROL, symbolFillColor="transparent"
-    )
-    rings = alt.Shape("series:N", scale=scale(OTHERS), legend=legend)
-    layers = [
-        _band(margin),
-        alt.Chart(constants(zero=0)).mark_rule(color=CONTROL).encode(x="zero:Q"),
-        decides.mark_rule(strokeWidth=2).encode(x=alt.X("low:Q"), x2="high:Q", color=colour, **places),
-        decides.mark_point(filled=True, size=120, opacity=1).encode(x=x, shape=marks, color=colour, **places),
-    ]
-    if order != rows["label"].to_list():  # some cells have other ablations beside their own
-        layers += [
-            others.mark_rule(strokeWidth=1.5, color=CONTROL).encode(x=alt.X("low:Q"), x2="high:Q", **places),
-            others.mark_point(filled=False, size=60, opacity=1, color=CONTROL).encode(x=x, shape=rings, **places),
-        ]
-    drawn: Any = alt.layer(*layers, width=WIDTH, height=_step(step))
-    return finished(drawn.resolve_scale(shape="independent"), "single")
 
 
 def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from lesion.report.page.gates import Table
 from lesion.report.record import Finding, Record
 from lesion.report.wording.claims import baseline_words, claim, specificity
 from lesion.report.wording.evidence import overlap, ranks
-from lesion.report.wording.evidence.ablations import ABLATIONS, cell_words
+from lesion.report.wording.evidence.ablations import ABLATIONS, cell_words, changes_words
 from lesion.report.wording.words import (
     MEANINGS,
     TAGS,
@@ -21,6 +21,7 @@ from lesion.report.wording.words import (
     p_value,
     percent,
     points,
+    tier_name,
     unit_of,
 )
 from lesion.stats.specificity.companion import Companion
@@ -54,6 +55,10 @@ class CellView(NamedTuple):
     """The ablation that decides; empty where a factor scales the target, and in format 1."""
     ablations: tuple[str, ...]
     """Zero, mean and resample, each with its interval and verdict; empty in format 1."""
+    brief: tuple[str, ...]
+    """The same as bare changes, for a narrow table."""
+    as_strong: str
+    """How many matched sets do at least as much: `21 of 200`."""
     baseline: str
     """The unedited model, with chance beside it."""
     dependent: bool
@@ -81,7 +86,7 @@ def _cell_view(record: Record, number: int, finding: Finding) -> CellView:
         verdict=verdict.verdict,
         meaning=verdict.reason or MEANINGS[verdict.verdict],
         model=model_name(chosen.model),
-        tier=chosen.tier,
+        tier=tier_name(study, chosen.tier),
         action=labelled(chosen),
         change=unit.said(verdict.delta),
         interval=unit.span(verdict.ci_low, verdict.ci_high),
@@ -97,6 +102,8 @@ def _cell_view(record: Record, number: int, finding: Finding) -> CellView:
         claim=claim(record, finding),
         primary=finding.primary or "",
         ablations=tuple(cell_words(finding, name, unit) for name in ABLATIONS) if claimed else (),
+        brief=tuple(changes_words(finding, name, unit) for name in ABLATIONS) if claimed else (),
+        as_strong=ranks.as_strong_words(finding),
         baseline=baseline_words(record, finding),
         dependent=finding.dependent,
         conditional=conditional(study, chosen.tier).removeprefix(", "),

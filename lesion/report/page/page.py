@@ -17,11 +17,13 @@ from lesion.report.record import Record
 from lesion.report.wording import caveats
 from lesion.report.wording.checks import loud_table
 from lesion.report.wording.claims import MARKS, status_words
+from lesion.report.wording.doubts import doubts
 from lesion.report.wording.error_rates import promises_of
 from lesion.report.wording.evidence.dissociations import dissociation_view
 from lesion.report.wording.evidence.replication import replication_view
 from lesion.report.wording.headline import headline, in_full
-from lesion.report.wording.words import all_targets, model_name, outcome_words, task_words, unit_of
+from lesion.report.wording.last_words import how_sure
+from lesion.report.wording.words import all_targets, model_name, outcome_words, unit_of
 from lesion.runs.folder.explorer_data import read_explored
 
 
@@ -32,14 +34,13 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
     return environment.get_template("report.html").render(
         manifest=manifest,
         study=manifest.study,
-        headline=headline(record).partition("; "),
+        headline=_unmarked(record).partition("; "),
         in_full=in_full(record),
         confidence=f"{100 * record.findings[0].verdict.confidence:g} %" if record.findings else "",
         mark=MARKS[manifest.status],
         status_words=status_words(manifest),
         models=[model_name(model) for model in manifest.study.models],
         targets=all_targets(manifest),
-        tiers=[(tier, task_words(task)) for tier, task in manifest.study.tasks.items()],
         cells=cell_views(record),
         claimed=manifest.study.claims is not None,
         ablated=manifest.study.sweep.edit.exchange is None,
@@ -53,6 +54,9 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         steps=timeline(manifest),
         receipts=receipts(record),
         questions=questions(record),
+        sure=how_sure(record, says_status=False),
+        doubts=doubts(record),
+        query=counted_query(manifest.run),
         deviations=caveats.deviations(record),
         open_questions=caveats.open_questions(record),
         limits=caveats.limits(record),
@@ -68,6 +72,21 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         charts_script=shipped(environment, "charts.js"),
         explorer_script=shipped(environment, "explorer.js"),
         library=library() if drawn else "",
+    )
+
+
+def _unmarked(record: Record) -> str:
+    """The headline without its status, which stands above it on the page."""
+    body = headline(record).removeprefix(MARKS[record.manifest.status])
+    return f"{body[0].upper()}{body[1:]}"
+
+
+def counted_query(run: str) -> str:
+    """A query that a reader can paste after `lesion query`: accuracy by task and condition, on confirmation items."""
+    quoted = run.replace("'", "''")
+    return (
+        "SELECT tier, arm, COUNT(*) AS n, ROUND(AVG(CASE WHEN correct THEN 100.0 ELSE 0.0 END), 1) AS accuracy"
+        f" FROM items WHERE run = '{quoted}' AND stage = 'confirm' GROUP BY tier, arm ORDER BY tier, arm"
     )
 
 

@@ -1,15 +1,16 @@
 "use strict";
 // Draws every figure in the page's own colours, fitted to the width that there is, and again when either changes.
 (() => {
-  const LABELS = 64, GAP = 22, NARROWEST = 225;
+  const LABELS = 64, NAMES = 116, GAP = 22, NARROWEST = 225;
   const token = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+  const scheme = () => token("--paper");
   const theme = () => {
     const ink = token("--ink"), faint = token("--line");
     const axis = { labelColor: ink, titleColor: ink, gridColor: faint, domainColor: faint, tickColor: faint,
       labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" };
     return { font: "system-ui, sans-serif", background: "transparent", axis, text: { color: ink }, view: { stroke: null },
-      title: { color: ink, fontSize: 13, anchor: "start" }, header: { labelColor: ink, labelFontSize: 13 },
+      title: { color: ink, fontSize: 13, anchor: "start", subtitleColor: ink, subtitleFontSize: 12 }, header: { labelColor: ink, labelFontSize: 13 },
       legend: { labelColor: ink, labelFontSize: 12 }, aria: false };
   };
 
@@ -24,7 +25,11 @@
     if (kind === "single") { spec.width = width; spec.autosize = { type: "fit-x", contains: "padding" }; }
     else if (kind === "panels") fitPanels(spec, width);
     else if (kind === "stack") spec.vconcat.forEach((part) => fitPanels(part, width));
-    else if (kind === "strips") spec.vconcat.forEach((part) => { part.width = Math.max(140, width - 24); });
+    else if (kind === "cells") {
+      const count = width < 700 || spec.concat.length < 2 ? 1 : 2;
+      spec.columns = count;
+      spec.concat.forEach((part) => { part.width = Math.max(140, Math.floor((width - 30 * (count - 1)) / count) - NAMES); });
+    }
     else if (kind === "forest") spec.vconcat.forEach((part) => { part.width = Math.max(140, width - 190); });
     else if (kind === "maps") {
       const count = width < 640 ? 1 : 2;
@@ -48,12 +53,12 @@
   const draw = () => document.querySelectorAll(".chart").forEach((place) => {
     const source = document.getElementById(place.id.replace("chart-", "spec-"));
     const width = place.clientWidth;
-    if (!source || !width) return;
+    if (!source || !width || place.dataset.drawn === String(width) && place.dataset.scheme === scheme()) return;
     if (typeof vegaEmbed === "undefined") return showPicture(place);
     const spec = fit(JSON.parse(source.textContent), width);
     spec.config = theme();
     vegaEmbed(place, spec, { actions: false, renderer: "svg", logLevel: 1, tooltip: { theme: "custom" } })
-      .then(() => { silence(place); place.dataset.drawn = String(width); })
+      .then(() => { silence(place); place.dataset.drawn = String(width); place.dataset.scheme = scheme(); })
       .catch((error) => { console.error(error); showPicture(place); });
   });
 
@@ -64,8 +69,14 @@
     if (now !== last) { last = now; later(); }
   });
   window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", later);
-  // A link to a folded passage unfolds it.
-  const unfold = () => { const goal = document.getElementById(location.hash.slice(1)); if (goal && goal.tagName === "DETAILS") goal.open = true; };
+  // A figure in a folded passage is drawn when it unfolds.
+  document.addEventListener("toggle", () => { draw(); window.dispatchEvent(new Event("resize")); }, true);
+  // A link to a folded passage unfolds it and all around it.
+  const unfold = () => {
+    const goal = document.getElementById(location.hash.slice(1));
+    for (let at = goal; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+    if (goal) goal.scrollIntoView();
+  };
   window.addEventListener("hashchange", unfold);
   unfold();
   draw();

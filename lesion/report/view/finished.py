@@ -10,7 +10,7 @@ from lesion.report.wording.claims import status_words
 from lesion.report.wording.evidence import ranks
 from lesion.report.wording.headline import headline
 from lesion.report.wording.last_words import how_sure
-from lesion.report.wording.words import labelled, model_name, unit_of
+from lesion.report.wording.words import labelled, model_name, tier_name, unit_of
 from lesion.runs.check.status import claim, counted, unrepeated
 from lesion.runs.folder.published import LEFT_OUT
 from lesion.runs.manifest.base import REPRODUCED
@@ -110,7 +110,7 @@ def _row(record: Record, finding: Finding) -> VerdictRow:
         sign=VERDICT_SIGNS[verdict.verdict],
         verdict=verdict.verdict,
         model=model_name(chosen.model),
-        tier=chosen.tier,
+        tier=tier_name(study, chosen.tier),
         edit=labelled(chosen),
         change=unit.said(verdict.delta),
         interval=unit.span(verdict.ci_low, verdict.ci_high),

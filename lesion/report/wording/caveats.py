@@ -10,7 +10,18 @@ from lesion.report.wording.checks import told_note
 from lesion.report.wording.claims import beside_zero, form, specificity
 from lesion.report.wording.evidence import ranks
 from lesion.report.wording.evidence.ablations import beside, differing
-from lesion.report.wording.words import MEANINGS, Unit, count, interval, labelled, listed, model_name, points, unit_of
+from lesion.report.wording.words import (
+    MEANINGS,
+    Unit,
+    count,
+    interval,
+    labelled,
+    listed,
+    model_name,
+    points,
+    tier_name,
+    unit_of,
+)
 from lesion.study.arms.condition import Condition, Edit, condition
 from lesion.study.arms.targets import RankedNeurons
 from lesion.study.plan import Chosen
@@ -44,10 +55,10 @@ def open_questions(record: Record) -> list[str]:
         for gate in record.manifest.gates
         if gate.outcome == "Fail"
     ]
-    questions += _control_questions(record)
+    questions += control_questions(record)
     level = rule_of(record.manifest.study).alpha_strata(len(record.manifest.plan.family) or 1)
     for finding in record.findings:
-        questions += [f"{_name(finding)}: {question}" for question in _cell_questions(record, finding, level)]
+        questions += [f"{_name(record, finding)}: {question}" for question in _cell_questions(record, finding, level)]
     return questions
 
 
@@ -96,11 +107,22 @@ def _prompts(record: Record) -> str:
     return f"Intervals and tests count {total} sets of few-shot examples as clusters where a tier has examples."
 
 
+def examples_words(record: Record) -> str:
+    """How many sets of few-shot examples the findings are about, in a phrase."""
+    study = record.manifest.study
+    if not any(getattr(task, "shots", 0) for task in study.tasks.values()):
+        return "no few-shot examples"
+    if study.prefixes < 1:
+        return "every item has few-shot examples of its own"
+    total = study.prefixes * study.baseline.seeds
+    return f"{total} sets of few-shot examples"
+
+
 def _rounding(record: Record) -> list[str]:
     """What bfloat16 alone may do, by model and tier, where the study computed in it."""
-    floors = record.manifest.plan.rounding
+    floors, study = record.manifest.plan.rounding, record.manifest.study
     return [
-        f"{model_name(model)} computed in bfloat16. On {tier} that alone may move the accuracy by"
+        f"{model_name(model)} computed in bfloat16. On {tier_name(study, tier)} that alone may move the accuracy by"
         f" {100 * floor:.1f} points (measured on unedited passes, against float32); a claim stands only beyond that."
         for model, tiers in floors.items()
         for tier, floor in tiers.items()
@@ -136,15 +158,17 @@ def _off_distribution(record: Record) -> str:
     )
 
 
-def _control_questions(record: Record) -> list[str]:
+def control_questions(record: Record) -> list[str]:
+    """Whether the positive control is missing or fails."""
     control = positive_control(record.manifest)
     if not record.findings or record.manifest.study.sweep.edit.exchange == "steer":  # a vector is of no kind
         return []
     if control is None:
         units = unit_words(record)
         return [f"The study has no positive control, so no claim says what kind of {units} the target are."]
+    where = tier_name(record.manifest.study, control.tier)
     return [
-        f"The positive control fails for {model_name(model)}: zeroing the target on {control.tier}"
+        f"The positive control fails for {model_name(model)}: zeroing the target on {where}"
         f" was {control.verdicts.get(model) or 'not decided'} instead of Harm,"
         f" so no claim says what kind of {unit_words(record)} these are."
         for model, holds in control.holds.items()
@@ -152,9 +176,11 @@ def _control_questions(record: Record) -> list[str]:
     ]
 
 
-def _name(finding: Finding) -> str:
-    chosen = finding.chosen
-    return f"{model_name(chosen.model)}, {chosen.tier}, {labelled(chosen)}"
+def _name(record: Record, finding: Finding) -> str:
+    """The cell: what was done on which task; the model where there are several."""
+    chosen, study = finding.chosen, record.manifest.study
+    whose = f" ({model_name(chosen.model)})" if len(study.subjects) > 1 else ""
+    return f"{labelled(chosen)} on {tier_name(study, chosen.tier)}{whose}"
 
 
 def _cell_questions(record: Record, finding: Finding, level: float) -> list[str]:

@@ -56,6 +56,11 @@ def told_note(manifest: Manifest, note: PlanNote) -> str:
     return f"{note.topic}: {note.text}"
 
 
+def failed_checks(manifest: Manifest) -> list[tuple[str, int, int]]:
+    """Kinds of check that failed without stopping the run: name, how many failed, how many were asked."""
+    return [(name, len(failed), tried) for name, failed, tried in _kinds(manifest)]
+
+
 def loud_sets(manifest: Manifest) -> list[LoudSet]:
     """Every matched random set that was loud at some factor, where they are too many for a sentence; in order.
 

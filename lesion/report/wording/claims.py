@@ -16,7 +16,7 @@ from lesion.report.wording.words import (
     percent,
     points,
     target_words,
-    task_words,
+    tier_name,
     unit_of,
 )
 from lesion.runs.manifest.run import Manifest
@@ -45,7 +45,7 @@ def claim(record: Record, finding: Finding) -> str:
         return _claim(record, finding)
     chosen, verdict = finding.chosen, finding.verdict
     target = _who(record, finding)
-    where = f"on {chosen.tier} ({task_words(record.manifest.study.tasks[chosen.tier])})"
+    where = f"on {tier_name(record.manifest.study, chosen.tier)}"
     did = action(chosen.alpha)
     sentence = f"{did[0].upper()}{did[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
     if verdict.verdict == "Invalid":
@@ -67,7 +67,7 @@ def _claim(record: Record, finding: Finding) -> str:
     study, chosen, verdict = record.manifest.study, finding.chosen, finding.verdict
     unit = unit_of(study)
     target, verb = _who(record, finding), doing(chosen)
-    where = f"on {chosen.tier} ({task_words(study.tasks[chosen.tier])})"
+    where = f"on {tier_name(study, chosen.tier)}"
     sentence = f"{verb[0].upper()}{verb[1:]} {target} of {model_name(chosen.model)} {where}: {verdict.verdict}"
     if verdict.delta is None:
         return f"{sentence} ({verdict.reason})."

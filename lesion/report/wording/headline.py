@@ -1,6 +1,7 @@
 """What was found in one sentence that can be read at a glance, and the whole of it in as many as that takes.
 
-The sentence is the fullest of several that keeps to `MOST_WORDS`: every cell by name, then tiers without their kinds of
+The sentence is the fullest of several that keeps to `MOST_WORDS`. Of a study of format 2 (`headline_answer`): with
+sizes, without them, the first effect alone, counts. Of format 1: every cell by name, then tiers without their kinds of
 questions, then counts of models, then the commonest effect without sizes, then counts of cells. None claims more than
 the rule allows: heads are called what the detector seeks only where every cell that is told of licenses it; a size is
 told only where it may be claimed.
@@ -23,7 +24,7 @@ from lesion.report.wording.words import (
     task_words,
 )
 
-MOST_WORDS = 30
+MOST_WORDS = 25
 """Words of the sentence, at most, wherever one of its forms keeps to them."""
 MOST_WORDS_1 = 45
 """The same of a run of format 1, whose forms are longer."""

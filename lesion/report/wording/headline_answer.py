@@ -8,7 +8,20 @@ from collections.abc import Iterator, Sequence
 
 from lesion.report.record import Finding, Record, own, positive_control
 from lesion.report.wording.evidence.ablations import disagreement
-from lesion.report.wording.words import doing, labelled, listed, model_name, target_words, task_words, unit_of
+from lesion.report.wording.evidence.ranks import random_words
+from lesion.report.wording.words import (
+    brief_target,
+    count,
+    did,
+    doing,
+    kind_of_task,
+    labelled,
+    listed,
+    model_name,
+    target_words,
+    tier_name,
+    unit_of,
+)
 
 VERBS = {"Improvement": "improves", "Harm": "harms", "Mixed": "splits"}
 
@@ -17,21 +30,54 @@ def answers(record: Record) -> Iterator[str]:
     """The sentence from the fullest form to the shortest."""
     findings = own(record)
     effects = [finding for finding in findings if finding.verdict.verdict in VERBS]
-    named = not any(finding.dependent for finding in record.findings)
     if not findings:
         yield _control_only(record)
-        return
-    if not effects:
-        yield _joined("no effect was shown", _apart(record, findings), _rest(record, findings))
-        yield _joined("no effect was shown", _apart(record, findings, brief=True), _rest(record, findings))
-        return
-    for full in (True, False):
-        clauses = _effects(record, effects, full=full, named=named), _specific(effects), _apart(record, findings)
-        yield _joined(*clauses, _rest(record, findings))
-    for brief in (False, True):
-        clauses = _effects(record, effects, full=False, named=named), _specific(effects)
-        yield _joined(*clauses, _apart(record, findings, brief=brief))
-    yield _joined(_counted(record, findings, effects), _specific(effects), _apart(record, findings, brief=True))
+    elif not effects:
+        yield from _nothing_shown(record, findings)
+    else:
+        yield from _shown(record, findings, effects)
+
+
+def _shown(record: Record, findings: Sequence[Finding], effects: Sequence[Finding]) -> Iterator[str]:
+    """`ablating two selected heads of abacus-llama harms sums and differences; some random heads do as much`."""
+    beyond = _beyond(record, effects)
+    for sized in (True, False):
+        said = _clauses(record, effects, sized=sized)
+        for brief in (False, True):
+            yield _joined(" and ".join(said), beyond, _apart(record, findings, brief=brief))
+    first, *others = _clauses(record, effects, sized=False)
+    more = f"; {len(others)} more effects" if others else ""
+    yield _joined(first + more, beyond, _apart(record, findings, brief=True))
+    yield _joined(_counted(record, findings, effects), beyond, _apart(record, findings, brief=True))
+
+
+def _nothing_shown(record: Record, findings: Sequence[Finding]) -> Iterator[str]:
+    """Without an effect: ruled out everywhere, undecided everywhere, or some of both."""
+    kinds = {finding.verdict.verdict for finding in findings}
+    study = record.manifest.study
+    unit = unit_of(study)
+    size = "the margin" if study.headroom else f"{unit.plain(study.verdict.margin)} {unit.name}"
+    apart = [_apart(record, findings), _apart(record, findings, brief=True)]
+    for who, where in _subjects(record, findings):
+        for tail in apart:
+            if kinds == {"Null"}:
+                yield _joined(f"{who} changes {where} by less than {size}", tail)
+            elif "Null" in kinds:
+                yield _joined(f"no effect of {who} on {where} was shown", _rest(record, findings), tail)
+            else:
+                yield _joined(f"whether {who} changes {where} stays undecided", tail)
+    yield _joined("no effect was shown", _rest(record, findings), apart[1])
+
+
+def _subjects(record: Record, findings: Sequence[Finding]) -> Iterator[tuple[str, str]]:
+    """What was done to what, and on which tasks: in one phrase each."""
+    verbs = listed(list(dict.fromkeys(_verb(finding) for finding in findings)))
+    named = {(f.chosen.model, f.chosen.target) for f in findings}
+    who = _whose(record, [model for model, _ in named], next(iter(named))[1]) if len({n for _, n in named}) == 1 else (
+        "the targets")  # fmt: skip
+    tiers = list(dict.fromkeys(finding.chosen.tier for finding in findings))
+    yield f"{verbs} {who}", _tasks(record, tiers)
+    yield f"{verbs} {who}", f"{count(len(tiers))} tasks" if len(tiers) > 1 else "the task"
 
 
 def control_sentence(record: Record) -> str:
@@ -47,14 +93,14 @@ def control_sentence(record: Record) -> str:
                      and f.chosen.alpha == 0), None)  # fmt: skip
         size = f" ({doing(cell.chosen)}: {unit.said(cell.verdict.delta)} {unit.name})" if cell else ""
         outcomes.append(f"{words.get(verdict, 'fails')} in {model_name(model)}{size}")
-    return f"Positive control on {control.tier}: {listed(outcomes)}."
+    return f"Positive control on {tier_name(record.manifest.study, control.tier)}: {listed(outcomes)}."
 
 
 def long_form(record: Record) -> list[str]:
     """Everything that was found, a sentence each, the control last."""
     findings = own(record)
     effects = [finding for finding in findings if finding.verdict.verdict in VERBS]
-    clauses = [_effects(record, [finding], full=True) + _after(record, finding) for finding in effects]
+    clauses = [_effects(record, [finding]) + _after(record, finding) for finding in effects]
     clauses += [text for text in (_rest(record, findings, named=True),) if text]
     sentences = [f"{text[0].upper()}{text[1:]}." for text in clauses]
     control = control_sentence(record)
@@ -72,8 +118,8 @@ def _joined(*parts: str) -> str:
     return "; ".join(part for part in parts if part)
 
 
-def _effects(record: Record, effects: Sequence[Finding], *, full: bool, named: bool = True) -> str:
-    """`resample-ablating the two selected heads L1H0 + L1H1 of abacus-llama harms tier1 (−14.6 points)`.
+def _effects(record: Record, effects: Sequence[Finding], *, named: bool = True) -> str:
+    """`resample-ablating the two selected heads L1H0 + L1H1 of abacus-llama harms sums up to 99 (−14.6 points)`.
 
     Where ablations disagree somewhere, `named` is false and the target is not called what the detector seeks.
     """
@@ -83,15 +129,15 @@ def _effects(record: Record, effects: Sequence[Finding], *, full: bool, named: b
         key = (chosen.model, chosen.target, doing(chosen), finding.verdict.verdict)
         groups.setdefault(key, []).append(finding)
     clauses: list[str] = []
-    for (model, name, did, kind), group in groups.items():
+    for (model, name, done, kind), group in groups.items():
         licensed = named and all(finding.licensed for finding in group)
         who = target_words(record.manifest, model, name, licensed=licensed)
         whose = f"{who} of {model_name(model)}" if not clauses or len({key[:2] for key in groups}) > 1 else "them"
-        clauses.append(f"{did} {whose} {VERBS[kind]} {listed([_place(record, each, full=full) for each in group])}")
+        clauses.append(f"{done} {whose} {VERBS[kind]} {listed([_place(record, each) for each in group])}")
     return "; ".join(clauses)
 
 
-def _place(record: Record, finding: Finding, *, full: bool) -> str:
+def _place(record: Record, finding: Finding) -> str:
     tier, unit = finding.chosen.tier, unit_of(record.manifest.study)
     if finding.verdict.verdict == "Mixed":
         size = "some kinds of items gain, others lose"
@@ -99,7 +145,94 @@ def _place(record: Record, finding: Finding, *, full: bool) -> str:
         size = "its size is not shown to be the same over seeds"
     else:
         size = f"{unit.said(finding.verdict.delta)} {unit.name}"
-    return f"{task_words(record.manifest.study.tasks[tier])} ({tier}: {size})" if full else f"{tier} ({size})"
+    name = tier_name(record.manifest.study, tier)
+    return f"{name} ({size})"
+
+
+def _clauses(record: Record, effects: Sequence[Finding], *, sized: bool) -> list[str]:
+    """One clause for each kind of effect on the same tasks; what was done is listed, and so are the models."""
+    alike: dict[tuple[str, str, str, str], list[Finding]] = {}
+    for finding in effects:
+        chosen = finding.chosen
+        alike.setdefault((chosen.model, chosen.target, finding.verdict.verdict, _verb(finding)), []).append(finding)
+    same: dict[tuple[str, str, str, tuple[str, ...]], list[str]] = {}
+    for (model, name, kind, verb), group in alike.items():
+        tiers = tuple(dict.fromkeys(finding.chosen.tier for finding in group))
+        same.setdefault((model, name, kind, tiers), []).append(verb)
+    merged: dict[tuple[str, str, tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    for (model, name, kind, tiers), verbs in same.items():
+        merged.setdefault((name, kind, tiers, tuple(verbs)), []).append(model)
+    size = _size(record, effects) if sized and len(merged) == 1 else ""
+    clauses: list[str] = []
+    for (name, kind, tiers, verbs), models in merged.items():
+        who = "them" if clauses and len({(n, tuple(m)) for (n, *_), m in merged.items()}) == 1 else (
+            _whose(record, models, name))  # fmt: skip
+        clauses.append(f"{' or '.join(verbs)} {who} {VERBS[kind]} {_tasks(record, tiers)}{size}")
+    return clauses
+
+
+def _verb(finding: Finding) -> str:
+    """`ablating`, `amplifying`, `steering`: without the kind of ablation and without the factor."""
+    chosen = finding.chosen
+    return "ablating" if chosen.ablation is not None else did(chosen.edit).partition(" (")[0]
+
+
+def _whose(record: Record, models: Sequence[str], name: str) -> str:
+    """`two selected heads of abacus-llama`, `the induction heads of both models`.
+
+    Heads are called what the detector seeks only where every effect here allows it and no ablation disagrees.
+    """
+    here = [f for f in record.findings if f.chosen.model in models and f.chosen.target == name]
+    effects = [f for f in here if f.verdict.verdict in VERBS]
+    named = bool(effects) and all(f.licensed or f.primary is None for f in effects) and any(f.licensed for f in effects)
+    licensed = named and not any(finding.dependent for finding in record.findings)
+    what = brief_target(record.manifest, models[0], name, licensed=licensed, several=len(models) > 1)
+    if len(models) == 1:
+        return f"{what} of {model_name(models[0])}"
+    total = len(record.manifest.study.models)
+    many = ("both" if total == 2 else f"all {count(total)}") if len(models) == total else count(len(models))
+    return f"{what} of {many} models"
+
+
+def _tasks(record: Record, tiers: Sequence[str]) -> str:
+    """Tasks by kind where every tier of the kind is meant (`sums and differences`), else by name."""
+    study = record.manifest.study
+    asked = {finding.chosen.tier for finding in own(record)}
+    said: list[str] = []
+    for tier in tiers:
+        kind = kind_of_task(study.tasks[tier])
+        alike = {each for each in asked if kind_of_task(study.tasks[each]) == kind}
+        said.append(kind if alike <= set(tiers) else tier_name(study, tier))
+    return listed(list(dict.fromkeys(said)))
+
+
+def _size(record: Record, effects: Sequence[Finding]) -> str:
+    """` (−43.2 points)` or ` (−18.1 to −92.9 points)`; empty where a size may not be claimed."""
+    unit = unit_of(record.manifest.study)
+    if any(f.verdict.verdict == "Mixed" or "magnitude_unstable" in f.verdict.tags for f in effects):
+        return ""
+    sizes = sorted((f.verdict.delta for f in effects if f.verdict.delta is not None), key=abs)
+    ends = list(dict.fromkeys(unit.said(size) for size in (sizes[:1] + sizes[-1:])))
+    return f" ({' to '.join(ends)} {unit.name})" if ends else ""
+
+
+def _beyond(record: Record, effects: Sequence[Finding]) -> str:
+    """Whether random sets do as much, as a clause; empty where none were measured."""
+    ranks = [finding.rank for finding in effects if finding.rank is not None and finding.rank.status != "not asked"]
+    what = random_words(record)
+    evaluable = [rank for rank in ranks if rank.status in ("specific", "not specific")]
+    if not ranks:
+        return ""
+    if not evaluable:
+        return f"too few random {what} to compare"
+    yes = sum(rank.status == "specific" for rank in evaluable)
+    if yes == len(effects):
+        return f"random {what} do less"
+    if yes:
+        return f"random {what} do less in {yes} of {len(effects)} tests"
+    if all(rank.rank > 1 for rank in evaluable):
+        return f"some random {what} do as much"
+    return f"random {what} are not shown to do less"
 
 
 def _apart(record: Record, findings: Sequence[Finding], *, brief: bool = False) -> str:
@@ -108,27 +241,19 @@ def _apart(record: Record, findings: Sequence[Finding], *, brief: bool = False) 
     ablated = [finding for finding in findings if finding.primary is not None]
     if not dependent:
         return ""
-    if len(dependent) == 1 and not brief:
-        where = f" on {dependent[0].chosen.tier}" if len(ablated) > 1 else ""
-        clause = disagreement(dependent[0], unit_of(record.manifest.study))
-        return clause.replace("disagree", f"disagree{where}", 1)
     if len(dependent) == len(ablated):
-        return "the other ablations disagree"
-    return f"the other ablations disagree in {len(dependent)} of {len(ablated)} cells"
+        return "ablations disagree"
+    if len(dependent) == 1 and not brief:
+        return f"ablations disagree on {tier_name(record.manifest.study, dependent[0].chosen.tier)}"
+    return f"ablations disagree in {len(dependent)} of {len(ablated)} tests"
 
 
 def _specific(effects: Sequence[Finding]) -> str:
-    """How many effects are specific, and among what."""
+    """Whether one effect is specific, in words."""
     ranks = [finding.rank for finding in effects if finding.rank is not None]
-    evaluable = [rank for rank in ranks if rank.status in ("specific", "not specific")]
-    if not ranks:
-        return ""
-    if not evaluable:
-        return "specificity is not evaluable"
-    yes = sum(rank.status == "specific" for rank in evaluable)
-    if len(effects) == 1:
-        return "specific" if yes else "not specific"
-    return f"specific: {yes} of {len(effects)}"
+    if not ranks or ranks[0].status == "not evaluable":
+        return "specificity is not evaluable" if ranks else ""
+    return ranks[0].status
 
 
 def _rest(record: Record, findings: Sequence[Finding], *, named: bool = False) -> str:
@@ -145,7 +270,9 @@ def _rest(record: Record, findings: Sequence[Finding], *, named: bool = False) -
     for names, words in kinds:
         here = [finding for finding in findings if finding.verdict.verdict in names]
         if here and named:
-            clauses.append(f"{words} for {listed([f'{labelled(f.chosen)} on {f.chosen.tier}' for f in here])}")
+            clauses.append(
+                f"{words} for {listed([f'{labelled(f.chosen)} on {tier_name(study, f.chosen.tier)}' for f in here])}"
+            )
         elif here:
             clauses.append(f"{words} in {len(here)} of {len(findings)} cells" if names == ("Null",) else
                         f"{len(here)} {words}")  # fmt: skip

@@ -4,6 +4,7 @@ What kind of heads the target are ("induction heads") is said only where the cla
 holds and the effect is specific. Everywhere else they are the selected heads.
 """
 
+import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import NamedTuple
@@ -145,6 +146,28 @@ def task_words(task: TaskConfig) -> str:
     if "*" in task.operators:
         said.append(f"{_OPERATIONS['*']} {reach} {task.factor_high} × {task.factor_high}")
     return listed(said)
+
+
+def kind_of_task(task: TaskConfig) -> str:
+    """The same without its range: `sums and differences`; of a task without one, its words."""
+    if not isinstance(task, ArithmeticConfig):
+        return task_words(task).removeprefix("the ")
+    return listed([_OPERATIONS[operator] for operator in task.operators])
+
+
+_NUMBERED = re.compile(r"(tier|task|level|t)?[_-]?\d+")
+"""Names of tiers that tell a reader nothing."""
+
+
+def tier_name(study: Study, tier: str) -> str:
+    """A tier as a reader knows it: its own name, or the words of its task where its name is a number (`tier1`).
+
+    Two numbered tiers of the same words keep their names behind them.
+    """
+    if not _NUMBERED.fullmatch(tier):
+        return tier.replace("_", " ")
+    said = {name: task_words(task).removeprefix("the ") for name, task in study.tasks.items()}
+    return said[tier] if list(said.values()).count(said[tier]) == 1 else f"{said[tier]} ({tier})"
 
 
 def action(alpha: float) -> str:
@@ -290,3 +313,22 @@ def target_words(manifest: Manifest, model: str, name: str = "", *, licensed: bo
         return f"all heads but {' + '.join(target.sites)}" + (f" ({name})" if name else "")
     names = " + ".join(sites) if len(sites) <= 4 else f"{', '.join(sites[:3])} … {sites[-1]}"
     return f"the {count(len(sites))} {what} {names}" + (f" ({name})" if name else "")
+
+
+def brief_target(manifest: Manifest, model: str, name: str, *, licensed: bool, several: bool = False) -> str:
+    """The target without its sites: `two selected heads`, `two induction heads`; of several models `the … heads`.
+
+    In a study of several targets its name stands behind it.
+    """
+    target = manifest.study.sweep.named[name]
+    if target.kind == "all_but":
+        return f"all heads but {' + '.join(target.sites)}"
+    sites = manifest.plan.targets.get(aim(model, name), ())
+    kind = kind_words(parse_site(sites[0]).kind, 2 if several else len(sites)) if sites else "sites"
+    what = ""
+    if target.kind == "detected":
+        what = f"{target.detector.replace('_', '-')} " if licensed else "selected "
+    elif target.kind == "screened":
+        what = "screened "
+    many = "the" if several else count(len(sites))
+    return f"{many} {what}{kind}" + (f" ({name})" if name else "")

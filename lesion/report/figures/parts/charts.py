@@ -1,7 +1,7 @@
 """What the figures' specifications share: data, tooltips, scales and names, in Vega-Lite by way of altair.
 
 A specification names no colour of text, grid or paper: the page and the exporter lay their theme over it. Its kind
-(`single`, `panels`, `stack` of panels, `forest`, `strips`, `maps`) stands under `usermeta.lesion`, so that the page can
+(`single`, `panels`, `stack` of panels, `forest`, `cells`, `maps`) stands under `usermeta.lesion`, so that the page can
 fit it to a width.
 """
 
@@ -14,7 +14,7 @@ TEXT_SIZE = 12
 """Size of every text within a figure, in pixels."""
 STRETCH = 8
 """A scale is compressed where the largest effect is more than so many margins."""
-_WORDS = ("panel", "series", "verdict", "label", "stage", "site", "order", "sites", "did")
+_WORDS = ("panel", "series", "verdict", "label", "stage", "site", "order", "sites", "did", "line")
 """Fields that hold words; all others hold numbers."""
 
 
@@ -66,11 +66,6 @@ def effects(ends: list[float], margin: float) -> tuple[alt.Scale, alt.Axis]:
         1.0 * size for size in (margin, 10, 30, 100)]  # fmt: skip
     values = sorted({0.0, *(side * step for side in (-1, 1) for step in steps if low <= side * step <= high)})
     return scale, alt.Axis(values=values, labelExpr="format(datum.value, '~g')", titleAnchor="end")
-
-
-def compressed(ends: list[float], margin: float) -> bool:
-    """Whether `effects` compresses the scale."""
-    return max(map(abs, ends), default=0.0) > STRETCH * margin
 
 
 def finished(chart: Any, kind: str) -> dict[str, Any]:

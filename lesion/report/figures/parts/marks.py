@@ -7,7 +7,7 @@ import polars as pl
 
 from lesion.report.figures.parts.charts import numbers
 from lesion.report.record import Record
-from lesion.report.wording.words import kind_words, labelled, model_name, points, signed, unit_of
+from lesion.report.wording.words import kind_words, labelled, model_name, points, signed, tier_name
 from lesion.study.plan import swept
 
 APART = 0.1
@@ -21,8 +21,10 @@ def unit_words(record: Record) -> str:
 
 
 def panel(record: Record, model: str, tier: str) -> str:
-    """A panel's name: the tier, and the model when there are several."""
-    return tier if len(record.manifest.study.subjects) == 1 else f"{model_name(model)}, {tier}"
+    """A panel's name: the task, and the model when there are several."""
+    study = record.manifest.study
+    name = tier_name(study, tier)
+    return name if len(study.subjects) == 1 else f"{model_name(model)}, {name}"
 
 
 def verdict_rows(record: Record, changes: pl.DataFrame) -> pl.DataFrame:
@@ -48,29 +50,6 @@ def verdict_rows(record: Record, changes: pl.DataFrame) -> pl.DataFrame:
         if control := controls.get((chosen.model, chosen.tier, chosen.alpha)):
             numbers = {name: control[name] for name in (*counts, *shares)}
             rows.append({**keys, "series": "control", "verdict": "random set", **numbers})
-    return pl.DataFrame(rows)
-
-
-def ablation_rows(record: Record) -> pl.DataFrame:
-    """One row per cell from its verdict, and one for each other ablation of its target; in the study's unit."""
-    unit = unit_of(record.manifest.study)
-    rows: list[dict[str, Any]] = []
-    for finding in record.findings:
-        chosen = finding.chosen
-        verdict = finding.verdict
-        if verdict.delta is None or verdict.ci_low is None or verdict.ci_high is None:
-            continue
-        outcome = f"{verdict.verdict}: {unit.said(verdict.delta)} ({unit.span(verdict.ci_low, verdict.ci_high)})"
-        label = f"{panel(record, chosen.model, chosen.tier)}, {labelled(chosen)}|{outcome}"
-        others = {name: each for name, each in finding.ablations.items() if name != finding.primary}
-        for series, each in ({"primary": verdict} | others).items():
-            if each.delta is not None and each.ci_low is not None and each.ci_high is not None:
-                ends = {"effect": each.delta, "low": each.ci_low, "high": each.ci_high}
-                rows.append(
-                    {"label": label, "model": chosen.model, "tier": chosen.tier, "edit": chosen.edit, "series": series,
-                     "verdict": each.verdict, "n": each.n, "gained": each.gained, "lost": each.lost}
-                    | {name: unit.factor * value for name, value in ends.items()}
-                )  # fmt: skip
     return pl.DataFrame(rows)
 
 

@@ -10,7 +10,7 @@ import re
 import polars as pl
 
 from lesion.interventions.site import parse_site
-from lesion.report.paired_join import COUNTS, NATS, PAIRED
+from lesion.report.paired_join import COUNTS, PAIRED
 from lesion.report.record import Record
 from lesion.stats.intervals import tango_interval, wilson
 from lesion.study.arms.targets import DetectedHeads, Target, aim
@@ -34,13 +34,6 @@ CHANGES = f"""SELECT e.model, e.tier, e.arm, e.role, e.member, e.amount, {COUNTS
 GROUP BY e.model, e.tier, e.arm, e.role, e.member, e.amount
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes on confirmation items: wrong to right, right to wrong."""
-
-ABLATED = f"""SELECT e.model, e.tier, e.arm, {COUNTS},
-  {NATS}
-{_AGAINST_BASELINE}e.stage = 'confirm' AND e.role = 'target'
-GROUP BY e.model, e.tier, e.arm
-ORDER BY e.model, e.tier, e.arm"""
-"""Paired changes on confirmation items under every edit of the target, ablations among them."""
 
 HEADS = f"""SELECT e.model, e.tier, e.arm, e.member, {COUNTS}
 {_AGAINST_BASELINE}e.stage = 'discovery' AND e.role = 'single'

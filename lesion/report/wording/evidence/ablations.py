@@ -24,6 +24,17 @@ def cell_words(finding: Finding, name: str, unit: Unit) -> str:
     return f"{unit.said(verdict.delta)} ({unit.span(verdict.ci_low, verdict.ci_high)}) {verdict.verdict}"
 
 
+def changes_words(finding: Finding, name: str, unit: Unit) -> str:
+    """The same as a bare change: `−64.2`, with the verdict where it is another than the cell's."""
+    verdict = finding.ablations.get(name)
+    if verdict is None:
+        return "–"
+    if verdict.delta is None:
+        return "not judged"
+    other = "" if verdict.verdict == finding.verdict.verdict else f" {verdict.verdict}"
+    return f"{unit.said(verdict.delta)}{other}"
+
+
 def beside(finding: Finding, unit: Unit) -> str:
     """What the other ablations say, as a sentence with a space before it; empty where a factor scales the target."""
     if finding.primary is None:

@@ -1,26 +1,14 @@
-"""The target among its matched sets: in words, as rows, and as a strip of dots.
+"""The target among its matched sets, in words.
 
 The whole distribution is shown, never its mean alone: sets differ from each other, and a mean over them hides it.
 """
 
-from typing import Any
-
-import polars as pl
-
-from lesion.report.figures.parts.marks import panel, unit_words
-from lesion.report.paired_join import COUNTS, NATS, PAIRED
+from lesion.report.figures.parts.marks import unit_words
 from lesion.report.record import Finding, Record
-from lesion.report.wording.words import Unit, labelled, listed, p_value, unit_of
+from lesion.report.wording.words import listed, p_value, unit_of
 from lesion.stats.specificity.rank import RankSpecificity
 from lesion.study.arms.edits import EdgeKnockOut, Steering
 
-QUERY = f"""SELECT e.stage, e.model, e.tier, e.arm, {COUNTS},
-  {NATS}
-{PAIRED}
-WHERE b.arm = 'baseline' AND e.stage = 'specificity' AND e.role IN ('target', 'set')
-GROUP BY e.stage, e.model, e.tier, e.arm
-ORDER BY e.model, e.tier, e.arm"""
-"""Paired changes under the target and every matched set, on the same items."""
 STEERED = {
     "random": "random vectors of the same length there, in any direction",
     "shuffled": "vectors of the same length there, made from the same prompts with their pairs shuffled",
@@ -37,6 +25,40 @@ def among(record: Record, rank: RankSpecificity) -> str:
         return "random edges of the same heads, drawn anew for each item"
     where = "of its layer" if rank.population == "layer" else "of the model"
     return f"random {unit_words(record)} {where}"
+
+
+def random_words(record: Record) -> str:
+    """What matched sets are made of, in a word: `heads`, `vectors`, `edges`."""
+    edit = record.manifest.study.sweep.edit
+    return "edges" if isinstance(edit, EdgeKnockOut) and edit.control == "edges" else unit_words(record)
+
+
+def as_many(finding: Finding) -> int:
+    """How many matched sets do at least as much as the target; 0 where none were measured."""
+    return 0 if finding.rank is None else finding.rank.rank - 1
+
+
+def as_strong_words(finding: Finding) -> str:
+    """`21 of 200`, of matched sets; a dash where none were measured."""
+    rank = finding.rank
+    if rank is None or rank.status == "not asked" or not rank.effects:
+        return "–"
+    return f"{as_many(finding):,} of {rank.sets:,}"
+
+
+def against(record: Record, finding: Finding) -> str:
+    """`21 of 200 sets of random heads do as much; the strongest, L0H3+L1H4, −99.2 points against −92.7`."""
+    rank = finding.rank
+    if rank is None or not rank.effects:
+        return ""
+    unit = unit_of(record.manifest.study)
+    many = as_many(finding)
+    number, do = ("none", "does") if not many else (f"{many:,}", "does" if many == 1 else "do")
+    name, effect = strongest(finding)[0]
+    return (
+        f"{number} of {rank.sets:,} sets of {among(record, rank)} {do} as much; the strongest, {name},"
+        f" {unit.said(effect)} {unit.name} against {unit.said(rank.target)}"
+    )
 
 
 def short(record: Record, finding: Finding) -> str:
@@ -114,46 +136,3 @@ def _unasked(record: Record, finding: Finding) -> str:
     if claims is not None and not claims.sets:
         return "not asked: the study has no matched sets, so nothing may be called specific"
     return "not measured"
-
-
-def rows(record: Record) -> pl.DataFrame:
-    """One row per set and one per target of every cell that asked; effects in points or nats."""
-    unit = unit_of(record.manifest.study)
-    found: list[dict[str, Any]] = []
-    for finding in record.findings:
-        rank = finding.rank
-        if rank is None or rank.status == "not asked" or not rank.effects:
-            continue
-        cell = f"{panel(record, finding.chosen.model, finding.chosen.tier)}, {labelled(finding.chosen)}"
-        place = f"rank {rank.rank} of {rank.sets + 1}, p {p_value(rank.p)}: {_status(rank)}"
-        keys = {
-            "label": f"{cell}|{place}", "model": finding.chosen.model, "tier": finding.chosen.tier,
-            "edit": finding.chosen.edit, "n": rank.items,
-        }  # fmt: skip
-        for number, effect in enumerate(rank.effects):
-            name = set_name(finding, number)
-            found.append(
-                {**keys, "series": "set", "sites": name, "effect": unit.factor * effect, "lift": _lift(number)}
-            )
-        sites = "+".join(record.manifest.plan.targets.get(finding.chosen.aim, ()))
-        found.append({**keys, "series": "target", "sites": sites, "effect": unit.factor * rank.target, "lift": 0.5})
-    return pl.DataFrame(found, infer_schema_length=None)
-
-
-def _status(rank: RankSpecificity) -> str:
-    return "NOT EVALUABLE" if rank.status == "not evaluable" else rank.status
-
-
-def _lift(number: int) -> float:
-    """A height between 0 and 1 that spreads neighbours, the same each time (the golden ratio's multiples)."""
-    return (0.618034 * (number + 1)) % 1
-
-
-def reading(record: Record, unit: Unit) -> str:
-    """What to see in the strip."""
-    populations = list(dict.fromkeys(among(record, f.rank) for f in record.findings if f.rank is not None))
-    return (
-        f"Each grey dot is one matched set ({listed(populations)}), the filled mark is the target: the change in"
-        f" {unit.name} under the same edit on the same items. An effect is specific only if hardly any set does as"
-        " much."
-    )
