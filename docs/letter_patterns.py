@@ -295,16 +295,18 @@ def _answer(tables: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]) -
         for share in SHARES
         if (beyond := _beyond_random(tables[name, pattern], "heads", share)).high < 0
     ]
+    asked = len(pairs) * len(SHARES)
     shown = (
-        f"Ablating induction heads costs more than ablating random heads in {'; '.join(found)}."
+        f"In {len(found)} of {asked} comparisons ablating induction heads costs more than ablating random heads: "
+        f"{'; '.join(found)}."
         if found
         else "Nowhere above chance is ablating induction heads shown to cost more than ablating random heads."
     )
-    asked = len(pairs) * len(SHARES)
     return (
         f"**Above chance unedited: {len(pairs)} of {len(tables)} pairs of model and pattern ({named}).{floors}"
         f" {shown}**"
-        f" These are {asked} comparisons of few items, not corrected for their number. Random heads may be induction"
+        f" These are {asked} comparisons of few items, at 95 % each and not corrected for their number: read one alone as a"
+        " lead, not as a finding. Random heads may be induction"
         " heads that are not ablated (only the ablated ones are kept out), which makes the comparison harder to win."
         " Intervals take items as independent, though items share example sets; they may be too narrow."
     )

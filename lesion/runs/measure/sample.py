@@ -1,4 +1,4 @@
-"""A sample of every cell, computed by the reference engine: one batch and arm, picked by the cell's hash.
+"""A sample of every cell, computed by the reference engine: rows of one batch and arm, picked by the cell's hash.
 
 Its logits must be those of the batched engine, else the reference computes the cell. And the rows that the cell writes
 must say of these items, found by their hashes, what the plain logits say, read a second time: so a table whose rows
@@ -15,7 +15,7 @@ import polars as pl
 from torch import Tensor
 
 from lesion.engine.attach import Source
-from lesion.engine.batch import Batch
+from lesion.engine.batch import Batch, batches
 from lesion.engine.donors import Donors
 from lesion.engine.reference import run
 from lesion.engine.replacement_activations import Library
@@ -29,6 +29,10 @@ from lesion.study.metric_table import METRICS
 from lesion.study.plan import Cell
 from lesion.tasks.task import Item
 from lesion.tasks.tokenizers.prompt_contract import Compiled
+
+
+ROWS = 16
+"""Rows of the batch that the reference computes again."""
 
 
 class Part(NamedTuple):
@@ -67,7 +71,7 @@ def sampled(engine: Engine, parts: Sequence[Part], cell: Cell) -> Sample | None:
     able = [part for part in parts if arm in part.arms]
     if not able:  # no item of this cell has a reference
         arm, able = BASELINE, list(parts)
-    part = able[number % len(able)]
+    part = _few(engine, able[number % len(able)])
     batch, edit = part.batch, arm.intervention
     sources = None if edit is None else part.sources([edit])
     given = None if sources is None or edit is None else sources.get(edit)
@@ -80,6 +84,13 @@ def sampled(engine: Engine, parts: Sequence[Part], cell: Cell) -> Sample | None:
         quick = outcome.logits
     error = float((quick.double().log_softmax(-1) - plain.double().log_softmax(-1)).abs().max())
     return Sample(part, arm, plain, error)
+
+
+def _few(engine: Engine, part: Part) -> Part:
+    """The first rows of a batch, as a batch of their own: the reference makes one whole pass, and no row twice."""
+    asked = [part.asked[row] for row in part.batch.rows[:ROWS]]
+    (batch,) = batches([compiled for _, compiled in asked], ROWS, engine.model.sizes.max_positions)
+    return part._replace(batch=batch, asked=asked)
 
 
 def reread(sample: Sample, table: pl.DataFrame, dtype: str, *, quick: bool) -> None:
