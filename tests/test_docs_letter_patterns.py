@@ -40,7 +40,9 @@ def test_models_at_chance_are_called_floors(page: Any) -> None:
 
 
 def test_induction_heads_are_named_only_where_they_cost_more_than_random_heads(page: Any) -> None:
-    assert "comparisons ablating induction heads costs more than ablating random heads: " in page.page(table(page, 90, 40, 85))
+    assert "comparisons ablating induction heads costs more than ablating random heads: " in page.page(
+        table(page, 90, 40, 85)
+    )
     text = page.page(table(page, 90, 60, 62))
     assert "is ablating induction heads shown to cost more" in text
     assert "−31.2" in text, "the change itself is shown"
