@@ -30,7 +30,6 @@ from lesion.study.plan import Cell
 from lesion.tasks.task import Item
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
-
 ROWS = 16
 """Rows of the batch that the reference computes again."""
 
