@@ -305,9 +305,9 @@ def _answer(tables: Mapping[tuple[str, str], Mapping[str, Mapping[str, Any]]]) -
     return (
         f"**Above chance unedited: {len(pairs)} of {len(tables)} pairs of model and pattern ({named}).{floors}"
         f" {shown}**"
-        f" These are {asked} comparisons of few items, at 95 % each and not corrected for their number: read one alone as a"
-        " lead, not as a finding. Random heads may be induction"
-        " heads that are not ablated (only the ablated ones are kept out), which makes the comparison harder to win."
+        f" These are {asked} comparisons of few items, at 95 % each and not corrected for their number: read one alone"
+        " as a lead, not as a finding. Random heads may be induction heads that are not ablated (only the ablated ones"
+        " are kept out), which makes the comparison harder to win."
         " Intervals take items as independent, though items share example sets; they may be too narrow."
     )
 
