@@ -245,7 +245,8 @@ def test_every_number_of_the_paper_about_ablations_chance_and_ranks_leads_to_row
     manifest = record.manifest.model_copy(update={"status": "confirmatory"})
     sources = {manifest.run: Source.of(record._replace(manifest=manifest), provisional=False)}
     register, cast = Register(sources, pl.DataFrame(schema=COLUMNS)), Cast(sources, ("arithmetic",), {}, "")
-    text = render(compose(cast, register, {manifest.run: figures(record)}, {}, []), Markdown())
+    composed = compose(cast, register, {manifest.run: figures(record)}, {}, [])
+    text = render(composed.paper, Markdown())
     assert "the other ablations disagree: mean" in text
     assert "specific: rank" in text
     ranked = [each for each in register.claims if each.kind == "rank"]
@@ -274,13 +275,13 @@ def test_the_paper_names_registration_neurons_and_a_continuous_outcome(record):
     sources = {manifest.run: Source.of(record._replace(manifest=manifest, findings=()), provisional=False)}
     cast = Cast(sources, ("arithmetic",), {}, "", drifted=("budget: 3 to 4",))
     register = Register(sources, pl.DataFrame(schema=COLUMNS))
-    text = render(compose(cast, register, {manifest.run: ()}, {}, []), Markdown())
+    text = render(compose(cast, register, {manifest.run: ()}, {}, []).paper, Markdown())
     for said in (
-        "was registered as number [3](#claim-1) of its chain on [2026-11-22](#claim-2)",
+        "was registered as number 3<sup>[1](claims.json#L2)</sup> of its chain on 2026-11-22<sup>[2](claims.json#L3)",
         "The one before it: `aaaaaaaaaaaaaaaa`….",
         "**Seen elsewhere, by the registrant:** Nothing of it.",
         "**The study file given is not what was run:** budget: 3 to 4",
-        "on `tier2`; the first [3](",
+        "on `tier2`; the first 3<sup>[",
         "zero ablation decides, for a reason that the study gives.",
         "**Outcome.** The verdict judges the log-probability of the answer, in nats",
         "the study is registered, but this run does not confirm it",

@@ -11,8 +11,9 @@ from jinja2 import DictLoader
 from pydantic_core import from_json
 
 from lesion.errors import InputError, Tampered
+from lesion.report.figures.figures import figures
 from lesion.report.markdown import escape
-from lesion.report.paper.claims.claim import Claim, counted
+from lesion.report.paper.claims.claim import Claim, counted, place_of
 from lesion.report.paper.claims.number_kinds import KINDS
 from lesion.report.paper.claims.row_queries import select
 from lesion.report.paper.manuscript import (
@@ -33,7 +34,9 @@ from lesion.report.paper.render import render
 from lesion.report.paper.text.prose import passage
 from lesion.report.paper.text.sections import Sections, Table
 from lesion.report.paper.typst import escaped
-from lesion.report.paper.write import trace, write_paper
+from lesion.report.paper.write import LINE_WIDTH, legible, trace, write_paper
+from lesion.report.record import read_record
+from lesion.report.wording.words import tier_name
 from lesion.runs.folder.run_folder import RunFolder
 from lesion.runs.index.ledger import enter
 from lesion.runs.manifest.run import Manifest
@@ -69,20 +72,38 @@ def part(text: str, title: str) -> str:
     return re.split(r"\n(?:<a[^>]*></a>)?## ", text.partition(f"## {title}")[2])[0]
 
 
-def unclaimed(text: str) -> list[str]:
+LINK = r"<sup>\[\d+p?\]\(claims\.json#L\d+\)</sup>"
+"""The small link of a number to its line of the register."""
+
+
+def unclaimed(text: str, claims: list[Claim], names: tuple[str, ...] = ()) -> list[str]:
     """Digit groups that are neither a claim, a name, a reference nor a figure."""
-    for taken in (r"\[(?:[^\]\\]|\\.)*\]\(#(?:claim|ref)-[^)]*\)", r"(`+)[^`]+\1", r"!\[[^\n]*\n\n[^\n]*"):
+    for claim in claims:
+        mark = "p" if claim.provisional else ""
+        text = text.replace(f"{escape(claim.text)}<sup>[{claim.number}{mark}]({place_of(claim)})</sup>", "")
+    for name in names:
+        text = text.replace(escape(name), "")
+    for taken in (r"\[(?:[^\]\\]|\\.)*\]\(#ref-[^)]*\)", r"(`+)[^`]+\1", r"!\[[^\n]*\n\n[^\n]*"):
         text = re.sub(taken, "", text)
     return re.findall(r"\d+", text)
 
 
+def claims_of(folder: Path) -> list[Claim]:
+    return [Claim.model_validate(each) for each in from_json((folder / "claims.json").read_bytes())]
+
+
 def test_every_number_of_abstract_and_results_is_a_claim(made):
     home = made(status="confirmatory")
-    text = (write_paper(home, ["arithmetic"]).folder / "paper.md").read_text(encoding="utf-8")
+    paper = write_paper(home, ["arithmetic"])
+    text = (paper.folder / "paper.md").read_text(encoding="utf-8")
+    study = next(iter(paper.cast.sources.values())).record.manifest.study
+    names = tuple(tier_name(study, tier) for tier in study.tasks)
     for title in ("Abstract", "Results"):
-        assert len(re.findall(r"\]\(#claim-\d+\)", part(text, title))) > 3
-        assert unclaimed(part(text, title)) == []
-    assert unclaimed("about 12 points") == ["12"]
+        assert len(re.findall(LINK, part(text, title))) > 3
+        assert unclaimed(part(text, title), claims_of(paper.folder), names) == []
+    assert unclaimed("about 12 points", []) == ["12"]
+    said = re.sub(LINK, "", part(text, "Abstract"))
+    assert 30 < len(said.split()) <= 200
 
 
 def test_a_number_cannot_be_written_but_as_a_claim():
@@ -184,11 +205,41 @@ def test_a_corrected_p_that_its_rows_do_not_give_is_not_written(
         write_paper(tmp_path, ["arithmetic"])
 
 
-def test_every_query_of_every_claim_stands_whole_in_the_appendix(made):
+def test_a_number_links_to_the_line_of_the_register_that_holds_its_query(made):
     folder = write_paper(made(), ["arithmetic"]).folder
+    lines = (folder / "claims.json").read_text(encoding="utf-8").splitlines()
     text = (folder / "paper.md").read_text(encoding="utf-8")
-    for claim in from_json((folder / "claims.json").read_bytes()):
-        assert all(query in text for query in (claim["rows"], claim["counts"]))
+    linked = {(int(number), int(line)) for number, line in re.findall(r"\[(\d+)p?\]\(claims\.json#L(\d+)\)", text)}
+    assert len(linked) > 20
+    for number, line in linked:
+        assert Claim.model_validate(from_json(lines[line - 1].rstrip(","))).number == number
+    assert "SELECT" not in text
+    assert "claims.json" in from_json((folder / "manifest.json").read_bytes())["files"]
+    supplement = (folder / "supplement.md").read_text(encoding="utf-8")
+    assert "operator" in supplement
+    assert "Formulas of the claims" in supplement
+
+
+def test_hypotheses_stand_beside_the_outcomes_that_a_person_wrote(made):
+    home = made()
+    folder = write_paper(home, ["arithmetic"]).folder
+    assert "No outcomes were written" in (folder / "paper.md").read_text(encoding="utf-8")
+    (folder / "prose").mkdir()
+    (folder / "prose" / "outcomes.md").write_text("- *Refuted*: tier 1 fell, too.\n")
+    write_paper(home, ["arithmetic"])
+    text = (folder / "paper.md").read_text(encoding="utf-8")
+    assert "| Zeroing the heads harms tier 3 and leaves tier 1 as it is. | *Refuted*: tier 1 fell, too. |" in text
+    (folder / "prose" / "outcomes.md").write_text("- One.\n- Two.\n")
+    with pytest.raises(InputError, match="2 items and the study has 1 hypotheses"):
+        write_paper(home, ["arithmetic"])
+
+
+def test_text_in_figures_is_large_enough_in_print(manifest, run_folder):
+    for figure in figures(read_record(run_folder, manifest)):
+        picture = legible(figure)
+        width = float(re.search(r'<svg[^>]* width="([\d.]+)"', picture)[1])
+        sizes = [float(size) for size in re.findall(r'font-size="([\d.]+)px"', picture)]
+        assert min(sizes) * LINE_WIDTH / width >= 7, figure.name
 
 
 def test_changed_rows_are_not_written_about(made):
@@ -224,9 +275,9 @@ def test_the_same_runs_give_the_same_bytes_and_a_persons_prose_survives(made):
         said = part(text, "Discussion")
         assert "Written by a person" in said
         assert "*mine*" in said
-        assert "](#claim-" in said
+        assert re.search(LINK, said)
         assert "<script>" not in text
-    assert re.search(r"A thought with \[[^\]]+\]\(#claim-\d+\)\S*, \*mine\*", (folder / "paper.md").read_text())
+    assert re.search(rf"A thought with [^<]+{LINK}, \*mine\*", (folder / "paper.md").read_text())
     (folder / "prose" / "discusion.md").write_text("x")
     with pytest.raises(InputError, match="discussion"):
         write_paper(home, ["arithmetic"])
@@ -236,7 +287,7 @@ def test_an_exploratory_run_gives_the_abstract_no_number(made):
     paper = write_paper(made(), ["arithmetic"])
     said = part((paper.folder / "paper.md").read_text(encoding="utf-8"), "Abstract")
     assert "There is no confirmatory result" in said
-    assert "#claim-" not in said
+    assert "claims.json" not in said
     claim = Claim.model_validate(from_json((paper.folder / "claims.json").read_bytes())[0])
     with pytest.raises(InputError, match="confirmatory"):
         checked(Section("abstract", (Paragraph((Number(claim),)),)))
@@ -256,7 +307,7 @@ def test_numbers_of_a_run_without_a_certificate_are_marked_provisional(made):
     text = (write_paper(made(status="confirmatory"), ["arithmetic"]).folder / "paper.md").read_text(encoding="utf-8")
     said = part(text, "Abstract")
     assert "provisional" in said
-    assert len(re.findall(r"\(#claim-\d+\)<sup>p</sup>", said)) == len(re.findall(r"\(#claim-", said))
+    assert len(re.findall(r"<sup>\[\d+p\]", said)) == len(re.findall(LINK, said)) > 3
 
 
 def test_what_a_stranger_wrote_is_text_and_never_code(made):

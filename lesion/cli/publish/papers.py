@@ -23,7 +23,7 @@ def paper(
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Write a study's manuscript with audit appendix (Typst, PDF, Markdown)."""
+    """Write a study's manuscript (Typst, PDF, Markdown), its supplement and its register of numbers."""
     from lesion.report.paper.write import write_paper
 
     done = write_paper(home, study, out)

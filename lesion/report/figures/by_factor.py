@@ -9,7 +9,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.figures.parts.charts import TEXT_SIZE, data, finished, scale, tips
+from lesion.report.figures.parts.charts import data, finished, scale, tips
 from lesion.report.figures.parts.palette import CONTROL, SERIES
 from lesion.report.figures.parts.tables import CERTAINTY
 from lesion.study.metric_table import METRICS
@@ -54,7 +54,7 @@ def _swept(field: str, y: alt.Y, still: alt.Chart, alphas: list[float], height: 
     edited = alt.Chart().transform_filter("isValid(datum.series) && datum.series != 'baseline'")
     swept = edited.transform_filter("datum.stage == 'discovery'")
     confirmed = edited.transform_filter("datum.stage == 'confirm'")
-    names = alt.Chart().transform_filter("isValid(datum.name)").mark_text(align="left", dx=6, fontSize=TEXT_SIZE)
+    names = alt.Chart().transform_filter("isValid(datum.name)").mark_text(align="left", dx=6)
     layers = [
         still,
         swept.mark_line(strokeWidth=1.5, strokeDash=[5, 3]).encode(y=y, detail="arm_set:N", **places),

@@ -9,7 +9,7 @@ import altair as alt
 import polars as pl
 
 from lesion.report.figures.by_factor import HEIGHT, NAME_ROOM, WIDTH, facets
-from lesion.report.figures.parts.charts import TEXT_SIZE, finished, numbers, scale, tips
+from lesion.report.figures.parts.charts import finished, numbers, scale, tips
 from lesion.report.figures.parts.marks import APART, apart, with_panels
 from lesion.report.figures.parts.palette import CONTROL, TARGET
 from lesion.report.record import Record
@@ -56,7 +56,7 @@ def staged(rows: pl.DataFrame) -> dict[str, Any]:
         ),
     }  # fmt: skip
     lines = alt.Chart().transform_filter("isValid(datum.order)")
-    names = alt.Chart().transform_filter("isValid(datum.name)").mark_text(align="left", dx=6, fontSize=TEXT_SIZE)
+    names = alt.Chart().transform_filter("isValid(datum.name)").mark_text(align="left", dx=6)
     layers = [
         lines.mark_line(strokeWidth=1.5, strokeDash=[5, 3]).encode(**places),
         lines.mark_point(filled=False, size=28, opacity=1).encode(**places),

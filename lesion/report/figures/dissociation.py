@@ -59,7 +59,7 @@ def _map(rows: pl.DataFrame, model: str, extent: float, unit: str) -> Any:
         place.mark_rect(stroke=_EDGE, strokeWidth=0.5).encode(color=colour),
         held,
         place.mark_text(fontSize=TEXT_SIZE + 5, fontWeight="bold", dy=-8).encode(text="main:N", color=ink),
-        place.mark_text(fontSize=TEXT_SIZE, dy=13).encode(text="ends:N", color=ink),
+        place.mark_text(dy=13).encode(text="ends:N", color=ink),
     ]
     width: Any = alt.Step(CELL)
     height: Any = alt.Step(ROW)

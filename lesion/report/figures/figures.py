@@ -14,6 +14,7 @@ from lesion.report.figures import by_factor, cumulative, dissociation, head_maps
 from lesion.report.figures import forest as forests
 from lesion.report.figures.parts import marks as drawing
 from lesion.report.figures.parts import tables
+from lesion.report.figures.parts.charts import TEXT_SIZE
 from lesion.report.figures.parts.palette import FAINT, FONT, INK, PAPER
 from lesion.report.record import Record, detector_of
 from lesion.report.wording.claims import MARKS
@@ -59,17 +60,21 @@ def _marked(figure: Figure, run: str, status: Status) -> Figure:
     return figure._replace(rows=rows, spec=spec, query=tables.of_run(figure.query, run))
 
 
-def themed(spec: dict[str, Any], ink: str = INK, faint: str = FAINT, paper: str = PAPER) -> dict[str, Any]:
-    """A specification with colours of text, grid and paper."""
+def themed(
+    spec: dict[str, Any], ink: str = INK, faint: str = FAINT, paper: str = PAPER, size: float = TEXT_SIZE
+) -> dict[str, Any]:
+    """A specification with colours of text, grid and paper, and the size of its text in pixels."""
     axis = {
         "labelColor": ink, "titleColor": ink, "gridColor": faint, "domainColor": faint, "tickColor": faint,
-        "labelFontSize": 12, "titleFontSize": 12, "titleFontWeight": "normal",
+        "labelFontSize": size, "titleFontSize": size, "titleFontWeight": "normal",
     }  # fmt: skip
     config = {
-        "font": FONT, "background": paper, "axis": axis, "text": {"color": ink}, "view": {"stroke": None},
-        "title": {"color": ink, "fontSize": 13, "anchor": "start", "subtitleColor": ink, "subtitleFontSize": 12},
-        "header": {"labelColor": ink, "labelFontSize": 13},
-        "legend": {"labelColor": ink, "labelFontSize": 12}, "aria": False,
+        "font": FONT, "background": paper, "axis": axis, "text": {"color": ink, "fontSize": size},
+        "view": {"stroke": None},
+        "title": {"color": ink, "fontSize": size + 1, "anchor": "start", "subtitleColor": ink,
+                  "subtitleFontSize": size},
+        "header": {"labelColor": ink, "labelFontSize": size + 1},
+        "legend": {"labelColor": ink, "labelFontSize": size}, "aria": False,
     }  # fmt: skip
     return {**spec, "config": config}
 

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.figures.parts.charts import TEXT_SIZE, constants, data, effects, finished, numbers, scale, tips
+from lesion.report.figures.parts.charts import constants, data, effects, finished, numbers, scale, tips
 from lesion.report.figures.parts.palette import CONTROL, TARGET, VERDICT_COLOURS, VERDICT_SHAPES
 
 WIDTH = 560
@@ -51,7 +51,7 @@ def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:
     y = _lines(rows["label"].unique(maintain_order=True).to_list())
     base = alt.Chart(data(rows))
     dots = base.mark_point(filled=True, size=90, opacity=1, color=TARGET)
-    names = base.mark_text(dy=-12, fontSize=TEXT_SIZE).encode(x=x, y=y, text="seeds:N")
+    names = base.mark_text(dy=-12).encode(x=x, y=y, text="seeds:N")
     told = tips(label="tier", seed="seed", accuracy="accuracy", n="items")
     layers = [_band(50 * spread), dots.encode(x=x, y=y, tooltip=told), names]
     return finished(alt.layer(*layers, width=WIDTH, height=_step(46)), "single")

@@ -5,7 +5,7 @@ from typing import Any
 import altair as alt
 import polars as pl
 
-from lesion.report.figures.parts.charts import TEXT_SIZE, data, finished, numbers, tips
+from lesion.report.figures.parts.charts import data, finished, numbers, tips
 from lesion.report.figures.parts.palette import DIVERGING, SEQUENTIAL
 
 WIDTH, ROW = 330, 34
@@ -48,6 +48,6 @@ def _map(rows: pl.DataFrame, panel: str, extent: float) -> Any:
     if rows.height <= MOST_LABELLED:
         dark = f"datum.{field} > 0.55" if scored else f"abs(datum.{field}) > {0.75 * extent:.6g}"
         ink = alt.condition(dark, alt.value(_LIGHT), alt.value(_DARK))
-        layers.append(place.mark_text(fontSize=TEXT_SIZE).encode(text="text:N", color=ink))
+        layers.append(place.mark_text().encode(text="text:N", color=ink))
     step: Any = alt.Step(ROW)
     return alt.layer(*layers).properties(title=panel, width=WIDTH, height=step)

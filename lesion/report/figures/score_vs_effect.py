@@ -7,7 +7,7 @@ import altair as alt
 import polars as pl
 
 from lesion.report.figures.by_factor import HEIGHT, WIDTH, facets
-from lesion.report.figures.parts.charts import TEXT_SIZE, finished, numbers, scale, tips
+from lesion.report.figures.parts.charts import finished, numbers, scale, tips
 from lesion.report.figures.parts.marks import APART, apart, with_panels
 from lesion.report.figures.parts.palette import CONTROL, TARGET
 from lesion.report.record import Record
@@ -49,7 +49,7 @@ def scores(rows: pl.DataFrame) -> dict[str, Any]:
     }  # fmt: skip
     y = alt.Y("points:Q", title="change when zeroed alone, points", scale=effects)
     base = alt.Chart().transform_filter("isValid(datum.series)")
-    names = alt.Chart().transform_filter("isValid(datum.name)").mark_text(align="right", dx=-8, fontSize=TEXT_SIZE)
+    names = alt.Chart().transform_filter("isValid(datum.name)").mark_text(align="right", dx=-8)
     picked = base.transform_filter("datum.series == 'target'")
     others = base.transform_filter("datum.series == 'other'")
     layers = [

@@ -44,23 +44,25 @@ def rows(record: Record) -> pl.DataFrame:
 
 
 def _keys(record: Record, finding: Finding) -> dict[str, Any]:
-    """What all rows of a cell share: who, where, and the panel's title of three lines."""
+    """What all rows of a cell share: who, where, and the panel's title in lines."""
     chosen, verdict, unit = finding.chosen, finding.verdict, unit_of(record.manifest.study)
     control = positive_control(record.manifest)
     is_control = control is not None and control.tier == chosen.tier and finding.primary is not None
     lines = [
         panel(record, chosen.model, chosen.tier) + (" (positive control)" if is_control else ""),
         f"{VERDICT_SIGNS[verdict.verdict]} {verdict.verdict}, {labelled(chosen)}",
-        f"{unit.said(verdict.delta)} {unit.name} ({unit.span(verdict.ci_low, verdict.ci_high)}){_beside(finding)}",
+        f"{unit.said(verdict.delta)} {unit.name} ({unit.span(verdict.ci_low, verdict.ci_high)})",
+        *_beside(finding),
     ]
     return {"label": "|".join(lines), "model": chosen.model, "tier": chosen.tier, "edit": chosen.edit}
 
 
-def _beside(finding: Finding) -> str:
-    """How many sets are as strong, and whether the ablations disagree."""
+def _beside(finding: Finding) -> list[str]:
+    """A line on how many sets are as strong, and whether the ablations disagree; none where there is nothing to say."""
     rank = _rank(finding)
-    sets = "" if rank is None else f"; {as_many(finding)} of {rank.sets:,} sets as strong"
-    return sets + ("; ablations disagree" if finding.dependent else "")
+    said = [] if rank is None else [f"{as_many(finding)} of {rank.sets:,} random sets as strong"]
+    said += ["ablations disagree"] if finding.dependent else []
+    return ["; ".join(said)] if said else []
 
 
 def _rank(finding: Finding) -> RankSpecificity | None:

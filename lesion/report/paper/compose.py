@@ -1,24 +1,25 @@
 """From runs to the manuscript: each section from its template, a person's passages between them."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from lesion.report.figures.figures import Figure
 from lesion.report.paper.claims.claim import Register
 from lesion.report.paper.manuscript import Cited, Listing, Manuscript, Name, Section, Theirs, Works, inlines
 from lesion.report.paper.select_runs import Cast
 from lesion.report.paper.text import appendix, replication, tables
+from lesion.report.paper.text.hypotheses import hypotheses
 from lesion.report.paper.text.prose import PLACES, passage
 from lesion.report.paper.text.references import WORKS
 from lesion.report.paper.text.run_view import RunView
 from lesion.report.paper.text.sections import Sections
 from lesion.runs.index.notes import Note
 
-LEADING = ("verdicts", "dissociation", "specificity", "accuracy", "replication")
-"""Figures that stand among the results; the others stand in the appendix."""
+LEADING = ("verdicts", "dissociation", "replication")
+"""Figures that stand among the results; the others stand in the supplement."""
 HASH_DIGITS = 16
-"""Digits of a hash in a sentence; the audit appendix has it whole."""
-MOST_NAMED = 8
+"""Digits of a hash in a sentence; the supplement has it whole."""
+MOST_NAMED = 5
 """The abstract names so many cells one by one; of more it counts verdicts and names each model's largest change."""
 BODY = ("abstract", "question", "methods", "results", "limitations", "open-questions", "reproducibility")
 _AFTER = {
@@ -31,11 +32,19 @@ _AFTER = {
 """Section -> passages of a person that follow it."""
 
 
+class Composed(NamedTuple):
+    """What is written about some runs."""
+
+    paper: Manuscript
+    supplement: Manuscript
+    """Tables for those who look closer: seeds, kinds of items, all runs, formulas."""
+
+
 def compose(
     picked: Cast, register: Register, drawn: Mapping[str, Sequence[Figure]], prose: Mapping[str, str],
     notes: Sequence[Note],
-) -> Manuscript:  # fmt: skip
-    """The manuscript.
+) -> Composed:  # fmt: skip
+    """The paper and its supplement.
 
     Args:
         picked: the runs.
@@ -48,17 +57,25 @@ def compose(
     values = _values(picked, register, drawn, notes)
     own = [sections.section(key, **values) for key in BODY]
     tables_section = sections.section("tables", **values)
+    runs_section = sections.section("runs", **values, **_audit(picked, register))
     audit = sections.section("audit", **values, **_audit(picked, register))
     added = {name: passage(name, text, register.claims) for name, text in prose.items() if PLACES[name]}
     body = [part for section in own for part in (section, *_passages(section, added))]
+    if asked := hypotheses(picked, prose.get("outcomes", ""), register.claims):
+        body.insert(next(i for i, part in enumerate(body) if part.key == "results"), asked)
     cited = {each.key for part in body for each in inlines(part.blocks) if isinstance(each, Cited)}
     works = Works(tuple((key, work.text) for key, work in WORKS.items() if key in cited))
     study = list(picked.sources.values())[-1].record.manifest.study
-    return Manuscript(
-        (Theirs(prose.get("title", f"A study of causal interventions: {study.name}")),),
-        (Theirs(prose.get("authors", study.question)),),
+    title, badge = (
+        prose.get("title", f"A study of causal interventions: {study.name}"),
         sections.line("badge", **values),
-        (*body, sections.section("references", works=works), tables_section, audit),
+    )
+    references = sections.section("references", works=works)
+    return Composed(
+        Manuscript(
+            (Theirs(title),), (Theirs(prose.get("authors", study.question)),), badge, (*body, runs_section, references)
+        ),
+        Manuscript((Theirs(f"Supplement: {title}"),), (), badge, (tables_section, audit)),
     )
 
 
@@ -88,6 +105,7 @@ def _values(
 _FUNCTIONS = (
     replication.replication_answers, replication.replication_sentences, replication.pooled_table,
     replication.replicas_table, tables.models_table, tables.tasks_table, tables.changes_table, tables.ablations_table,
+    tables.verdicts_table,
     tables.baseline_table, tables.loud_sets_table, tables.parts_table,
 )  # fmt: skip
 
@@ -97,15 +115,12 @@ def _short_hash(text: str) -> Name:
 
 
 def _audit(picked: Cast, register: Register) -> dict[str, Any]:
-    """What the appendix sees besides: made last, when every other claim is made."""
-    short_names = {run: f"run {number}" for number, run in enumerate(picked.sources, 1)}
+    """What the tables of runs and formulas see besides: made last, when every other claim is made."""
     every_run = register.of_audit("runs of this study, whatever came of them")
     return {
         "every_run": every_run,
         "rule": picked.rule,
         "audited": appendix.audited_runs(register.audit_table),
-        "short_names": short_names,
-        "entries": appendix.entries(register.claims, short_names),
+        "runs_listed": appendix.runs_table(register.audit_table),
         "formulas": appendix.formulas(register.claims),
-        "queries": appendix.listings(register.claims),
     }

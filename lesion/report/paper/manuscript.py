@@ -31,6 +31,12 @@ class Name(NamedTuple):
     text: str
 
 
+class Task(NamedTuple):
+    """The name of a task in plain type: `sums and differences up to 99`."""
+
+    text: str
+
+
 class Number(NamedTuple):
     """A claim where it is made."""
 
@@ -51,7 +57,7 @@ class Theirs(NamedTuple):
     """`strong`, `emphasis`, `code`, or nothing."""
 
 
-Inline = Words | Strong | Name | Number | Cited | Theirs
+Inline = Words | Strong | Name | Task | Number | Cited | Theirs
 Line = tuple[Inline, ...]
 
 
@@ -100,32 +106,13 @@ class Listing(NamedTuple):
     text: str
 
 
-class Listings(NamedTuple):
-    """Many of them, small."""
-
-    texts: tuple[str, ...]
-
-
-class Entry(NamedTuple):
-    """A line of the appendix to which a claim leads."""
-
-    claim: Claim
-    where: Line
-
-
-class Entries(NamedTuple):
-    """Many of them, as a table."""
-
-    entries: tuple[Entry, ...]
-
-
 class Works(NamedTuple):
     """The references, in order: key and text."""
 
     works: tuple[tuple[str, str], ...]
 
 
-Block = Heading | Paragraph | Bullets | Grid | Picture | Listing | Listings | Entries | Works
+Block = Heading | Paragraph | Bullets | Grid | Picture | Listing | Works
 
 COMPUTED = ("abstract", "results", "tables")
 """Sections in which nothing but claims may hold a digit."""
@@ -160,7 +147,7 @@ def words(*parts: str | Inline | Claim | Line) -> Line:
             line.append(Number(part))
         elif isinstance(part, str):
             line.append(Words(without_digits(part)))
-        elif isinstance(part, Words | Strong | Name | Number | Cited | Theirs):
+        elif isinstance(part, Words | Strong | Name | Task | Number | Cited | Theirs):
             line.append(part)
         else:
             line += part

@@ -1,9 +1,9 @@
-"""The paper as Markdown. A number is a link to its entry in the audit appendix; `p` beside it means provisional."""
+"""The paper as Markdown. A number bears a small link to its line of claims.json; `p` there means provisional."""
 
 from collections.abc import Iterable, Sequence
 
 from lesion.report.markdown import escape
-from lesion.report.paper.claims.claim import Claim
+from lesion.report.paper.claims.claim import Claim, place_of
 from lesion.report.paper.manuscript import Grid, Picture
 
 
@@ -31,9 +31,9 @@ class Markdown:
         return f"{fence}{pad}{flat}{pad}{fence}"
 
     def number(self, claim: Claim) -> str:
-        """A claim as a link to its entry."""
-        mark = "<sup>p</sup>" if claim.provisional else ""
-        return f"[{escape(claim.text)}](#claim-{claim.number}){mark}"
+        """A claim, and its number as a small link to its line of the register."""
+        mark = "p" if claim.provisional else ""
+        return f"{escape(claim.text)}<sup>[{claim.number}{mark}]({place_of(claim)})</sup>"
 
     def cited(self, key: str, short: str) -> str:
         """A reference as a link to its work."""
@@ -59,21 +59,6 @@ class Markdown:
         while fence in text:
             fence += "`"
         return f"{fence}\n{text}\n{fence}"
-
-    def listings(self, texts: Sequence[str]) -> str:
-        """Many of them."""
-        return "\n\n".join(map(self.listing, texts))
-
-    def entries(self, entries: Sequence[tuple[Claim, str]]) -> str:
-        """Claims, each with where it comes from."""
-        rows = [
-            (
-                f'<a id="claim-{claim.number}"></a>{claim.number}{"p" if claim.provisional else ""}',
-                escape(claim.text), escape(claim.what), where,
-            )
-            for claim, where in entries
-        ]  # fmt: skip
-        return _table(("claim", "printed", "what it is", "from"), rows)
 
     def works(self, works: Sequence[tuple[str, str]]) -> str:
         """The list of references."""

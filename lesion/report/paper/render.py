@@ -8,19 +8,18 @@ from lesion.report.paper.manuscript import (
     Block,
     Bullets,
     Cited,
-    Entries,
     Grid,
     Heading,
     Inline,
     Line,
     Listing,
-    Listings,
     Manuscript,
     Name,
     Number,
     Paragraph,
     Picture,
     Strong,
+    Task,
     Theirs,
     Words,
     Works,
@@ -74,14 +73,6 @@ class Dialect(Protocol):
         """Text as it is."""
         ...
 
-    def listings(self, texts: Sequence[str]) -> str:
-        """Many of them, small."""
-        ...
-
-    def entries(self, entries: Sequence[tuple[Claim, str]]) -> str:
-        """Claims, each with where it comes from."""
-        ...
-
     def works(self, works: Sequence[tuple[str, str]]) -> str:
         """The list of references, each with its key."""
         ...
@@ -119,7 +110,7 @@ def _inline(part: Inline, dialect: Dialect) -> str:
             return dialect.cited(key, short(key))
         case Name(text) | Theirs(text, "code"):
             return dialect.code(text)
-        case Words(text):
+        case Words(text) | Task(text):
             return _spaced(text, "", dialect)
         case Strong(text):
             return _spaced(text, "strong", dialect)
@@ -151,9 +142,5 @@ def _block(block: Block, dialect: Dialect) -> str:  # noqa: PLR0911
             return dialect.picture(block)
         case Listing(text):
             return dialect.listing(text)
-        case Listings(texts):
-            return dialect.listings(texts)
-        case Entries(entries):
-            return dialect.entries([(each.claim, line(each.where, dialect)) for each in entries])
         case Works(works):
             return dialect.works(works)

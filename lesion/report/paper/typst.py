@@ -1,4 +1,4 @@
-"""The paper as Typst source. A number is a link to its entry in the audit appendix, whose number stands above it.
+"""The paper as Typst source. A number bears a small link to its line of claims.json.
 
 Every text goes through `escaped`, so that nothing which a study, a note or a person wrote is taken for code.
 """
@@ -7,10 +7,10 @@ import re
 from collections.abc import Sequence
 from importlib.resources import files
 
-from lesion.report.paper.claims.claim import Claim
+from lesion.report.paper.claims.claim import Claim, place_of
 from lesion.report.paper.manuscript import Grid, Picture
 
-APPENDICES = ("tables", "audit")
+FLUSHED = ("references",)
 """Sections before which every figure that still floats is placed."""
 _SPECIAL = re.compile(r"[\\#*_`$<>@\[\]=+/~:\-'\"{}^&|.]")
 """Characters that Typst may take for markup, the shorthands of dashes, dots, quotes and links among them."""
@@ -53,8 +53,8 @@ class Typst:
         return f"#name({literal(' '.join(text.split()))})"
 
     def number(self, claim: Claim) -> str:
-        """A claim as a link to its entry."""
-        return f"#claim({claim.number}, {_truth(claim.provisional)})[{escaped(claim.text)}]"
+        """A claim, and its number as a small link to its line of the register."""
+        return f"#claim({claim.number}, {_truth(claim.provisional)}, {literal(place_of(claim))})[{escaped(claim.text)}]"
 
     def cited(self, key: str, short: str) -> str:
         """A reference as a link to its work."""
@@ -81,26 +81,13 @@ class Typst:
         """Text as it is."""
         return f"#listing({literal(text)})"
 
-    def listings(self, texts: Sequence[str]) -> str:
-        """Many of them."""
-        return "#listings(\n" + "\n".join(f"  {literal(text)}," for text in texts) + "\n)"
-
-    def entries(self, entries: Sequence[tuple[Claim, str]]) -> str:
-        """Claims, each with where it comes from."""
-        rows = [
-            f"  [#metadata(none)<claim-{claim.number}>{claim.number}{'p' if claim.provisional else ''}],"
-            f" [{escaped(claim.text)}], [{escaped(claim.what)}], [{where}],"
-            for claim, where in entries
-        ]
-        return "#entries(\n" + "\n".join(rows) + "\n)"
-
     def works(self, works: Sequence[tuple[str, str]]) -> str:
         """The list of references."""
         return "\n\n".join(f"#work[{escaped(text)}] <ref-{key}>" for key, text in works)
 
     def section(self, key: str, text: str) -> str:
         """A section."""
-        if key in APPENDICES:
+        if key in FLUSHED:
             return f"#place.flush()\n{text}"
         return f"#abstract[\n{text}\n]" if key == "abstract" else text
 

@@ -16,8 +16,9 @@ from lesion.identity import file_hash
 from lesion.outside.documents import read_json
 from lesion.outside.tables import read_table
 from lesion.report.figures.figures import VEGA_LITE, Figure, figures, themed
+from lesion.report.figures.parts.charts import TEXT_SIZE
 from lesion.report.paper.audit import audit
-from lesion.report.paper.claims.claim import AUDIT, Claim, Computed, Register, Source, compute
+from lesion.report.paper.claims.claim import AUDIT, REGISTER, Claim, Computed, Register, Source, compute
 from lesion.report.paper.compose import compose
 from lesion.report.paper.markdown import Markdown
 from lesion.report.paper.render import render
@@ -33,6 +34,10 @@ from lesion.runs.manifest.environment import read_code
 FONT = "Libertinus Serif"
 """The font of figures in the paper: one that the typesetter brings with it."""
 
+LINE_WIDTH = 476.0
+"""Width of a line of the paper, points."""
+LEAST_TEXT = 7.2
+"""Height of the smallest text of a figure on the page, points."""
 MOST_CLAIMS_BYTES = 100_000_000
 _CLAIMS: TypeAdapter[list[Claim]] = TypeAdapter(list[Claim])
 
@@ -59,19 +64,25 @@ def write_paper(home: Path, given: Sequence[str], out: Path | None = None) -> Pa
     table = audit(home, picked.studies, picked.standings)
     register = Register(picked.sources, table)
     drawn = {run: figures(source.record) for run, source in picked.sources.items()}
-    paper = compose(picked, register, drawn, read_prose(folder / "prose"), _notes(home, picked))
+    composed = compose(picked, register, drawn, read_prose(folder / "prose"), _notes(home, picked))
     for run, each in drawn.items():
         _pictures(folder / "figures" / run, each)
-    write_text(folder / "paper.typ", render(paper, Typst()))
-    write_text(folder / "paper.md", render(paper, Markdown()))
-    listed = [claim.model_dump(mode="json") for claim in register.claims]
-    write_text(folder / "claims.json", to_json(listed, indent=1).decode() + "\n")
+    write_text(folder / "paper.typ", render(composed.paper, Typst()))
+    write_text(folder / "paper.md", render(composed.paper, Markdown()))
+    write_text(folder / "supplement.md", render(composed.supplement, Markdown()))
+    write_text(folder / REGISTER, _lines(register.claims))
     write_table(folder / "audit.parquet", table)
     fonts = compiler.Fonts(include_system_fonts=False)
     pdf = compiler.compile(str(folder / "paper.typ"), font_paths=fonts, root=str(folder))
     write_bytes(folder / "paper.pdf", pdf)
     _manifest(folder, given, picked)
-    return Paper(folder, len(listed), picked)
+    return Paper(folder, len(register.claims), picked)
+
+
+def _lines(claims: Sequence[Claim]) -> str:
+    """All claims as JSON, one a line, so that a link can name the line."""
+    lines = ",\n".join(to_json(claim.model_dump(mode="json")).decode() for claim in claims)
+    return f"[\n{lines}\n]\n"
 
 
 def _notes(home: Path, picked: Cast) -> list[Note]:
@@ -84,11 +95,40 @@ def _notes(home: Path, picked: Cast) -> list[Note]:
     ]
 
 
+def legible(figure: Figure) -> str:
+    """A figure as SVG whose text is at least `LEAST_TEXT` points high on the page, however wide the figure is."""
+    size = float(TEXT_SIZE)
+    picture = _drawn(figure, size)
+    for _ in range(3):
+        needed = LEAST_TEXT * _width(picture) / LINE_WIDTH
+        if needed <= size:
+            break
+        size = needed
+        picture = _drawn(figure, size)
+    return picture
+
+
+def _drawn(figure: Figure, size: float) -> str:
+    spec = _narrow(themed(figure.spec, size=round(size, 1)))
+    spec["config"] = {**spec["config"], "font": FONT}
+    return vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE)
+
+
+def _narrow(spec: dict[str, Any]) -> dict[str, Any]:
+    """The specification with at most two panels beside each other."""
+    parts = [_narrow(part) for part in spec.get("vconcat", ())]
+    columns = {"columns": min(2, spec["columns"])} if "columns" in spec else {}
+    return {**spec, **columns, **({"vconcat": parts} if parts else {})}
+
+
+def _width(picture: str) -> float:
+    found = re.search(r'<svg[^>]* width="([\d.]+)"', picture)
+    return float(found[1]) if found else 0.0
+
+
 def _pictures(folder: Path, drawn: tuple[Figure, ...]) -> None:
     for figure in drawn:
-        spec = themed(figure.spec)
-        spec["config"] = {**spec["config"], "font": FONT}
-        write_text(folder / f"{figure.name}.svg", vl_convert.vegalite_to_svg(spec, vl_version=VEGA_LITE))
+        write_text(folder / f"{figure.name}.svg", legible(figure))
         write_text(folder / f"{figure.name}.csv", figure.rows.write_csv())
         write_text(folder / f"{figure.name}.sql", f"{figure.query}\n")
 
@@ -96,7 +136,7 @@ def _pictures(folder: Path, drawn: tuple[Figure, ...]) -> None:
 def _manifest(folder: Path, given: Sequence[str], picked: Cast) -> None:
     """From what the paper was made, and the hash of every file that it consists of."""
     code = read_code()
-    names = ["paper.typ", "paper.md", "paper.pdf", "claims.json", "audit.parquet"]
+    names = ["paper.typ", "paper.md", "paper.pdf", "supplement.md", REGISTER, "audit.parquet"]
     paths = [*(folder / name for name in names), *sorted((folder / "figures").rglob("*.*"))]
     document: dict[str, Any] = {
         "command": "paper", "given": [Path(each).name for each in given], "rule": picked.rule,
@@ -160,7 +200,7 @@ def trace(home: Path, folder: Path, number: int) -> Traced:
         InputError: when the paper has no such claim, or its run is another one now.
         Tampered: when the run is not what was sealed.
     """
-    path = folder / "claims.json"
+    path = folder / REGISTER
     if not path.exists():
         raise InputError(f"{path}: there is no such file; give the folder that lesion paper wrote")
     try:

@@ -9,7 +9,7 @@
     const ink = token("--ink"), faint = token("--line");
     const axis = { labelColor: ink, titleColor: ink, gridColor: faint, domainColor: faint, tickColor: faint,
       labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal" };
-    return { font: "system-ui, sans-serif", background: "transparent", axis, text: { color: ink }, view: { stroke: null },
+    return { font: "system-ui, sans-serif", background: "transparent", axis, text: { color: ink, fontSize: 12 }, view: { stroke: null },
       title: { color: ink, fontSize: 13, anchor: "start", subtitleColor: ink, subtitleFontSize: 12 }, header: { labelColor: ink, labelFontSize: 13 },
       legend: { labelColor: ink, labelFontSize: 12 }, aria: false };
   };

@@ -27,6 +27,8 @@ SENTENCES: dict[str, Callable[[Record], list[str]]] = {
     "gates": lambda record: [step.reason for step in timeline(record.manifest)],
 }
 """Sentences that the report makes of a run: maker -> function of its record."""
+REGISTER = "claims.json"
+"""The file of all claims, one a line."""
 PRECISION = 1e-9
 """Largest relative difference between what a run recorded and what its rows give."""
 
@@ -182,6 +184,11 @@ def _sentence(claim: Claim, source: Source | None) -> str:
             " trace it with the version that wrote the paper, which its manifest names"
         )
     return said[int(place)]
+
+
+def place_of(claim: Claim) -> str:
+    """Where a claim stands in the register beside the paper: a line for each, after the opening bracket."""
+    return f"{REGISTER}#L{claim.number + 1}"
 
 
 class Register:

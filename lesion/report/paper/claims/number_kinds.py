@@ -27,7 +27,7 @@ class Kind(NamedTuple):
     """How a number comes about."""
 
     words: str
-    """In words, for the appendix."""
+    """In words, for the supplement."""
     say: Callable[[Values], str]
     """The values as printed."""
     compute: Callable[[Counts, float], Values] | None = None

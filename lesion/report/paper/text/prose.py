@@ -17,6 +17,7 @@ from lesion.runs.folder.find import small_text
 
 PLACES = {
     "title": "",
+    "outcomes": "",
     "authors": "",
     "introduction": "Introduction",
     "related-work": "Related work",
@@ -26,7 +27,7 @@ PLACES = {
     "limitations": "More limitations",
     "acknowledgements": "Acknowledgements",
 }
-"""Name of a passage -> heading of its section; title and authors stand at the top."""
+"""Name of a passage -> heading of its section; title and authors are at the top, outcomes beside the hypotheses."""
 MOST_PROSE_BYTES = 1_000_000
 _CLAIM = re.compile(r"\{claim:([^{}\n]+)\}")
 _WHOSE = "Written by a person; numbers here that bear no claim were not computed from runs."
@@ -53,6 +54,16 @@ def read_prose(folder: Path) -> dict[str, str]:
 
 def passage(name: str, text: str, claims: Iterable[Claim]) -> Section:
     """A person's passage as a section that says whose it is."""
+    title = Heading(1, (Theirs(PLACES[name]),))
+    return Section(f"prose-{name}", (title, Paragraph((Theirs(_WHOSE, "emphasis"),)), *prose_blocks(text, claims)))
+
+
+def prose_blocks(text: str, claims: Iterable[Claim]) -> Iterable[Block]:
+    """The blocks of a person's text, its claims put in.
+
+    Raises:
+        InputError: when it names a claim that the paper does not have.
+    """
     known, marks = _known(claims), Marks()
 
     def number(quoted: re.Match[str]) -> str:
@@ -61,9 +72,7 @@ def passage(name: str, text: str, claims: Iterable[Claim]) -> Section:
             raise InputError(f"no number of this paper is '{what[:100]}'; {nearest(what, known)}; see claims.json")
         return marks.mark((Number(known[what]),))
 
-    marked = _CLAIM.sub(number, without_marks(text))
-    title = Heading(1, (Theirs(PLACES[name]),))
-    return Section(f"prose-{name}", (title, Paragraph((Theirs(_WHOSE, "emphasis"),)), *_parts(marked, marks)))
+    return _parts(_CLAIM.sub(number, without_marks(text)), marks)
 
 
 def _parts(text: str, marks: Marks) -> Iterable[Block]:

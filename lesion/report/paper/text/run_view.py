@@ -8,15 +8,22 @@ from lesion.report.figures.figures import Figure
 from lesion.report.figures.parts.marks import unit_words
 from lesion.report.paper.claims.cells import Cell, cells
 from lesion.report.paper.claims.claim import SENTENCES, Claim, Register, Source, pointer
-from lesion.report.paper.manuscript import Line, Name, joined, words
+from lesion.report.paper.manuscript import Line, Name, Task, joined, words
 from lesion.report.record import own, positive_control
 from lesion.report.wording.evidence.ablations import differing
 from lesion.report.wording.evidence.replication import found
-from lesion.report.wording.words import MEANINGS, model_name, outcome_words, target_words, unit_of
+from lesion.report.wording.words import MEANINGS, model_name, outcome_words, target_words, tier_name, unit_of
 from lesion.stats.verdict.ablation_agreement import ABLATIONS
 from lesion.study.gates.gate_verdict import GateVerdict
 from lesion.study.results import ReplicationResults
 from lesion.study.stages.stage_table import STAGES
+
+_IN_SHORT = {
+    "Improvement": "a gain", "Harm": "a loss", "Null": "no effect as large as the margin",
+    "Mixed": "gains on some kinds of items, losses on others", "Ambiguous": "undecided", "Inconclusive": "undecided",
+    "Invalid": "not to be trusted",
+}  # fmt: skip
+"""Meanings of the verdicts for the abstract; `MEANINGS` has them whole."""
 
 
 class RunView:
@@ -79,6 +86,20 @@ class RunView:
         many = self.number("many", f"{model_name(model)}: sites of the target", "plan", "targets", chosen.aim)
         return words("the ", many if re.search(r"\d", number) else number, f" {kind} ", Name(sites))
 
+    def task(self, tier: str) -> Line:
+        """A task by the name that a reader knows."""
+        return words(Task(tier_name(self.study, tier)))
+
+    def where(self, cell: Cell) -> Line:
+        """The cell's task; the model where the study has several."""
+        task = self.task(cell.finding.chosen.tier)
+        return task if len(self.study.subjects) == 1 else words(Name(cell.model), ", ", task)
+
+    @property
+    def targets(self) -> int:
+        """How many targets, of all models, the study's own cells have."""
+        return len({(cell.finding.chosen.model, cell.finding.chosen.target) for cell in self.own_cells})
+
     @property
     def own_cells(self) -> list[Cell]:
         """The study's own cells; the positive control is reported as a control (format 2)."""
@@ -86,11 +107,11 @@ class RunView:
         return [cell for cell in self.cells if cell.finding.chosen.id in kept]
 
     def by_verdict(self) -> list[tuple[str, str, list[Cell]]]:
-        """Each verdict that a cell of the study's own has, its meaning, and these cells."""
+        """Each verdict that a cell of the study's own has, its meaning in short, and these cells."""
         every = self.own_cells
         sorted_cells = [
-            (verdict, meaning, [cell for cell in every if cell.finding.verdict.verdict == verdict])
-            for verdict, meaning in MEANINGS.items()
+            (verdict, _IN_SHORT[verdict], [cell for cell in every if cell.finding.verdict.verdict == verdict])
+            for verdict in MEANINGS
         ]
         return [each for each in sorted_cells if each[2]]
 

@@ -1,4 +1,4 @@
-"""The tables of methods, results and their appendix, without captions; every number a claim."""
+"""The tables of methods, results and the supplement, without captions; every number a claim."""
 
 from lesion.report.figures.parts.palette import VERDICT_SIGNS
 from lesion.report.paper.claims.cells import Cell, pieces
@@ -42,8 +42,8 @@ def tasks_table(run: RunView) -> Table:
         items = joined(_item_counts(run, tier, facts), "; ", "; ")
         hashes = joined([words(Name(fact.dataset_hash[:_SHORT])) for _, fact in facts[:1]])
         rows.append((words(Name(tier)), words(what), (Theirs(example[-_EXAMPLE:], "code"),), items, hashes))
-    columns = ("tier", "task", "example", "items", "data (hash)")
-    return Table(columns, tuple(rows), (0, 1.1, 1.6, 2, 0), small=True)
+    columns = ("tier in the rows", "task", "example", "items", "data (hash)")
+    return Table(columns, tuple(rows), (0.6, 1.1, 1.5, 2, 0), small=True)
 
 
 def _item_counts(run: RunView, tier: str, facts: list[tuple[int, DatasetFacts]]) -> list[Line]:
@@ -86,6 +86,37 @@ def changes_table(run: RunView) -> Table:
         for cell in run.cells
     )  # fmt: skip
     return Table(columns, rows, (1.5, 1.3, 1.2, 0.9, 1.5, 0.8, 0.9, 0.9, 0.8, 1.5, 0.9), small=True)
+
+
+def verdicts_table(run: RunView) -> Table:
+    """Verdicts of a study of format 2 for the paper: the tests by name, all ablations side by side."""
+    ablated = any(cell.ablations and cell.finding.primary for cell in run.cells)
+    changes = ("zero", "mean", "resample") if ablated else (f"change, {run.unit}",)
+    columns = ("task", "edit", "verdict", *changes, "rank among sets", "unedited", "items")
+    rows = tuple(
+        (
+            run.where(cell), words(cell.edit), _short_verdict(cell), *_changes(cell, ablated=ablated),
+            or_dash(cell.rank), or_dash(cell.baseline), or_dash(cell.items),
+        )
+        for cell in run.cells
+    )  # fmt: skip
+    return Table(columns, rows, (1.4, 1.2, 1.2, *(1.4,) * len(changes), 1.0, 0.8, 0.7), small=True)
+
+
+def _changes(cell: Cell, *, ablated: bool) -> tuple[Line, ...]:
+    """Changes under the three ablations; where a factor scales the target, its change in the first column."""
+    if not ablated:
+        return (or_dash(cell.change),)
+    if cell.finding.primary is None:
+        return or_dash(cell.change), words(""), words("")
+    return tuple(map(or_dash, cell.ablations or (None,) * 3))
+
+
+def _short_verdict(cell: Cell) -> Line:
+    verdict = cell.finding.verdict
+    apart = " (ablations disagree)" if cell.finding.dependent else ""
+    primary = f", by {cell.finding.primary}" if cell.finding.primary else ""
+    return words(f"{VERDICT_SIGNS[verdict.verdict]} {verdict.verdict}{primary}{apart}")
 
 
 def ablations_table(run: RunView) -> Table:
