@@ -95,6 +95,12 @@ class RunView:
         task = self.task(cell.finding.chosen.tier)
         return task if len(self.study.subjects) == 1 else words(Name(cell.model), ", ", task)
 
+    def whom(self, cell: Cell) -> Line:
+        """The target in short: by its name where it has one; of which model, where there are several."""
+        chosen = cell.finding.chosen
+        who = words(Name(chosen.target)) if chosen.target else self.target(cell)
+        return who if len(self.study.subjects) == 1 else words(who, " of ", Name(cell.model))
+
     @property
     def targets(self) -> int:
         """How many targets, of all models, the study's own cells have."""
