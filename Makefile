@@ -9,7 +9,7 @@ UV := $(shell command -v uv 2>/dev/null)
 COMMA := ,
 # How packages are installed: by uv where it is there (much faster), and by pip where it is not or does not get them.
 install = $(if $(UV),$(UV) pip install -q --python $(BIN)/python $(1) || )$(BIN)/python -m pip install -qq $(1)
-STUDY ?= studies/arithmetic.yaml
+STUDY ?= studies/first.yaml
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_NO_INPUT = 1
@@ -23,7 +23,7 @@ FUZZ ?= 100000
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make study    run the default study, offline, and print its verdicts and the path of the report'
+	@echo 'make study    run a first study, offline, and print its verdicts and the path of the report'
 	@echo 'make publication  the published study: registered, run, repeated, written up (an hour)'
 	@echo 'make test     format check, lint, type check, and the tests but for the heavy files (under half an hour on two cores)'
 	@echo 'make pretrained  get SmolLM2 (93 MB, 542 MB on disk) and run the tests that want a real model'

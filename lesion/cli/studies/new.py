@@ -52,11 +52,11 @@ def new(
 
 @app.command()
 def demo(home: Home = Path(), workers: Workers = WORKERS, as_json: Json = False) -> int:
-    """Run the shipped study `arithmetic` on an embedded model, offline, from plan to report."""
+    """Run the shipped study `first` on an embedded model, offline, from plan to report."""
     from lesion.cli.studies.run import run
     from lesion.study.format.shipped import FOLDER
 
-    return run(FOLDER / "arithmetic.yaml", home=home, workers=workers, as_json=as_json)
+    return run(FOLDER / "first.yaml", home=home, workers=workers, as_json=as_json)
 
 
 @app.command()
