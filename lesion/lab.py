@@ -26,9 +26,9 @@ from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.engine.select_engine import Engine
 from lesion.errors import InputError, InterventionError
 from lesion.identity import canonical_json
-from lesion.interventions.intervention import Intervention, Receipt, Steer
+from lesion.interventions.intervention import Intervention, Receipt, Scale, Steer
 from lesion.interventions.parse import Replacement, parse_intervention, replacement, scale
-from lesion.lab_results import Result, Scores, Texts
+from lesion.lab_results import Result, Scores, TextLook, Texts
 from lesion.measures.attribution.attribution_patching import Screen, screen
 from lesion.measures.attribution.direct_logit import Attribution, attribution
 from lesion.measures.attribution.patching import with_twins
@@ -43,6 +43,7 @@ from lesion.measures.heads.detection import Detection, detection, detections
 from lesion.measures.heads.pattern_scores import DETECTORS
 from lesion.measures.heads.repeated_sequences import StandardProbe
 from lesion.measures.prompt_set import ask, known_task
+from lesion.measures.text_view import text_view, token_table
 from lesion.models.checks.changed_module import Mark, mark, require_unchanged
 from lesion.models.model import Model, adopted_model, open_model
 from lesion.models.text_conventions import ends_of
@@ -202,6 +203,30 @@ class Lab:
             for prompt, text in zip(texts, generated.texts, strict=True)
         ]
         return Texts(pl.DataFrame(rows), generated.receipt)
+
+    def look(self, text: str, do: Intervention | str | None = None, versus: tuple[str, str] | None = None) -> TextLook:
+        """Attention of every head on one text, and what the model expects at each token; unedited and edited.
+
+        Args:
+            text: BOS is put in front where the model has one.
+            do: what is changed: a scale such as `scale L1H0 0`. Default: nothing.
+            versus: two texts of one token each; the table then has the difference of their logits.
+
+        Raises:
+            InputError: for a text that the tokenizer cannot write or that is too long, for another kind of
+                intervention, or where a text of `versus` is not one token.
+            InterventionError: for a site that the model lacks or that failed its proof; inside `intervene`.
+        """
+        self._alone("look")
+        wanted = None if do is None else self._wanted(do)
+        if wanted is not None and not isinstance(wanted, Scale):
+            raise InputError(f"lab.look shows scales, such as 'scale L1H0 0', and not '{wanted}'")
+        prompt = as_prompt(self.model, text)
+        conditions = {"unedited": None} if wanted is None else {"unedited": None, "edited": wanted}
+        seen = {name: text_view(self.model, prompt, each) for name, each in conditions.items()}
+        table = token_table(self.model, prompt, {name: view.logits for name, view in seen.items()}, versus)
+        about = f"{wanted} on {self.model.name}" if wanted is not None else self.model.name
+        return TextLook(table, {name: view.patterns.numpy() for name, view in seen.items()}, about)
 
     def doctor(self) -> pl.DataFrame:
         """What was proved on the loaded weights before anything was measured, as `lesion doctor` says it.

@@ -2,12 +2,17 @@
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
+from lesion.errors import InputError, nearest
 from lesion.interventions.intervention import Receipt
+from lesion.interventions.site import parse_site
 from lesion.measures.effects.effect import Change, Effect
 from lesion.measures.heads.detection import Detection
 from lesion.report.terminal.notebook import Picture, as_pandas, framed, picture_of_changes, picture_of_scores
+from lesion.report.terminal.text_pictures import picture_of_patterns, picture_of_tokens
 from lesion.stats.intervals import Interval
 
 
@@ -111,6 +116,48 @@ class Texts(NamedTuple):
 
     def _repr_html_(self) -> str:
         return framed(self.table, told(self.receipt))
+
+
+class TextLook(NamedTuple):
+    """One text as the model reads it, unedited and, where an intervention was asked for, under it."""
+
+    table: pl.DataFrame
+    """A row per token: `position`, `token`, `next_logprob` (log-probability of the token that follows, nats; null at
+    the end), `likeliest` (the most likely next token), `logit_diff` (of the two tokens asked for), and the same with
+    `_edited` behind the name."""
+    patterns: dict[str, NDArray[np.float32]]
+    """`unedited` and `edited` -> attention of every head, (layers, heads, query, key)."""
+    about: str
+    """What was done to which model."""
+
+    def plot(self, *heads: str) -> Picture:
+        """Attention patterns of some heads with the text's tokens; edited beside unedited.
+
+        Raises:
+            InputError: for no head, or one that the model does not have.
+        """
+        layers, width = self.patterns["unedited"].shape[:2]
+        places = [(site.layer, site.index) for site in map(parse_site, heads) if site.kind == "head"]
+        if not places or len(places) != len(heads) or any(at >= layers or of >= width for at, of in places):
+            raise InputError(
+                f"give heads such as 'L0H0'; this model has L0H0 to L{layers - 1}H{width - 1}, not {' '.join(heads)}"
+            )
+        return picture_of_patterns(self.patterns, self.table["token"].to_list(), places, f"Attention, {self.about}")
+
+    def plot_tokens(self, measure: str = "next_logprob") -> Picture:
+        """A measure at each token, unedited and edited: `next_logprob` or `logit_diff`.
+
+        Raises:
+            InputError: for a measure that was not asked for.
+        """
+        words = {"next_logprob": "log-probability of the next token, nats", "logit_diff": "logit difference, logits"}
+        there = [name for name in words if name in self.table.columns]
+        if measure not in there:
+            raise InputError(f"there is no '{measure}' here; {nearest(measure, there)}; logit_diff needs versus=(…, …)")
+        return picture_of_tokens(self.table, measure, words[measure], f"{words[measure]}: {self.about}")
+
+    def _repr_html_(self) -> str:
+        return framed(self.table, self.about)
 
 
 def told(receipt: Receipt | None) -> str:

@@ -1,5 +1,6 @@
 """One line in a notebook, and `lesion measure`: known answers, nulls for what has no number, and the receipt."""
 
+import doctest
 import json
 import math
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from lesion import cli
 from lesion.engine.select_engine import choose
@@ -20,6 +22,7 @@ from lesion.measures.effects.effect import effect
 from lesion.measures.heads.repeated_sequences import repeats
 from lesion.measures.prompt_set import of
 from lesion.models.model import open_model
+from lesion.report.terminal import text_pictures
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 from lesion.training.hand_model import write_hand_model
 
@@ -152,3 +155,52 @@ def test_the_command_gives_one_document_and_the_rows(tmp_path: Path, capsys: pyt
     assert document["intervention"] == "scale 0.5 L1H1"
     assert document["receipt"]["firings"] >= 1
     assert pl.read_parquet(tmp_path / "rows.parquet").height == document["items"]
+
+
+def test_a_look_shows_patterns_and_logits_of_the_model_itself(lab):
+    seen = lab.look("12+34=46;50+7=", do="scale L1H0+L1H1 0", versus=("5", "4"))
+    ids = torch.tensor([[lab.model.bos, *lab.model.tokenizer.encode("12+34=46;50+7=", add_special_tokens=False).ids]])
+    logits = lab.module(ids).logits[0]
+    five, four = (lab.model.tokenizer.token_to_id(text) for text in "54")
+    assert seen.table["logit_diff"].to_list() == pytest.approx((logits[:, five] - logits[:, four]).tolist(), abs=1e-4)
+    follows = logits.log_softmax(-1)[:-1].gather(1, ids[0, 1:, None])[:, 0]
+    assert seen.table["next_logprob"].to_list()[:-1] == pytest.approx(follows.tolist(), abs=1e-4)
+    assert seen.table["next_logprob"][-1] is None
+    with lab.intervene("scale L1H0+L1H1 0"):
+        edited = lab.module(ids).logits[0]
+    assert seen.table["logit_diff_edited"].to_list() == pytest.approx(
+        (edited[:, five] - edited[:, four]).tolist(), abs=1e-4
+    )
+    pattern = seen.patterns["unedited"]
+    assert pattern.shape == (lab.model.sizes.n_layers, lab.model.sizes.n_heads, ids.shape[1], ids.shape[1])
+    assert pattern.sum(-1) == pytest.approx(1, abs=1e-4)
+
+
+def test_pictures_of_a_look_hold_every_pair_of_tokens_and_refuse_what_is_not_there(lab, tmp_path):
+    seen = lab.look("1+2=3;", do="scale L1H0 0")
+    spec = seen.plot("L1H0").spec
+    (first, second) = spec["concat"]
+    rows = spec["datasets"][first["data"]["name"]]
+    assert len(rows) == 7 * 8 // 2
+    assert {row["from"] for row in rows} == {"[BOS]", "1", "+", "2", "=", "3", ";"}
+    assert first["title"] == "L1H0, unedited"
+    assert second["title"] == "L1H0, edited"
+    page = seen.plot("L1H0").save(tmp_path / "look.html").read_text(encoding="utf-8")
+    assert "default-src 'none'" in page
+    assert seen.plot_tokens().save(tmp_path / "look.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match="L0H0 to L2H7"):
+        seen.plot("L9H0")
+    with pytest.raises(InputError, match="versus"):
+        seen.plot_tokens("logit_diff")
+    with pytest.raises(InputError, match="saved as"):
+        seen.plot("L1H0").save("look.gif")
+    with pytest.raises(InputError, match="single tokens"):
+        lab.look("1+2=3;", versus=("12", "3"))
+    with pytest.raises(InputError, match="needs other items"):
+        lab.look("1+2=3;", do="mean L1H0")
+    with pytest.raises(InputError, match="at most 512"):
+        lab.look("1" * 600)
+
+
+def test_tokens_are_seen_whole():
+    assert doctest.testmod(text_pictures).failed == 0

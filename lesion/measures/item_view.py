@@ -58,9 +58,9 @@ def look(model: Model, compiled: Compiled, intervention: Scale | None = None) ->
     """
     (batch,) = batches([compiled], 1, model.sizes.max_positions)
     layers = list(range(model.sizes.n_layers))
-    with _under(model, batch, intervention):
+    with under(model, batch, intervention):
         seen = patterns(model, batch.inputs, layers)
-    with _under(model, batch, intervention):
+    with under(model, batch, intervention):
         (shares,) = attribute(model, [batch], "logit_diff")
     logits = run(model, batch, intervention).logits
     attention = torch.stack([seen[layer][0].float() for layer in layers])
@@ -73,7 +73,7 @@ def look(model: Model, compiled: Compiled, intervention: Scale | None = None) ->
     )
 
 
-def _under(model: Model, batch: Batch, intervention: Scale | None) -> AbstractContextManager[Any]:
+def under(model: Model, batch: Batch, intervention: Scale | None) -> AbstractContextManager[Any]:
     """One forward pass under the intervention, or as it is."""
     if intervention is None:
         return nullcontext()
@@ -82,9 +82,18 @@ def _under(model: Model, batch: Batch, intervention: Scale | None) -> AbstractCo
 
 def _held(model: Model, attention: Tensor, error: float) -> None:
     """Hold patterns and shares against what must hold of them."""
+    held_rows(model, attention)
+    if not error <= COMPLETE[model.dtype]:
+        raise InterventionError(f"{model.name}: the heads' shares miss the logit difference by {error:.2g} of it")
+
+
+def held_rows(model: Model, attention: Tensor) -> None:
+    """Make sure that rows of patterns sum to 1 and look at nothing ahead.
+
+    Raises:
+        InterventionError: when they do not.
+    """
     off = float((attention.sum(-1) - 1).abs().max())
     ahead = float(attention.triu(1).abs().max())
     if not max(off, ahead) <= ROWS_SUM[model.dtype]:
         raise InterventionError(f"{model.name}: rows of an attention pattern sum to 1 ± {off:.2g}; ahead {ahead:.2g}")
-    if not error <= COMPLETE[model.dtype]:
-        raise InterventionError(f"{model.name}: the heads' shares miss the logit difference by {error:.2g} of it")

@@ -10,10 +10,11 @@ import polars as pl
 import vl_convert
 
 from lesion.errors import InputError, nearest
-from lesion.report.figures.figures import VEGA_LITE, themed
+from lesion.report.figures.figures import PNG_SCALE, VEGA_LITE, themed
 from lesion.report.figures.head_maps import heads
 from lesion.report.figures.parts.charts import data, finished, tips
 from lesion.report.figures.parts.palette import CONTROL, TARGET
+from lesion.report.page.html import library, shipped, templates
 
 SHOWN = ("correct", "answer_logprob", "logit_diff", "entropy", "kl", "neutral_loss")
 """Measures that a picture of changes has unless others are asked for."""
@@ -40,9 +41,31 @@ class Picture:
         return vl_convert.vegalite_to_svg(self.spec, vl_version=VEGA_LITE)
 
     def save(self, path: str | Path) -> Path:
-        """Write the drawing as an SVG file."""
-        Path(path).write_text(self.svg, encoding="utf-8")
-        return Path(path)
+        """Write the drawing as a file.
+
+        Args:
+            path: ends in `.svg`, `.png`, or `.html` (a page that works offline and shows numbers under the pointer).
+
+        Raises:
+            InputError: for another ending.
+        """
+        place = Path(path)
+        makers = {".svg": self.svg.encode, ".png": self._png, ".html": self._page}
+        if place.suffix not in makers:
+            raise InputError(f"{place}: a picture is saved as {', '.join(makers)}, not '{place.suffix}'")
+        place.write_bytes(makers[place.suffix]())
+        return place
+
+    def _png(self) -> bytes:
+        return vl_convert.svg_to_png(self.svg, scale=PNG_SCALE)
+
+    def _page(self) -> bytes:
+        environment = templates()
+        page = environment.get_template("picture.html")
+        return page.render(
+            title=self.spec.get("title", "Picture"), spec=self.spec, style=shipped(environment, "style.css"),
+            library=library(),
+        ).encode()  # fmt: skip
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:  # noqa: ARG002  (IPython asks so)
         return {"image/svg+xml": self.svg, "text/plain": repr(self)}
