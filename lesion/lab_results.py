@@ -137,7 +137,11 @@ class TextLook(NamedTuple):
             InputError: for no head, or one that the model does not have.
         """
         layers, width = self.patterns["unedited"].shape[:2]
-        places = [(site.layer, site.index) for site in map(parse_site, heads) if site.kind == "head"]
+        places = [
+            (site.layer, site.index)
+            for site in map(parse_site, heads)
+            if site.kind == "head" and site.index is not None
+        ]
         if not places or len(places) != len(heads) or any(at >= layers or of >= width for at, of in places):
             raise InputError(
                 f"give heads such as 'L0H0'; this model has L0H0 to L{layers - 1}H{width - 1}, not {' '.join(heads)}"

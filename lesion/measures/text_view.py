@@ -3,6 +3,8 @@
 `item_view` does the same for an item of a task, with the heads' shares of its answer.
 """
 
+# pyright: reportUnknownMemberType=false  (torch's tolist)
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
