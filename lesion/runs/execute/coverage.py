@@ -6,6 +6,7 @@ count looks at fewer, so it is a lower bound.
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 
 from lesion.runs.execute.costs import tokenizer_of
 from lesion.study.arms.arm import ALIKE, zeroes
@@ -49,6 +50,6 @@ def _layouts(study: Study, tier: str, model: str) -> Iterator[Layout]:
     assert tokenizer is not None
     draw = Draw("discovery", f"discovery-{study.seed}", 0, 1, prefix=0)
     for item in task.items(draw, 0, min(PROBLEMS, task.capacity(draw))):
-        compiled = compile_item(item, tokenizer, None)
+        compiled = compile_item(replace(item, twin=()), tokenizer, None)  # a layout asks for no corrupted prompt
         if isinstance(compiled, Compiled):
             yield problem_layout(compiled)

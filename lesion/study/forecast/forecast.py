@@ -30,8 +30,8 @@ SD = 1.0
 """Standard deviation of a paired difference that a forecast assumes where an outcome is in nats."""
 ROW_BYTES = 40
 """On disk, per row of the item tables; measured on a run of the default study."""
-PROOF_ROWS = 6
-"""Rows that the instrument stage runs for each item of its sample: twice plain, two placebos, alone, the engine's."""
+PROOF_ROWS = 4.25
+"""Rows that the instrument stage runs for each item of its sample: twice plain, a placebo, a quarter alone, the engine's."""
 PROOF_ITEMS = 64
 PROBE_ROWS, PROBE_TOKENS = 48, 84
 """Sequences of a detector, both sets of the standard probe together, and their mean length."""
@@ -224,7 +224,7 @@ def _seen(plan: Plan, model: str, name: str) -> int:
 
 
 def _instrument(plan: Plan, basis: Basis) -> Costed:
-    rows = {pair: (0, PROOF_ITEMS, float(PROOF_ROWS)) for pair in plan.pairs()}
+    rows = {pair: (0, PROOF_ITEMS, PROOF_ROWS) for pair in plan.pairs()}
     return _stage("instrument", plan, basis, rows)._replace(cells=len(plan.models()))
 
 
