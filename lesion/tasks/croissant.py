@@ -1,7 +1,7 @@
-"""Croissant metadata of exported items, so that other tools can load them (mlcommons.org/croissant/1.0)."""
+"""Croissant metadata of exported records, so that other tools can load them (mlcommons.org/croissant/1.0)."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,12 +108,37 @@ def metadata(card: Card, file: str, sha256: str, license_url: str | None = MIT) 
         license_url: Under which terms the items stand; left out when unknown.
     """
     buckets = {f"bucket_{key}": ("sc:Text", f"Stratum: {key}.") for key in card.buckets}
+    about = f"{card.about} {card.pool} problems; configuration {card.config_hash}."
+    return dataset(card.name, about, file, sha256, {**COLUMNS, **buckets}, ("items", "id"), license_url)
+
+
+def dataset(
+    name: str,
+    about: str,
+    file: str,
+    sha256: str,
+    columns: Mapping[str, tuple[str, str]],
+    records: tuple[str, str],
+    license_url: str | None = MIT,
+) -> dict[str, Any]:
+    """The JSON-LD document for a file of records: JSONL, or a JSON array of flat objects where it ends in .json.
+
+    Args:
+        name: Of the data set.
+        about: What it is, in sentences.
+        file: The file's name beside the metadata.
+        sha256: Its hash, 64 hexadecimal digits.
+        columns: Name of a column -> its data type (`sc:Text`, `sc:Integer`, `sc:Float`, …) and what it means.
+        records: Name of the record set, and the column that is its key.
+        license_url: Under which terms the records stand; left out when unknown.
+    """
+    lines, (record, key) = not file.endswith(".json"), records
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
         "conformsTo": "http://mlcommons.org/croissant/1.0",
-        "name": card.name,
-        "description": f"{card.about} {card.pool} problems; configuration {card.config_hash}.",
+        "name": name,
+        "description": about,
         "version": "1.0.0",
         **({"license": license_url} if license_url else {}),
         "distribution": [
@@ -122,28 +147,29 @@ def metadata(card: Card, file: str, sha256: str, license_url: str | None = MIT) 
                 "@id": file,
                 "name": file,
                 "contentUrl": file,
-                "encodingFormat": "application/jsonlines",
+                "encodingFormat": "application/jsonlines" if lines else "application/json",
                 "sha256": sha256,
             }
         ],
         "recordSet": [
             {
                 "@type": "cr:RecordSet",
-                "@id": "items",
-                "name": "items",
-                "key": {"@id": "items/id"},
-                "field": [_field(file, name, kind, about) for name, (kind, about) in {**COLUMNS, **buckets}.items()],
+                "@id": record,
+                "name": record,
+                "key": {"@id": f"{record}/{key}"},
+                "field": [_field(file, record, each, *told, lines=lines) for each, told in columns.items()],
             }
         ],
     }
 
 
-def _field(file: str, name: str, kind: str, about: str) -> dict[str, Any]:
+def _field(file: str, record: str, name: str, kind: str, about: str, *, lines: bool) -> dict[str, Any]:
+    place = {"column": name} if lines else {"jsonPath": f"$[*].{name}"}
     return {
         "@type": "cr:Field",
-        "@id": f"items/{name}",
+        "@id": f"{record}/{name}",
         "name": name,
         "description": about,
         "dataType": kind,
-        "source": {"fileObject": {"@id": file}, "extract": {"column": name}},
+        "source": {"fileObject": {"@id": file}, "extract": place},
     }

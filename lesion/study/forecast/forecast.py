@@ -31,7 +31,7 @@ SD = 1.0
 ROW_BYTES = 40
 """On disk, per row of the item tables; measured on a run of the default study."""
 PROOF_ROWS = 4.25
-"""Rows that the instrument stage runs for each item of its sample: twice plain, a placebo, a quarter alone, the engine's."""
+"""Rows that the instrument stage runs for each item: twice plain, a placebo, a quarter of them alone, the engine's."""
 PROOF_ITEMS = 64
 PROBE_ROWS, PROBE_TOKENS = 48, 84
 """Sequences of a detector, both sets of the standard probe together, and their mean length."""
@@ -178,14 +178,14 @@ def _stage(
             stage,
             cost.cells + cells,
             cost.items + items,
-            cost.rows + items * arms,
+            cost.rows + round(items * arms),
             cost.tokens + round(items * arms * lengths.tokens),
             cost.flop + items * weight * basis.anatomy[model].row(lengths.tokens, lengths.answer),
         )
     return cost
 
 
-def _arms(stage: StageName, plan: Plan, model: str) -> int:
+def _arms(stage: StageName, plan: Plan, model: str) -> float:
     study = plan.study
     if stage == "instrument":
         return PROOF_ROWS
@@ -224,7 +224,7 @@ def _seen(plan: Plan, model: str, name: str) -> int:
 
 
 def _instrument(plan: Plan, basis: Basis) -> Costed:
-    rows = {pair: (0, PROOF_ITEMS, PROOF_ROWS) for pair in plan.pairs()}
+    rows = dict.fromkeys(plan.pairs(), (0, PROOF_ITEMS, PROOF_ROWS))
     return _stage("instrument", plan, basis, rows)._replace(cells=len(plan.models()))
 
 
