@@ -33,8 +33,10 @@ from lesion.report.terminal.run import print_run
 from lesion.report.wording import caveats
 from lesion.report.wording.checks import LoudSet, edit_name, factors
 from lesion.report.wording.claims import claim
+from lesion.report.wording.doubts import doubts
 from lesion.report.wording.evidence import ranks
 from lesion.report.wording.headline import MOST_WORDS, headline, in_full
+from lesion.report.wording.last_words import how_sure
 from lesion.report.wording.words import conditional, unit_of
 from lesion.study.arms.condition import older_condition
 from lesion.study.arms.targets import RankedNeurons
@@ -81,6 +83,28 @@ def test_the_headline_answers_first_in_a_short_sentence_and_says_that_ablations_
     assert len(said.split()) <= MOST_WORDS
     assert "tier" not in said
     assert "induction" not in said
+
+
+def test_how_sure_names_the_strongest_random_set_where_the_target_is_least_special(record):
+    said = how_sure(record)
+    name, effect = ranks.strongest(of_tier(record, "tier2"))[0]
+    assert f"none of 91 sets of random heads of the model does as much; the strongest, {name}," in said
+    assert f"{100 * effect:.1f}".replace("-", "−") in said
+    strong = changed(record, "specific", named(record, "tier2"), rank=8, status="not specific")
+    assert "7 of 91 sets" in how_sure(strong)
+    assert "some random heads do as much" in headline(strong)
+    assert not how_sure(record, says_status=False).startswith("exploratory")
+
+
+def test_doubts_are_of_this_run_alone(record):
+    said = doubts(record)
+    assert any(text.startswith("Ablations disagree") and "up to 99" in text for text in said)
+    assert any(text.startswith("Too few random sets") and "repeated symbol patterns" in text for text in said)
+    assert not any("greedy decoding" in text for text in said)
+    assert said[-1].startswith("One model examined (abacus-llama)")
+    assert len(said) <= 10
+    settled = changed(record, "cells", named(record, "tier1"), tags=())
+    assert not any("Ablations disagree" in text for text in doubts(settled))
 
 
 def test_many_disagreeing_cells_still_fit_into_the_headline(record):

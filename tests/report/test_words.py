@@ -64,3 +64,13 @@ def test_a_local_folder_is_not_told_in_full():
 
 def test_markdown_escaping_leaves_no_active_character():
     assert markdown.escape("[x](javascript:1) | <b>*`") == r"\[x\](javascript:1) \| &lt;b&gt;\*\`"
+
+
+def test_a_numbered_tier_is_called_by_its_task_and_a_named_one_by_its_name(manifest):
+    study = manifest.study
+    assert words.tier_name(study, "tier1") == "sums and differences up to 99"
+    tasks = {"tier1": ArithmeticConfig(high=99), "tier2": ArithmeticConfig(high=99), "easy_sums": ArithmeticConfig()}
+    other = study.model_copy(update={"tasks": tasks})
+    assert words.tier_name(other, "tier2") == "sums and differences up to 99 (tier2)"
+    assert words.tier_name(other, "easy_sums") == "easy sums"
+    assert words.kind_of_task(ArithmeticConfig(high=20)) == "sums and differences"

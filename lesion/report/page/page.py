@@ -54,7 +54,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         steps=timeline(manifest),
         receipts=receipts(record),
         questions=questions(record),
-        sure=how_sure(record, says_status=False),
+        sure=_sure(record),
         doubts=doubts(record),
         query=counted_query(manifest.run),
         deviations=caveats.deviations(record),
@@ -79,6 +79,12 @@ def _unmarked(record: Record) -> str:
     """The headline without its status, which stands above it on the page."""
     body = headline(record).removeprefix(MARKS[record.manifest.status])
     return f"{body[0].upper()}{body[1:]}"
+
+
+def _sure(record: Record) -> str:
+    """How sure the run is; of its status only that of a confirmatory run, for a notice tells of the others."""
+    text = how_sure(record, says_status=record.manifest.status == "confirmatory")
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def counted_query(run: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from lesion.report.record import Finding, Record, own, positive_control
 from lesion.report.wording.evidence.ablations import disagreement
+from lesion.report.wording.evidence.dissociations import shown
 from lesion.report.wording.evidence.ranks import random_words
 from lesion.report.wording.words import (
     brief_target,
@@ -40,7 +41,7 @@ def answers(record: Record) -> Iterator[str]:
 
 def _shown(record: Record, findings: Sequence[Finding], effects: Sequence[Finding]) -> Iterator[str]:
     """`ablating two selected heads of abacus-llama harms sums and differences; some random heads do as much`."""
-    beyond = _beyond(record, effects)
+    beyond = _joined(_dissociated(record), _beyond(record, effects))
     for sized in (True, False):
         said = _clauses(record, effects, sized=sized)
         for brief in (False, True):
@@ -233,6 +234,17 @@ def _beyond(record: Record, effects: Sequence[Finding]) -> str:
     if all(rank.rank > 1 for rank in evaluable):
         return f"some random {what} do as much"
     return f"random {what} are not shown to do less"
+
+
+def _dissociated(record: Record) -> str:
+    """What came of the study's double dissociations, as a clause; empty where none was asked."""
+    found = [each.found.verdict for each in shown(record.manifest)]
+    if "Double dissociation" in found:
+        many = found.count("Double dissociation")
+        return "a double dissociation holds" if many == 1 else f"{count(many)} double dissociations hold"
+    if found and set(found) == {"No double dissociation"}:
+        return "no double dissociation"
+    return "a double dissociation stays undecided" if found else ""
 
 
 def _apart(record: Record, findings: Sequence[Finding], *, brief: bool = False) -> str:

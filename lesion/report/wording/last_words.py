@@ -54,8 +54,10 @@ def _specific(record: Record, findings: tuple[Finding, ...]) -> str:
     claims = record.manifest.study.claims
     effects = [finding for finding in findings if finding.verdict.verdict in ("Improvement", "Harm")]
     asked = [f for f in effects if f.rank is not None and f.rank.status in ("specific", "not specific")]
-    if not effects or claims is None or not claims.sets:
+    if not effects or claims is None:
         return ""
+    if not claims.sets:
+        return "no random sets were measured, so other parts may do as much"
     if not asked:
         return "whether random sets do as much could not be evaluated"
     yes = sum(f.rank is not None and f.rank.status == "specific" for f in asked)
