@@ -233,10 +233,10 @@ def _field(engine: Engine, asked: Asked, target: Target, alpha: float, towards: 
     estimates = estimate(engine.model, asked.batches, target, alpha, towards=towards).heads
 
     def measure(items: Places, heads: Places) -> Floats:
-        some = of(
-            [asked.compiled[item] for item in items], [asked.items[item] for item in items] if asked.items else []
-        )
-        wanted = [sites[place] for place in heads]
+        rows: list[int] = items.tolist()
+        chosen: list[int] = heads.tolist()
+        some = of([asked.compiled[row] for row in rows], [asked.items[row] for row in rows] if asked.items else [])
+        wanted = [sites[place] for place in chosen]
         edits = exact_edits(wanted, "corrupted") if towards == "corrupted" else scalings(wanted, alpha)
         return target_changes(engine, some, edits, target, "exact effects", library).T
 
