@@ -42,6 +42,7 @@ def named(results: list[Result], name: str) -> Result:
 SECTIONS = {
     "diagnostics": ("<!-- diagnostics: benchmarks/heads.py -->", "<!-- end of diagnostics -->"),
     "edges": ("<!-- edges: benchmarks/edges.py -->", "<!-- end of edges -->"),
+    "shares": ("<!-- shares: benchmarks/shares.py -->", "<!-- end of shares -->"),
     "real": ("<!-- real weights: benchmarks/real.py -->", "<!-- end of real weights -->"),
 }
 """The marks around the sections that other programs write into the page."""

@@ -20,7 +20,7 @@ from lesion.engine.batched.linear_kernels import weight_and_bias
 from lesion.engine.batched.norm_consumers import Read, find
 from lesion.engine.batched.token_trie import apart, trie
 from lesion.identity import generator
-from lesion.interventions.intervention import Positions, Scale
+from lesion.interventions.intervention import Intervention, Positions, Scale
 from lesion.interventions.site import Site, head, neuron
 from lesion.models.families import Family, family_named
 from lesion.models.model import Model, random_model
@@ -77,7 +77,7 @@ def workload(
     return Workload(shape, model, _batch(shape), _interventions(work, model, positions)[::share])
 
 
-def floor(model: Model, batch: Batch, wanted: Sequence[Scale], ending: Ending | None) -> float:
+def floor(model: Model, batch: Batch, wanted: Sequence[Intervention], ending: Ending | None) -> float:
     """Operations (2 per multiply-add) of the matrix products that the algorithm needs, clean run included.
 
     Per block: all its weights on every token that is run, attention scores, and in the last block only keys and values
@@ -105,7 +105,8 @@ def floor(model: Model, batch: Batch, wanted: Sequence[Scale], ending: Ending | 
         above = sizes.n_layers - 1 - site.layer
         start = mlp if site.kind == "head" and model.residual == "sequential" else 0
         total += 2.0 * start * (layout.tokens if above else reads)
-        total -= 2.0 * _spared(model, site, reads_of) * layout.tokens if full.start == layout.start else 0
+        if isinstance(one, Scale) and full.start == layout.start:
+            total -= 2.0 * _spared(model, site, reads_of) * layout.tokens
         total += max(0, above - 1) * (2.0 * matrices * layout.tokens + scores)
         if above:
             keys = into - out
@@ -114,6 +115,22 @@ def floor(model: Model, batch: Batch, wanted: Sequence[Scale], ending: Ending | 
             total -= 2.0 * ending.spared(layout) if ending is not None else 0
         total += 2.0 * sizes.d_model * sizes.vocab_size * reads
     return total
+
+
+def plain_operations(model: Model, batch: Batch, *, late: bool = False) -> float:
+    """Operations (2 per multiply-add) of the matrix products in one whole forward pass of a batch.
+
+    Args:
+        model: the model.
+        batch: the rows, none of them shared.
+        late: whether logits are made at the answer positions only.
+    """
+    sizes, (rows, length) = model.sizes, batch.inputs.shape
+    matrices = sum(p.numel() for p in model.block(0).parameters() if p.ndim == 2)
+    pairs = length * length  # plain attention makes the masked scores too
+    block = 2.0 * matrices * length + 4 * sizes.n_heads * sizes.d_head * pairs
+    read = length - batch.first if late else length
+    return rows * (sizes.n_layers * block + 2.0 * sizes.d_model * sizes.vocab_size * read)
 
 
 def _spared(model: Model, site: Site, reads: Sequence[Sequence[Read]]) -> int:
