@@ -1,11 +1,16 @@
 """Numbers and conditions in words."""
 
 import doctest
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from lesion.report import markdown
+from lesion.report.record import Record
 from lesion.report.wording import words
+from lesion.report.wording.evidence.ranks import random_words
+from lesion.study.sweep import Sweep
 from lesion.tasks.config import (
     ArithmeticConfig,
     Gsm8kConfig,
@@ -74,3 +79,22 @@ def test_a_numbered_tier_is_called_by_its_task_and_a_named_one_by_its_name(manif
     assert words.tier_name(other, "tier2") == "sums and differences up to 99 (tier2)"
     assert words.tier_name(other, "easy_sums") == "easy sums"
     assert words.kind_of_task(ArithmeticConfig(high=20)) == "sums and differences"
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        ({"kind": "steer", "vector": {"of": "pairs", "tier": "t"}, "strength": 1}, "random vectors"),
+        (
+            {"kind": "steer", "vector": {"of": "pairs", "tier": "t"}, "strength": 1, "control": "shuffled"},
+            "vectors of shuffled pairs",
+        ),
+        ({"kind": "knock_out", "control": "edges"}, "random edges"),
+        ({"kind": "knock_out"}, "random heads"),
+    ],
+)
+def test_matched_sets_are_called_what_they_are(edit: dict[str, object], said: str) -> None:
+    target = {"kind": "sites", "sites": ["L1.resid_pre" if edit["kind"] == "steer" else "L1H0"]}
+    sweep = Sweep.model_validate({"edit": edit, "target": target, "positions": "last"})
+    record = SimpleNamespace(manifest=SimpleNamespace(study=SimpleNamespace(sweep=sweep)))
+    assert random_words(cast("Record", record)) == said

@@ -23,6 +23,7 @@ from lesion.report.wording.words import (
     unit_of,
 )
 from lesion.study.arms.condition import Condition, Edit, condition
+from lesion.study.arms.edits import Steering
 from lesion.study.arms.targets import RankedNeurons
 from lesion.study.plan import Chosen
 from lesion.study.stages.confirmatory_cells import rule_of
@@ -129,6 +130,17 @@ def _rounding(record: Record) -> list[str]:
     ]
 
 
+def _directions(record: Record) -> str:
+    """What the matched vectors of a steering study leave open, as sentences with a space before them."""
+    edit = record.manifest.study.sweep.edit
+    if isinstance(edit, Steering) and edit.control == "shuffled":
+        return " Vectors of shuffled pairs lie in the same directions as the target's, without its contrast."
+    return (
+        " Random vectors point in any direction, and streams lie in few: a direction that they use may do more than"
+        " those without being the one meant. `control: shuffled` compares with vectors of the same prompts."
+    )
+
+
 def _off_distribution(record: Record) -> str:
     """What zero can and cannot show, and what was run beside it; of another edit, what its kind shows."""
     if (exchange := record.manifest.study.sweep.edit.exchange) is not None:
@@ -138,8 +150,7 @@ def _off_distribution(record: Record) -> str:
             "denoising": "Denoising shows that the target brings part of the clean answer back, not that it suffices"
             " for all of it or is needed. A baseline at or below chance forbids Null and Harm.",
             "steer": "Steering shows that a direction in the stream moves the answer, not that the model uses it by"
-            " itself. Random vectors point in any direction, and streams lie in few: a direction that they use may do"
-            " more than those without being the one meant. A push about as long as the stream takes the model off its"
+            f" itself.{_directions(record)} A push about as long as the stream takes the model off its"
             " usual distribution.",
             "knock_out": "A cut edge gives its attention to the query's other keys, which takes the model off its usual"
             " distribution.",

@@ -88,7 +88,7 @@ def _of_checks(record: Record) -> Iterator[str]:
     for name, failed, tried in failed_checks(record.manifest):
         if name == LOUD:
             yield (
-                f"{failed} of {tried} edits of random {random_words(record)} moved accuracy by the margin or more on"
+                f"{failed} of {tried} edits of {random_words(record)} moved accuracy by the margin or more on"
                 " discovery items."
             )
 

@@ -225,15 +225,15 @@ def _beyond(record: Record, effects: Sequence[Finding]) -> str:
     if not ranks:
         return ""
     if not evaluable:
-        return f"too few random {what} to compare"
+        return f"too few {what} to compare"
     yes = sum(rank.status == "specific" for rank in evaluable)
     if yes == len(effects):
-        return f"random {what} do less"
+        return f"{what} do less"
     if yes:
-        return f"random {what} do less in {yes} of {len(effects)} tests"
+        return f"{what} do less in {yes} of {len(effects)} tests"
     if all(rank.rank > 1 for rank in evaluable):
-        return f"some random {what} do as much"
-    return f"random {what} are not shown to do less"
+        return f"some {what} do as much"
+    return f"{what} are not shown to do less"
 
 
 def _dissociated(record: Record) -> str:

@@ -150,7 +150,8 @@ def _with_names(record: Record, marks: pl.DataFrame, field: str, *, unedited: bo
         at_end = here.filter((pl.col("alpha") == last) & (pl.col("stage") == "discovery"))
         values_of = {name: numbers(at_end.filter(pl.col("arm_set") == line), field) for line, name in names.items()}
         controls = at_end.filter(pl.col("series") == "control")
-        values_of[f"random {unit_words(record)}"] = numbers(controls, field)
+        what = unit_words(record)
+        values_of[f"{'other' if what == 'vectors' else 'random'} {what}"] = numbers(controls, field)
         if unedited:
             values_of["unedited"] = numbers(here.filter((pl.col("series") == "baseline") & pl.col("main")), field)
         heights = {name: fmean(values) for name, values in values_of.items() if values}

@@ -28,9 +28,12 @@ def among(record: Record, rank: RankSpecificity) -> str:
 
 
 def random_words(record: Record) -> str:
-    """What matched sets are made of, in a word: `heads`, `vectors`, `edges`."""
+    """What matched sets are made of: `random heads`, `random vectors`, `vectors of shuffled pairs`, `random edges`."""
     edit = record.manifest.study.sweep.edit
-    return "edges" if isinstance(edit, EdgeKnockOut) and edit.control == "edges" else unit_words(record)
+    if isinstance(edit, Steering) and edit.control == "shuffled":
+        return "vectors of shuffled pairs"
+    edges = isinstance(edit, EdgeKnockOut) and edit.control == "edges"
+    return "random edges" if edges else f"random {unit_words(record)}"
 
 
 def as_many(finding: Finding) -> int:
