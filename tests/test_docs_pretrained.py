@@ -1,5 +1,6 @@
 """docs/pretrained.md is what docs/pretrained.jsonl says, and the benchmarks' page keeps one section on diagnostics."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_the_page_of_pretrained_models_is_what_was_measured():
 
 
 @pytest.mark.smoke
-@pytest.mark.parametrize("name", ["diagnostics", "real"])
+@pytest.mark.parametrize("name", ["diagnostics", "real", "shares"])
 def test_a_section_of_the_benchmarks_is_put_in_once_and_replaced(name: str):
     results = load_program(ROOT / "benchmarks" / "results.py")
     begins, ends = results.SECTIONS[name]
@@ -32,3 +33,16 @@ def test_a_section_of_the_benchmarks_is_put_in_once_and_replaced(name: str):
     assert results.section_of(twice, name) == f"{begins}\n## Section\n\nratio 2\n{ends}\n"
     assert twice.replace("ratio 2", "ratio 1") == once
     assert results.section_of(page, name) == ""
+
+
+def test_the_shares_of_the_floor_on_the_page_are_those_that_were_measured(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    program, results = (load_program(ROOT / "benchmarks" / f"{name}.py") for name in ("shares", "results"))
+    found = json.loads(program.FILE.read_text(encoding="utf-8"))
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    begins, ends = results.SECTIONS["shares"]
+    assert results.section_of(page, "shares") == f"{begins}\n{program.section(found)}{ends}\n"
+    for row in found["rows"]:
+        assert 0 < row["share"] < 1
+        assert row["apart"] < 1e-3
+        assert row["saved"] > row["saved_late"] > 1
