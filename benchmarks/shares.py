@@ -255,7 +255,8 @@ def section(found: dict[str, Any]) -> str:
             f"{row['seconds']['lesion']:.0f} | {error} | {row['apart']:.0e} | {row['gflops']:.0f} | {row['repeats']} | "
             f"{row['load']:.1f} |\n"
         )
-    reached = "an unmeasured share" if found.get("bound") is None else f"{found['bound']:.0%}"
+    share = found.get("bound")
+    reached = "" if share is None else BOUND.format(share=share)
     return "".join(lines) + TAIL.format(
         day=max(row["day"] for row in found["rows"]), kernel=found["kernel"], bound=reached
     )
@@ -280,12 +281,18 @@ time. The heads of every {every}th layer are run, and both sides are extrapolate
 GFLOP/s | repeats | load |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
 """
+BOUND = (
+    "A block's own products, made alone on 1,024 rows, reach {share:.0%} of the matrix speed:\n"
+    "an engine that makes them one by one has no larger share."
+)
 TAIL = """
 R1: every head × {{0, 2}} on sums (`format=equation high=99`). S1: every head zeroed on `ioi`, no token shared.
 S2: every head × every position of one `ioi` pair, patched: short passes, where a plain loop waits for much else than
-arithmetic, so the ratio is above what is saved. A block's own products,
-made alone on 1,024 rows, reach {bound} of the matrix speed: no engine that makes them one by one has a larger share.
-Kernel: {kernel}. Measured on {day} by `benchmarks/shares.py`.
+arithmetic, so the ratio is above what is saved.
+
+{bound} On a loaded machine shares come out too
+small: the matrix speed is the best of several tries, the time is not. Kernel: {kernel}. Measured on {day} by
+`benchmarks/shares.py`.
 """
 
 

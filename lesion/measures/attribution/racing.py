@@ -19,7 +19,6 @@ from lesion.measures.attribution.gate_gradients import Towards, estimate, requir
 from lesion.measures.attribution.target import Target, target_changes
 from lesion.measures.prompt_set import Asked, of
 from lesion.models.model import Model
-from lesion.progress import stage, unshown
 from lesion.stats.racing.control_variate import Agreement, Floats, agreement, corrected
 from lesion.stats.racing.race import Measure, Places, RaceRule, race, require_race
 
@@ -139,16 +138,7 @@ def race_heads(
     """
     require_race(rule, len(asked.compiled), engine.model.sizes.n_layers * engine.model.sizes.n_heads)
     field = _field(engine, asked, target, alpha, towards)
-    budget = int(rule.budget * field.estimates.size)
-    with stage("exact passes, at most", budget) as advance:
-
-        def measure(items: Places, heads: Places) -> Floats:
-            with unshown():
-                found = field.measure(items, heads)
-            advance(found.size)
-            return found
-
-        found = race(measure, field.estimates, field.layers, rule, generator("race", seed))
+    found = race(field.measure, field.estimates, field.layers, rule, generator("race", seed))
     names = [str(site) for site in field.sites]
     low, high = found.intervals(CONFIDENCE)
     standings: dict[int, Standing] = {
