@@ -3,7 +3,7 @@
 `item_view` does the same for an item of a task, with the heads' shares of its answer.
 """
 
-# pyright: reportUnknownMemberType=false  (torch's tolist)
+# pyright: reportUnknownMemberType=false
 
 from collections.abc import Mapping
 from dataclasses import dataclass
