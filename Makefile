@@ -18,7 +18,7 @@ export NO_MKDOCS_2_WARNING = 1
 
 FUZZ ?= 100000
 
-.PHONY: help setup study test pretrained slow faults planted compiled fuzz oracles check smoke format schemas docs bench inspect package oldest newest publication
+.PHONY: help setup study test pretrained slow faults planted compiled fuzz oracles check smoke format schemas docs bench gpu inspect package oldest newest publication
 
 .DELETE_ON_ERROR:
 
@@ -40,6 +40,7 @@ help:
 	@echo 'make docs     write the pages that come from docstrings, and build the documentation into site/, offline'
 	@echo 'make schemas  only the pages: docs/schema/*.json, docs/study-format.md and docs/licences.md'
 	@echo 'make bench    time the engine against its peers (own environments under .bench/) and write docs/benchmarks.md'
+	@echo 'make gpu      check and time the engine on a CUDA device (eight minutes; without one it says so)'
 	@echo 'make inspect  the tests with Inspect AI, in an environment of its own (.bench/inspect)'
 	@echo 'make package  build source release and wheel, install the wheel in an empty environment, try it there; then the source release (PYTHON=…)'
 	@echo 'make oldest   models, engine and notebook with the oldest versions that pyproject.toml admits (make newest: newest)'
@@ -156,6 +157,9 @@ bench: $(STAMP) $(PEERS:%=.bench/%/.installed)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/shares.py pretrained:smollm2-135m-instruct --page docs/benchmarks.md
 
 # Inspect AI wants an older fsspec than the pinned one, so it has an environment of its own; lesion is put there as it is.
+gpu: $(SMALL)
+	$(BIN)/python benchmarks/gpu.py
+
 inspect: .bench/inspect/.installed
 	@.bench/inspect/bin/python -m pip install -qq --no-deps --no-build-isolation -e .
 	OMP_NUM_THREADS=1 .bench/inspect/bin/python -m pytest -q tests/measures/test_provider.py

@@ -14,9 +14,10 @@ from lesion.cli.common import completion
 from lesion.cli.common.recorded import recorded
 
 Work = Annotated[
-    Literal["W1", "W2", "W3"],
+    Literal["W1", "W2", "W3", "R1"],
     typer.Option(
-        help="Workload. W1: heads of a GPT-2-small shape; W2: heads of a small model; W3: neurons of W1's model."
+        help="Workload. W1: heads of a GPT-2-small shape; W2: heads of a small model; W3: neurons of W1's model; R1:"
+        " heads of a model of about a billion parameters, on 64 prompts."
     ),
 ]
 
@@ -48,13 +49,13 @@ def bench(
     if growth:
         from lesion.engine.bench.growth import growth as measure_growth
 
-        share = {"W1": 36, "W2": 4 if quick else 1, "W3": 16}[work]
+        share = {"W1": 36, "W2": 4 if quick else 1, "W3": 16, "R1": 128}[work]
         return _tell(
             measure_growth(family, work, share=share, repeats=1 if quick else repeats).model_dump(mode="json"), as_json
         )
     from lesion.engine.bench.bench import bench as measure
 
-    share = {"W1": 12, "W2": 2, "W3": 8}[work] if quick else 1
+    share = {"W1": 12, "W2": 2, "W3": 8, "R1": 64}[work] if quick else 1
     timing = measure(
         family,
         work,

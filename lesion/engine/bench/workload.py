@@ -26,7 +26,7 @@ from lesion.models.families import Family, family_named
 from lesion.models.model import Model, random_model
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
-Work = Literal["W1", "W2", "W3"]
+Work = Literal["W1", "W2", "W3", "R1"]
 
 
 class Shape(NamedTuple):
@@ -45,6 +45,7 @@ SHAPES: Mapping[Work, Shape] = {
     "W1": Shape(12, 12, 768, 50_257, 32),
     "W2": Shape(4, 4, 128, 64, 256),
     "W3": Shape(12, 12, 768, 50_257, 32),
+    "R1": Shape(16, 32, 2048, 128_256, 64, prompt=32, shared=18),
 }
 
 
@@ -180,4 +181,5 @@ def _interventions(work: Work, model: Model, positions: Positions) -> list[Scale
         sites = [neuron(i * len(layers) // 256, int(rng.integers(model.sizes.d_mlp))) for i in range(256)]
         return [Scale(sites=(site,), alpha=0, positions=positions) for site in sites]
     sites = [head(layer, index) for layer in layers for index in range(model.sizes.n_heads)]
-    return [Scale(sites=(site,), alpha=alpha, positions=positions) for site in sites for alpha in (0.0, 0.5, 2.0)]
+    factors = (0.0, 2.0) if work == "R1" else (0.0, 0.5, 2.0)
+    return [Scale(sites=(site,), alpha=alpha, positions=positions) for site in sites for alpha in factors]
