@@ -283,7 +283,7 @@ GFLOP/s | repeats | load |
 """
 BOUND = (
     "A block's own products, made alone on 1,024 rows, reach {share:.0%} of the matrix speed:\n"
-    "an engine that makes them one by one has no larger share."
+    "about the most that an engine can reach that makes them one by one."
 )
 TAIL = """
 R1: every head × {{0, 2}} on sums (`format=equation high=99`). S1: every head zeroed on `ioi`, no token shared.
