@@ -112,17 +112,17 @@ def random_vector(key: str, aim: str, number: int, width: int) -> NDArray[np.flo
     return (drawn / np.linalg.norm(drawn)).astype(np.float32)
 
 
-def shuffled_vector(key: str, aim: str, number: int, found: SteeringVector) -> NDArray[np.float32]:
+def shuffled_vector(key: str, aim: str, number: int, width: int, differences: str) -> NDArray[np.float32]:
     """The control vector of this number: the mean difference when each pair is turned round with probability one half.
 
     Args:
         key: of the plan.
         aim: model and target.
         number: which control.
-        found: the target's vector, with its `differences`.
+        width: of the stream.
+        differences: of a `SteeringVector`.
     """
-    kept = np.frombuffer(base64.b64decode(found.differences), "<f2").astype(np.float64)
-    rows = kept.reshape(-1, len(found.numbers))
+    rows = np.frombuffer(base64.b64decode(differences), "<f2").astype(np.float64).reshape(-1, width)
     turned = generator("shuffled pairs", key, aim, number).integers(0, 2, len(rows)) * 2 - 1
     mean = turned @ rows
     return (mean / np.linalg.norm(mean)).astype(np.float32)

@@ -11,7 +11,7 @@ from lesion.study.arms.arm import Arm, ablated, exchanged, scaled
 from lesion.study.arms.condition import Role, member_of
 from lesion.study.arms.edits import Steering, same_sites
 from lesion.study.arms.targets import aim
-from lesion.study.arms.vectors import Push, SteeringVector, coefficient, random_vector, shuffled_vector
+from lesion.study.arms.vectors import Push, coefficient, random_vector, shuffled_vector
 from lesion.study.claims import Ablation, with_own
 from lesion.study.plan import Chosen, Plan
 
@@ -81,25 +81,26 @@ def _push(plan: Plan, key: str, number: int | None) -> Push | None:
     edit, found = plan.study.sweep.edit, plan.vectors.get(key)
     if not isinstance(edit, Steering) or found is None:
         return None
-    name = found.name if number is None else _named(plan.key, key, number, found)
+    name = found.name if number is None else _named(plan.key, key, number, len(found.numbers), found.differences)
     return Push(vector=name, coefficient=coefficient(found, edit.strength))
 
 
 def control_vector(plan: Plan, key: str, number: int) -> NDArray[np.float32]:
     """The vector of a control of a target, by the target's key: a random direction, or that of shuffled pairs."""
-    return _drawn(plan.key, key, number, plan.vectors[key])
+    found = plan.vectors[key]
+    return _drawn(plan.key, key, number, len(found.numbers), found.differences)
 
 
-def _drawn(key: str, whose: str, number: int, found: SteeringVector) -> NDArray[np.float32]:
-    if found.differences:
-        return shuffled_vector(key, whose, number, found)
-    return random_vector(key, whose, number, len(found.numbers))
+def _drawn(key: str, whose: str, number: int, width: int, differences: str) -> NDArray[np.float32]:
+    if differences:
+        return shuffled_vector(key, whose, number, width, differences)
+    return random_vector(key, whose, number, width)
 
 
 @lru_cache(maxsize=20_000)
-def _named(key: str, whose: str, number: int, found: SteeringVector) -> str:
+def _named(key: str, whose: str, number: int, width: int, differences: str) -> str:
     """The hash of a control's vector."""
-    return direction_hash(_drawn(key, whose, number, found))
+    return direction_hash(_drawn(key, whose, number, width, differences))
 
 
 def ablation_arm(
