@@ -57,7 +57,8 @@ def main(arguments: list[str] | None = None) -> None:
         option = str(getattr(error, "option_name", ""))
         if option != "--device" and option.removeprefix("--").replace("-", "_") in WORDS:
             said = refused(option)
-        code = fail(f"{said}; see 'lesion --help'", InputError.exit_code, as_json)
+        asked = getattr(getattr(error, "ctx", None), "command_path", "lesion")
+        code = fail(f"{said}; see '{asked} --help'", InputError.exit_code, as_json)
     sys.exit(code or 0)
 
 

@@ -48,7 +48,7 @@ def test_fifteen_sets_can_show_nothing_and_the_wider_population_is_named() -> No
     assert "NOT EVALUABLE (claims: {population: model} has 231 or more)" in words(reach)
     (wide,) = reaches(plan_of(claims={"population": "model"}))
     assert (wide.sets, wide.cells, wide.asking) == (199, 1, 1)
-    assert words(wide).endswith("enough for all 1 cells.")
+    assert words(wide).endswith("enough for the one cell that may ask.")
 
 
 def test_more_cells_than_the_sets_allow_are_told_how_many_sets_would_do() -> None:

@@ -47,6 +47,8 @@ class Step(NamedTuple):
     stage: str
     question: str
     attempt: int
+    attempts: int
+    """How often the run passed this gate in all; between two attempts its stage was done again."""
     outcome: str
     reason: str
     tables: list[Table]
@@ -54,11 +56,13 @@ class Step(NamedTuple):
 
 def timeline(manifest: Manifest) -> list[Step]:
     """Every gate of the run in order."""
+    attempts = Counter(gate.stage for gate in manifest.gates)
     return [
         Step(
             gate.stage,
             STAGES[gate.stage].question,
             gate.attempt + 1,
+            attempts[gate.stage],
             gate.outcome,
             _reason(gate),
             _TABLES[type(gate.evidence)](gate, manifest.plan),

@@ -21,6 +21,7 @@ from lesion.report.wording.doubts import doubts
 from lesion.report.wording.error_rates import promises_of
 from lesion.report.wording.evidence.dissociations import dissociation_view
 from lesion.report.wording.evidence.replication import replication_view
+from lesion.report.wording.glossary import glossary
 from lesion.report.wording.headline import headline, in_full
 from lesion.report.wording.last_words import how_sure
 from lesion.report.wording.words import all_targets, model_name, outcome_words, unit_of
@@ -55,6 +56,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         receipts=receipts(record),
         questions=questions(record),
         sure=_sure(record),
+        words=glossary(record),
         doubts=doubts(record),
         query=counted_query(manifest.run),
         deviations=caveats.deviations(record),

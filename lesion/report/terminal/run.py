@@ -121,7 +121,7 @@ def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
     control = manifest.results.positive_control
     if control is not None:
         words = {None: "was not measured", "Harm": "holds"}
-        held = ", ".join(f"{model} {words.get(said, 'does not hold')}" for model, said in control.verdicts.items())
+        held = ", ".join(f"{words.get(said, 'does not hold')} in {model}" for model, said in control.verdicts.items())
         console.print(f"Positive control on {control.tier}: {held}", markup=False, soft_wrap=not console.is_terminal)
 
 

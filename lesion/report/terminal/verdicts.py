@@ -74,7 +74,8 @@ def notes_below(manifest: Manifest) -> list[str]:
     if apart := [chosen for chosen, cell in cells if "ablation_dependent" in cell.tags]:
         where = ", ".join(dict.fromkeys(_where(manifest, chosen) for chosen in apart))
         told.append(f"The ablations disagree on {where}: nothing is said about what the target does there.")
-    if any(_word(cell).endswith("!") for _, cell in cells):
+    beside = [each for chosen, _ in cells for each in manifest.results.ablations.get(chosen.id, {}).values()]
+    if any(_word(cell).endswith("!") for cell in (*(cell for _, cell in cells), *beside)):
         told.append("! a tag limits what the verdict says; the report names it.")
     chance, study = manifest.results.chance, manifest.study
     base = {
@@ -83,6 +84,9 @@ def notes_below(manifest: Manifest) -> list[str]:
         if (pair := pair_name(chosen.model, chosen.tier)) in chance
     }
     said = [f"{where} {level(own, study)} ({level(guess, study)})" for where, (own, guess) in base.items()]
+    ranks = [manifest.results.ranks.get(chosen.id) for chosen, _ in cells]
+    if any(rank is not None and rank.status in ("specific", "not specific") for rank in ranks):
+        told.append("among sets: rank among random sets and the target itself; no: not specific.")
     told += [
         f"Function-vector overlap, {f'{model} {name}'.rstrip()}: {shared}"
         for model, name, _ in manifest.plan.aims()

@@ -17,7 +17,7 @@ def last_words(record: Record, report: str) -> tuple[tuple[str, str], ...]:
 
 
 def how_sure(record: Record, *, says_status: bool = True) -> str:
-    """Status, how specific the effects are, whether ablations agree, and number of answers; in one sentence.
+    """Status, how specific the effects are, whether ablations agree, and number of answers; a short sentence each.
 
     Args:
         record: the run.
@@ -36,9 +36,14 @@ def how_sure(record: Record, *, says_status: bool = True) -> str:
     status = status if says_status else ""
     findings = own(record)
     if manifest.outcome == "stopped" or not findings:
-        return f"{status}; nothing was confirmed." if status else "nothing was confirmed."
-    parts = status, _specific(record, findings), _apart(findings), _numbers(record, findings)
-    return "; ".join(part for part in parts if part) + "."
+        return _sentences(status, "nothing was confirmed")
+    return _sentences(status, *_specific(record, findings), _apart(findings), _numbers(record, findings))
+
+
+def _sentences(*parts: str) -> str:
+    """All but the first, which follows a colon, begin with a capital."""
+    first, *others = (part for part in parts if part)
+    return " ".join(f"{part}." for part in (first, *(f"{part[0].upper()}{part[1:]}" for part in others)))
 
 
 def _numbers(record: Record, findings: tuple[Finding, ...]) -> str:
@@ -49,24 +54,24 @@ def _numbers(record: Record, findings: tuple[Finding, ...]) -> str:
     return f"{answers} answers a test" + (f", corrected for {tests} tests" if tests > 1 else "")
 
 
-def _specific(record: Record, findings: tuple[Finding, ...]) -> str:
+def _specific(record: Record, findings: tuple[Finding, ...]) -> tuple[str, ...]:
     """How many effects exceed what matched sets do, and what the strongest set does where the target is weakest."""
     claims = record.manifest.study.claims
     effects = [finding for finding in findings if finding.verdict.verdict in ("Improvement", "Harm")]
     asked = [f for f in effects if f.rank is not None and f.rank.status in ("specific", "not specific")]
     if not effects or claims is None:
-        return ""
+        return ()
     if not claims.sets:
-        return "no random sets were measured, so other parts may do as much"
+        return ("no random sets were measured, so other parts may do as much",)
     if not asked:
-        return "whether random sets do as much could not be evaluated"
+        return ("whether random sets do as much could not be evaluated",)
     yes = sum(f.rank is not None and f.rank.status == "specific" for f in asked)
     weakest = max(asked, key=lambda f: f.rank.p if f.rank is not None else 0.0)
     said = against(record, weakest)
     if len(effects) == 1:
-        return f"{'specific' if yes else 'not specific'}: {said}"
+        return (f"the effect is {'' if yes else 'not '}specific: {said}",)
     where = f"{labelled(weakest.chosen)} on {tier_name(record.manifest.study, weakest.chosen.tier)}"
-    return f"{yes} of {len(effects)} effects are specific; in the least specific ({where}) {said}"
+    return f"{yes} of {len(effects)} effects are specific", f"for the least specific ({where}), {said}"
 
 
 def _apart(findings: tuple[Finding, ...]) -> str:

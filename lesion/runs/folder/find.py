@@ -32,7 +32,7 @@ def find_run(home: Path, given: str) -> Path:
         return home / "runs" / begun[0]
     if begun:
         raise InputError(f"'{given}' begins the names of {len(begun)} runs: {', '.join(begun[:5])}; say more of it")
-    said = nearest(given, names) if names else f"{home / 'runs'} holds no finished run"
+    said = nearest(given, names) if names else f"{home / 'runs'} holds no finished run; see `lesion runs`"
     raise InputError(f"there is no run '{given[:100]}'; {said}")
 
 

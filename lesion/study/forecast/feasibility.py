@@ -169,7 +169,9 @@ def words(each: Carried, study: Study) -> str:
             f"{each.tier}: a seed holds {held} items, and at an accuracy of 50 % the baseline's gate needs"
             f" {each.wants:,}: it can be judged at accuracies up to {each.limit:.0%} or from {1 - each.limit:.0%} on"
         )
-    looks = f"all looks fit where up to {100 * (each.changed or 0):.0f} % of the answers change"
+    looks = (
+        f"its items are enough for the verdict where an edit changes up to {100 * (each.changed or 0):.0f} % of answers"
+    )
     return _with_ways(f"{said}; {looks}.", each)
 
 

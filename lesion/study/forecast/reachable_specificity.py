@@ -153,21 +153,20 @@ def words(reach: Reach) -> str:
     if reach.elsewhere > reach.least and reach.elsewhere >= reach.wanted:
         wider = f" (claims: {{population: model}} has {_short(reach.elsewhere)} or more)"
     if reach.least != reach.most:
-        said = (
-            f"{reach.about}: {_short(reach.least)} to {_short(reach.most)} matched sets exist, by which sites are found"
-        )
+        said = f"{reach.about}: {_short(reach.least)} to {_short(reach.most)} matched sets exist, by what is found"
         if not reach.cells:
             return f"{said}. With fewer than {reach.wanted} sets specificity is NOT EVALUABLE{wider}."
     else:
         said = f"{reach.about}: {_short(reach.least)} matched sets exist, {reach.sets} are measured"
-    said += f". No p lies below 1/{1 + reach.sets} = {reach.smallest:.3g}"
+    said += f". The smallest p that they allow is 1/{1 + reach.sets} = {reach.smallest:.3g}"
     if not reach.cells:
         more = f"; claims: {{sets: {reach.wanted}}} would do" if reach.least >= reach.wanted else wider
         return (
             f"{said}. With {reach.asking} cells that may ask, {reach.wanted} sets are needed: specificity is NOT"
             f" EVALUABLE{more}."
         )
-    return f"{said}, which is enough for all {reach.asking} cells."
+    cells = "the one cell that may ask" if reach.asking == 1 else f"all {reach.asking} cells that may ask"
+    return f"{said}, which is enough for {cells}."
 
 
 def _short(number: int) -> str:

@@ -50,7 +50,7 @@ def as_strong_words(finding: Finding) -> str:
 
 
 def against(record: Record, finding: Finding) -> str:
-    """`21 of 200 sets of random heads do as much; the strongest, L0H3+L1H4, −99.2 points against −92.7`."""
+    """`21 of 200 sets of random heads do as much; the strongest, L0H3+L1H4, −99.2 points against −92.7 on …`."""
     rank = finding.rank
     if rank is None or not rank.effects:
         return ""
@@ -60,7 +60,7 @@ def against(record: Record, finding: Finding) -> str:
     name, effect = strongest(finding)[0]
     return (
         f"{number} of {rank.sets:,} sets of {among(record, rank)} {do} as much; the strongest, {name},"
-        f" {unit.said(effect)} {unit.name} against {unit.said(rank.target)}"
+        f" {unit.said(effect)} {unit.name} against {unit.said(rank.target)} on the same {rank.items:,} items"
     )
 
 
