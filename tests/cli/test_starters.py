@@ -117,6 +117,16 @@ def test_a_file_of_prompts_is_pinned(call: Call) -> None:
         assert (code, Path("mine.yaml").exists()) == (2, False), said
 
 
+def test_a_file_with_too_few_prompts_is_told_what_asks_it_without_a_study(call: Call) -> None:
+    rows = "".join(f"{n}+{n + 1}=,{2 * n + 1}\n" for n in range(30))
+    Path("mine.csv").write_text(f"prompt,answer\n{rows}")
+    answers = ("--model", "zoo:abacus-llama", "--edit", "induction", "--minutes", "5")
+    code, _, said = call("init", *answers, "--task", "mine.csv", "--out", "mine.yaml")
+    assert (code, Path("mine.yaml").exists()) == (2, False)
+    assert "the smallest study of `lesion init` needs 128" in said
+    assert "lesion measure zoo:abacus-llama --task 'file path=mine.csv'" in said
+
+
 @pytest.mark.parametrize(
     ("changed", "wanted"),
     [

@@ -80,6 +80,25 @@ def test_the_page_loads_nothing_from_anywhere(reported):
     assert not [a for tag, a in seen.tags if tag == "link"]
 
 
+def test_the_page_explains_its_words_where_it_says_how_sure_it_is(reported):
+    text = (reported / "report.html").read_text(encoding="utf-8")
+    assert '<a href="#words">' in text.partition("How sure:")[2].partition("</p>")[0]
+    told = text.partition('id="words"')[2].partition("</dl>")[0]
+    for word in ("Selected heads", "Zero-, mean-, resample-ablating", "Margin", "Nats", "Gate", "Null"):
+        assert f"<dt>{word}</dt>" in told
+
+
+def test_every_gate_of_several_attempts_says_which_it_is(reported):
+    manifest = Manifest.model_validate_json((reported / "manifest.json").read_text())
+    place = next(n for n, gate in enumerate(manifest.gates) if gate.stage == "baseline")
+    first = manifest.gates[place].model_copy(update={"outcome": "Ambiguous", "reason": "too few items"})
+    second = manifest.gates[place].model_copy(update={"attempt": 1})
+    gates = (*manifest.gates[:place], first, second, *manifest.gates[place + 1 :])
+    record = read_record(reported, manifest.model_copy(update={"gates": gates}))
+    words = " ".join(Reader(page(record, (), reported)).words.split())
+    assert "? baseline, attempt 1 of 2: Ambiguous ✓ baseline, attempt 2 of 2 ✓" in words
+
+
 def test_every_link_leads_to_a_file_of_the_run_or_into_the_page(reported):
     seen = read(reported)
     names = {a["id"] for _, a in seen.tags if "id" in a}

@@ -21,9 +21,11 @@ from lesion.study.forecast.reachable_specificity import reaches, words
 from lesion.study.format.load import parse_document
 from lesion.study.plan import Plan
 from lesion.study.study import Study
+from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import PromptFileConfig, TaskConfig
 from lesion.tasks.formats import suited
 from lesion.tasks.spelling import parse_task
+from lesion.tasks.task import Draw
 from lesion.tasks.tokenizers.prompt_contract import has_space
 
 _WORDS = {
@@ -121,6 +123,7 @@ def drafted(wanted: Wanted, home: Path) -> tuple[str, list[str]]:
     """
     vocabulary = open_vocabulary(wanted.model)
     task = suited(task_of(wanted.task), spaces=has_space(vocabulary.tokenizer))
+    _require_enough(wanted, task)
     refused: list[InputError] = []
     tried: list[tuple[Design, float, Plan]] = []
     for design in DESIGNS:
@@ -146,6 +149,20 @@ def drafted(wanted: Wanted, home: Path) -> tuple[str, list[str]]:
     longer = wanted._replace(minutes=float(ceil(expected)))
     said = f"No design fits {wanted.minutes:g} minutes; this is the quickest. {_said(design, expected)}"
     return _text(longer, task, design), [said, *_unreachable(plan)]
+
+
+def _require_enough(wanted: Wanted, task: TaskConfig) -> None:
+    """Refuse a file with too few prompts for every design, and say what asks it without a study."""
+    if not isinstance(task, PromptFileConfig):
+        return
+    least = min(design.items for design in DESIGNS)
+    held = make_task(task).capacity(Draw("discovery", "discovery-0", 0, 1))
+    if held < least:
+        raise InputError(
+            f"{task.path}: {held} prompts are for discovery, and the smallest study of `lesion init` needs {least}; add"
+            f" prompts, or ask these without a study: lesion measure {wanted.model} --task 'file path={task.path}'"
+            f" --items {max(2, held)} --do 'zero L0H0'"
+        )
 
 
 def _unreachable(plan: Plan) -> list[str]:
