@@ -199,7 +199,8 @@ sweep:
   items: {design.items}
 baseline: {{items: {design.items}, spread: {max(0.03, design.margin)}}}
 claims:
-  # Random sets like the target, among which its effect is ranked. With fewer than 40 nothing can be called specific.
+  # Random sets like the target, among which its effect is ranked. With fewer than 40 for each edit that is tested,
+  # nothing can be called specific. `population: model` draws sets from all layers: more exist.
   sets: {design.sets}
 verdict:
   # Null: a change of `margin` or more is ruled out. `effect`: the change that the number of items is planned for.

@@ -153,7 +153,10 @@ def words(reach: Reach) -> str:
     if reach.elsewhere > reach.least and reach.elsewhere >= reach.wanted:
         wider = f" (claims: {{population: model}} has {_short(reach.elsewhere)} or more)"
     if reach.least != reach.most:
-        said = f"{reach.about}: {_short(reach.least)} to {_short(reach.most)} matched sets exist, by what is found"
+        said = (
+            f"{reach.about}: {_short(reach.least)} to {_short(reach.most)} matched sets exist,"
+            " depending on which sites are found"
+        )
         if not reach.cells:
             return f"{said}. With fewer than {reach.wanted} sets specificity is NOT EVALUABLE{wider}."
     else:
