@@ -13,7 +13,7 @@ depend on memory or on which interventions are asked for together beyond the las
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -39,6 +39,10 @@ from lesion.models.model import Model
 TOKENS_PER_PASS = {"cpu": 1024, "cuda": 16_384}
 """Tokens, over all rows of a pass, that a pass is filled up to; enough to keep a processor's matrix kernel busy. A
 CUDA device's number is a guess: none was at hand to measure it."""
+FEWEST_TOKENS = 40
+"""Reading a block's weights from memory takes as long as multiplying with so many tokens."""
+ATTENTION = 0.4
+"""Share of a block that a row is spared where its attention's output is known and its change is a sum."""
 LOGITS_PER_PASS = 2**25
 """Logits that one pass may make (128 MiB in float32)."""
 
@@ -112,7 +116,7 @@ class Fast:
                 late = any(other.start for other in same)
                 cleans[layout.full] = run_clean(self.model, self.twin, batch, layout.full, needs, late=late)
             self._note_limit(layout, jobs)
-            for chunk in self._chunks(layout, jobs):
+            for chunk in self._joined(layout, self._chunks(layout, jobs)):
                 for part, logits in self._passes(cleans[layout.full], layout, chunk, batch):
                     for row, job in enumerate(part):
                         change = None if baseline is None else largest_change(logits[row], baseline)
@@ -218,6 +222,31 @@ class Fast:
             chunk.append(job)
         if chunk:
             yield chunk
+
+    def _joined(self, layout: Layout, chunks: Iterable[list[Job]]) -> Iterator[list[Job]]:
+        """Passes that would be small, together: jobs of higher layers join one that begins below them.
+
+        A pass through a block costs as much as `FEWEST_TOKENS`, however few it has. So a chunk joins where the
+        blocks that its rows go through in vain cost less than those that a pass of its own would begin.
+        """
+        held: list[Job] = []
+        for chunk in chunks:
+            if held and self._joins(layout, held, chunk):
+                held = [replace(job, beginning="stream") for job in (*held, *chunk)]
+                continue
+            if held:
+                yield held
+            held = chunk
+        if held:
+            yield held
+
+    def _joins(self, layout: Layout, held: Sequence[Job], chunk: Sequence[Job]) -> bool:
+        low, high = held[0], chunk[0]
+        if len(held) + len(chunk) > self._most(layout, replace(low, beginning="stream")):
+            return False
+        apart = high.layer - low.layer
+        vain = apart * len(chunk) + (0 if low.beginning == "stream" else ATTENTION * len(held))
+        return vain * layout.tokens < (self.last + 1 - high.layer) * FEWEST_TOKENS
 
     def _note_limit(self, layout: Layout, jobs: Sequence[Job]) -> None:
         """Write down, once per layer, that the memory limit makes passes smaller than shapes would."""
