@@ -58,7 +58,11 @@ def main(arguments: list[str] | None = None) -> None:
         if option != "--device" and option.removeprefix("--").replace("-", "_") in WORDS:
             said = refused(option)
         asked = getattr(getattr(error, "ctx", None), "command_path", "lesion")
-        code = fail(f"{said}; see '{asked} --help'", InputError.exit_code, as_json)
+        if type(error).__name__ == "NoArgsIsHelpError":  # the help itself, and nothing else
+            said = f"name a command\n\n{said}"
+        else:
+            said = f"{said}; see '{asked} --help'"
+        code = fail(said, InputError.exit_code, as_json)
     sys.exit(code or 0)
 
 

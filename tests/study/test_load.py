@@ -350,7 +350,7 @@ def test_a_missing_file_is_named_with_its_nearest_neighbour(tmp_path: Path):
         InputError, match=r"arithmetik\.yaml: there is no such file; did you mean '.*arithmetic\.yaml'\?"
     ):
         load_study(tmp_path / "arithmetik.yaml")
-    with pytest.raises(InputError, match=r"there is no such file$"):
+    with pytest.raises(InputError, match=r"there is no such file; `lesion init` writes a study$"):
         load_study(tmp_path / "nowhere" / "study.yaml")
 
 

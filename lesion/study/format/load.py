@@ -93,7 +93,7 @@ def _read(path: Path) -> bytes:
         if not isinstance(error.__cause__, FileNotFoundError):
             raise
     close = get_close_matches(path.name, sorted(p.name for p in path.parent.glob("*.y*ml")), n=1)
-    hint = f"; did you mean '{path.with_name(close[0])}'?" if close else ""
+    hint = f"; did you mean '{path.with_name(close[0])}'?" if close else "; `lesion init` writes a study"
     if not close and path.stem in shipped():
         hint = f"; 'lesion new {path.stem}' writes a copy of the shipped study"
     raise InputError(f"{path}: there is no such file{hint}")
