@@ -18,6 +18,7 @@ import pytest
 
 from lesion.errors import InputError
 from lesion.identity import file_hash
+from lesion.report.view.head_map import head_maps
 from lesion.report.view.home import Wanted, is_held, listing
 from lesion.report.view.pages import list_page, run_page
 from lesion.report.view.server import INSTALL, POLICY, application, listen, serve
@@ -284,3 +285,33 @@ def test_pages_fit_a_telephone_and_axe_finds_no_serious_violation(at_work):
             page.locator("#stage", has_text="cells").wait_for(timeout=10_000)
         browser.close()
         assert not [fault for fault in faults if not fault.startswith("data:")]
+
+
+def scored(layer: int, head: int, score: float) -> dict[str, float | bool | int]:
+    return {"layer": layer, "head": head, "score": score, "low": score, "high": score, "named": score >= 0.3}
+
+
+def test_a_head_map_frames_the_named_heads_and_keeps_its_contrast() -> None:
+    every = [scored(layer, head, (5 * layer + head) / 15) for layer in range(3) for head in range(5)]
+    result = {"layers": 3, "heads_per_layer": 5, "detectors": [{"detector": "previous_token", "heads": every}]}
+    (drawn,) = head_maps(result)
+    assert drawn.detector == "previous-token"
+    assert sum(cell.named for cell in drawn.cells) == sum(head["named"] for head in every)
+    assert "L1H0" in drawn.summary
+    assert [layer for layer, _ in drawn.rows] == [0, 1, 2]
+    assert drawn.rows[2][1] < drawn.rows[0][1], "the last layer stands on top"
+    assert len({(cell.x, cell.y) for cell in drawn.cells}) == 15
+    for cell in drawn.cells:
+        light, dark = sorted(map(brightness, (cell.fill, cell.ink)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5, cell.told
+
+
+def brightness(colour: str) -> float:
+    """Relative luminance, by the formula of WCAG 2.1."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_results_without_heads_have_no_map() -> None:
+    assert head_maps({"trainings": []}) == ()

@@ -13,10 +13,11 @@ from lesion import __version__
 from lesion.errors import InputError
 from lesion.report.page.html import templates
 from lesion.report.view.finished import finished
+from lesion.report.view.head_map import HeadMap, head_maps
 from lesion.report.view.home import NO_STUDY, UNFINISHED, Listing, Wanted, folder_in, listing, manifest_of
 from lesion.report.view.running import running
 from lesion.runs.check.compare import CallsCompared, Comparison, compare_calls, compare_runs
-from lesion.runs.manifest.command import Call
+from lesion.runs.manifest.command import Call, read_repeat
 
 ASSETS = {"style.css": "text/css", "view/view.css": "text/css", "view/view.js": "text/javascript"}
 """Files of the templates that pages load, and their types."""
@@ -81,10 +82,15 @@ def run_page(home: Path, name: str) -> str:
     line = next(line for line in all_runs.lines if line.run == name)
     others = _comparable(all_runs, name, is_call=isinstance(manifest, Call))
     if isinstance(manifest, Call):
-        return _render(
-            "call", call=manifest, line=line, others=others, listed=sorted({*manifest.files, "manifest.json"})
-        )
+        listed = sorted({*manifest.files, "manifest.json"})
+        return _render("call", call=manifest, line=line, others=others, listed=listed, maps=_maps(folder, manifest))
     return _render("run", run=finished(home, folder, manifest, names), line=line, others=others)
+
+
+def _maps(folder: Path, call: Call) -> tuple[HeadMap, ...]:
+    """The head maps of a recorded `lesion heads` whose result is at hand."""
+    result = read_repeat(folder).result if call.command == "heads" else None
+    return () if result is None else head_maps(result)
 
 
 def _comparable(all_runs: Listing, name: str, *, is_call: bool) -> list[str]:
