@@ -63,10 +63,11 @@ def told(wheel: Path, name: str) -> str:
         return archive.read(path).decode()
 
 
-def test_the_wheel_holds_every_file_of_the_package_the_studies_and_nothing_else(built: Built):
+def test_the_wheel_holds_every_file_of_the_package_what_is_shipped_and_nothing_else(built: Built):
     inside = {name for name in names_in(built.wheel) if ".dist-info/" not in name}
-    carried = {f"lesion/{name}" for name in tracked("studies")}
-    assert carried
+    folders = ("studies", "examples", "recipes")
+    carried = {f"lesion/{name}" for folder in folders for name in tracked(folder)}
+    assert {"lesion/studies/first.yaml", "lesion/examples/own_task.py", "lesion/recipes/abacus-llama.yaml"} <= carried
     assert inside == tracked("lesion") | carried
     assert {"lesion/py.typed", "lesion/report/templates/report.html"} <= inside
     assert any(name.startswith("lesion/models/zoo/") and name.endswith(".safetensors") for name in inside)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lesion.study.format.load import load_study
-from lesion.study.format.shipped import FOLDER, shipped
+from lesion.study.format.shipped import FOLDER, shipped, shipped_files
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -42,6 +42,19 @@ def test_without_a_study_all_are_listed_with_models_and_question(call: Call, rep
     words = call("new")[1]
     assert all(f"{name}: " in words for name in names)
     assert list(Path().iterdir()) == []
+
+
+def test_examples_and_recipes_are_listed_and_copied_as_they_are(call: Call) -> None:
+    code, out, _ = call("new", "--json")
+    files = json.loads(out)["files"]
+    assert code == 0
+    assert {"own_task.py", "first_ten_minutes.ipynb", "capitals.csv", "abacus-llama.yaml"} <= {*files}
+    for name in files:
+        assert call("new", name)[0] == 0
+        assert Path(name).read_bytes() == shipped_files()[name].read_bytes()
+        assert call("new", name)[0] == 2, "it is there already"
+    assert call("new", "own_task.py", "--out", "mine.py")[0] == 0
+    assert "did you mean 'own_task.py'" in call("new", "own_tusk.py")[2]
 
 
 def test_nothing_that_is_there_is_overwritten(call: Call) -> None:

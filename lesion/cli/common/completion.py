@@ -47,10 +47,11 @@ def tasks(incomplete: str) -> list[str]:
 
 
 def shipped(incomplete: str) -> list[str]:
-    """Names of the shipped studies."""
+    """Names of the shipped studies, examples and recipes."""
     from lesion.study.format.shipped import shipped as names
+    from lesion.study.format.shipped import shipped_files
 
-    return [name for name in names() if name.startswith(incomplete)]
+    return [name for name in (*names(), *shipped_files()) if name.startswith(incomplete)]
 
 
 def yaml_files(incomplete: str) -> list[str]:

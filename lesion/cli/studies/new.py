@@ -16,7 +16,10 @@ from lesion.errors import InputError
 @app.command()
 def new(
     study: Annotated[
-        str, typer.Argument(help="Shipped study to copy. Without it, list them.", autocompletion=completion.shipped)
+        str,
+        typer.Argument(
+            help="Shipped study, example or recipe to copy. Without it, list them.", autocompletion=completion.shipped
+        ),
     ] = "",
     to: Annotated[
         Path | None,
@@ -24,30 +27,46 @@ def new(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Copy a shipped study as a start for your own, or list the shipped studies."""
+    """Copy a shipped study, example or recipe as a start for your own, or list them."""
     if not study:
         if to is not None:
             raise InputError(f"--out {to}: say which study is to be copied; 'lesion new' lists them")
-        tell({"studies": _overview()}, as_json, _listed)
+        from lesion.study.format.shipped import shipped_files
+
+        tell({"studies": _overview(), "files": [*shipped_files()]}, as_json, _listed)
         return 0
     from lesion.study.format.load import parse_document
-    from lesion.study.format.shipped import starter
+    from lesion.study.format.shipped import shipped_files, starter
     from lesion.study.study import Study
 
+    if (example := shipped_files().get(study)) is not None:
+        path = to or Path(study)
+        _written(path, example.read_bytes())
+        say({"file": str(path), "from": study}, as_json, f"{path}: a copy of the shipped {example.parent.name}/{study}")
+        return 0
     path = to or Path(f"{study}.yaml")
     text = starter(study, path.stem)
     name = parse_document(text, str(path), Study).name
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError as error:
-        raise InputError(f"{path} is there already and is left as it is; name another file: --out FILE") from error
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{path}: there is no folder {path.parent}; make it first") from error
+    _written(path, text.encode())
     following = f"lesion plan {path}; lesion run {path} --dry-run; lesion run {path}"
     words = f"{path}: a copy of {study}. Change it, then: {following}"
     say({"file": str(path), "name": name, "from": study}, as_json, words)
     return 0
+
+
+def _written(path: Path, content: bytes) -> None:
+    """Write a new file.
+
+    Raises:
+        InputError: when it is there already, or its folder is not.
+    """
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except FileExistsError as error:
+        raise InputError(f"{path} is there already and is left as it is; name another file: --out FILE") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first") from error
 
 
 @app.command()
@@ -115,4 +134,5 @@ def _listed(console: Console, document: dict[str, Any]) -> None:
     for study in document["studies"]:
         console.print(f"{study['name']}: {', '.join(study['models'])}", markup=False, soft_wrap=True)
         console.print(f"    {study['question']}", markup=False, soft_wrap=True)
+    console.print(f"Examples and recipes: {', '.join(document['files'])}", markup=False, soft_wrap=True)
     console.print("lesion new arithmetic --out mine.yaml writes a copy of one, to be changed", markup=False)

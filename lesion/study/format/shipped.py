@@ -1,7 +1,7 @@
-"""The studies that are shipped, each a start for one's own: their names, their texts, and a copy under another name.
+"""What is shipped as a start for one's own: studies, with a copy under another name; examples and recipes as files.
 
-They stand in the repository's folder `studies/`. A wheel carries that folder inside the package (pyproject.toml maps it
-to `lesion/studies`), so there is one text of each and an installed package has them all.
+They stand in the repository's folders `studies/`, `examples/` and `recipes/`. A wheel carries these folders inside the
+package (pyproject.toml maps them), so there is one text of each and an installed package has them all.
 """
 
 import re
@@ -10,9 +10,18 @@ from pathlib import Path
 from lesion.errors import InputError, nearest
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-_CARRIED = _PACKAGE / "studies"
-FOLDER = _CARRIED if _CARRIED.is_dir() else _PACKAGE.parent / "studies"
-"""Inside an installed package, beside the package in a checkout."""
+
+
+def _folder(name: str) -> Path:
+    """Inside an installed package, beside the package in a checkout."""
+    carried = _PACKAGE / name
+    return carried if carried.is_dir() else _PACKAGE.parent / name
+
+
+FOLDER = _folder("studies")
+"""Where the shipped studies are."""
+ENDINGS = {"examples": (".ipynb", ".py", ".csv", ".yaml"), "recipes": (".yaml",)}
+"""Folder -> endings of its files."""
 
 _SCHEMA_LINE = re.compile(r"# yaml-language-server: .*\n")
 _NAME_LINE = re.compile(r"^name: .*$", re.MULTILINE)
@@ -23,6 +32,12 @@ def shipped() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+def shipped_files() -> dict[str, Path]:
+    """Name -> place of every shipped example and recipe."""
+    every = [path for name, endings in ENDINGS.items() for path in _folder(name).iterdir() if path.suffix in endings]
+    return {path.name: path for path in sorted(every)}
+
+
 def shipped_text(name: str) -> str:
     """The text of a shipped study.
 
@@ -30,7 +45,7 @@ def shipped_text(name: str) -> str:
         InputError: when there is none of that name.
     """
     if name not in shipped():
-        raise InputError(f"there is no shipped study '{name[:60]}'; {nearest(name, shipped())}")
+        raise InputError(f"there is no shipped study '{name[:60]}'; {nearest(name, [*shipped(), *shipped_files()])}")
     return (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
 
 
