@@ -11,7 +11,7 @@ from lesion.interventions.intervention import Receipt
 from lesion.interventions.site import parse_site
 from lesion.measures.effects.effect import Change, Effect
 from lesion.measures.heads.detection import Detection
-from lesion.report.terminal.notebook import Picture, as_pandas, framed, picture_of_changes, picture_of_scores
+from lesion.report.terminal.notebook import Picture, as_pandas, framed, picture_of_changes, picture_of_scores, printed
 from lesion.report.terminal.text_pictures import picture_of_patterns, picture_of_tokens
 from lesion.stats.intervals import Interval
 
@@ -57,6 +57,9 @@ class Result(NamedTuple):
         """
         return picture_of_changes(self.summary, f"{self.effect.intervention} on {self.effect.model}", measures)
 
+    def __str__(self) -> str:
+        return printed(self.summary, f"{self.effect.intervention} on {self.effect.model}", told(self.receipt))
+
     def _repr_html_(self) -> str:
         return framed(self.summary, f"{self.effect.intervention} on {self.effect.model}", told(self.receipt))
 
@@ -88,6 +91,9 @@ class Scores(NamedTuple):
         """A map of layers × heads per detector; named heads are outlined."""
         return picture_of_scores(self.table)
 
+    def __str__(self) -> str:
+        return printed(self.table, *self.verdicts)
+
     def _repr_html_(self) -> str:
         return framed(self.table, *self.verdicts)
 
@@ -113,6 +119,9 @@ class Texts(NamedTuple):
             InputError: when pandas is not installed.
         """
         return as_pandas(self.table)
+
+    def __str__(self) -> str:
+        return printed(self.table, told(self.receipt))
 
     def _repr_html_(self) -> str:
         return framed(self.table, told(self.receipt))
@@ -159,6 +168,9 @@ class TextLook(NamedTuple):
         if measure not in there:
             raise InputError(f"there is no '{measure}' here; {nearest(measure, there)}; logit_diff needs versus=(…, …)")
         return picture_of_tokens(self.table, measure, words[measure], f"{words[measure]}: {self.about}")
+
+    def __str__(self) -> str:
+        return printed(self.table, self.about)
 
     def _repr_html_(self) -> str:
         return framed(self.table, self.about)

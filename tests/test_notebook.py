@@ -148,6 +148,11 @@ def test_scores_are_those_of_each_detector_and_name_the_same_heads(lab: Lab):
 def test_tables_show_themselves_and_go_to_pandas(result: Result, lab: Lab, monkeypatch: pytest.MonkeyPatch):
     assert "Receipt: " in result._repr_html_()
     assert "neutral_kl" in result._repr_html_(), "every measure is shown"
+    words = str(result)
+    assert words.startswith(f"{result.effect.intervention} on {result.effect.model}\nReceipt: ")
+    assert all(measure in words for measure in result.summary["measure"])
+    assert "top1_flip" in words
+    assert all(0 <= end <= 1 for end in result.interval("top1_flip"))
     frame = result.to_pandas()
     assert list(frame.columns) == result.table.columns
     assert frame["correct_edited"].mean() == pytest.approx(result.change().edited)

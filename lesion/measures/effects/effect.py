@@ -32,7 +32,7 @@ from lesion.measures.greedy_answers import parsed, spoken
 from lesion.measures.metrics import FUNCTIONS, measure
 from lesion.measures.prompt_set import Asked
 from lesion.progress import track
-from lesion.stats.intervals import tango
+from lesion.stats.intervals import tango, wilson
 from lesion.study.metric_table import METRICS, computed_from
 from lesion.tasks.answers import Unparsed, extract, plain
 
@@ -253,8 +253,10 @@ def _change(name: str, base: Numbers | None, edited: Numbers) -> Change:
         delta = float(difference.mean())
     if count > 1:
         delta, low, high = mean_interval(difference)
-        if METRICS[name].unit == "share" and base is not None:
-            low, high = tango(int((difference > 0).sum()), int((difference < 0).sum()), count)
+        if METRICS[name].unit == "share":  # an interval of a share does not leave its scale
+            gained, lost = int((difference > 0).sum()), int((difference < 0).sum())
+            ends = wilson(gained, count) if base is None else tango(gained, lost, count)
+            low, high = map(float, ends)
     return Change(
         measure=name,
         unit=METRICS[name].unit,

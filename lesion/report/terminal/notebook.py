@@ -94,6 +94,15 @@ def framed(frame: pl.DataFrame, *sentences: str) -> str:
         return above + frame._repr_html_()  # pyright: ignore[reportPrivateUsage]
 
 
+def printed(frame: pl.DataFrame, *sentences: str) -> str:
+    """A table as text with all its columns, with sentences above it."""
+    with pl.Config(
+        tbl_rows=MOST_ROWS, tbl_cols=-1, fmt_str_lengths=40, tbl_hide_dataframe_shape=True,
+        tbl_hide_column_data_types=True, float_precision=3, tbl_formatting="MARKDOWN", tbl_width_chars=110,
+    ):  # fmt: skip
+        return "\n".join([*filter(None, sentences), str(frame)])
+
+
 def picture_of_scores(scores: pl.DataFrame) -> Picture:
     """One map of layers × heads per detector; outlined: the named heads.
 
