@@ -20,6 +20,7 @@ from lesion.runs.execute.prepare import prepare_plan
 from lesion.study.forecast.reachable_specificity import reaches, words
 from lesion.study.format.load import parse_document
 from lesion.study.plan import Plan
+from lesion.study.stages.matched_sets import Population
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import PromptFileConfig, TaskConfig
@@ -127,10 +128,8 @@ def drafted(wanted: Wanted, home: Path) -> tuple[str, list[str]]:
     refused: list[InputError] = []
     tried: list[tuple[Design, float, Plan]] = []
     for design in DESIGNS:
-        text = _text(wanted, task, design)
         try:
-            study = parse_document(text, f"{wanted.name}.yaml", Study)
-            plan = prepare_plan(study, "any")
+            text, plan = _reaching(wanted, task, design)
             found = outlook(plan, home, wanted.workers)
         except InputError as error:
             refused.append(error)
@@ -148,7 +147,22 @@ def drafted(wanted: Wanted, home: Path) -> tuple[str, list[str]]:
     design, expected, plan = tried[-1]
     longer = wanted._replace(minutes=float(ceil(expected)))
     said = f"No design fits {wanted.minutes:g} minutes; this is the quickest. {_said(design, expected)}"
-    return _text(longer, task, design), [said, *_unreachable(plan)]
+    return _reaching(longer, task, design)[0], [said, *_unreachable(plan)]
+
+
+def _reaching(wanted: Wanted, task: TaskConfig, design: Design) -> tuple[str, Plan]:
+    """A design's study and plan, with sets from the target's layers, or from all layers where more can be shown."""
+
+    def made(population: Population) -> tuple[str, Plan]:
+        text = _text(wanted, task, design, population)
+        return text, prepare_plan(parse_document(text, f"{wanted.name}.yaml", Study), "any")
+
+    within = made("layer")
+    if not _unreachable(within[1]):
+        return within
+    anywhere = made("model")
+    more = [sum(reach.least for reach in reaches(plan)) for _, plan in (within, anywhere)]
+    return anywhere if more[1] > more[0] else within
 
 
 def _require_enough(wanted: Wanted, task: TaskConfig) -> None:
@@ -178,7 +192,7 @@ def _said(design: Design, minutes: float) -> str:
     )
 
 
-def _text(wanted: Wanted, task: TaskConfig, design: Design) -> str:
+def _text(wanted: Wanted, task: TaskConfig, design: Design, population: Population) -> str:
     given = _flow({"task": task.task, **task.model_dump(mode="json", exclude_defaults=True)})
     target = _flow(_target(wanted.edit))
     what = _WORDS.get(wanted.edit, f"the sites {wanted.edit}")
@@ -200,8 +214,9 @@ sweep:
 baseline: {{items: {design.items}, spread: {max(0.03, design.margin)}}}
 claims:
   # Random sets like the target, among which its effect is ranked. With fewer than 40 for each edit that is tested,
-  # nothing can be called specific. `population: model` draws sets from all layers: more exist.
+  # nothing can be called specific. They are drawn from the target's layers (`layer`) or from all (`model`: more exist).
   sets: {design.sets}
+  population: {population}
 verdict:
   # Null: a change of `margin` or more is ruled out. `effect`: the change that the number of items is planned for.
   margin: {design.margin}
