@@ -78,7 +78,7 @@ def faithful(
     from lesion.measures.circuits.size_curve import single_effects, size_curve
     from lesion.measures.prompt_set import known_task, shared_prefix
     from lesion.models.model import open_model
-    from lesion.report.terminal.circuits import print_faithful
+    from lesion.report.terminal.look.circuits import print_faithful
 
     _require_question(keep, prune, ablation, curve=curve)
     if edges or (keep is not None and "->" in keep):
@@ -198,7 +198,7 @@ def pairs(
     from lesion.measures.effects.site_groups import select
     from lesion.measures.prompt_set import known_task, shared_prefix
     from lesion.models.model import open_model
-    from lesion.report.terminal.circuits import print_pairs
+    from lesion.report.terminal.look.circuits import print_pairs
 
     if ablation not in ABLATIONS:
         raise InputError(f"'{ablation[:40]}' is no ablation; {nearest(ablation, ABLATIONS)}")

@@ -66,7 +66,7 @@ def tokens(
     """Show how a tokenizer splits numbers, and recommend an arithmetic format."""
     from lesion.models.text_conventions import read_conventions
     from lesion.models.vocabulary import open_vocabulary, vocabulary_folder
-    from lesion.report.terminal.diagnostics import print_tokens
+    from lesion.report.terminal.look.diagnostics import print_tokens
     from lesion.tasks.formats import suited
     from lesion.tasks.spelling import parse_task
     from lesion.tasks.tokenizers.prompt_contract import has_space
@@ -138,7 +138,7 @@ def heads(
     from lesion.measures.heads.pattern_scores import DETECTORS, require_detectors
     from lesion.measures.heads.repeated_sequences import asked_probe
     from lesion.models.model import open_model
-    from lesion.report.terminal.diagnostics import print_heads
+    from lesion.report.terminal.look.diagnostics import print_heads
 
     require_detectors(detector or ())
     opened = open_model(model)
@@ -202,7 +202,7 @@ def attribute(
     from lesion.measures.attribution.target import require_target
     from lesion.measures.prompt_set import ask, known_task
     from lesion.models.model import open_model
-    from lesion.report.terminal.diagnostics import print_attribution
+    from lesion.report.terminal.look.diagnostics import print_attribution
 
     known_task(task)
     require_target(target)
@@ -256,7 +256,7 @@ def measure(
     from lesion.measures.prompt_set import known_task
     from lesion.measures.sanity import noise_floor
     from lesion.models.model import open_model
-    from lesion.report.terminal.diagnostics import print_effect
+    from lesion.report.terminal.look.diagnostics import print_effect
 
     replaced = replacement(do)
     if replaced is None:
@@ -314,11 +314,11 @@ def screen(
 ) -> int:
     """Estimate all heads and neurons by gradients, then measure the best exactly."""
     if race or few is not None or error is not None or budget is not None:
-        from lesion.cli.look.races import heads_from_few_passes
+        from lesion.cli.look.races import Wanted, heads_from_few_passes
 
-        fixed = (race, few, error, budget)
+        wanted = Wanted(race, few, error, budget)
         changed = method != "gradient" or steps != 5 or every or sample != 20
-        found, show = heads_from_few_passes(model, task, items, alpha, top, towards, seed, fixed, changed)
+        found, show = heads_from_few_passes(model, task, items, alpha, top, towards, seed, wanted, changed=changed)
         unregistered(found, as_json, show)
         return 0
     from lesion.engine.proof.cache import engine_for
@@ -327,7 +327,7 @@ def screen(
     from lesion.measures.attribution.patching import with_twins
     from lesion.measures.prompt_set import ask, known_task
     from lesion.models.model import open_model
-    from lesion.report.terminal.diagnostics import print_screen
+    from lesion.report.terminal.look.diagnostics import print_screen
 
     known_task(task)
     require_screen(method, alpha, steps)
@@ -364,7 +364,7 @@ def doctor(
     from lesion.engine.select_engine import choose
     from lesion.measures.sanity import at_most, model_checks, noise_floor
     from lesion.models.model import open_model
-    from lesion.report.terminal.diagnostics import print_doctor
+    from lesion.report.terminal.look.diagnostics import print_doctor
 
     opened = open_model(model, dtype=dtype)
     identities, chosen = examine(opened), choose(opened)  # never from the cache

@@ -60,7 +60,7 @@ def edges(
     from lesion.measures.edges.table import edge_table
     from lesion.measures.prompt_set import known_task, shared_prefix
     from lesion.models.model import open_model
-    from lesion.report.terminal.edges import print_edges
+    from lesion.report.terminal.look.edges import print_edges
 
     _require(method, confirm, steps)
     require_target(target)
@@ -152,7 +152,7 @@ def faithful_set(
     from lesion.measures.edges.faithfulness import edge_curve, faithful_edges
     from lesion.measures.prompt_set import known_task, shared_prefix
     from lesion.models.model import open_model
-    from lesion.report.terminal.edges import print_faithful_edges
+    from lesion.report.terminal.look.edges import print_faithful_edges
 
     require_target(target)
     known_task(task, (1 + curve) * items)

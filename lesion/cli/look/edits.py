@@ -58,7 +58,7 @@ def patch(
     from lesion.measures.effects.site_groups import places, select
     from lesion.measures.prompt_set import ask, known_task
     from lesion.models.model import open_model
-    from lesion.report.terminal.edits import print_grid
+    from lesion.report.terminal.look.edits import print_grid
 
     if to is not None and not path:
         raise InputError("--to names the end of a path; ask for --path too")
@@ -121,7 +121,7 @@ def ablate(
     from lesion.measures.effects.site_groups import select
     from lesion.measures.prompt_set import ask, known_task
     from lesion.models.model import open_model
-    from lesion.report.terminal.edits import print_curve
+    from lesion.report.terminal.look.edits import print_curve
 
     require_order(order)
     _check_ablation(by, by_what, alpha)
@@ -225,7 +225,7 @@ def steer(
     from lesion.measures.effects.vector_file import read_vector, require_vector_name, write_vector
     from lesion.measures.prompt_set import ask, known_task
     from lesion.models.model import open_model
-    from lesion.report.terminal.edits import print_response
+    from lesion.report.terminal.look.edits import print_response
 
     strengths, where = _numbers(doses), places(at)
     if len(where) > 1:

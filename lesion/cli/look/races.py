@@ -3,11 +3,20 @@
 # ruff: noqa: PLC0415  (commands import what they need)
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 
 from lesion.errors import InputError
+
+
+class Wanted(NamedTuple):
+    """Which of the two, and the options of a race; null where they were not given."""
+
+    race: bool
+    few: int | None
+    error: float | None
+    budget: float | None
 
 
 def heads_from_few_passes(
@@ -18,7 +27,8 @@ def heads_from_few_passes(
     top: int,
     towards: str,
     seed: int,
-    fixed: tuple[bool, int | None, float | None, float | None],
+    wanted: Wanted,
+    *,
     changed: bool,
 ) -> tuple[dict[str, Any], Callable[[Console, dict[str, Any]], None]]:
     """Run a race, or make a map; the document, and what prints it.
@@ -31,20 +41,18 @@ def heads_from_few_passes(
         top: heads that a race looks for.
         towards: `scale` or `corrupted`.
         seed: of the items and their order.
-        fixed: whether to race, items of a map, error, and budget.
+        wanted: whether to race, items of a map, error, and budget.
         changed: whether options of the plain screen were given.
 
     Raises:
         InputError: for options that do not go together.
     """
-    race, few, error, budget = fixed
-    if race == (few is not None):
-        raise InputError(
-            "--race and --few do not go together: a race finds the top heads, --few makes a map of all heads"
-            if race
-            else "--error and --budget belong to a race: add --race"
-        )
-    if not race and (error is not None or budget is not None):
+    race, few, error, budget = wanted
+    if race and few is not None:
+        raise InputError("--race and --few do not go together: a race finds the top heads, --few makes a map of all")
+    if not race and few is None:
+        raise InputError("--error and --budget belong to a race: add --race")
+    if few is not None and (error is not None or budget is not None):
         raise InputError("--error and --budget belong to a race, not to --few: a map measures all heads alike")
     if changed:
         raise InputError("--method, --steps, --sample and --every belong to a screen without --race and --few")
@@ -53,7 +61,7 @@ def heads_from_few_passes(
     from lesion.measures.attribution.racing import RaceRule, map_heads, race_heads
     from lesion.measures.prompt_set import ask, known_task
     from lesion.models.model import open_model
-    from lesion.report.terminal.races import print_map, print_race
+    from lesion.report.terminal.look.races import print_map, print_race
 
     known_task(task)
     require_screen("gradient", alpha, 1)

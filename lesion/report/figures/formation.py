@@ -12,7 +12,7 @@ from rich.console import Console
 from lesion.report.figures.figures import PNG_SCALE, VEGA_LITE, themed
 from lesion.report.figures.parts.charts import TEXT_SIZE, constants, data
 from lesion.report.figures.parts.palette import CONTROL, TARGET
-from lesion.report.terminal.diagnostics import said, table
+from lesion.report.terminal.look.diagnostics import said, table
 from lesion.runs.folder.atomic_io import write_bytes
 
 WIDTH, HEIGHT = 300, 150

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from lesion.report.terminal.diagnostics import said, table
+from lesion.report.terminal.look.diagnostics import said, table
 
 
 class Number(NamedTuple):

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lesion.report.terminal.diagnostics import said, table
+from lesion.report.terminal.look.diagnostics import said, table
 
 
 def print_tasks(console: Console, document: Mapping[str, Any]) -> None:

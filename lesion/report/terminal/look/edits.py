@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lesion.report.terminal.diagnostics import said, said_rounding, table
+from lesion.report.terminal.look.diagnostics import said, said_rounding, table
 
 SHOWN = 24
 """Rows of a grid that the terminal shows; `--json` has all."""

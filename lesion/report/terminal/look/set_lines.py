@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lesion.report.terminal.diagnostics import said
+from lesion.report.terminal.look.diagnostics import said
 
 
 def span_of(numbers: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-from lesion.report.terminal.diagnostics import said, said_rounding, table
+from lesion.report.terminal.look.diagnostics import said, said_rounding, table
 
 SHOWN = 20
 """Heads of a map that are shown."""

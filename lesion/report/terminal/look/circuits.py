@@ -6,8 +6,8 @@ from typing import Any
 
 from rich.console import Console
 
-from lesion.report.terminal.diagnostics import said, said_rounding, table
-from lesion.report.terminal.set_lines import ends_of, said_left_out, said_shared, span_of
+from lesion.report.terminal.look.diagnostics import said, said_rounding, table
+from lesion.report.terminal.look.set_lines import ends_of, said_left_out, said_shared, span_of
 
 SHOWN = 24
 """Nodes of a set that the terminal shows; `--json` has all."""
