@@ -253,21 +253,19 @@ def section(found: dict[str, Any]) -> str:
             f"{ratios['same']:.1f}× | {ratios['expert']:.1f}× | {ratios['hooks']:.1f}× | "
             f"{row['saved']:.1f}× ({row['saved_late']:.1f}×) | "
             f"{row['seconds']['lesion']:.0f} | {error} | {row['apart']:.0e} | {row['gflops']:.0f} | {row['repeats']} | "
-            f"{row['load']:.1f} |\n"
+            f"{row['load']:.1f} | {row['day']} |\n"
         )
     share = found.get("bound")
     reached = "" if share is None else BOUND.format(share=share)
-    return "".join(lines) + TAIL.format(
-        day=max(row["day"] for row in found["rows"]), kernel=found["kernel"], bound=reached
-    )
+    return "".join(lines) + TAIL.format(kernel=found["kernel"], bound=reached)
 
 
 HEAD = """\
 ## Real weights: share of the arithmetic floor
 
-{model}, one thread, all sides in one process and in turns, medians of the repeats, processor
-time. The heads of every {every}th layer are run, and both sides are extrapolated to all heads; the plain loops run
-{looped} interventions.
+{model}, one thread, all sides in one process and in turns, processor time, medians
+where there are several repeats. The heads of every {every}th layer are run, and both sides are extrapolated to all
+heads; the plain loops run {looped} interventions.
 
 - *Share of the floor*: the multiply-adds that the batched algorithm cannot avoid, at the matrix speed measured in the
   same run (*GFLOP/s*), over the time taken.
@@ -278,8 +276,8 @@ time. The heads of every {every}th layer are run, and both sides are extrapolate
   difference between both sides.
 
 | work | edits | share of the floor | same kernel | last logits | as it comes | saved | lesion, s | error | apart | \
-GFLOP/s | repeats | load |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|
+GFLOP/s | repeats | load | day |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
 """
 BOUND = (
     "A block's own products, made alone on 1,024 rows, reach {share:.0%} of the matrix speed:\n"
@@ -290,9 +288,9 @@ R1: every head × {{0, 2}} on sums (`format=equation high=99`). S1: every head z
 S2: every head × every position of one `ioi` pair, patched: short passes, where a plain loop waits for much else than
 arithmetic, so the ratio is above what is saved.
 
-{bound} On a loaded machine shares come out too
-small: the matrix speed is the best of several tries, the time is not. Kernel: {kernel}. Measured on {day} by
-`benchmarks/shares.py`.
+{bound} Other jobs ran beside these rows (*load*; the
+machine has two cores), and a share moves by several points from one measurement to the next: read it to the nearest
+ten. Each row has its day; the engine may have changed since. Kernel: {kernel}. Measured by `benchmarks/shares.py`.
 """
 
 

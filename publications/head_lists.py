@@ -45,7 +45,10 @@ COLUMNS = {
     "vector_low": ("sc:Float", "Lower end of its 95 % interval over word maps."),
     "vector_high": ("sc:Float", "Upper end."),
     "vector_control": ("sc:Float", "The same with the mean output on prompts of another map."),
-    "vector_shared": ("sc:Boolean", "Whether it is among the ten largest function-vector effects, interval above 0."),
+    "vector_shared": (
+        "sc:Boolean",
+        "Of a named head: among the ten largest function-vector effects, interval above 0; else null.",
+    ),
 }
 
 

@@ -134,7 +134,10 @@ def _directions(record: Record) -> str:
     """What the matched vectors of a steering study leave open, as sentences with a space before them."""
     edit = record.manifest.study.sweep.edit
     if isinstance(edit, Steering) and edit.control == "shuffled":
-        return " Vectors of shuffled pairs lie in the same directions as the target's, without its contrast."
+        return (
+            " Vectors of shuffled pairs lie in the directions that these prompts use. Where the pairs agree, some of"
+            " the contrast is left in them, which makes the comparison harder to win."
+        )
     return (
         " Random vectors point in any direction, and streams lie in few: a direction that they use may do more than"
         " those without being the one meant. `control: shuffled` compares with vectors of the same prompts."

@@ -70,7 +70,7 @@ def sampled(engine: Engine, parts: Sequence[Part], cell: Cell) -> Sample | None:
     able = [part for part in parts if arm in part.arms]
     if not able:  # no item of this cell has a reference
         arm, able = BASELINE, list(parts)
-    part = _few(engine, able[number % len(able)])
+    part = _few(engine, able[number % len(able)], number)
     batch, edit = part.batch, arm.intervention
     sources = None if edit is None else part.sources([edit])
     given = None if sources is None or edit is None else sources.get(edit)
@@ -85,9 +85,11 @@ def sampled(engine: Engine, parts: Sequence[Part], cell: Cell) -> Sample | None:
     return Sample(part, arm, plain, error)
 
 
-def _few(engine: Engine, part: Part) -> Part:
-    """The first rows of a batch, as a batch of their own: the reference makes one whole pass, and no row twice."""
-    asked = [part.asked[row] for row in part.batch.rows[:ROWS]]
+def _few(engine: Engine, part: Part, number: int) -> Part:
+    """Some rows of a batch that follow each other, picked by a number, as a batch of their own."""
+    rows = part.batch.rows
+    first = number % max(1, len(rows) - ROWS + 1)
+    asked = [part.asked[row] for row in rows[first : first + ROWS]]
     (batch,) = batches([compiled for _, compiled in asked], ROWS, engine.model.sizes.max_positions)
     return part._replace(batch=batch, asked=asked)
 
