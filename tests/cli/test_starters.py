@@ -140,6 +140,81 @@ def test_a_file_with_too_few_prompts_is_told_what_asks_it_without_a_study(call: 
     assert "lesion measure zoo:abacus-llama --task 'file path=mine.csv'" in said
 
 
+def test_the_file_may_be_given_as_an_argument(call: Call) -> None:
+    answers = ("--model", "zoo:abacus-llama", "--task", "arithmetic", "--edit", "L0H1,L1H0", "--minutes", "5")
+    assert call("init", "own.yaml", *answers)[0] == 0
+    assert load_study("own.yaml").name == "own"
+    before = Path("own.yaml").read_bytes()
+    code, out, said = call("init", "own.yaml", *answers)
+    assert (code, out, Path("own.yaml").read_bytes()) == (2, "", before)
+    assert said.strip() == (
+        "lesion: own.yaml is there already and is left as it is; name another file: lesion init FILE"
+    )
+    code, _, said = call("init", "one.yaml", "--out", "two.yaml", *answers)
+    assert (code, "two files are named" in said, Path("one.yaml").exists()) == (2, True, False)
+    assert call("init", "absent/own.yaml", *answers)[0] == 2
+
+
+ANSWERS = ("--model", "zoo:abacus-llama", "--task", "arithmetic")
+
+
+@pytest.mark.parametrize("edit", ["induction", "previous_token"])
+def test_a_detectors_heads_get_the_repetition_of_blocks_as_positive_control(call: Call, edit: str) -> None:
+    code, out, _ = call("init", "mine.yaml", *ANSWERS, "--edit", edit, "--minutes", "1000")
+    assert code == 0
+    made = load_study("mine.yaml")
+    assert made.positive_control == "repeats"
+    assert made.tasks["repeats"].model_dump(include={"task", "patterns", "format"}) == {
+        "task": "symbolic", "patterns": ("repeat",), "format": "compact",
+    }  # fmt: skip
+    assert made.claims is not None
+    assert made.claims.asking == ("main",), "the control asks for no matched sets"
+    assert "Positive control: ablation must harm `repeats`" in out
+    assert call("plan", "mine.yaml", "--json")[0] == 0
+
+
+def test_a_control_that_the_time_does_not_allow_is_left_out_and_its_cost_is_said(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lesion.runs.execute.costs.ASSUMED_RATE", 1e9)
+    asked = (*ANSWERS, "--edit", "induction", "--home", ".")
+    _, out, _ = call("init", "short.yaml", *asked, "--minutes", "1")
+    without, with_one = (int(re.findall(said, out)[0]) for said in (r"takes about (\d+)", r"it would take (\d+)"))
+    assert 1 < without < with_one
+    _, out, _ = call("init", "between.yaml", *asked, "--minutes", str((without + with_one) / 2))
+    assert f"(it would take {with_one})" in out
+    assert "No design fits" not in out
+    assert load_study("between.yaml").positive_control is None
+    said = Path("between.yaml").read_text(encoding="utf-8")
+    assert "# Without one no claim says what kind of heads these are" in said
+    assert "#   control: {task: symbolic}" in said
+    call("init", "enough.yaml", *asked, "--minutes", str(with_one + 1))
+    assert load_study("enough.yaml").positive_control == "repeats"
+
+
+def test_a_task_does_not_control_itself(call: Call) -> None:
+    given = ("--model", "tiny:gpt2", "--task", "symbolic", "--edit", "induction", "--minutes", "1000")
+    assert call("init", "same.yaml", *given)[0] == 0
+    assert load_study("same.yaml").positive_control is None
+    said = "# No positive control. The task itself is the one that induction heads are known to serve."
+    assert said in Path("same.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("edit", ["screen", "neurons", "duplicate_token", "L0H1"])
+def test_no_control_is_made_up_where_none_is_known(call: Call, edit: str) -> None:
+    code, out, said = call("init", "mine.yaml", *ANSWERS, "--edit", edit, "--minutes", "1000")
+    assert code == 0, said
+    assert load_study("mine.yaml").positive_control is None
+    assert "No positive control. " in out
+    assert "#   control: {task: symbolic}" in Path("mine.yaml").read_text(encoding="utf-8")
+
+
+def test_a_design_without_other_factors_confirms_the_ablation_alone(call: Call) -> None:
+    call("init", "mine.yaml", *ANSWERS, "--edit", "induction", "--minutes", "1")
+    made = load_study("mine.yaml")
+    assert made.sweep.best == int(len(made.sweep.alphas) > 1)
+
+
 @pytest.mark.parametrize(
     ("changed", "wanted"),
     [

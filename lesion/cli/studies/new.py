@@ -80,7 +80,10 @@ def demo(home: Home = Path(), workers: Workers = WORKERS, as_json: Json = False)
 
 @app.command()
 def init(
-    out_file: Annotated[Path, typer.Option("--out", help="File to write. It must not exist.")] = Path("study.yaml"),
+    file: Annotated[
+        Path | None, typer.Argument(help="Study file to write. Default: study.yaml. It must not exist.")
+    ] = None,
+    to: Annotated[Path | None, typer.Option("--out", help="The same as FILE.")] = None,
     model: Annotated[str | None, typer.Option(help="Model; without it, asked for.")] = None,
     task: Annotated[str | None, typer.Option(help="Task, or a file of prompts; without it, asked for.")] = None,
     edit: Annotated[str | None, typer.Option(help="What to edit; without it, asked for.")] = None,
@@ -91,8 +94,7 @@ def init(
     """Ask four questions and write a commented study that fits the time."""
     from lesion.runs.execute.draft import TARGETS, Wanted, drafted, require_target, task_of
 
-    if out_file.exists():
-        raise InputError(f"{out_file} is there already and is left as it is; name another file: --out FILE")
+    out_file = _wanted_file(file, to)
     if model is None:
         model = str(typer.prompt("Model (zoo:abacus-llama, pretrained:NAME, a folder)", default="zoo:abacus-llama"))
     if task is None:
@@ -107,14 +109,26 @@ def init(
         minutes = float(typer.prompt("Minutes that it may take", default=30.0, type=float))
     wanted = Wanted(out_file.stem, model, task, edit, minutes, WORKERS)
     text, notes = drafted(wanted, home)
-    try:
-        with out_file.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{out_file}: there is no folder {out_file.parent}; make it first") from error
+    _written(out_file, text.encode())
     words = "\n".join([*notes, f"{out_file}: read it, then: lesion plan {out_file}; lesion run {out_file}"])
     say({"file": str(out_file), "notes": notes}, as_json, words)
     return 0
+
+
+def _wanted_file(file: Path | None, to: Path | None) -> Path:
+    """The file that `lesion init` writes.
+
+    Raises:
+        InputError: when two are named, it is there already, or its folder is not.
+    """
+    if file is not None and to is not None and file != to:
+        raise InputError(f"two files are named, {file} and --out {to}; name one")
+    path = file or to or Path("study.yaml")
+    if path.exists() or path.is_symlink():
+        raise InputError(f"{path} is there already and is left as it is; name another file: lesion init FILE")
+    if not path.parent.is_dir():
+        raise InputError(f"{path}: there is no folder {path.parent}; make it first")
+    return path
 
 
 def _overview() -> list[dict[str, Any]]:

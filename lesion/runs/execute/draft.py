@@ -2,6 +2,9 @@
 
 Designs differ in what they can detect and in the number of matched sets, and they are tried from the most thorough one
 on. Nothing has been measured then, so fitting a design to the time is no tuning; the text says what it can detect.
+
+A positive control (`lesion.study.positive_controls`) is part of every design where one is known. Only where no design
+with it fits the time is it left out, and the text says what that costs.
 """
 
 from math import ceil
@@ -13,13 +16,14 @@ import yaml
 from lesion.errors import InputError, nearest
 from lesion.identity import file_hash
 from lesion.interventions.site import parse_site
-from lesion.models.vocabulary import open_vocabulary
+from lesion.models.vocabulary import Vocabulary, open_vocabulary
 from lesion.outside.files import require_regular
 from lesion.runs.execute.costs import outlook
 from lesion.runs.execute.prepare import prepare_plan
 from lesion.study.forecast.reachable_specificity import reaches, words
 from lesion.study.format.load import parse_document
 from lesion.study.plan import Plan
+from lesion.study.positive_controls import REPEATS, asks_the_same, known_control
 from lesion.study.stages.matched_sets import Population
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
@@ -78,6 +82,17 @@ DESIGNS = (
 """From the most thorough one to the quickest."""
 
 
+class Control(NamedTuple):
+    """The positive control of a study, or why it has none."""
+
+    tier: str = ""
+    """Name of the tier; empty: there is none."""
+    task: TaskConfig | None = None
+    """Its task, or where there is none an example of one."""
+    why: str = ""
+    """Why there is none, in a sentence."""
+
+
 def task_of(text: str) -> TaskConfig:
     """A task from its spelling, or from a file of prompts.
 
@@ -125,36 +140,86 @@ def drafted(wanted: Wanted, home: Path) -> tuple[str, list[str]]:
     vocabulary = open_vocabulary(wanted.model)
     task = suited(task_of(wanted.task), spaces=has_space(vocabulary.tokenizer))
     _require_enough(wanted, task)
+    control = _control(wanted, task, vocabulary)
+    if control.tier:
+        found = _tried(wanted, task, control, home)
+        if found and found[-1].minutes <= wanted.minutes:
+            return found[-1].text, found[-1].notes
+        shortest = f" (it would take {ceil(found[-1].minutes)})" if found else ""
+        control = control._replace(tier="", why=f"No study with one fits {wanted.minutes:g} minutes{shortest}.")
+    found = _tried(wanted, task, control, home)
+    if not found:
+        raise InputError(f"{wanted.task}: too few problems for any design; give a wider range, or more prompts")
+    best = found[-1]
+    if best.minutes <= wanted.minutes:
+        return best.text, best.notes
+    longer = wanted._replace(minutes=float(ceil(best.minutes)))
+    said = f"No design fits {wanted.minutes:g} minutes; this is the quickest. {best.notes[0]}"
+    return _reaching(longer, task, best.design, control)[0], [said, *best.notes[1:]]
+
+
+class _Tried(NamedTuple):
+    """A design that the pools are large enough for."""
+
+    design: Design
+    minutes: float
+    text: str
+    notes: list[str]
+
+
+def _tried(wanted: Wanted, task: TaskConfig, control: Control, home: Path) -> list[_Tried]:
+    """Designs that the pools are large enough for, from the most thorough one to the first that fits the time.
+
+    Raises:
+        InputError: where every design is refused.
+    """
     refused: list[InputError] = []
-    tried: list[tuple[Design, float, Plan]] = []
+    tried: list[_Tried] = []
     for design in DESIGNS:
         try:
-            text, plan = _reaching(wanted, task, design)
+            text, plan = _reaching(wanted, task, design, control)
             found = outlook(plan, home, wanted.workers)
         except InputError as error:
             refused.append(error)
             continue
-        enough = all(pool["enough"] for pool in found["pools"].values())
+        if not all(pool["enough"] for pool in found["pools"].values()):
+            continue
         expected = found["budget"]["wall_minutes"]["expected"]
-        if enough:
-            tried.append((design, expected, plan))
-        if enough and expected <= wanted.minutes:
-            return text, [_said(design, expected), *_unreachable(plan)]
-    if not tried:
-        raise refused[-1] if refused else InputError(
-            f"{wanted.task}: too few problems for any design; give a wider range, or more prompts"
-        )  # fmt: skip
-    design, expected, plan = tried[-1]
-    longer = wanted._replace(minutes=float(ceil(expected)))
-    said = f"No design fits {wanted.minutes:g} minutes; this is the quickest. {_said(design, expected)}"
-    return _reaching(longer, task, design)[0], [said, *_unreachable(plan)]
+        notes = [_said(design, expected), *_unreachable(plan), _control_note(control)]
+        tried.append(_Tried(design, expected, text, notes))
+        if expected <= wanted.minutes:
+            return tried
+    if len(refused) == len(DESIGNS):
+        raise refused[-1]
+    return tried
 
 
-def _reaching(wanted: Wanted, task: TaskConfig, design: Design) -> tuple[str, Plan]:
+def _control(wanted: Wanted, task: TaskConfig, vocabulary: Vocabulary) -> Control:
+    """A task that heads of this kind are known to serve, or why the study has none."""
+    repeats = suited(REPEATS, spaces=has_space(vocabulary.tokenizer))
+    if wanted.edit not in TARGETS or wanted.edit in ("screen", "neurons"):
+        return Control(task=repeats, why="The target is not of a named kind, so no task is known that needs it.")
+    kind = _WORDS[wanted.edit].removeprefix("its ")
+    known = known_control(wanted.edit, *vocabulary)
+    if known is None:
+        why = f"No task is known that needs {kind} and that this model's vocabulary can write."
+        return Control(task=repeats, why=why)
+    if asks_the_same(task, known[1]):
+        return Control(why=f"The task itself is the one that {kind} are known to serve.")
+    return Control(*known)
+
+
+def _control_note(control: Control) -> str:
+    if control.tier:
+        return f"Positive control: ablation must harm `{control.tier}`, or no claim says what kind of heads these are."
+    return f"No positive control. {control.why}"
+
+
+def _reaching(wanted: Wanted, task: TaskConfig, design: Design, control: Control) -> tuple[str, Plan]:
     """A design's study and plan, with sets from the target's layers, or from all layers where more can be shown."""
 
     def made(population: Population) -> tuple[str, Plan]:
-        text = _text(wanted, task, design, population)
+        text = _text(wanted, task, design, population, control)
         return text, prepare_plan(parse_document(text, f"{wanted.name}.yaml", Study), "any")
 
     within = made("layer")
@@ -192,24 +257,32 @@ def _said(design: Design, minutes: float) -> str:
     )
 
 
-def _text(wanted: Wanted, task: TaskConfig, design: Design, population: Population) -> str:
-    given = _flow({"task": task.task, **task.model_dump(mode="json", exclude_defaults=True)})
+def _text(wanted: Wanted, task: TaskConfig, design: Design, population: Population, control: Control) -> str:
     target = _flow(_target(wanted.edit))
     what = _WORDS.get(wanted.edit, f"the sites {wanted.edit}")
     done = "ablated" if design.factors == (0.0,) else "ablated or amplified"
     hours = max(0.1, round(2 * wanted.minutes * wanted.workers / 60, 1))
+    tiers = f"  main: {_given(task)}\n"
+    asking, before, after = "", "", ""
+    if control.task is not None and control.tier:
+        tiers += f"  {control.tier}: {_given(control.task)}\n"
+        asking = "  # The control asks for no matched sets.\n  asking: [main]\n"
+        after = f"# Ablating the target must harm this task, or no claim says what kind of heads they are.\n\
+positive_control: {control.tier}\n"
+    else:
+        before = _without(control)
     return f"""\
 # Written by `lesion init`. Change what you like before you register; `lesion schema study` lists every key.
 name: {_slug(wanted.name)}
 question: {_flow(f"What does {wanted.model} lose or gain on this task when {what} are {done}?")}
 models: {_flow([wanted.model])}
 tasks:
-  main: {given}
-sweep:
+{tiers}{before}sweep:
   # What is edited, as one group.
   target: {target}
-  # 0 ablates (resample, mean and zero are measured), above 1 amplifies. Confirmation tests the best of them.
+  # 0 ablates (resample, mean and zero are measured), above 1 amplifies. Confirmation tests 0 and `best` others.
   alphas: {[*design.factors]}
+  best: {int(len(design.factors) > 1)}
   items: {design.items}
 baseline: {{items: {design.items}, spread: {max(0.03, design.margin)}}}
 claims:
@@ -217,12 +290,31 @@ claims:
   # nothing can be called specific. They are drawn from the target's layers (`layer`) or from all (`model`: more exist).
   sets: {design.sets}
   population: {population}
-verdict:
+{asking}verdict:
   # Null: a change of `margin` or more is ruled out. `effect`: the change that the number of items is planned for.
   margin: {design.margin}
   effect: {design.effect}
   spread: {max(0.03, design.margin)}
-budget: {{cpu_hours: {hours}, wall_minutes: {2 * wanted.minutes:g}}}
+{after}budget: {{cpu_hours: {hours}, wall_minutes: {2 * wanted.minutes:g}}}
+"""
+
+
+def _given(task: TaskConfig) -> str:
+    return _flow({"task": task.task, **task.model_dump(mode="json", exclude_defaults=True)})
+
+
+def _without(control: Control) -> str:
+    """A comment that says what it costs to have no positive control, and how one is added."""
+    said = f"""\
+  # No positive control. {control.why}
+  # Without one no claim says what kind of heads these are, and a Null may mean that the edit does nothing anywhere.
+"""
+    if control.task is None:
+        return said
+    return f"""\
+{said}  # To add one, name a task here that the target must serve, such as
+  #   control: {_given(control.task)}
+  # and say further down: `positive_control: control` (a line of its own) and `asking: [main]` (under claims).
 """
 
 
