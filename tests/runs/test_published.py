@@ -25,7 +25,10 @@ def published(small_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_it_holds_everything_but_the_tables_of_rows(published: Path, small_run: Any) -> None:
     there = {path.relative_to(published).as_posix() for path in published.rglob("*") if path.is_file()}
-    left = {name for name in small_run.manifest.files if name.startswith(("items/", "prompts/", "units/"))}
+    tables, forms = ("items/", "prompts/", "units/"), (".png", ".pdf", ".parquet", ".vl.json")
+    left = {name for name in small_run.manifest.files if name.startswith(tables)}
+    left |= {name for name in small_run.manifest.files if name.startswith("figures/") and name.endswith(forms)}
+    left |= {"explorer.parquet"} & {*small_run.manifest.files}
     assert there == {*small_run.manifest.files} - left | {"manifest.json", NAME, ROWS, QUESTIONS, UNITS}
     assert json.loads((published / NAME).read_text())["left_out"] == sorted(left)
     assert verify(published) == []

@@ -7,6 +7,7 @@ shows even where `published.json` was written anew. What is left out comes back 
 """
 
 from collections.abc import Iterable, Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +28,10 @@ from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, completed, shape_of, sli
 
 NAME, ROWS, QUESTIONS, UNITS = "published.json", "rows.parquet", "questions.parquet", "units.jsonl"
 LEFT_OUT = ("items/", "prompts/", "units/")
-"""Folders of a run that are left out."""
+"""Folders of a run that are left out: the slim tables stand for them."""
+REDRAWN = ("figures/*.png", "figures/*.pdf", "figures/*.parquet", "figures/*.vl.json", "explorer.parquet")
+"""Files that are left out too: figures in other forms (SVG, CSV and query stay), and the answers that the page's list
+of items is made from. `lesion figure` draws a figure again in any form; a replay brings all of them back."""
 MOST_UNITS_BYTES = 1_000_000_000
 
 
@@ -145,6 +149,11 @@ def open_rows(folder: Path) -> RunFolder:
     raise InputError(f"{folder}: its rows are not here; statistics are computed from them, not from the manifest")
 
 
+def is_left_out(name: str) -> bool:
+    """Whether a published run goes without this file of the run."""
+    return name.startswith(LEFT_OUT) or any(fnmatch(name, pattern) for pattern in REDRAWN)
+
+
 def publish(run: Path, out: Path) -> Path:
     """Copy an intact run into a folder of its name below `out`, slim; its certificate, if any, stands beside it.
 
@@ -162,7 +171,7 @@ def publish(run: Path, out: Path) -> Path:
 
     def fill(folder: Path, _: str) -> None:
         for name in (*manifest.files, "manifest.json"):
-            if not name.startswith(LEFT_OUT):
+            if not is_left_out(name):
                 write_bytes(folder / name, (run / name).read_bytes())
         write_table(folder / ROWS, _numbered(source, units, decoded=bool(manifest.study.decoded)))
         write_table(folder / QUESTIONS, slim_questions(source.prompts()))
@@ -173,7 +182,7 @@ def publish(run: Path, out: Path) -> Path:
             rows=file_hash(folder / ROWS),
             questions=file_hash(folder / QUESTIONS),
             units=file_hash(folder / UNITS),
-            left_out=tuple(sorted(name for name in manifest.files if name.startswith(LEFT_OUT))),
+            left_out=tuple(sorted(filter(is_left_out, manifest.files))),
         )
         write_text(folder / NAME, document.model_dump_json(indent=1) + "\n")
 
@@ -246,7 +255,7 @@ def _sealed_faults(folder: Path, rows: pl.DataFrame, manifest: Manifest) -> Iter
 def _file_faults(folder: Path, manifest: Manifest, told: Published) -> Iterator[tuple[str, str]]:
     here = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() or path.is_symlink()}
     for name, digest in manifest.files.items():
-        if name not in here and name in told.left_out and name.startswith(LEFT_OUT):
+        if name not in here and name in told.left_out and is_left_out(name):
             continue
         if name not in here:
             yield name, "is missing"
