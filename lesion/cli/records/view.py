@@ -15,13 +15,18 @@ from lesion.cli.app import Home, Json, app, say
 def view(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port. 0 takes a free one.")] = 0,
     show: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+    model: Annotated[
+        list[str] | None, typer.Option(help="A model folder whose attention can be looked at too. Repeatable.")
+    ] = None,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
-    """Show runs in the browser while they run and after: list, results, comparison. Read-only, this machine only."""
+    """Show runs in the browser while they run and after, and attention patterns. Read-only, this machine only."""
+    from lesion.cli.records.text_reader import TextReader
     from lesion.report.view.server import ADDRESS, listen, require_extra, serve
 
     require_extra()
+    reader = TextReader(model or [])
     with listen(port) as on:
         address = f"http://{ADDRESS}:{on.getsockname()[1]}/"
         say({"address": address}, as_json, f"{address} shows the runs of {home.resolve()}; Ctrl-C ends it.")
@@ -29,7 +34,9 @@ def view(
         if show:
             webbrowser.open(address)
         try:
-            serve(home, on)
+            serve(home, on, reader)
         except KeyboardInterrupt:
             return 0
+        finally:
+            reader.close()
     return 0

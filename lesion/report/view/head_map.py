@@ -16,6 +16,8 @@ BRIGHT = 0.18
 class Cell(NamedTuple):
     """One head."""
 
+    site: str
+    """`L5H1`."""
     x: int
     y: int
     fill: str
@@ -73,6 +75,7 @@ def _cell(one: Mapping[str, Any], layers: int) -> Cell:
     fill = [round(low + score * (high - low)) for low, high in zip(*map(_parts, SEQUENTIAL), strict=True)]
     name = f"L{one['layer']}H{one['head']}"
     return Cell(
+        site=name,
         x=MARGIN + STEP * int(one["head"]),
         y=MARGIN + STEP * (layers - 1 - int(one["layer"])),
         fill="#" + "".join(f"{part:02x}" for part in fill),

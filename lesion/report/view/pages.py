@@ -15,11 +15,15 @@ from lesion.report.page.html import templates
 from lesion.report.view.finished import finished
 from lesion.report.view.head_map import HeadMap, head_maps
 from lesion.report.view.home import NO_STUDY, UNFINISHED, Listing, Wanted, folder_in, listing, manifest_of
+from lesion.report.view.look import MOST_LETTERS, MOST_TOKENS, Reader, filled, require_model, tiers_of
 from lesion.report.view.running import running
 from lesion.runs.check.compare import CallsCompared, Comparison, compare_calls, compare_runs
 from lesion.runs.manifest.command import Call, read_repeat
 
-ASSETS = {"style.css": "text/css", "view/view.css": "text/css", "view/view.js": "text/javascript"}
+ASSETS = {
+    "style.css": "text/css", "view/view.css": "text/css", "view/view.js": "text/javascript",
+    "view/look.js": "text/javascript",
+}  # fmt: skip
 """Files of the templates that pages load, and their types."""
 MOST_LINES = 200
 """Runs that the list shows at once; filters find the others."""
@@ -64,8 +68,41 @@ def list_page(home: Path, wanted: Wanted) -> str:
     )  # fmt: skip
 
 
-def run_page(home: Path, name: str) -> str:
+def look_page(home: Path, reader: Reader | None, wanted: Mapping[str, str]) -> str:
+    """A form for a text, and where its answer is drawn.
+
+    Args:
+        home: where `runs/` is.
+        reader: reads texts.
+        wanted: what the form begins with: `model`, `head`, `text`, and what `lesion.report.view.look.filled` takes.
+
+    Raises:
+        InputError: when no model can be read, or there is no such item.
+    """
+    if reader is None:
+        require_model(reader, "")
+    assert reader is not None
+    model = wanted.get("model", "") or reader.models[0]
+    require_model(reader, model)
+    run = wanted.get("run", "")
+    tiers = tiers_of(home, run, reader.models) if run else {}
+    if tiers and model not in tiers:
+        model = next(iter(tiers))
+    return _render(
+        "look", model=model, models=tuple(tiers) or reader.models, wanted_head=wanted.get("head", ""), run=run,
+        tiers=tiers.get(model, {}), tier=wanted.get("tier", ""), task=wanted.get("task", ""),
+        number=wanted.get("item", "") or "0", filled=filled(home, reader, {**wanted, "model": model}),
+        most_letters=MOST_LETTERS, most_tokens=MOST_TOKENS,
+    )  # fmt: skip
+
+
+def run_page(home: Path, name: str, reader: Reader | None = None) -> str:
     """One run: as it stands, if it has not ended.
+
+    Args:
+        home: where `runs/` is.
+        name: of the run folder.
+        reader: reads texts; pages link to attention patterns of the models that it has.
 
     Raises:
         InputError: when there is no such run.
@@ -81,10 +118,14 @@ def run_page(home: Path, name: str) -> str:
     manifest, names = manifest_of(folder), {line.seal: line.run for line in all_runs.lines if line.seal}
     line = next(line for line in all_runs.lines if line.run == name)
     others = _comparable(all_runs, name, is_call=isinstance(manifest, Call))
+    readable = () if reader is None else reader.models
     if isinstance(manifest, Call):
+        look = next((model.name for model in manifest.models if model.name in readable), "")
         listed = sorted({*manifest.files, "manifest.json"})
-        return _render("call", call=manifest, line=line, others=others, listed=listed, maps=_maps(folder, manifest))
-    return _render("run", run=finished(home, folder, manifest, names), line=line, others=others)
+        return _render("call", call=manifest, line=line, others=others, listed=listed, maps=_maps(folder, manifest),
+                       look=look)  # fmt: skip
+    look = next((model for model in manifest.study.models if model in readable), "")
+    return _render("run", run=finished(home, folder, manifest, names), line=line, others=others, look=look)
 
 
 def _maps(folder: Path, call: Call) -> tuple[HeadMap, ...]:

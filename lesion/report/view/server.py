@@ -1,5 +1,6 @@
-"""The server of `lesion view`: this machine alone, GET and HEAD alone, and nothing that a page could fetch elsewhere.
+"""The server of `lesion view`: this machine alone, and nothing that a page could fetch elsewhere.
 
+It answers GET and HEAD, and one POST, of a text that a model reads; that one is refused to pages of other origins.
 Starlette and uvicorn are the optional extra `view`, so they are imported where they are used.
 """
 
@@ -13,7 +14,8 @@ from typing import Any
 from lesion.errors import InputError, LesionError
 from lesion.report.view.files import file_of
 from lesion.report.view.home import Wanted
-from lesion.report.view.pages import ASSETS, asset, compare_page, error_page, list_page, run_page
+from lesion.report.view.look import MOST_BYTES, Busy, Reader, asked_of, require_own_page
+from lesion.report.view.pages import ASSETS, asset, compare_page, error_page, list_page, look_page, run_page
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
 """An ASGI application: scope, receive, send."""
@@ -48,17 +50,19 @@ def require_extra() -> None:
     del starlette, uvicorn
 
 
-def application(home: Path) -> Application:
+def application(home: Path, reader: Reader | None = None) -> Application:
     """The application that serves a home folder.
 
     Args:
         home: where `runs/` is.
+        reader: reads texts with the models of this machine; nothing: no model is asked.
     """
     from starlette.applications import Starlette
+    from starlette.concurrency import run_in_threadpool
     from starlette.middleware import Middleware
     from starlette.middleware.trustedhost import TrustedHostMiddleware
     from starlette.requests import Request
-    from starlette.responses import FileResponse, HTMLResponse, Response
+    from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
     from starlette.routing import Route
 
     def page(make: Callable[[Request], str]) -> Callable[[Request], Response]:
@@ -68,7 +72,27 @@ def application(home: Path) -> Application:
         return list_page(home, Wanted(*(request.query_params.get(name, "") for name in Wanted._fields)))
 
     def run(request: Request) -> str:
-        return run_page(home, request.path_params["run"])
+        return run_page(home, request.path_params["run"], reader)
+
+    def look(request: Request) -> str:
+        return look_page(home, reader, dict(request.query_params))
+
+    async def read(request: Request) -> Response:
+        try:
+            require_own_page(request.headers)
+        except InputError as error:
+            return JSONResponse({"error": str(error)}, 403, headers=_headers(POLICY))
+        body = b""
+        async for part in request.stream():
+            body += part
+            if len(body) > MOST_BYTES:
+                return JSONResponse({"error": "the text is too long"}, 413, headers=_headers(POLICY))
+        try:
+            document = await run_in_threadpool(lambda: _read(reader, body))
+        except LesionError as error:
+            status = 429 if isinstance(error, Busy) else 422
+            return JSONResponse({"error": str(error)}, status, headers=_headers(POLICY))
+        return JSONResponse(document, headers=_headers(POLICY))
 
     def compare(request: Request) -> str:
         return compare_page(home, *(request.query_params.get(name, "") for name in ("first", "second")))
@@ -97,6 +121,8 @@ def application(home: Path) -> Application:
         routes=[
             Route("/", page(runs)),
             Route("/compare", page(compare)),
+            Route("/look", page(look)),
+            Route("/look", read, methods=["POST"]),
             Route("/runs/{run}", page(run)),
             Route("/runs/{run}/{name:path}", file),
             Route("/assets/{name:path}", static),
@@ -104,6 +130,12 @@ def application(home: Path) -> Application:
         middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=HOSTS, www_redirect=False)],
         exception_handlers={LesionError: wrong, OSError: wrong, 404: refused, 405: refused},
     )
+
+
+def _read(reader: Reader | None, body: bytes) -> Any:
+    asked = asked_of(reader, body)
+    assert reader is not None
+    return reader.read(asked)
 
 
 def _headers(policy: str) -> dict[str, str]:
@@ -126,16 +158,17 @@ def listen(port: int) -> socket.socket:
         raise InputError(f"--port {port}: cannot be used ({said}); --port 0 takes a free one") from error
 
 
-def serve(home: Path, on: socket.socket) -> None:
+def serve(home: Path, on: socket.socket, reader: Reader | None = None) -> None:
     """Answer requests until the process is interrupted.
 
     Args:
         home: where `runs/` is.
         on: from `listen`.
+        reader: reads texts with the models of this machine.
     """
     import uvicorn
 
     settings = uvicorn.Config(
-        application(home), lifespan="off", ws="none", access_log=False, log_level="warning", server_header=False
+        application(home, reader), lifespan="off", ws="none", access_log=False, log_level="warning", server_header=False
     )
     uvicorn.Server(settings).run(sockets=[on])
