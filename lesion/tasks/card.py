@@ -97,7 +97,7 @@ def render(card: Card) -> str:
         f"buckets of the sample ({card.sample} items)",
         *(f"  {key}: " + ", ".join(f"{v} {n}" for v, n in counts.items()) for key, counts in card.buckets.items()),
         "",
-        "examples",
-        *(f"  {item.prompt!r} -> {item.answer!r}   (twin: {item.wrong!r})" for item in card.examples),
+        "examples: prompt -> answer (wrong: the answer of the counterfactual, the question with one part changed)",
+        *(f"  {item.prompt!r} -> {item.answer!r}   (wrong: {item.wrong!r})" for item in card.examples),
     ]
     return "\n".join(lines) + "\n"

@@ -36,11 +36,11 @@ _CONTEXT: dict[str, Any] = {
 
 COLUMNS = {
     "index": ("sc:Integer", "Place of the item in its lane."),
-    "id": ("sc:Text", "Content hash of prompt, roles, answer and twin."),
+    "id": ("sc:Text", "Content hash of prompt, roles, answer and counterfactual."),
     "prompt": ("sc:Text", "What is asked, without BOS."),
     "answer": ("sc:Text", "Exactly what must follow, end mark included."),
-    "wrong": ("sc:Text", "The counterfactual twin's answer."),
-    "twin": ("sc:Text", "The counterfactual twin's prompt; empty where the task has none."),
+    "wrong": ("sc:Text", "The counterfactual's answer."),
+    "twin": ("sc:Text", "The counterfactual's prompt; empty where the task has none."),
 }
 """The exported columns; each bucket adds one named `bucket_…`."""
 

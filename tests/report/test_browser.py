@@ -94,6 +94,15 @@ def test_every_figure_is_drawn_and_nothing_overflows(browser, reported, width, s
         assert box.evaluate("c => c.scrollWidth <= c.clientWidth + 1")
 
 
+def test_no_caption_is_cut_off_on_a_telephone(browser, reported):
+    visit = Visit(browser, reported, 390)
+    visit.page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    captions = visit.page.locator(".scroll caption")
+    assert captions.count() > 1
+    ends = captions.evaluate_all("all => all.map(c => c.getBoundingClientRect().right)")
+    assert max(ends) <= 390
+
+
 def test_the_page_asks_for_nothing_but_itself(browser, reported):
     visit = Visit(browser, reported)
     assert [url for url in visit.asked if not url.startswith("data:")] == [reported.as_uri()]

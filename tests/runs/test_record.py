@@ -1,6 +1,7 @@
 """The record: what was sealed stays as it was or is named; a replay gives the same rows; the ledger can be rebuilt."""
 
 import os
+import re
 import shutil
 import time
 from datetime import UTC, datetime
@@ -43,6 +44,22 @@ def test_a_replay_from_the_manifest_alone_is_bit_equal(small_run, quiet, no_repo
     enter(tmp_path / "home", small_run.manifest)
     enter(tmp_path / "home", ran.manifest)
     assert {entry.run: entry.replayed for entry in entries(tmp_path / "home")}[small_run.manifest.run]
+
+
+def test_verify_answers_first_and_keeps_details_for_those_who_ask(copied_run, call) -> None:
+    folder, home = str(copied_run.folder), str(copied_run.home)
+    code, out, _ = call("verify", folder, "--home", home)
+    first, second = out.splitlines()
+    assert code == 0
+    assert first == f"{folder}: intact, nothing was changed since it was sealed. Status: exploratory."
+    assert re.fullmatch(r"\d+ kinds of facts are told once and cannot be checked here: lesion -v verify .*", second)
+    code, out, _ = call("-v", "verify", folder, "--home", home)
+    details = out.splitlines()[1:]
+    assert (code, len(details)) == (0, int(second.split()[0]))
+    assert all(line.startswith("not checkable here: ") for line in details)
+    (copied_run.folder / "stray.txt").write_text("")
+    code, out, _ = call("verify", folder, "--home", home)
+    assert (code, out.splitlines()) == (5, [f"{folder}: NOT intact", "  stray.txt was added"])
 
 
 def spoil_bytes(path: Path) -> None:

@@ -73,7 +73,10 @@ def test_train_seals_its_folder_and_verify_finds_every_change(said, tmp_path: Pa
     assert {"model.safetensors", "card.json", "README.md", "training.json"} <= set(manifest.files)
     assert "checkpoints/step-000002/model.safetensors" in manifest.files
     assert not (folder / SITTINGS).exists()
-    assert said("verify", folder, "--home", tmp_path) == (0, f"{folder}: intact\n")
+    assert said("verify", folder, "--home", tmp_path) == (
+        0,
+        f"{folder}: intact, nothing was changed since it was sealed.\n",
+    )
 
     before = (folder / "manifest.json").read_text()
     assert said("train", recipe, "--out", folder)[0] == 0

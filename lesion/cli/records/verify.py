@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lesion.cli.app import Home, Json, RunPath, app, say
+from lesion.cli.app import Home, Json, RunPath, app, say, verbose
 from lesion.errors import InputError, Tampered, nearest
 
 if TYPE_CHECKING:
@@ -53,13 +53,17 @@ def verify(
             check_seal(home, record)
     document: dict[str, Any] = {"run": str(run_folder), "intact": not findings}
     document["findings"] = [f._asdict() for f in findings]
-    words = "\n".join(f"{f.what} {f.fault}" for f in findings) or f"{run_folder}: intact"
+    details: list[str] = []
+    words = f"{run_folder}: intact, nothing was changed since it was sealed."
+    if findings:
+        words = "\n".join([f"{run_folder}: NOT intact", *(f"  {f.what} {f.fault}" for f in findings)])
     if not findings and not is_registration(run_folder) and isinstance(record := read_record(run_folder), Manifest):
         folder = folder_of(run_folder)
         standing = counted(folder, record)
-        said = [*standing.claimed, *unchecked(folder, record), *unrendered(folder, record)]
-        document |= {"status": standing.status, "unchecked": said}
-        words += "".join([f"\nstatus: {standing.status}", *(f"\nnot checkable here: {one}" for one in said)])
+        claimed, rest = standing.claimed, [*unchecked(folder, record), *unrendered(folder, record)]
+        document |= {"status": standing.status, "unchecked": [*claimed, *rest]}
+        words += "".join([f" Status: {standing.status}.", *(f"\n{text}" for text in claimed)])
+        details = [f"not checkable here: {text}" for text in rest]
     if not findings and (registration := registered_by(run_folder)) is not None:
         seen = check_proof(registration, proof, authority) if proof else None
         document["priority"] = seen._asdict() if seen else None
@@ -69,6 +73,12 @@ def verify(
         words += f"\nintegrity: the registration is unchanged\npriority: {priority}"
     elif proof is not None:
         raise InputError(f"{run_folder} has no registration that is intact, so --proof shows nothing of it")
+    if details and verbose():
+        words = "\n".join([words, *details])
+    elif details:
+        words += (
+            f"\n{len(details)} kinds of facts are told once and cannot be checked here: lesion -v verify lists them."
+        )
     say(document, as_json, words)
     return Tampered.exit_code if findings else 0
 

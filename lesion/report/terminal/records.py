@@ -4,10 +4,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lesion.report.wording.scenario_words import scenario_words
+from lesion.report.wording.words import labelled, model_name, tier_name
 from lesion.runs.index.ledger import Entry
 from lesion.runs.index.notes import Note
 from lesion.runs.manifest.command import Call
 from lesion.runs.manifest.run import Manifest
+from lesion.study.plan import Chosen
 
 WIDTH = 80
 
@@ -25,7 +28,9 @@ def shown(manifest: Manifest, folder: Path, marks: Sequence[str] = ()) -> dict[s
         "reason": manifest.ending.reason,
         "question": manifest.study.question,
         "scenario": manifest.results.scenario,
+        "said": scenario_words(manifest),
         "verdicts": {name: cell.verdict for name, cell in manifest.results.cells.items()},
+        "labels": {chosen.id: _label(manifest, chosen) for chosen in manifest.plan.family},
         "gates": [f"{gate.stage} {gate.outcome}" for gate in manifest.gates],
         "deviations": list(manifest.deviations),
         "models": {m.name: m.weights_hash for m in manifest.models},
@@ -49,6 +54,13 @@ def shown(manifest: Manifest, folder: Path, marks: Sequence[str] = ()) -> dict[s
     }
 
 
+def _label(manifest: Manifest, chosen: Chosen) -> str:
+    """A cell as the report names it: `resample-ablating on sums`, the model behind it where there are several."""
+    study = manifest.study
+    whose = f" ({model_name(chosen.model)})" if len(study.subjects) > 1 else ""
+    return f"{labelled(chosen)} on {tier_name(study, chosen.tier)}{whose}"
+
+
 def show_words(document: dict[str, Any]) -> str:
     """The document of `shown` for people."""
     dirty = ", tree dirty" if document["dirty"] else ""
@@ -57,8 +69,11 @@ def show_words(document: dict[str, Any]) -> str:
         _line("status", ", ".join([document["status"], document["outcome"], *document["marks"]])),
         *(_line("", text) for text in document.get("claimed", ())),
         _line("question", document["question"]),
-        _line("scenario", document["scenario"]),
-        *(_line("verdict", f"{name.replace('|', ' ')}: {said}") for name, said in document["verdicts"].items()),
+        _line("scenario", document["said"]),
+        *(
+            _line("verdict", f"{document['labels'].get(name, name)}: {said}")
+            for name, said in document["verdicts"].items()
+        ),
         _line("gates", "; ".join(document["gates"])),
         *(_line("deviation", text) for text in document["deviations"]),
         *(_line("model", f"{name} (weights {digest[:12]})") for name, digest in document["models"].items()),

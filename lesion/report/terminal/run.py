@@ -14,6 +14,7 @@ from lesion.report.terminal.verdicts import notes_below, verdict_table
 from lesion.report.wording.claims import MARKS
 from lesion.report.wording.evidence.replication import edit_in
 from lesion.report.wording.last_words import last_words
+from lesion.report.wording.scenario_words import scenario_words
 from lesion.runs.execute.conduct import Tick
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.calibration.calibrate import Calibration
@@ -112,7 +113,7 @@ def print_run(console: Console, folder: Path, manifest: Manifest) -> None:
     if manifest.outcome == "stopped":
         reason = f"Stopped: {manifest.ending.reason}"
         console.print(reason, style="bold", markup=False, soft_wrap=not console.is_terminal)
-    line = f"Scenario: {manifest.results.scenario} ({manifest.status}; {manifest.cost.wall_seconds:.0f} s)"
+    line = f"Scenario: {scenario_words(manifest)} ({manifest.status}; {manifest.cost.wall_seconds:.0f} s)"
     console.print(line, style="bold", markup=False)
     others = manifest.results.replication
     for each in others.configurations if others is not None else ():

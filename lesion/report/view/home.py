@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lesion.errors import InputError, LesionError
+from lesion.report.wording.scenario_words import scenario_words
 from lesion.report.wording.words import model_name
 from lesion.runs.check.status import counted
 from lesion.runs.folder.find import beside
@@ -149,7 +150,7 @@ def _version(path: Path) -> tuple[int, int]:
 @lru_cache(maxsize=10_000)
 def _finished(folder: Path, changed: int, size: int) -> Line:  # noqa: ARG001  (they tell a changed file)
     manifest = own_manifest(folder)
-    study, scenario = ("", "") if isinstance(manifest, Call) else (manifest.study.name, manifest.results.scenario)
+    study, scenario = ("", "") if isinstance(manifest, Call) else (manifest.study.name, scenario_words(manifest))
     named = [model.name for model in manifest.models] if isinstance(manifest, Call) else manifest.study.models
     return Line(
         run=manifest.run, command=manifest.command, study=study, status=manifest.status, outcome=manifest.outcome,
