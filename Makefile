@@ -24,7 +24,7 @@ FUZZ ?= 100000
 
 help:
 	@echo 'make study    run a first study, offline, and print its verdicts and the path of the report'
-	@echo 'make publication  the published study: registered, run, repeated, written up (an hour)'
+	@echo 'make publication  the published studies on real models: run, repeated, written up (many hours)'
 	@echo 'make test     format check, lint, type check, and the tests but for the heavy files (under half an hour on two cores)'
 	@echo 'make pretrained  get SmolLM2 (93 MB, 542 MB on disk) and run the tests that want a real model'
 	@echo 'make slow     the tests that take longer: heavy files (tests/conftest.py), a thousand random edits, the browser'
@@ -68,7 +68,7 @@ $(STAMP): $(SMALL)
 study: $(SMALL)
 	@$(BIN)/lesion run $(STUDY)
 
-# The published study: registered, run, repeated in fresh environments, and written up; at most an hour on two cores.
+# The registered studies on real language models: run, repeated in fresh environments, and written up.
 publication: $(STAMP)
 	$(BIN)/python publications/make.py
 

@@ -1,6 +1,6 @@
 """Computes the tables of the errata from the published rows: effects by random set, and all ablations side by side.
 
-    python publications/errata.py publications/induction-arithmetic     writes errata-tables.md there
+    python publications/errata.py publications/toy-models     writes errata-tables.md there
 
 The runs, pages and paper of the publication are never rewritten; this reads them.
 """

@@ -32,7 +32,7 @@ from publications.memos.memo import (
 from publications.memos.publication import phase2_criteria, phase3_criteria, publication_memo, read_publication
 
 PHASES = ("phase0", "phase1", "phase2", "phase3")
-PUBLICATION = Path("publications/induction-arithmetic")
+PUBLICATION = Path("publications/real-models")
 CHECKS = (("ruff", "format", "--check", "."), ("ruff", "check", "."), ("pyright", "--pythonpath", sys.executable))
 
 

@@ -65,7 +65,7 @@ def test_the_commands_take_an_older_run(older: Path, call):
 
 def test_the_commands_take_the_published_run(repository: Path, tmp_path: Path, call):
     """Format 1, slim: its rows and questions stand in the folder's own tables."""
-    (published,) = (repository / "publications" / "induction-arithmetic").glob("*_induction-neurons_*/")
+    (published,) = (repository / "publications" / "toy-models").glob("*_induction-neurons_*/")
     folder = tmp_path / "home" / "runs" / published.name
     shutil.copytree(published, folder)
     home, out = str(tmp_path / "home"), str(tmp_path / "crate.zip")

@@ -139,7 +139,7 @@ def test_its_statistics_are_those_of_the_whole_run(published: Path, small_run: A
 
 
 def test_a_run_that_was_published_before_keeps_its_checks_and_says_what_it_cannot_give(repository: Path) -> None:
-    (old,) = (repository / "publications/induction-arithmetic").glob("*_induction-neurons_*/")
+    (old,) = (repository / "publications/toy-models").glob("*_induction-neurons_*/")
     assert verify(old) == []
     with pytest.raises(InputError, match="before publications kept strata"):
         recount(old)

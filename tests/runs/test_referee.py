@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lesion.report.paper.write import write_paper
+from lesion.report.paper.write import trace, write_paper
 from lesion.runs.folder.published import publish
 from publications.referee.__main__ import main, reviewed
 from publications.referee.claims import printed
@@ -56,6 +56,26 @@ def test_a_changed_result_is_found(publication: Path, forge: Any, tmp_path: Path
     (copy / "manifest.json").write_text(json.dumps(manifest))
     assert main(tmp_path) == 4
     assert "## Differences" in (tmp_path / "review.md").read_text()
+
+
+def test_a_number_of_the_paper_is_traced_to_published_rows(publication: Path, tmp_path: Path) -> None:
+    claims = json.loads((publication / "paper" / "claims.json").read_text(encoding="utf-8"))
+    for kind in ("change", "items", "moved", "accuracies", "told"):
+        claim = next(each for each in claims if each["kind"] == kind)
+        traced = trace(tmp_path, publication / "paper", claim["number"])
+        assert traced.agrees, claim["what"]
+        assert not claim["rows"] or traced.again.rows.height == claim["height"] > 0
+
+
+def test_a_sentence_that_is_worded_differently_today_is_traced_by_its_numbers(
+    publication: Path, tmp_path: Path
+) -> None:
+    claims = json.loads((publication / "paper" / "claims.json").read_text(encoding="utf-8"))
+    told = next(each for each in claims if each["kind"] == "told" and "0.000" in each["text"])
+    traced = trace(tmp_path, publication / "paper", told["number"])
+    other = traced._replace(again=traced.again._replace(text=f"{traced.claim.text} So it is."))
+    assert other.reworded
+    assert not traced._replace(again=traced.again._replace(text="Harm and Null are out of reach.")).agrees
 
 
 def test_a_folder_without_runs_is_said_to_hold_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

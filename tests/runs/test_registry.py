@@ -300,6 +300,6 @@ def test_a_registration_needs_a_sentence_on_what_was_seen_elsewhere(tree, small_
 
 
 def test_a_registration_of_before_keeps_its_hash_and_says_that_it_was_not_asked(repository) -> None:
-    for path in sorted((repository / "publications/induction-arithmetic/registrations").glob("*.json")):
+    for path in sorted((repository / "publications/toy-models/registrations").glob("*.json")):
         registration = registry.read_registration(path)
         assert "not asked" in readable(registration)

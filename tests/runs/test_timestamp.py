@@ -44,7 +44,7 @@ distinguished_name = dn
 
 @pytest.fixture(scope="module")
 def registration(repository: Path):
-    (path,) = (repository / "publications/induction-arithmetic/registrations").glob("0001*.json")
+    (path,) = (repository / "publications/toy-models/registrations").glob("0001*.json")
     return read_registration(path)
 
 
@@ -121,7 +121,7 @@ def test_a_text_that_holds_the_digest_is_a_proof_without_a_time(registration, tm
 
 
 def test_verify_tells_integrity_and_priority_apart(registration, repository, tmp_path, capsys) -> None:
-    (path,) = (repository / "publications/induction-arithmetic/registrations").glob("0001*.json")
+    (path,) = (repository / "publications/toy-models/registrations").glob("0001*.json")
     with pytest.raises(SystemExit, match="0"):
         main(["verify", str(path), "--home", str(tmp_path)])
     assert "priority: no outside witness was given" in " ".join(capsys.readouterr().out.split())

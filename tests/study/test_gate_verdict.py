@@ -79,8 +79,8 @@ SEEN: dict[StageName, dict[str, Any]] = {
 """Every part of every kind of evidence, filled."""
 RECORDED = (
     ROOT / "tests/runs/examples/run-1.json",
-    ROOT / "publications/induction-arithmetic/20261125_1556_induction-arithmetic_4e9d0c/manifest.json",
-    ROOT / "publications/induction-arithmetic/20261125_1623_induction-neurons_c4b9a0/manifest.json",
+    ROOT / "publications/toy-models/20261125_1556_induction-arithmetic_4e9d0c/manifest.json",
+    ROOT / "publications/toy-models/20261125_1623_induction-neurons_c4b9a0/manifest.json",
 )
 """Manifests of earlier versions: of format 1, and of format 2 with heads and with neurons."""
 
