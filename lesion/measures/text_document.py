@@ -35,9 +35,10 @@ def text_document(model: Model, text: str, right: str = "", wrong: str = "", mos
         most: tokens of the text, at most.
 
     Returns:
-        `model`, `layers`, `heads`, `tokens`, `surprise` (log-probability of each token after those before it, nats;
-        null at the first), `likeliest` (at each token the next ones: text and probability), `logit_diff` (logits; null
-        where no answers are given), `answers` (the two tokens), `patterns` (layers × heads, see above).
+        `model`, `layers`, `heads`, `tokens`, `ids`; `surprise` (log-probability of each token after those before it,
+        nats) and `rank` (its place among all tokens there, from 1), both null at the first token; `likeliest` (at each
+        token the next ones: text and probability); `logit_diff` (logits; null where no answers are given); `answers`
+        (the two tokens); `patterns` (layers × heads, see above).
 
     Raises:
         InputError: for a text that the tokenizer cannot write or that is too long, or answers that do not differ.
@@ -54,6 +55,7 @@ def text_document(model: Model, text: str, right: str = "", wrong: str = "", mos
     seen = text_view(model, prompt)
     expected = seen.logits.log_softmax(-1)
     follows = expected[:-1].gather(1, ids[1:, None])[:, 0]
+    ranks = (expected[:-1] > follows[:, None]).sum(-1) + 1
     best = expected.topk(min(LIKELIEST, expected.shape[1]), dim=-1)
     return {
         "model": model.name,
@@ -62,6 +64,7 @@ def text_document(model: Model, text: str, right: str = "", wrong: str = "", mos
         "tokens": [spelled(model.tokenizer, (i,)) for i in prompt.ids],
         "ids": list(prompt.ids),
         "surprise": [None, *_rounded(follows)],
+        "rank": [None, *map(int, ranks)],
         "likeliest": [
             [[spelled(model.tokenizer, (int(i),)), round(float(p.exp()), 4)] for p, i in zip(*row, strict=True)]
             for row in zip(best.values, best.indices, strict=True)

@@ -45,6 +45,9 @@ def test_patterns_and_expectations_are_those_of_the_model(model):
     wanted = [float(plain[place, token]) for place, token in enumerate(prompt.ids[1:])]
     assert found["surprise"][0] is None
     assert found["surprise"][1:] == pytest.approx(wanted, abs=1e-3)
+    order = plain.argsort(-1, descending=True)
+    assert found["rank"][0] is None
+    assert [order[place, rank - 1].item() for place, rank in enumerate(found["rank"][1:])] == list(prompt.ids[1:])
     best = plain.exp().topk(5, dim=-1)
     assert [[p for _, p in row] for row in found["likeliest"]] == [
         pytest.approx(row, abs=1e-3) for row in best.values.tolist()

@@ -225,6 +225,9 @@ def exercise(page: Any) -> None:
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     assert page.locator("#l-head").inner_text() == "Head L0H4", "the grid is walked with arrow keys"
+    assert page.locator("#l-thumbs button").count() == 8
+    page.locator("#l-thumbs button").nth(5).click()
+    assert page.locator("#l-head").inner_text() == "Head L0H5", "a small picture picks its head"
     last = page.locator("#l-tokens button").count() - 1
     page.locator("#l-map").focus()
     page.keyboard.press("ArrowUp")

@@ -88,6 +88,28 @@
     by("l-grid").replaceChildren(table);
   };
 
+  // A small picture of every head of the chosen layer.
+  const thumbs = () => {
+    const count = data.tokens.length, side = 56, scale = window.devicePixelRatio || 1, buttons = [];
+    const colour = getComputedStyle(by("l-map")).getPropertyValue("--cell").trim() || "#08519c";
+    for (let head = 0; head < data.heads; head++) {
+      const chosen = head === state.head, canvas = made("canvas", "", { width: side * scale, height: side * scale, "aria-hidden": "true" });
+      const button = made("button", "", { type: "button", "aria-pressed": chosen, tabindex: chosen ? 0 : -1, "aria-label": `L${state.layer}H${head}`, "data-thumb": head });
+      const pen = canvas.getContext("2d"), step = (side * scale) / count;
+      pen.fillStyle = colour;
+      pattern(state.layer, head).forEach((row, query) => row.forEach((value, key) => {
+        if (value < Math.max(FAINT, state.least)) return;
+        pen.globalAlpha = Math.min(1, value);
+        pen.fillRect(key * step, query * step, Math.ceil(step), Math.ceil(step));
+      }));
+      button.append(canvas, made("span", `H${head}`));
+      button.addEventListener("click", () => { state.head = head; render(); grid(); document.querySelector(`[data-thumb="${head}"]`).focus(); });
+      buttons.push(button);
+    }
+    roving(buttons, 1);
+    by("l-thumbs").replaceChildren(...buttons);
+  };
+
   // One head's map. Only the frames move with the cursor.
   let frames = null;
   const map = () => {
@@ -172,7 +194,7 @@
   };
   const table = () => {
     const crown = made("thead"), body = made("tbody"), top = made("tr"), pair = data.answers;
-    const names = ["Place", "Token", "Its log-probability, nats", "Most likely next (probability)"];
+    const names = ["Place", "Token", "Its log-probability, nats", "Its rank", "Most likely next (probability)"];
     if (pair) names.push(`Logit difference, “${shown(pair[0])}” minus “${shown(pair[1])}”, logits`);
     top.append(...names.map((words) => made("th", words, { scope: "col" })));
     crown.append(top);
@@ -180,7 +202,7 @@
     const [wide, far] = [most(data.surprise), pair ? most(data.logit_diff) : 1];
     data.tokens.forEach((text, index) => {
       const line = made("tr"), next = data.likeliest[index].slice(0, 3).map(([word, p]) => `${shown(word)} ${number(p, 2)}`).join("   ");
-      line.append(made("td", String(index), { class: "n" }), made("th", shown(text), { scope: "row" }), beam(data.surprise[index], wide), made("td", next, { class: "token" }));
+      line.append(made("td", String(index), { class: "n" }), made("th", shown(text), { scope: "row" }), beam(data.surprise[index], wide), made("td", data.rank[index] === null ? "–" : String(data.rank[index]), { class: "n" }), made("td", next, { class: "token" }));
       if (pair) line.append(beam(data.logit_diff[index], far, data.logit_diff[index] < 0 ? "beam less" : "beam"));
       body.append(line);
     });
@@ -192,6 +214,7 @@
     by("l-layer").value = state.layer;
     by("l-number").value = state.head;
     by("l-shown").value = number(state.least, 2);
+    thumbs();
     map();
     tokens();
   };
@@ -248,7 +271,7 @@
   by("l-layer").addEventListener("change", () => { state.layer = Number(by("l-layer").value); grid(); render(); });
   by("l-number").addEventListener("change", () => { state.head = Number(by("l-number").value); grid(); render(); });
   by("l-colour").addEventListener("change", () => { state.colour = by("l-colour").value; tokens(); });
-  by("l-least").addEventListener("input", () => { state.least = Number(by("l-least").value); by("l-shown").value = number(state.least, 2); map(); });
+  by("l-least").addEventListener("input", () => { state.least = Number(by("l-least").value); by("l-shown").value = number(state.least, 2); thumbs(); map(); });
   let waiting = 0;
   window.addEventListener("resize", () => { clearTimeout(waiting); waiting = setTimeout(() => { if (data) map(); }, 120); });
   if (form.dataset.filled) ask();
