@@ -5,8 +5,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
+from publications.referee.check import Check
 from publications.referee.claims import claims, registers, reviewed_runs
-from publications.referee.findings import Check, findings
+from publications.referee.findings import findings
 
 DIFFERS = 4
 """Exit code where something differs."""

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 from statsmodels.stats.proportion import proportion_confint
 
-from publications.referee.findings import ABLATIONS, Check, confirmed
+from publications.referee.check import Check
+from publications.referee.findings import ABLATIONS, confirmed
 from publications.referee.published import Run
 from publications.referee.rule import Cell, adjusted, compared, rank
 

@@ -1,31 +1,16 @@
 """What the runs recorded beside what their rows say: verdicts, intervals, ablations, ranks, baselines."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from publications.referee.check import Check, check
+from publications.referee.dissociation import dissociations
 from publications.referee.published import Run
 from publications.referee.rule import Found, adjusted, judged, rank
 
 ABLATIONS = ("zero", "mean", "resample")
-
-
-class Check(NamedTuple):
-    """One recorded or printed value, counted again."""
-
-    what: str
-    told: str
-    again: str
-    agrees: bool
-
-
-def check(what: str, told: Any, again: Any) -> Check:
-    """Two values that should be one: words are equal, numbers equal to nine digits (p values to six)."""
-    if isinstance(told, str) or isinstance(again, str) or told is None or again is None:
-        return Check(what, str(told), str(again), told == again)
-    close = bool(np.isclose(float(told), float(again), rtol=1e-6, atol=1e-12))
-    return Check(what, f"{float(told):.10g}", f"{float(again):.10g}", close)
 
 
 def findings(run: Run) -> Iterator[Check]:
@@ -34,6 +19,7 @@ def findings(run: Run) -> Iterator[Check]:
     yield from _cells(run, results)
     yield from _ablations(run, results)
     yield from _ranks(run, results)
+    yield from dissociations(run)
 
 
 def family_size(run: Run) -> int:

@@ -128,8 +128,8 @@ def flipped(sums: Array, *, whole: bool) -> float:
     return float(2 * stats.norm.sf(abs(sums.sum()) / np.sqrt((sums**2).sum())))
 
 
-def guarded(d: Array, cluster: Array, margin: float, confidence: float) -> Compared:
-    """Student's t over clusters; for each end, the cluster that pulls most towards it counts twice."""
+def ends_of(d: Array, cluster: Array) -> tuple[tuple[float, float], tuple[float, float], float]:
+    """Mean and standard error with the lowest, and with the highest, pulling cluster counted twice; and the freedom."""
     names, place, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
     pulls = np.bincount(place, weights=d - d.mean())
     ends: list[tuple[float, float]] = []
@@ -137,8 +137,13 @@ def guarded(d: Array, cluster: Array, margin: float, confidence: float) -> Compa
         twin = place == extreme
         again = np.concatenate([place, np.full(twin.sum(), names.size)])
         ends.append(robust(np.concatenate([d, d[twin]]), again))
-    (low, low_error), (high, high_error) = ends
-    student = stats.t(sizes.sum() ** 2 / (sizes**2).sum() - 1)
+    return ends[0], ends[1], sizes.sum() ** 2 / (sizes**2).sum() - 1
+
+
+def guarded(d: Array, cluster: Array, margin: float, confidence: float) -> Compared:
+    """Student's t over clusters; for each end, the cluster that pulls most towards it counts twice."""
+    (low, low_error), (high, high_error), freedom = ends_of(d, cluster)
+    student = stats.t(freedom)
     p = min(1.0, 2 * min(student.sf(low / low_error), student.sf(-high / high_error)))
     equivalence = max(student.sf((low + margin) / low_error), student.sf((margin - high) / high_error))
     width = student.ppf((1 + confidence) / 2)
@@ -170,6 +175,21 @@ def compared(d: Array, cluster: Array | None, margin: float, confidence: float =
     )
 
 
+def above(d: Array, cluster: Array | None, bound: float, *, whole: bool) -> float:
+    """One-sided p that the mean lies above a bound: the largest over items and clusters."""
+    parts: list[float] = []
+    if whole:
+        b, c, n = int((d > 0).sum()), int((d < 0).sum()), d.size
+        parts.append(float(special.ndtr(-score(b, c, n, bound))))
+        if bound == 0:
+            parts.append(exact(b, c) / 2 if b > c else 0.5)
+    groups = [np.arange(d.size)] if not whole else []
+    for group in [*groups, *([] if cluster is None else [cluster])]:
+        (low, error), _, freedom = ends_of(d, group)
+        parts.append(float(stats.t(freedom).sf((low - bound) / error)))
+    return max(parts)
+
+
 def judged(cells: Sequence[Cell], family: int, settings: Settings) -> list[Found]:
     """The verdicts of the cells of one look, corrected over a family of so many."""
     confidence = 1 - 2 * settings.level
@@ -186,7 +206,7 @@ def judged(cells: Sequence[Cell], family: int, settings: Settings) -> list[Found
 def _word(cell: Cell, settings: Settings, family: int, *, detected: bool, equivalent: bool) -> str:
     """The verdict: the first row of the table that fits."""
     d, level = cell.change, float(cell.before.mean())
-    floor = level <= cell.chance + 2 * _error_of_level(cell, settings)
+    floor = level <= cell.chance + 2 * error_of_level(cell, settings)
     few = cell.cluster is not None and np.unique(cell.cluster).size < FEWEST
     stable, one_way = seeds_agree(cell, settings)
     if _strata_disagree(cell, settings, family):
@@ -201,7 +221,8 @@ def _word(cell: Cell, settings: Settings, family: int, *, detected: bool, equiva
     return "Inconclusive" if settings.last else "Ambiguous"
 
 
-def _error_of_level(cell: Cell, settings: Settings) -> float:
+def error_of_level(cell: Cell, settings: Settings) -> float:
+    """Standard error of the unedited mean, by item or by cluster, whichever is larger."""
     level, n = float(cell.before.mean()), cell.before.size
     error = np.sqrt(level * (1 - level) / n) if settings.whole else stats.sem(cell.before)
     return float(error) if cell.cluster is None else max(error, robust(cell.before.astype(float), cell.cluster)[1])
