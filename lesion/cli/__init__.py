@@ -17,8 +17,6 @@ from lesion.cli.records import ledger, show, verify, view
 from lesion.cli.studies import new, plan, run, statistics
 from lesion.device import DEVICES, WORDS, refused
 from lesion.errors import INTERRUPTED_EXIT_CODE, InputError, LesionError
-from lesion.identity import file_hash
-from lesion.tasks.trusted_code import trust
 
 COMMANDS = (
     run, plan, new, statistics, diagnostics, edits, edges, circuits, evaluations, names, tasks, ledger, show, verify,
@@ -82,6 +80,9 @@ def _trust_typed(words: list[str]) -> None:
     typed = " ".join(words).split()
     if "own" not in typed:
         return
+    from lesion.identity import file_hash  # with numpy and pydantic, which help and errors do without
+    from lesion.tasks.trusted_code import trust
+
     for word in typed:
         path = Path(word.removeprefix("file="))
         if word.startswith("file=") and path.suffix == ".py" and path.is_file():

@@ -19,7 +19,6 @@ from lesion.cli.common import completion
 from lesion.cli.common.grouped_help import GroupedHelp
 from lesion.device import VARIABLE, require_known, wanted
 from lesion.errors import InputError
-from lesion.tasks.trusted_code import trust
 
 app = typer.Typer(
     name="lesion",
@@ -87,6 +86,8 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     ] = None,
 ) -> None:
     for digest in trust_code or ():
+        from lesion.tasks.trusted_code import trust  # with numpy and pydantic
+
         trust(digest)
     if verbose and quiet:
         raise InputError("-v and -q contradict each other")

@@ -21,7 +21,6 @@ from lesion.cli.app import REPEATED, RESULT, SCREEN, Home, app, say
 from lesion.cli.common.progress import display_on
 from lesion.errors import InputError, NotReproduced, Tampered, nearest
 from lesion.progress import shown_by
-from lesion.tasks.trusted_code import require_trusted_folder
 
 if TYPE_CHECKING:
     from lesion.runs.manifest.command import Repeat
@@ -179,6 +178,8 @@ def _placed(repeat: "Repeat", place: Path) -> dict[str, Any]:
         (place / "written").mkdir()
     for name in call.inputs.keys() - {*outputs.names}:
         placed[name] = _given(repeat, name, place)
+    from lesion.tasks.trusted_code import require_trusted_folder
+
     for name in outputs.code:
         if placed.get(name) is not None:
             require_trusted_folder(Path(_path(str(placed[name]))), call.run)
