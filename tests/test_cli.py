@@ -220,7 +220,7 @@ def test_every_kind_of_error_has_its_own_documented_exit_code(repository: Path) 
 
 
 def test_the_command_line_loads_no_heavy_package_before_it_must(repository: Path) -> None:
-    heavy = {"polars", "scipy", "transformers", "torch", "altair"}
+    heavy = {"numpy", "pydantic", "polars", "scipy", "transformers", "torch", "altair"}
     code = f"import sys, lesion.cli; print(len({heavy!r} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=repository, check=True)
     assert done.stdout.strip() == "0"

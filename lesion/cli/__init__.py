@@ -1,5 +1,7 @@
 """The command line. Every command takes `--json`: one document on standard output. Codes: docs/exit-codes.md."""
 
+# ruff: noqa: PLC0415  (help and errors do without numpy and pydantic)
+
 import os
 import sys
 from itertools import islice
@@ -80,7 +82,7 @@ def _trust_typed(words: list[str]) -> None:
     typed = " ".join(words).split()
     if "own" not in typed:
         return
-    from lesion.identity import file_hash  # with numpy and pydantic, which help and errors do without
+    from lesion.identity import file_hash
     from lesion.tasks.trusted_code import trust
 
     for word in typed:

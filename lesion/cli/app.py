@@ -3,6 +3,8 @@
 Importing it must not import torch, polars or scipy, so every command imports the rooms that it needs when it is called.
 """
 
+# ruff: noqa: PLC0415  (help and errors do without numpy and pydantic)
+
 import json
 import logging
 import os
@@ -86,7 +88,7 @@ def _root(  # pyright: ignore[reportUnusedFunction]
     ] = None,
 ) -> None:
     for digest in trust_code or ():
-        from lesion.tasks.trusted_code import trust  # with numpy and pydantic
+        from lesion.tasks.trusted_code import trust
 
         trust(digest)
     if verbose and quiet:

@@ -22,7 +22,6 @@ Bools = NDArray[np.bool_]
 
 PASS, FAIL, NOT_EVALUABLE, DEGENERATE = range(4)
 """Indices into GATE_OUTCOMES."""
-Z95 = z(0.975)
 
 
 class Look(NamedTuple):
@@ -105,7 +104,7 @@ def one_side(gained: Ints, lost: Ints) -> Bools:
     The interval excludes 0 exactly when |b - c| / sqrt(b + c) exceeds the normal quantile.
     """
     side = np.sign((gained - lost).sum(axis=-1, keepdims=True))
-    return ((gained - lost) * side > Z95 * np.sqrt(gained + lost)).all(axis=-1)
+    return ((gained - lost) * side > z(0.975) * np.sqrt(gained + lost)).all(axis=-1)
 
 
 class Counts(NamedTuple):
