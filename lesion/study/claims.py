@@ -63,6 +63,11 @@ class Claims(Document):
     margin_of: Literal["absolute", "headroom"] = "absolute"
     """`absolute`: the margin is a difference. `headroom`: it is a share of (baseline - chance)."""
 
+    chance: Literal["sample", "coverage"] = Field(default="sample", exclude_if=lambda kind: kind == "sample")
+    """How the floor of `answer_logprob` is counted from discovery answers. `sample`: their entropy, at most the
+    logarithm of their number, which is too strict where few answers come twice. `coverage`: corrected for answers not
+    drawn (Chao and Shen 2003)."""
+
     exhaustive: tuple[str, ...] = Field(default=(), max_length=16)
     """Tiers whose claim covers only the templates used. They need no 35 clusters for a Null."""
 
@@ -80,6 +85,8 @@ class Claims(Document):
     def _reasoned(self) -> Self:
         if self.primary == "zero" and not self.why_zero.strip():
             raise ValueError("why_zero: zero is far from what a network meets; say why it decides")
+        if self.chance == "coverage" and self.outcome != "answer_logprob":
+            raise ValueError(f"chance: coverage is of outcome: answer_logprob, and this outcome is {self.outcome}")
         if self.primary != "zero" and self.why_zero:
             raise ValueError(f"why_zero: primary is {self.primary}; leave the reason out, or set primary: zero")
         return self

@@ -380,6 +380,11 @@ class Study(Document):
         return self.claims is not None and self.claims.margin_of == "headroom"
 
     @property
+    def counts_unseen_answers(self) -> bool:
+        """Whether the floor of a log-probability is corrected for answers that discovery did not draw."""
+        return self.claims is not None and self.claims.chance == "coverage"
+
+    @property
     def exhaustive(self) -> tuple[str, ...]:
         """Tiers whose templates are all that their claim is about."""
         return () if self.claims is None else self.claims.exhaustive

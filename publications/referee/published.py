@@ -99,6 +99,8 @@ class Run:
         ]
         counts = Counter(here["answer"])
         if self.outcome == "answer_logprob":
+            if self.study["claims"].get("chance") == "coverage":
+                return -_covered(np.array(list(counts.values())))
             return sum(n * math.log(n / len(here)) for n in counts.values()) / len(here)
         if self.outcome == "logit_diff":
             return 0.0
@@ -127,3 +129,11 @@ class Run:
         rows = self.rows
         here = rows[(rows.stage == "baseline") & (rows.model == model) & (rows.tier == tier) & (rows.seed == seed)]
         return here[self.outcome]
+
+
+def _covered(counts: np.ndarray) -> float:
+    """Entropy by Horvitz and Thompson over the seen, with Good and Turing's coverage (Chao and Shen 2003), nats."""
+    n = counts.sum()
+    coverage = 1 - min((counts == 1).sum(), n - 1) / n
+    p = coverage * counts / n
+    return float(-(p * np.log(p) / (1 - (1 - p) ** n)).sum())

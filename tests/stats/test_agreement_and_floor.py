@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lesion.errors import InputError
 from lesion.stats.verdict.ablation_agreement import agreement
 from lesion.stats.verdict.guessing import chance_accuracy, chance_logprob
+from publications.referee.published import _covered
 from tests.stats.cells import one, rows
 
 HARM, NULL = one(rows(10, 160)), one(rows(40, 40))
@@ -55,6 +56,26 @@ def test_chance_of_log_probabilities_is_minus_the_entropy():
     assert chance_logprob(["a", "b"] * 10).value == pytest.approx(-np.log(2))
     assert chance_logprob(["a"] * 5).value == 0.0
     assert chance_logprob(["a", "b"] * 10).overall == 0.5
+
+
+def test_a_floor_of_few_answers_is_not_above_that_of_many():
+    """Where answers hardly ever come twice, their own entropy knows only their number."""
+    draw = np.random.default_rng(0)
+    for kinds in (50, 200, 1000):
+        many = draw.integers(0, kinds, (40, 64)).astype(str).tolist()
+        plain = np.mean([chance_logprob(answers).value for answers in many])
+        corrected = np.mean([chance_logprob(answers, unseen=True).value for answers in many])
+        assert plain > -np.log(64)
+        assert abs(corrected + np.log(kinds)) < 0.25
+    assert chance_logprob([str(n) for n in range(64)], unseen=True).value < -8
+    assert chance_logprob(["a"] * 64, unseen=True).value == pytest.approx(0, abs=0.01)
+
+
+def test_both_floors_agree_where_every_answer_comes_often():
+    answers = ["a", "b", "c", "d"] * 500
+    assert chance_logprob(answers, unseen=True).value == pytest.approx(chance_logprob(answers).value, abs=1e-12)
+    counts = np.unique(np.array(list("aabbbcde")), return_counts=True)[1]
+    assert _covered(counts) == pytest.approx(-chance_logprob(list("aabbbcde"), unseen=True).value)
 
 
 @given(st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=40))

@@ -1,5 +1,7 @@
 """What is said before a run: which accuracies a pool can carry, what would help, whether any p can be small enough."""
 
+import math
+
 import polars as pl
 import pytest
 
@@ -88,3 +90,22 @@ def test_only_tiers_with_example_sets_are_asked_for_items_behind_every_set():
     )
     assert has_prefixes(prompts, "shown")
     assert not has_prefixes(prompts, "plain")
+
+
+def test_a_floor_that_is_counted_from_few_answers_is_said_before_the_run() -> None:
+    nats = {"verdict": {"margin": 0.1, "effect": 0.3, "spread": 0.5}, "baseline": {"spread": 0.5}}
+    sample = plan_of(claims={"outcome": "answer_logprob"}, **nats)
+    (told,) = (line for line in foreseen(sample) if "floor" in line)
+    assert f"{-math.log(sample.study.sweep.items):.2f} nats" in told
+    corrected = plan_of(claims={"outcome": "answer_logprob", "chance": "coverage"}, **nats)
+    assert not [line for line in foreseen(corrected) if "floor" in line]
+    assert not [line for line in foreseen(plan_of()) if "floor" in line]
+
+
+def test_the_floor_of_an_accuracy_has_nothing_to_correct() -> None:
+    with pytest.raises(ValueError, match="chance: coverage is of outcome: answer_logprob"):
+        plan_of(claims={"chance": "coverage"})
+
+
+def test_a_study_without_the_key_has_the_hash_that_it_had() -> None:
+    assert "chance" not in plan_of(claims={"sets": 0}).study.model_dump()["claims"]

@@ -44,20 +44,34 @@ def chance_accuracy(answers: Sequence[str]) -> Chance:
     return Chance(max(overall, by_form), constant, overall, by_form, n)
 
 
-def chance_logprob(answers: Sequence[str]) -> Chance:
+def chance_logprob(answers: Sequence[str], *, unseen: bool = False) -> Chance:
     """Mean log-probability of the best constant forecast, nats: minus the entropy of the answers' distribution.
 
-    Counted from finitely many answers the entropy comes out too small, so this floor errs on the high, strict side.
+    Counted from n answers the entropy is at most ln n, so the floor is too high where few answers come twice: no model
+    can then be shown to lose anything. `unseen` corrects for answers that were not drawn, after Chao & Shen 2003
+    (Environmental and Ecological Statistics 10, 429). With coverage C = 1 - (answers seen once) / n and
+    p = C count / n, H = -sum p ln p / (1 - (1 - p)^n).
 
     Args:
         answers: the right answers of the discovery items.
+        unseen: whether to correct for answers that were not drawn.
 
     Raises:
         InputError: without answers.
     """
     counts, n = _counted(answers), len(answers)
-    score = sum(count * log(count / n) for count in counts.values()) / n
+    if unseen and n > 1:
+        score = -_covered_entropy(list(counts.values()), n)
+    else:
+        score = sum(count * log(count / n) for count in counts.values()) / n
     return Chance(score, *_shares(chance_accuracy(answers)))
+
+
+def _covered_entropy(counts: Sequence[int], n: int) -> float:
+    """Chao and Shen's estimate of the entropy, nats; where every answer came once, one of them counts as seen twice."""
+    once = min(sum(count == 1 for count in counts), n - 1)
+    shares = [(1 - once / n) * count / n for count in counts]
+    return -sum(share * log(share) / (1 - (1 - share) ** n) for share in shares)
 
 
 def _shares(found: Chance) -> tuple[str, float, float, int]:

@@ -6,7 +6,7 @@ large enough, and what a study may change where it is not.
 """
 
 from collections.abc import Iterator
-from math import ceil, sqrt
+from math import ceil, log, sqrt
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
@@ -60,7 +60,20 @@ def foreseen(plan: Plan) -> list[str]:
     told = [words(each, plan.study) for each in carried(plan).values()]
     if plan.study.claims is not None and not plan.study.claims.sets:
         told.append("Specificity: claims.sets is 0, so no effect may be called specific.")
+    told += floor_words(plan.study)
     return told + [reach_words(each) for each in reaches(plan)] + lead_words(plan.study)
+
+
+def floor_words(study: Study) -> list[str]:
+    """What a floor that is counted from few answers forbids."""
+    if study.outcome != "answer_logprob" or study.counts_unseen_answers:
+        return []
+    many = study.sweep.items
+    return [
+        f"The floor is counted from {many:,} discovery answers. Where none comes twice it is {-log(many):.2f} nats,"
+        " and a model whose mean log-probability is lower shows neither Harm nor Null. claims.chance: coverage corrects"
+        " for answers that were not drawn."
+    ]
 
 
 def carried(plan: Plan) -> dict[str, Carried]:

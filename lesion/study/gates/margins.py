@@ -18,7 +18,7 @@ def chance_of(study: Study, prompts: pl.DataFrame, model: str, tier: str) -> Cha
     answers = prompts.filter(here & pl.col("refused").is_null()).sort("index").unique("index", maintain_order=True)
     if study.outcome == "accuracy":
         return chance_accuracy(answers["answer"].to_list())
-    found = chance_logprob(answers["answer"].to_list())
+    found = chance_logprob(answers["answer"].to_list(), unseen=study.counts_unseen_answers)
     if study.outcome == "logit_diff":
         return Chance(0.0, found.constant, found.overall, found.by_form, found.items)
     return found
