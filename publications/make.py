@@ -19,7 +19,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
 OUT = ROOT / "publications" / "real-models"
-STUDIES = ("real-sums", "gemma-sums", "qwen-sums")
+STUDIES = ("real-sums", "real-repeats", "gemma-sums", "qwen-sums")
 BEGIN, END = "<!-- publication: written by make publication -->", "<!-- end of publication -->"
 WORKERS = "2"
 DIFFERS = 4
