@@ -41,6 +41,7 @@ def named(results: list[Result], name: str) -> Result:
 
 SECTIONS = {
     "diagnostics": ("<!-- diagnostics: benchmarks/heads.py -->", "<!-- end of diagnostics -->"),
+    "decoding": ("<!-- decoding: benchmarks/decoding.py -->", "<!-- end of decoding -->"),
     "edges": ("<!-- edges: benchmarks/edges.py -->", "<!-- end of edges -->"),
     "shares": ("<!-- shares: benchmarks/shares.py -->", "<!-- end of shares -->"),
     "real": ("<!-- real weights: benchmarks/real.py -->", "<!-- end of real weights -->"),

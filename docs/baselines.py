@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from lesion.engine.generate import cache_name
+from lesion.engine.decode.kept import cache_name
 from lesion.models.chat_template import open_frame
 from lesion.models.model import Model, open_model
 from lesion.stats.intervals import wilson

@@ -17,7 +17,8 @@ import polars as pl
 from torch import nn
 
 from lesion.engine.batch import batches
-from lesion.engine.generate import as_prompt, generate
+from lesion.engine.decode.generate import generate
+from lesion.engine.decode.padded_prompts import as_prompt
 from lesion.engine.hooks import held
 from lesion.engine.proof.cache import engine_for, proved
 from lesion.engine.proof.prove import Proof

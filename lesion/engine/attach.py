@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Int
 from torch import Tensor, nn
 
 from lesion.engine.receipts import Recorder
@@ -46,6 +46,7 @@ def attachments(
     mask: Bool[Tensor, "batch pos"],
     source: Source | None = None,
     keys: Keys | None = None,
+    times: Int[Tensor, "batch pos"] | None = None,
 ) -> list[Attachment]:
     """What the recorder's intervention needs on the model, in the order in which it must be put there.
 
@@ -55,6 +56,7 @@ def attachments(
         mask: where it acts; of a knock-out, the query positions.
         source: what is added or put in place.
         keys: the key positions of a knock-out, for all queries or for each.
+        times: for how many tokens each token stands; one where nothing is said. Knock-outs and patterns take none.
 
     Raises:
         InterventionError: for a site that the model does not have, or a missing source.
@@ -71,7 +73,7 @@ def attachments(
         if sites[0].kind == "pattern":
             made += _pattern(model, recorder, sites, places, mask, given)
             continue
-        change = _change(recorder, places, mask, given)
+        change = _change(recorder, places, mask, given, times)
         if sites[0].kind == "resid_mid":
             made += _through_sum(model.block(sites[0].layer), places[0], change)
         else:
@@ -103,13 +105,19 @@ def _stacked(intervention: Intervention, sites: Sequence[Site], source: Source |
     return torch.stack(torch.broadcast_tensors(*(source[site] for site in sites)), dim=2)
 
 
-def _change(recorder: Recorder, places: Sequence[Place], mask: Tensor, source: Tensor | None) -> Change:
+def _change(
+    recorder: Recorder, places: Sequence[Place], mask: Tensor, source: Tensor | None, times: Tensor | None = None
+) -> Change:
     """Edit the places' units of one tensor, and count."""
     chosen, units = [place.index for place in places], places[0].units
+    counted = None if times is None else times[mask]
 
     def change(activation: Tensor) -> Tensor:
         after, before, now = rewrite(activation, mask, units, chosen, recorder.intervention, source)
-        recorder.saw(before, now)
+        if counted is None:
+            recorder.saw(before, now)
+        else:
+            recorder.saw(before, now, counted, int(counted.sum()) * before[:1].numel())
         return after
 
     return change

@@ -48,6 +48,7 @@ def applied(
     source: Source | None = None,
     keys: Keys | None = None,
     *,
+    times: Int[Tensor, "batch pos"] | None = None,
     whole: bool = True,
 ) -> Generator[Recorder]:
     """Run the body with the intervention in place at the positions where `mask` holds.
@@ -58,6 +59,7 @@ def applied(
         mask: where; of a knock-out, its query positions.
         source: what is added or put in place, for interventions that need it.
         keys: a knock-out's key positions.
+        times: for how many tokens each token stands, where it is read once for several; receipts count them all.
         whole: whether this is all that the intervention does, and not one step of many.
 
     Raises:
@@ -65,7 +67,7 @@ def applied(
             intervention did not act as it must, or a hook stayed on the model.
     """
     recorder = Recorder(intervention, 0, whole=whole)
-    made = attachments(model, recorder, mask, source, keys)
+    made = attachments(model, recorder, mask, source, keys, times)
     recorder.modules = sum(attachment.counts for attachment in made)
     with _standing(model, recorder) as handles:
         handles.append(model.module.register_forward_pre_hook(_counting(recorder)))

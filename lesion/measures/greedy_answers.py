@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch
-from lesion.engine.generate import generate, meaningless
+from lesion.engine.decode.generate import generate, meaningless
 from lesion.interventions.intervention import Intervention
 from lesion.measures.prompt_set import Asked
 from lesion.models.model import Model

@@ -5,7 +5,8 @@ import torch
 
 from lesion.engine import reference
 from lesion.engine.batch import batches
-from lesion.engine.generate import generate, padded
+from lesion.engine.decode.generate import generate
+from lesion.engine.decode.padded_prompts import padded
 from lesion.engine.hooks import hook_count
 from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.errors import InputError, InterventionError

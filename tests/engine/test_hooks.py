@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lesion.engine.batch import batches
-from lesion.engine.generate import cache_name
+from lesion.engine.decode.kept import cache_name
 from lesion.engine.hooks import applied, edited, held, hook_count, recorded
 from lesion.errors import InterventionError
 from lesion.interventions.intervention import KnockOut, Patch, Scale, Steer

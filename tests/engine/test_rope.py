@@ -5,9 +5,12 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lesion.engine.batch import batches
-from lesion.engine.generate import as_prompt, generate, rope_switch
+from lesion.engine.decode.generate import generate, rope_switch
+from lesion.engine.decode.padded_prompts import as_prompt
 from lesion.engine.reference import run
 from lesion.errors import InputError
+from lesion.interventions.intervention import Scale
+from lesion.interventions.site import head
 from lesion.measures.prompt_set import ask
 from lesion.models.model import Model, adopted_model
 from lesion.models.tiny import character_tokenizer
@@ -40,7 +43,7 @@ def test_a_short_text_beside_a_long_one_is_the_text_that_it_is_alone(monkeypatch
     rows = [as_prompt(model, SHORT_TEXT), as_prompt(model, LONG_TEXT)]
     alone = [generate(model, [row], 6).texts[0].tokens for row in rows]
     assert [text.tokens for text in generate(model, rows, 6).texts] == alone
-    monkeypatch.setattr("lesion.engine.generate.rope_switch", lambda _: None)
+    monkeypatch.setattr("lesion.engine.decode.generate.rope_switch", lambda _: None)
     assert [text.tokens for text in generate(model, rows, 6).texts] != alone
 
 
@@ -53,6 +56,15 @@ def test_a_text_that_grows_beyond_the_switch_is_the_one_of_whole_passes() -> Non
         assert int(model.module(torch.tensor([ids])).logits[0, -1].argmax()) == token
         ids.append(token)
     assert len(row.ids) < 16 < len(ids)
+
+
+def test_an_edit_of_late_positions_reads_a_long_prompt_in_one_pass() -> None:
+    model = _llama(LONG, 64)
+    row = as_prompt(model, LONG_TEXT)
+    for positions in ("last", "generated", "index:4"):
+        edit = Scale(sites=(head(0, 1),), alpha=-2.0, positions=positions)
+        ways = [generate(model, [row], 6, intervention=edit, cache=cache).texts[0].tokens for cache in (True, False)]
+        assert ways[0] == ways[1]
 
 
 @pytest.mark.parametrize(("rope", "positions"), [(LONG, 64), (DYNAMIC, 32)])

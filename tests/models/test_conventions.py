@@ -8,7 +8,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
-from lesion.engine.generate import as_prompt, generate
+from lesion.engine.decode.generate import generate
+from lesion.engine.decode.padded_prompts import as_prompt
 from lesion.measures.interop.inspect import answered
 from lesion.models.model import Model, open_model
 from lesion.models.text_conventions import conventions, ends_of, greedily, read_conventions

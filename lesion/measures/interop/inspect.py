@@ -2,7 +2,7 @@
 
     inspect eval my_task.py --model lesion/zoo:abacus-planted -M do="zero L1H0+L1H1"
 
-Text comes from `lesion.engine.generate`: greedy, one sample at a time. Each answer carries the receipt of the
+Text comes from `lesion.engine.decode.generate`: greedy, one sample at a time. Each answer carries the receipt of the
 intervention in its metadata. What greedy text of a plain language model cannot do is refused by name: tools, sampling,
 several messages. Inspect AI finds this module by its entry point (https://inspect.aisi.org.uk/extensions.html).
 """
@@ -13,7 +13,8 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
-from lesion.engine.generate import as_prompt, generate
+from lesion.engine.decode.generate import generate
+from lesion.engine.decode.padded_prompts import as_prompt
 from lesion.engine.proof.cache import proved
 from lesion.errors import InputError
 from lesion.interventions.intervention import Intervention
