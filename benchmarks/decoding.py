@@ -110,15 +110,15 @@ def measure(model: Model, items: int, tokens: int, shots: int, alone: int) -> di
         "written": sum(lengths) / len(lengths),
         "alone": alone,
         "seconds": seconds,
-        "equal": _equal(ours, texts["batched"], sure),
-        "equal_alone": _equal([[e[p] for p in places] for e in ours], texts["alone"], [[e[p] for p in places] for e in sure]),
+        "equal": _equal(ours, sure, texts["batched"]),
+        "equal_alone": _equal(*([[e[p] for p in places] for e in each] for each in (ours, sure)), texts["alone"]),
         "changed": [sum(a != b for a, b in zip(each, ours[0], strict=True)) for each in ours],
         "day": time.strftime("%Y-%m-%d"),
         "load": os.getloadavg()[0],
-    }  # fmt: skip
+    }
 
 
-def _equal(ours: list[list[Tokens]], theirs: list[list[Tokens]], sure: list[list[bool]]) -> dict[str, int]:
+def _equal(ours: list[list[Tokens]], sure: list[list[bool]], theirs: list[list[Tokens]]) -> dict[str, int]:
     """Texts, equal ones, and those that differ although they are sure."""
     pairs = [
         (a == b, certain)

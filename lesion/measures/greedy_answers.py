@@ -6,11 +6,12 @@ answer's end mark. An intervention that has no meaning for generated tokens (its
 text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch
-from lesion.engine.decode.generate import generate, meaningless
+from lesion.engine.decode.generate import generate_many, meaningless
+from lesion.engine.decode.passes import Arm
 from lesion.interventions.intervention import Intervention
 from lesion.measures.prompt_set import Asked
 from lesion.models.model import Model
@@ -30,29 +31,52 @@ def spoken(
 
     Args:
         model: the model.
-        asked: the items; a text ends with the last token of any of their answers, with a token that ends the model's
-            texts, or `ROOM` beyond the longest answer. A last
-            token that also stands inside an answer (the line breaks of a worked solution) ends no text.
+        asked: the items; see `spoken_many`.
         do: what is changed, if anything.
         sources: what it adds or puts in place in a batch.
 
     Raises:
         InterventionError: when the intervention did not act as it must.
     """
+    return spoken_many(model, asked, [(do, sources)])[0]
+
+
+def spoken_many(
+    model: Model, asked: Asked, arms: Sequence[tuple[Intervention | None, Sources | None]]
+) -> list[list[str | None]]:
+    """The texts under each of several interventions, decoded together.
+
+    Args:
+        model: the model.
+        asked: the items; a text ends with the last token of any of their answers, with a token that ends the model's
+            texts, or `ROOM` beyond the longest answer. A last
+            token that also stands inside an answer (the line breaks of a worked solution) ends no text.
+        arms: what is changed, if anything, and what it adds or puts in place in a batch. Where that depends on the
+            batch, prompts are decoded batch by batch, else all of them together.
+
+    Raises:
+        InterventionError: when an intervention did not act as it must.
+    """
     stops = {compiled.answer_ids[-1] for compiled in asked.compiled if len(compiled.answer_ids) > 1} | ends_of(model)
     stops -= {token for compiled in asked.compiled for token in compiled.answer_ids[:-1]}
-    longest = max(len(compiled.answer_ids) for compiled in asked.compiled)
-    texts: list[str | None] = [None] * len(asked.compiled)
-    for batch in track(asked.batches, "writing answers"):
-        source = sources(batch) if sources is not None else None
-        prompts = [asked.compiled[row] for row in batch.rows]
-        if do is not None and meaningless(do, prompts, source):
-            continue
-        limit = model.sizes.max_positions
-        most = longest + ROOM if limit is None else min(longest + ROOM, limit - batch.prompt_length + 1)
-        for row, text in zip(batch.rows, generate(model, prompts, most, stops, do, source).texts, strict=True):
-            tokens = text.tokens[:-1] if text.stopped else text.tokens
-            texts[row] = model.tokenizer.decode(list(tokens), skip_special_tokens=False)
+    most, limit = max(len(compiled.answer_ids) for compiled in asked.compiled) + ROOM, model.sizes.max_positions
+    texts: list[list[str | None]] = [[None] * len(asked.compiled) for _ in arms]
+    longest = max(batch.prompt_length for batch in asked.batches)
+    apart = any(sources is not None for _, sources in arms) or (limit is not None and longest + most - 1 > limit)
+    groups: list[tuple[Batch, ...]] = [(batch,) for batch in asked.batches] if apart else [asked.batches]
+    for group in track(groups, "writing answers"):
+        rows = [row for batch in group for row in batch.rows]
+        prompts = [asked.compiled[row] for row in rows]
+        given = [Arm(do, sources(group[0]) if sources is not None else None) for do, sources in arms]
+        able = [
+            number for number, (do, source) in enumerate(given) if do is None or not meaningless(do, prompts, source)
+        ]
+        here = most if limit is None else min(most, limit - max(batch.prompt_length for batch in group) + 1)
+        made = generate_many(model, prompts, here, stops, [given[number] for number in able])
+        for number, generation in zip(able, made, strict=True):
+            for row, text in zip(rows, generation.texts, strict=True):
+                tokens = text.tokens[:-1] if text.stopped else text.tokens
+                texts[number][row] = model.tokenizer.decode(list(tokens), skip_special_tokens=False)
     return texts
 
 

@@ -8,7 +8,7 @@ from lesion.interventions.intervention import Mean, Scale
 from lesion.interventions.site import head
 from lesion.measures.effects import effect as module
 from lesion.measures.effects.effect import effect
-from lesion.measures.greedy_answers import parsed, spoken
+from lesion.measures.greedy_answers import parsed, spoken, spoken_many
 from lesion.measures.prompt_set import ask
 from lesion.models.model import open_model
 from lesion.tasks.answers import extract, plain
@@ -40,6 +40,14 @@ def test_a_text_is_the_answer_exactly_where_teacher_forcing_says_it_is_right(eng
         assert right == bool(rows["correct_edited"][place]), (texts[place], asked.items[place].answer)
     assert len(sure) > 50
     assert len(set(rows["correct_edited"])) == 2, "both right and wrong answers are among them"
+
+
+def test_several_interventions_together_write_what_each_writes_alone(engine, asked) -> None:
+    together = spoken_many(engine.model, asked, [(None, None), (LESS, None)])
+    assert together == [spoken(engine.model, asked), spoken(engine.model, asked, LESS)]
+    by_batch = spoken_many(engine.model, asked, [(None, lambda batch: None), (LESS, None)])
+    assert by_batch == together
+    assert together[0] != together[1]
 
 
 def test_behind_a_wrong_token_the_text_is_not_what_teacher_forcing_would_show(engine, asked) -> None:
@@ -79,7 +87,7 @@ def test_a_task_whose_answers_are_no_numbers_has_no_parse_rate(engine) -> None:
 def test_wrong_numbers_are_split_into_those_by_one_carry_and_others(engine, asked, monkeypatch) -> None:
     wanted = [extract(item.answer) for item in asked.items]
     told = {None: [str(n) for n in wanted], LESS: [str(n + (10, 7, 20, 110)[row % 4]) for row, n in enumerate(wanted)]}
-    monkeypatch.setattr(module, "spoken", lambda model, given, do=None, sources=None: told[do])
+    monkeypatch.setattr(module, "spoken_many", lambda model, given, arms: [told[do] for do, _ in arms])
     carries = effect(engine, asked, LESS, collateral=False).effect.carries
     assert (carries.items, carries.baseline, carries.baseline_wrong) == (60, 0, 0)
     assert (carries.edited, carries.edited_wrong) == (15, 60)
@@ -95,7 +103,7 @@ def test_the_lowest_digit_is_the_lowest_however_a_task_writes_it(engine, monkeyp
         return plain(number[:-1] + str((int(number[-1]) + 1) % 10), written)
 
     told = {None: [i.answer.removesuffix(end) for i in asked.items], LESS: [wrong_units(i.answer) for i in asked.items]}
-    monkeypatch.setattr(module, "spoken", lambda model, given, do=None, sources=None: told[do])
+    monkeypatch.setattr(module, "spoken_many", lambda model, given, arms: [told[do] for do, _ in arms])
     digits = effect(engine, asked, LESS, collateral=False).effect.digits
     assert {place.edited for place in digits if place.place == 0} == {1.0}
     assert {place.edited for place in digits if place.place > 0} == {0.0}

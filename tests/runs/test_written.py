@@ -221,11 +221,11 @@ def test_a_last_token_that_stands_inside_an_answer_ends_no_text(monkeypatch) -> 
     """A worked solution has line breaks inside and one at its end; the text must not stop at the first."""
     seen: list[set[int]] = []
 
-    def generate(model, prompts, most, stops, *_):
+    def generate_many(model, prompts, most, stops, arms):
         seen.append(set(stops))
-        return Generation(tuple(Text((), False, 1.0) for _ in prompts), None)
+        return [Generation(tuple(Text((), False, 1.0) for _ in prompts), None) for _ in arms]
 
-    monkeypatch.setattr(spoken_module, "generate", generate)
+    monkeypatch.setattr(spoken_module, "generate_many", generate_many)
     model = open_model("tiny:llama")
     for answer in ((5, 9), (5, 9, 7, 9)):
         spoken_module.spoken(model, of([Compiled((1, *answer), {}, answer, answer, 1, None)]))

@@ -28,7 +28,7 @@ from lesion.interventions.intervention import Intervention, Receipt, Scale, Stee
 from lesion.measures.attribution.target import mean_interval
 from lesion.measures.effects.collateral import neutral, neutral_text
 from lesion.measures.effects.neutral_text import PASSAGE
-from lesion.measures.greedy_answers import parsed, spoken
+from lesion.measures.greedy_answers import parsed, spoken_many
 from lesion.measures.metrics import FUNCTIONS, measure
 from lesion.measures.prompt_set import Asked
 from lesion.progress import track
@@ -226,7 +226,8 @@ def _arms(
     def source(batch: Batch) -> Source | None:
         return None if library is None else library.sources(batch, [do]).get(do)
 
-    base["texts"], edited["texts"] = spoken(engine.model, asked), spoken(engine.model, asked, do, source)
+    arms = [(None, None), (do, None if library is None else source)]
+    base["texts"], edited["texts"] = spoken_many(engine.model, asked, arms)
     numeric = [parsed(item.answer) == 1 for item in asked.items] or [True] * n
     for arm in (base, edited):
         arm["parsed"] = np.array(
