@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lesion.engine.generate import as_prompt
+from lesion.engine.decode.padded_prompts import as_prompt
 from lesion.errors import InputError
 from lesion.measures.text_view import text_view
 from lesion.models.model import Model

@@ -11,7 +11,7 @@ from lesion.engine.decode import generate as module
 from lesion.engine.decode import prefill
 from lesion.engine.decode.generate import generate, generate_many
 from lesion.engine.decode.kept import kept_bytes
-from lesion.engine.decode.padded_prompts import padded
+from lesion.engine.decode.padded_prompts import as_prompt, padded
 from lesion.engine.decode.passes import Arm
 from lesion.engine.hooks import applied, hook_count
 from lesion.engine.replacement_activations import Library
@@ -202,3 +202,20 @@ def test_a_knock_out_and_an_edit_without_meaning_are_as_ever(tiny, compiled):
     patch = Patch(sites=(head(0, 0),), positions="last")
     with pytest.raises(InterventionError, match="generated tokens have nothing to be replaced by"):
         generate_many(model, prompts, 2, (), [Arm(), Arm(patch, {patch.sites[0]: torch.zeros(1, 4, 8)})])
+
+
+@pytest.mark.pretrained
+def test_texts_of_a_real_model_are_those_of_each_prompt_alone(smollm2_model):
+    model = smollm2_model
+    front = "Question: Ada has 4 pens and buys 3 more. How many pens has she?\nAnswer: 4 + 3 = 7\n"
+    prompts = [
+        as_prompt(model, front + f"Question: {name} has {n} cups.\nAnswer:") for name, n in (("Bo", 2), ("Cy", 31))
+    ]
+    arms = [None, _scale("L7H0+L7H8", "all"), _scale("L22H0", "last", -1.0)]
+    made = generate_many(model, prompts, 4, (), [Arm(one) for one in arms])
+    assert model.sizes.n_layers > 22
+    for one, generation in zip(arms, made, strict=True):
+        for prompt, text in zip(prompts, generation.texts, strict=True):
+            (alone,) = generate(model, [prompt], 4, (), one, cache=False).texts
+            assert alone.margin < NOISE or text.tokens == alone.tokens
+            assert text.margin == pytest.approx(alone.margin, abs=1e-3)

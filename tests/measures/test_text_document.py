@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lesion.engine.generate import as_prompt
+from lesion.engine.decode.padded_prompts import as_prompt
 from lesion.errors import InputError
 from lesion.measures.text_document import STEPS, text_document
 from lesion.measures.text_view import text_view
