@@ -248,6 +248,20 @@ def test_sets_and_heads_as_strong_as_the_target_are_open_questions_by_name(recor
     )
     assert any("L0H3 (" in text for text in caveats.open_questions(record._replace(items=lone)))
     assert not any("L0H3 (" in text for text in caveats.open_questions(record))
+    spoiled = record._replace(items=lone)
+    assert any("accuracy as much as the whole target" in text and "points" in text for text in doubts(spoiled))
+    (found,) = (each for each in spoiled.findings if caveats.as_strong_alone(spoiled, each))
+    assert caveats.as_strong_alone(spoiled, found._replace(verdict=replace(found.verdict, verdict="Null"))) == []
+
+
+def test_a_floor_of_few_answers_is_named_where_it_forbade_a_verdict(record):
+    study = record.manifest.study
+    assert caveats.floor_questions(study) == []
+    nats = study.model_copy(update={"claims": study.claims.model_copy(update={"outcome": "answer_logprob"})})
+    (said,) = caveats.floor_questions(nats)
+    assert "claims.chance: coverage corrects it" in said
+    corrected = nats.claims.model_copy(update={"chance": "coverage"})
+    assert caveats.floor_questions(nats.model_copy(update={"claims": corrected})) == []
 
 
 def test_the_terminal_keeps_to_eighty_columns(claimed):

@@ -85,7 +85,8 @@ def made(tmp_path_factory, make_run) -> Home:
     events = (home / "logs" / stamp(moment) / "arithmetic_7f3a9c2.jsonl").read_text().splitlines()
     confirming = next(number for number, line in enumerate(events) if '"stage": "confirm"' in line)
     events[confirming] = re.sub(r'"time": "[^"]*"', '"time": "2026-11-22T16:31:00+0000"', events[confirming])
-    text = "\n".join([*events[: confirming + 1], "{half a li"])
+    first = events[: confirming + 1]  # twice, as a run that goes on tells them
+    text = "\n".join([*first, *first, "{half a li"])
     (home / "logs" / stamp(moment) / "begun_7f3a9c2.jsonl").write_text(text)
     files = {name: file_hash(folder / name) for name in ("report.html", "README.md")}
     sealed = manifest.model_copy(update={"files": files}).sealed()
@@ -158,7 +159,7 @@ def test_a_run_at_work_shows_stage_rate_and_rows_but_no_confirmation(at_work):
     page = run_page(at_work.path, at_work.begun)
     assert re.search(r"Stage <strong>confirm</strong>: (\d+) of \1 cells", page)
     assert "cells a minute" in page
-    assert "baseline: Pass" in page
+    assert page.count("baseline: Pass") == 1
     rows = dict(re.findall(r'<tr><th scope="row">(\w+)</th>.*<td>([^<]*)</td></tr>', page))
     assert rows["confirm"] == "hidden until the end"
     assert rows["baseline"].endswith("%")

@@ -4,7 +4,7 @@ What the run's log tells of a stage, and the units that are on disk, are all tha
 items stay hidden until the run has ended, so that nobody stops a run because of what it shows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -118,13 +118,18 @@ def running(home: Path, folder: Path) -> Running:
         running=held,
         question="" if study is None else study.question,
         stage=_stage(events, len(units), now()) if held else None,
-        gates=tuple(_shown(event) for event in events if event.gate),
+        gates=tuple(_shown(event) for event in _last_told(event for event in events if event.gate)),
         units=len(units),
         cpu_seconds=spent,
         budget="" if study is None else f"{spent / 3600:.2f} of {study.budget.cpu_hours:g} processor hours",
         last=max((unit.finished for unit in units), default=""),
         rows=tuple(_rows(units)),
     )
+
+
+def _last_told(gates: Iterable[Event]) -> Iterable[Event]:
+    """Every gate once: a run that goes on after an interruption tells the earlier ones again."""
+    return {(gate.gate, gate.attempt): gate for gate in gates}.values()
 
 
 def _shown(gate: Event) -> Event:

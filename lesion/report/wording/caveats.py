@@ -30,6 +30,8 @@ from lesion.study.stages.confirmatory_cells import rule_of
 from lesion.study.study import Study
 
 _KINDS = ("Mixed", "Ambiguous", "Inconclusive", "Invalid")
+NAMED = 5
+"""Single heads that a sentence names; it counts the others."""
 
 
 def deviations(record: Record) -> list[str]:
@@ -182,7 +184,7 @@ def control_questions(record: Record) -> list[str]:
         return [f"The study has no positive control, so no claim says what kind of {units} the target are."]
     where = tier_name(record.manifest.study, control.tier)
     return [
-        f"The positive control fails for {model_name(model)}: zeroing the target on {where}"
+        f"The positive control fails for {model_name(model)}: ablating the target on {where}"
         f" was {control.verdicts.get(model) or 'not decided'} instead of Harm,"
         f" so no claim says what kind of {unit_words(record)} these are."
         for model, holds in control.holds.items()
@@ -200,6 +202,8 @@ def _name(record: Record, finding: Finding) -> str:
 def _cell_questions(record: Record, finding: Finding, level: float) -> list[str]:
     """What a cell leaves open; `level` is that at which strata were judged."""
     questions = _verdict_questions(finding, level, unit_of(record.manifest.study))
+    if "floor" in finding.verdict.tags:
+        questions += floor_questions(record.manifest.study)
     if record.manifest.study.claims is not None:
         return questions + _claimed_questions(record, finding)
     if finding.verdict.verdict in ("Improvement", "Harm") and (finding.specific is None or not finding.specific.holds):
@@ -239,6 +243,16 @@ def _verdict_questions(finding: Finding, level: float, unit: Unit) -> list[str]:
     return questions
 
 
+def floor_questions(study: Study) -> list[str]:
+    """Whether the floor of a log-probability may lie too high."""
+    if study.outcome != "answer_logprob" or study.counts_unseen_answers:
+        return []
+    return [
+        f"The floor is counted from {study.sweep.items:,} discovery answers. Where few of them come twice it is too"
+        " high; claims.chance: coverage corrects it."
+    ]
+
+
 def _claimed_questions(record: Record, finding: Finding) -> list[str]:
     """What ablations and matched sets leave open, in a study of format 2."""
     unit, questions = unit_of(record.manifest.study), list[str]()
@@ -251,15 +265,22 @@ def _claimed_questions(record: Record, finding: Finding) -> list[str]:
         named = listed([f"{name} ({unit.said(effect)} {unit.name})" for name, effect in strong])
         questions.append(f"Matched sets that do as much as the target or more: {named}. What do they do?")
     if heads := as_strong_alone(record, finding):
-        named = listed([f"{name} ({points(delta)} points)" for name, delta in heads])
+        named = [f"{name} ({points(delta)} points)" for name, delta in heads[:NAMED]]
+        named += [f"{len(heads) - NAMED} others"] if len(heads) > NAMED else []
         questions.append(
-            f"Heads that alone do as much as the whole target, on discovery items: {named}. What do they do?"
+            f"Heads that alone change accuracy as much as the whole target, on discovery items: {listed(named)}."
+            " What do they do?"
         )
     return questions
 
 
 def as_strong_alone(record: Record, finding: Finding) -> list[tuple[str, float]]:
-    """Single heads outside the target whose edit alone changes discovery's accuracy as much as the target's does."""
+    """Single heads outside the target whose edit alone changes discovery's accuracy as much as the target's does.
+
+    None where the target was shown to change nothing.
+    """
+    if finding.verdict.verdict == "Null":
+        return []
     chosen = finding.chosen
     here = record.items.filter(stage="discovery", model=chosen.model, tier=chosen.tier)
     base = here.filter(arm="baseline").select("index", "seed", pl.col("correct").cast(pl.Int64).alias("before"))

@@ -9,7 +9,7 @@ from lesion.report.record import Finding, Record
 from lesion.report.wording.caveats import as_strong_alone, control_questions, examples_words
 from lesion.report.wording.checks import LOUD, failed_checks
 from lesion.report.wording.evidence.ranks import random_words
-from lesion.report.wording.words import count, labelled, listed, model_name, tier_name, unit_of
+from lesion.report.wording.words import count, labelled, listed, model_name, points, tier_name
 
 MOST_TOLD = 10
 """Sentences, at most; what comes after them stands with the open questions."""
@@ -46,11 +46,13 @@ def _of_cells(record: Record) -> Iterator[str]:
     for holds, said in _KINDS:
         if here := [finding for finding in record.findings if holds(finding)]:
             yield f"{said}: {_places(record, here)}."
-    unit = unit_of(record.manifest.study)
     for finding in record.findings:
         if record.manifest.study.claims is not None and (alone := as_strong_alone(record, finding)):
-            heads = listed([f"{name} ({unit.said(delta)} {unit.name})" for name, delta in alone[:3]])
-            yield f"As strong alone as the whole target, on discovery items: {heads}; {_places(record, [finding])}."
+            heads = listed([f"{name} ({points(delta)} points)" for name, delta in alone[:3]])
+            yield (
+                "Single heads that change accuracy as much as the whole target, on discovery items: "
+                f"{heads}; {_places(record, [finding])}."
+            )
 
 
 def _tagged(tag: str) -> Callable[[Finding], bool]:
