@@ -7,6 +7,7 @@ reduction returns outlives the forward pass. So the memory is that of the reduct
 # pyright: reportUnknownVariableType=false
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 import torch
@@ -55,8 +56,12 @@ def at(places: Callable[[Batch], Tensor]) -> Reduce:
     return reduce
 
 
+class _Enough(Exception):
+    """Everything that is to be read was read; the rest of the pass is not run."""
+
+
 def capture(
-    model: Model, batches: Iterable[Batch], reads: Sequence[Read], *, answers: bool = False
+    model: Model, batches: Iterable[Batch], reads: Sequence[Read], *, answers: bool = False, whole_pass: bool = True
 ) -> Iterator[Captured]:
     """Run batches unedited and give back, for each, what the reads keep; one batch is held at a time.
 
@@ -65,6 +70,7 @@ def capture(
         batches: what is run.
         reads: what is kept of it.
         answers: make logits at the answer positions only: a read of the unembedding gets (batch, answer, vocab).
+        whole_pass: run every pass to its end, which shows a module that runs twice; else it ends with the last read.
 
     Raises:
         InputError: when two reads share a name.
@@ -73,10 +79,10 @@ def capture(
     if len({read.name for read in reads}) != len(reads):
         raise InputError("two reads have the same name")
     for batch in batches:
-        yield Captured(batch, _pass(model, batch, reads, answers=answers))
+        yield Captured(batch, _pass(model, batch, reads, answers=answers, whole_pass=whole_pass))
 
 
-def _pass(model: Model, batch: Batch, reads: Sequence[Read], *, answers: bool) -> dict[str, Tensor]:
+def _pass(model: Model, batch: Batch, reads: Sequence[Read], *, answers: bool, whole_pass: bool) -> dict[str, Tensor]:
     length, last = batch.inputs.shape[1], model.family.unembedding
     logits = length - batch.first if answers else length
     only: dict[str, Any] = {"logits_to_keep": logits} if answers else {}
@@ -94,10 +100,13 @@ def _pass(model: Model, batch: Batch, reads: Sequence[Read], *, answers: bool) -
                 places = logits if read.path == last else length
                 shaped = tensor.reshape(len(batch.inputs), places, -1)  # some families flatten rows and positions
                 kept[read.name] = read.reduce(shaped, batch)
+            if not whole_pass and len(kept) == len(reads):
+                raise _Enough
 
         return watch
 
-    with watched(model, {path: watcher(wanted) for path, wanted in by_path.items()}), torch.inference_mode():
+    watchers = {path: watcher(wanted) for path, wanted in by_path.items()}
+    with suppress(_Enough), watched(model, watchers), torch.inference_mode():
         model.module(batch.inputs, use_cache=False, **only)
     silent = [read.path for read in reads if read.name not in kept]
     if silent:

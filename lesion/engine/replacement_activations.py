@@ -58,7 +58,7 @@ def observe(model: Model, batch: Batch, sites: Sequence[Site]) -> dict[Site, Ten
     found = {site: known[site.layer][:, site.index or 0] for site in sites if site.kind == "pattern"}
     reads = [read for site in sites if site.kind != "pattern" for read in _reads(model, site)]
     if reads:
-        kept = next(iter(capture(model, [batch], reads))).kept
+        kept = next(iter(capture(model, [batch], reads, whole_pass=False))).kept
         for site in sites:
             if site.kind != "pattern":
                 parts = [kept[name] for name in (f"{site}", f"{site} entering") if name in kept]

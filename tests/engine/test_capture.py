@@ -22,6 +22,24 @@ def test_a_read_is_what_the_module_was_given_and_gave(model, compiled):
     assert hook_count(model.module) == 0
 
 
+def test_a_pass_that_need_not_be_whole_ends_with_the_last_read(model, compiled):
+    (batch,) = batches(compiled(3, 5, 1), 4)
+    path = f"{model.block_path(0)}.{model.family.mlp_out}"
+    reads = [Read("in", path, "input", whole), Read("block", model.block_path(0), "input", whole)]
+    last = model.block(model.sizes.n_layers - 1)
+    ran: list[int] = []
+    handle = last.register_forward_pre_hook(lambda *_: ran.append(1))
+    try:
+        (every,) = capture(model, [batch], reads)
+        assert ran == [1]
+        (some,) = capture(model, [batch], reads, whole_pass=False)
+        assert ran == [1]
+    finally:
+        handle.remove()
+    assert all(torch.equal(some.kept[name], every.kept[name]) for name in ("in", "block"))
+    assert hook_count(model.module) == 0
+
+
 def test_only_what_the_reduction_returns_is_kept(tiny, compiled):
     model = tiny("gpt2")
     (batch,) = batches(compiled(4, 6, 2), 8)
