@@ -1,13 +1,16 @@
 """What is published is what was run: it verifies, was repeated, is told rightly, and other code finds its numbers."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from lesion.report.paper.write import trace
 from lesion.report.wording.checks import loud_sets
 from lesion.runs.check.verify import verify
 from lesion.runs.manifest.run import read_manifest
 from publications.memos.publication import phase2_criteria, phase3_criteria, read_publication
+from publications.referee.__main__ import reviewed
 from tests.program import load_program
 
 
@@ -84,3 +87,34 @@ def test_every_loud_set_of_the_published_study_stands_in_the_table(folder: Path)
     sets = loud_sets(manifest)
     assert sum(len(each.by_factor) for each in sets if each.stage == "discovery") == 75
     assert sum(len(each.by_factor) for each in sets if each.stage == "transfer") == 24
+
+
+def test_a_paper_in_nats_prints_no_number_in_points_of_accuracy_that_the_verdict_judged(real: Path) -> None:
+    claims = json.loads((real / "paper" / "claims.json").read_text(encoding="utf-8"))
+    runs = {
+        run: json.loads((real / run / "manifest.json").read_text())
+        for run in {each["run"] for each in claims} - {"audit"}
+    }
+    nats = {run for run, manifest in runs.items() if manifest["study"]["claims"]["outcome"] != "accuracy"}
+    assert nats
+    in_points = {"change", "interval", "difference", "level", "rank", "spread", "share"}
+    assert [each for each in claims if each["run"] in nats and each["kind"] in in_points] == []
+
+
+def test_the_review_by_other_code_found_no_difference_and_comes_out_again(real: Path) -> None:
+    told = json.loads((real / "review.json").read_text(encoding="utf-8"))
+    assert [each for each in (*told["findings"], *told["claims"]) if not each["agrees"]] == []
+    assert len(told["claims"]) > 80
+    assert json.loads(json.dumps(reviewed(real))) == told
+
+
+def test_the_exit_criteria_of_phase_2_are_met_on_real_models(real: Path) -> None:
+    assert [each for each in phase2_criteria(read_publication(real, verify)) if not each.met] == []
+
+
+def test_numbers_of_the_published_paper_are_traced_to_published_rows(real: Path, tmp_path: Path) -> None:
+    claims = json.loads((real / "paper" / "claims.json").read_text(encoding="utf-8"))
+    for kind in ("nats", "items", "moved", "accuracies", "rank in nats", "told"):
+        claim = next(each for each in claims if each["kind"] == kind)
+        traced = trace(tmp_path, real / "paper", claim["number"])
+        assert traced.agrees, claim["what"]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from publications.referee.check import Check
@@ -123,13 +124,18 @@ def _items(run: Run, place: Place, _: str) -> Values:
 
 
 def _moved(run: Run, place: Place, _: str) -> Values:
-    change = _part(run, place).change
-    return [int((change > 0).sum()), int((change < 0).sum())]
+    rows = _answers(run, place)
+    return [int((rows["after"] & ~rows["before"]).sum()), int((rows["before"] & ~rows["after"]).sum())]
 
 
 def _accuracies(run: Run, place: Place, _: str) -> Values:
-    cell = _part(run, place)
-    return _scaled(run, [cell.before.mean(), cell.after.mean()])
+    rows = _answers(run, place)
+    return [100 * rows["before"].mean(), 100 * rows["after"].mean()]
+
+
+def _answers(run: Run, place: Place) -> pd.DataFrame:
+    """Right and wrong answers of a whole cell, whatever its outcome is."""
+    return run.paired("confirm", *place.cell.rsplit("|", 2), "correct")
 
 
 def _change(run: Run, place: Place, _: str) -> Values:
@@ -194,10 +200,10 @@ def _baseline(run: Run, model: str, tier: str, seed: str, asked: str) -> Values 
     whole = next((name for name in run.study["models"] if short(name) == model), None)
     if whole is None:
         return None
-    rows = run.level(whole, tier, int(seed))
+    rows = run.level(whole, tier, int(seed), "correct")
     if asked == "items":
         return [len(rows)]
-    if asked != "accuracy" or not run.settings.whole:
+    if asked != "accuracy":
         return None
     low, high = proportion_confint(int(rows.sum()), len(rows), method="wilson")
     return [100 * rows.mean(), 100 * low, 100 * high]
@@ -208,17 +214,16 @@ def _spread(run: Run, about: str) -> Values | None:
     whole = next((name for name in run.study["models"] if short(name) == model), None)
     if whole is None:
         return None
-    levels = [run.level(whole, tier, seed).mean() for seed in range(run.study["baseline"]["seeds"])]
-    return [100 * (max(levels) - min(levels))]
+    levels = [run.level(whole, tier, seed, run.outcome).mean() for seed in range(run.study["baseline"]["seeds"])]
+    return _scaled(run, [max(levels) - min(levels)])
 
 
 def _discovery(run: Run, about: str) -> Values | None:
-    """How far a random set moved a tier on discovery items."""
-    model, tier, arm = about.split(", ")
-    rows = run.paired("discovery", model, tier, arm)
+    """How far a random set moved a tier's accuracy on discovery items, points."""
+    rows = run.paired("discovery", *about.split(", "), "correct")
     change = rows["after"].astype(float) - rows["before"].astype(float)
-    found = compared(change.to_numpy(), None, run.settings.margin, whole=run.settings.whole)
-    return _scaled(run, [change.mean(), found.low, found.high])
+    found = compared(change.to_numpy(), None, run.settings.margin, whole=True)
+    return [100 * value for value in (change.mean(), found.low, found.high)]
 
 
 def registers(folder: Path) -> Iterator[Path]:

@@ -45,11 +45,12 @@ class Run:
         told = self.questions[[*ITEM, "buckets"]].reset_index(drop=True)
         return pd.concat([told[ITEM], pd.DataFrame(told["buckets"].map(json.loads).tolist())], axis=1)
 
-    def paired(self, stage: str, model: str, tier: str, arm: str) -> pd.DataFrame:
-        """The rows of an arm, each with the unedited answer beside it (`before`)."""
+    def paired(self, stage: str, model: str, tier: str, arm: str, column: str = "") -> pd.DataFrame:
+        """The rows of an arm, each with the unedited answer beside it (`before`): of the outcome, or another column."""
+        column = column or self.outcome
         here = self.rows[(self.rows.stage == stage) & (self.rows.model == model) & (self.rows.tier == tier)]
-        base = here[here.arm == "baseline"][[*ITEM, self.outcome]].rename(columns={self.outcome: "before"})
-        edited = here[here.arm == arm].rename(columns={self.outcome: "after"})
+        base = here[here.arm == "baseline"][[*ITEM, column]].rename(columns={column: "before"})
+        edited = here[here.arm == arm].rename(columns={column: "after"})
         both = edited.merge(base, on=ITEM, validate="1:1").merge(self.buckets, on=ITEM, validate="1:1")
         return both.sort_values(ITEM)
 
@@ -124,11 +125,11 @@ class Run:
                 found[int(number)] = (rows["after"].astype(float) - rows["before"].astype(float)).mean()
         return float(change), np.array([found[number] for number in sorted(found)])
 
-    def level(self, model: str, tier: str, seed: int) -> pd.Series:
-        """The unedited model's outcome on a seed of the baseline stage."""
+    def level(self, model: str, tier: str, seed: int, column: str) -> pd.Series:
+        """A column of the unedited model's answers to a seed of the baseline stage."""
         rows = self.rows
         here = rows[(rows.stage == "baseline") & (rows.model == model) & (rows.tier == tier) & (rows.seed == seed)]
-        return here[self.outcome]
+        return here[column]
 
 
 def _covered(counts: np.ndarray) -> float:

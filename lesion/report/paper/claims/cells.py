@@ -128,8 +128,10 @@ def _claimed(
         sets = [chosen.condition("set", number).name for number in set_numbers(source, finding)]
         rows = ranked(chosen.model, chosen.tier, [chosen.arm, *sets])
         what = f"{about}: rank among matched sets"
-        make = register.of_fields if continuous else register.of_rows
-        rank = make(run, "rank", what, fields=fields, chosen=rows)
+        if continuous:
+            rank = register.of_fields(run, "rank in nats", what, fields, rows)
+        else:
+            rank = register.of_rows(run, "rank", what, fields=fields, chosen=rows)
     return tuple(told), chance, base, rank
 
 
@@ -197,7 +199,8 @@ def _piece(register: Register, cell: Cell, kind: str, number: int, part: Part) -
     path = (*RESULTS, chosen.id, kind, number)
     rows = paired(chosen.model, chosen.tier, chosen.arm, part=name)
     items = register.of_rows(cell.run, "items", f"{about}: items", rows, (pointer(*path, "n"),))
-    moved = change(register, source, chosen, f"{about}: change in accuracy", rows, path, ("delta", "low", "high"), 0.95)
+    what = f"{about}: change in {outcome_words(source.record.manifest.study)}"
+    moved = change(register, source, chosen, what, rows, path, ("delta", "low", "high"), 0.95)
     p = None
     if kind == "strata":
         p = of_stratum(register, source, cell.finding, number, f"{about}: Holm p", rows)

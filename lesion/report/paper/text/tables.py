@@ -154,7 +154,8 @@ def or_dash(claim: Claim | None) -> Line:
 
 def baseline_table(run: RunView) -> Table:
     """The unedited model by seed."""
-    columns = ("where", "seed", "accuracy, % (interval)", "items", "spread, points", "gate")
+    spread, unit = ("spread in nats", "nats") if run.manifest.study.continuous else ("spread", "points")
+    columns = ("where", "seed", "accuracy, % (interval)", "items", f"spread, {unit}", "gate")
     last = max((i for i, gate in enumerate(run.manifest.gates) if gate.stage == "baseline"), default=None)
     if last is None:
         return Table(columns, ())
@@ -168,7 +169,7 @@ def baseline_table(run: RunView) -> Table:
                 words(Name(model_name(model)), ", ", Name(tier)), words(Name(f"seed {seed}")),
                 words(run.register.of_rows(run.name, "accuracy", f"{about}: accuracy", queried)),
                 words(run.register.of_rows(run.name, "items", f"{about}: items", queried, (pointer(*path, "n"),))),
-                words(run.number("spread", f"{model_name(model)}, {tier}: spread over seeds", *path, "spread")),
+                words(run.number(spread, f"{model_name(model)}, {tier}: spread over seeds", *path, "spread")),
                 words(cell["outcome"]),
             ))  # fmt: skip
     return Table(columns, tuple(rows), small=True)
