@@ -66,6 +66,13 @@ def repeated(run: Path) -> None:
         lesion("replay", str(run), "--fresh", "--trust", "--home", str(HOME), "--workers", WORKERS)
 
 
+def certified(run: Path) -> None:
+    """The certificate of a published run that was repeated."""
+    made = HOME / "runs" / f"{run.name}.certificate.json"
+    if made.exists():
+        shutil.copy2(made, OUT / made.name)
+
+
 def published(study: str) -> None:
     """A study's run with its statistics in the published folder."""
     if published_run(study) is None:
@@ -74,11 +81,6 @@ def published(study: str) -> None:
         lesion("stats", str(run), "--home", str(HOME))
         for ending in ("stats.json", "stats.md"):
             shutil.copy2(run.with_name(f"{run.name}.{ending}"), OUT / f"{run.name}.{ending}")
-    elif (HOME / "runs").is_dir():
-        certificate = OUT / f"{published_run(study).name}.certificate.json"  # pyright: ignore[reportOptionalMemberAccess]
-        made = HOME / "runs" / certificate.name
-        if made.exists() and not certificate.exists():
-            shutil.copy2(made, certificate)
 
 
 def written() -> None:
@@ -94,7 +96,7 @@ def reviewed() -> None:
         raise SystemExit("the review found numbers that differ; see review.md")
 
 
-def told(manifest: dict[str, Any]) -> Iterator[str]:
+def told(study: str, manifest: dict[str, Any]) -> Iterator[str]:
     """A line for each cell of a run."""
     results = manifest["results"]
     unit = "points" if manifest["study"]["claims"]["outcome"] == "accuracy" else "nats"
@@ -102,14 +104,15 @@ def told(manifest: dict[str, Any]) -> Iterator[str]:
     for name, cell in results["cells"].items():
         model, tier, arm = name.rsplit("|", 2)
         who, _, edit = arm.partition("@")
-        heads = who.partition(":")[2] or "target"
+        heads, edit = who.partition(":")[2] or "target", f"×{edit}" if edit[0].isdigit() else edit
         rank = (results.get("specific") or {}).get(name)
         words = cell["verdict"] + (", ablations disagree" if "ablation_dependent" in cell["tags"] else "")
         change = "not judged" if cell["delta"] is None else _span(cell, scale)
         place = (
             f"{rank['status']}, rank {rank['rank']} of {rank['sets'] + 1}" if rank and rank["effects"] else "not asked"
         )
-        yield f"| {model.partition(':')[2]} | {heads}, {edit} | {tier} | {words} | {change} {unit} | {place} |"
+        cells = (study, model.partition(":")[2], f"{heads}, {edit}", tier, words, f"{change} {unit}", place)
+        yield f"| {' | '.join(cells)} |"
 
 
 def _span(cell: dict[str, Any], scale: float) -> str:
@@ -117,26 +120,31 @@ def _span(cell: dict[str, Any], scale: float) -> str:
     return f"{middle:+.2f} ({low:+.2f} to {high:+.2f})".replace("-", "−")
 
 
-def block(to_runs: str) -> str:
-    """The table of all cells of all published runs, with links to them."""
-    lines = ["| model | edit | task | verdict | change | specific |", "| --- | --- | --- | --- | --- | --- |"]
+def block(to_runs: str, *, table: bool) -> str:
+    """Links to all published runs, and a table of all their cells where that is wanted."""
+    names = ("study", "model", "edit", "task", "verdict", "change", "specific")
+    lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"] if table else []
     runs: list[str] = []
     for study in STUDIES:
         run = published_run(study)
         if run is None:
             runs.append(f"- {study}: registered, not ended.")
             continue
-        lines += told(json.loads((run / "manifest.json").read_text(encoding="utf-8")))
+        if table:
+            lines += told(study, json.loads((run / "manifest.json").read_text(encoding="utf-8")))
         repeat = "repeated" if (OUT / f"{run.name}.certificate.json").exists() else "not yet repeated"
         runs.append(f"- {study}: [`{run.name}`]({to_runs}{run.name}/README.md), {repeat} in a fresh environment.")
-    return "\n".join([BEGIN, *(lines if len(lines) > 2 else []), "", *runs, END])
+    return "\n".join([BEGIN, *lines, *([""] if table else []), *runs, END])
 
 
 def pages() -> None:
     """The tables in the README of the publication and of the project."""
-    for path, to_runs in ((OUT / "README.md", ""), (ROOT / "README.md", "publications/real-models/")):
+    for path, to_runs, table in (
+        (OUT / "README.md", "", True),
+        (ROOT / "README.md", "publications/real-models/", False),
+    ):
         before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-        path.write_text(before + block(to_runs) + rest.partition(END)[2], encoding="utf-8")
+        path.write_text(before + block(to_runs, table=table) + rest.partition(END)[2], encoding="utf-8")
 
 
 def main() -> None:
@@ -147,7 +155,7 @@ def main() -> None:
     for study in STUDIES:
         if (run := published_run(study)) is not None and (HOME / "runs" / run.name).is_dir():
             repeated(HOME / "runs" / run.name)
-            published(study)
+            certified(run)
     for step in (written, reviewed, pages):
         step()
     print(f"published: {OUT}")

@@ -1,0 +1,10 @@
+WITH one AS (SELECT * FROM items WHERE run = '20261130_0132_real-sums_b29f47')
+SELECT e.model, e.tier, e.arm, e.member, COUNT(*) AS n,
+  SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
+  SUM(CASE WHEN b.correct AND NOT e.correct THEN 1 ELSE 0 END) AS lost
+FROM one AS e
+JOIN one AS b ON e.stage = b.stage AND e.model = b.model AND e.tier = b.tier AND e.split = b.split
+  AND e.seed = b.seed AND e."index" = b."index"
+WHERE b.arm = 'baseline' AND e.stage = 'discovery' AND e.role = 'single'
+GROUP BY e.model, e.tier, e.arm, e.member
+ORDER BY e.model, e.tier, e.arm
