@@ -63,6 +63,7 @@ ALLOWED = {
     "lesion/cli/__init__.py": WRITES,
     "lesion/cli/publish/reports.py": "opens a browser",
     "lesion/cli/records/view.py": "opens a browser",
+    "lesion/report/view/look.py": "a request of the server's own page, at most 64,000 bytes",
     "lesion/report/view/home.py": "what the system says of locks",
     "lesion/report/view/running.py": READ,
     "lesion/cli/studies/new.py": WRITES,
