@@ -10,6 +10,7 @@ from polars.testing import assert_frame_equal
 from rich.console import Console
 
 from lesion.errors import Tampered
+from lesion.report.figures import figures as figures_module
 from lesion.report.figures import verdict_panels
 from lesion.report.figures.figures import figures
 from lesion.report.figures.parts.charts import effects
@@ -412,3 +413,14 @@ def test_a_memo_lists_the_other_ablations_and_the_rank(claimed, tmp_path):
     text = _scenarios(Publication(tmp_path, ((claimed.folder, claimed.manifest),), ()))
     assert "tier1, resample: Null, −0.6 points (zero −0.6; mean −33.4)" in text
     assert "specific, rank 1 of 92" in text
+
+
+def test_the_picture_of_a_baseline_that_is_judged_in_nats_has_no_band_of_points(record):
+    points = next(each for each in figures(record) if each.name == "baseline")
+    assert "points wide" in points.reading
+    study = record.manifest.study
+    nats = study.model_copy(update={"claims": study.claims.model_copy(update={"outcome": "answer_logprob"})})
+    judged = record._replace(manifest=record.manifest.model_copy(update={"study": nats}))
+    shown = figures_module._baseline(judged)  # pyright: ignore[reportPrivateUsage]
+    assert f"within {study.baseline.spread:g} nats" in shown.reading
+    assert len(shown.spec["layer"]) == len(points.spec["layer"]) - 1

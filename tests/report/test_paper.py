@@ -273,7 +273,7 @@ def test_the_same_runs_give_the_same_bytes_and_a_persons_prose_survives(made):
     for _ in range(2):
         text = (write_paper(home, ["arithmetic"]).folder / "paper.md").read_text(encoding="utf-8")
         said = part(text, "Discussion")
-        assert "Written by a person" in said
+        assert "Written by hand" in said
         assert "*mine*" in said
         assert re.search(LINK, said)
         assert "<script>" not in text

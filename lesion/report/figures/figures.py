@@ -203,12 +203,17 @@ def _baseline(record: Record) -> Figure | None:
     rows = tables.baseline(record)
     if not rows.height:
         return None
-    spread = record.manifest.study.baseline.spread
+    study = record.manifest.study
+    spread = None if study.continuous else study.baseline.spread
+    told = (
+        f"The gate judges the mean outcome instead: all seeds within {study.baseline.spread:g} nats."
+        if spread is None
+        else f"A tier passes when all its seeds fit into the grey band, {100 * spread:g} points wide."
+    )
     return Figure(
         "baseline",
         "Is the unedited model stable?",
-        "Each dot is one seed, numbered: its own items and its own few-shot examples. A tier passes when all its seeds"
-        f" fit into the grey band, {100 * spread:g} points wide.",
+        f"Each dot is one seed's accuracy, numbered: its own items and its own few-shot examples. {told}",
         forests.baseline(drawing.baseline_marks(record, rows), spread),
         rows,
         tables.BASELINE,

@@ -39,9 +39,12 @@ def verdicts(rows: pl.DataFrame, margin: float, step: int = 18) -> dict[str, Any
     return finished(alt.layer(*layers, width=WIDTH, height=_step(step)), "single")
 
 
-def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:
-    """Every seed's accuracy as its distance from the middle; a tier passes when its seeds fit into the band."""
-    reach = 1.25 * max(50 * spread, *map(abs, numbers(rows, "points_from_middle")))
+def baseline(rows: pl.DataFrame, spread: float | None) -> dict[str, Any]:
+    """Every seed's accuracy as its distance from the middle; a tier passes when its seeds fit into the band.
+
+    No band is drawn where `spread` is None: then the gate judges another outcome.
+    """
+    reach = 1.25 * max(50 * (spread or 0.0), 1.0, *map(abs, numbers(rows, "points_from_middle")))
     x = alt.X(
         "points_from_middle:Q",
         title="distance from the middle, points",
@@ -53,7 +56,8 @@ def baseline(rows: pl.DataFrame, spread: float) -> dict[str, Any]:
     dots = base.mark_point(filled=True, size=90, opacity=1, color=TARGET)
     names = base.mark_text(dy=-12).encode(x=x, y=y, text="seeds:N")
     told = tips(label="tier", seed="seed", accuracy="accuracy", n="items")
-    layers = [_band(50 * spread), dots.encode(x=x, y=y, tooltip=told), names]
+    bands = [] if spread is None else [_band(50 * spread)]
+    layers = [*bands, dots.encode(x=x, y=y, tooltip=told), names]
     return finished(alt.layer(*layers, width=WIDTH, height=_step(46)), "single")
 
 

@@ -29,7 +29,7 @@ def hypotheses(picked: Cast, outcomes: str, claims: Sequence[Claim]) -> Section 
             f"prose/outcomes.md has {len(said)} items and the study has {len(asked)} hypotheses; write one item for"
             " each hypothesis, in their order"
         )
-    by_person = words("Hypotheses as written before the data, and their outcomes as a person states them.")
+    by_person = words("Hypotheses as written before the data, and their outcomes, written by hand.")
     missing = words("Hypotheses as written before the data. No outcomes were written; the verdicts are in the results.")
     rows = tuple(
         ((Theirs(text),), said[place] if said else words("see the verdicts")) for place, text in enumerate(asked)

@@ -30,7 +30,7 @@ PLACES = {
 """Name of a passage -> heading of its section; title and authors are at the top, outcomes beside the hypotheses."""
 MOST_PROSE_BYTES = 1_000_000
 _CLAIM = re.compile(r"\{claim:([^{}\n]+)\}")
-_WHOSE = "Written by a person; numbers here that bear no claim were not computed from runs."
+_WHOSE = "Written by hand; numbers here that bear no claim were not computed from runs."
 
 
 def read_prose(folder: Path) -> dict[str, str]:

@@ -197,7 +197,7 @@ def _loudness(run: RunView, failed: Failed | None) -> Claim | None:
 
 def parts_table(run: RunView) -> Table:
     """Changes by seed and by kind of item."""
-    columns = ("where", "edit", "part", "items", "change, points (interval)", "Holm p")
+    columns = ("where", "edit", "part", "items", f"change, {run.unit} (interval)", "Holm p")
     rows = tuple(
         (cell.where(), words(cell.edit), words(Name(piece.name)), words(piece.items), words(piece.change),
          or_dash(piece.p))
