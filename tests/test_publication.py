@@ -1,6 +1,7 @@
 """What is published is what was run: it verifies, was repeated, is told rightly, and other code finds its numbers."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,32 @@ def test_pages_tell_the_publications_numbers(repository: Path, real: Path) -> No
     assert make.block("publications/real-models/", table=False) in (repository / "README.md").read_text(
         encoding="utf-8"
     )
+
+
+def test_make_publication_repeats_published_runs_and_ends_on_a_clean_clone(
+    repository: Path, real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = load_program(repository / "publications" / "make.py")
+    out = tmp_path / "real-models"
+    shutil.copytree(real, out)
+    for certificate in out.glob("*.certificate.json"):
+        certificate.unlink()
+    calls: list[tuple[str, ...]] = []
+
+    def lesion(*arguments: str, allowed: tuple[int, ...] = (0,)) -> dict[str, str]:
+        calls.append(arguments)
+        made = tmp_path / "home" / "runs" / f"{Path(arguments[1]).parent.name}.certificate.json"
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.write_text("{}")
+        return {}
+
+    for name, value in {"OUT": out, "HOME": tmp_path / "home", "lesion": lesion, "pages": lambda: None}.items():
+        monkeypatch.setattr(make, name, value)
+    monkeypatch.setattr(make, "reviewed", lambda: None)
+    make.main()
+    assert {call[0] for call in calls} == {"replay"}
+    assert len(calls) == len([*out.glob("*/published.json")])
+    assert " repeated in a" not in make.block("", table=False).replace("not yet repeated", ""), "{} certifies nothing"
 
 
 def test_every_registered_study_is_named(repository: Path, real: Path) -> None:

@@ -14,9 +14,8 @@ from lesion.outside.files import read_text
 from lesion.outside.tables import read_table
 from lesion.report.wording.checks import edit_name
 from lesion.report.wording.words import Unit, model_name, unit_of
-from lesion.runs.check.certificate import read_certificate
+from lesion.runs.check.certificate import is_certified, read_certificate
 from lesion.runs.folder.published import is_published
-from lesion.runs.manifest.base import REPRODUCED
 from lesion.runs.manifest.run import Manifest, read_manifest
 from lesion.study.gates.gate_verdict import BaselineEvidence
 from lesion.study.plan import Chosen
@@ -215,8 +214,9 @@ def _repeated(publication: Publication) -> tuple[str, bool]:
     for path, manifest in publication.runs:
         file = path.with_name(f"{manifest.run}.certificate.json")
         found = read_certificate(file) if file.is_file() else None
-        good = found is not None and found.run_seal == manifest.seal and found.match in REPRODUCED
-        told.append((good, f"{manifest.study.name}: {found.match if found else 'no certificate'}"))
+        told.append(
+            (is_certified(file, manifest), f"{manifest.study.name}: {found.match if found else 'no certificate'}")
+        )
     return "; ".join(said for _, said in told), all(good for good, _ in told)
 
 

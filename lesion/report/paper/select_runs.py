@@ -12,7 +12,7 @@ from lesion.errors import InputError, LesionError, Tampered, nearest
 from lesion.outside.tables import read_table
 from lesion.report.paper.claims.claim import Source
 from lesion.report.record import Record, findings_of, read_record
-from lesion.runs.check.certificate import read_certificate
+from lesion.runs.check.certificate import is_certified
 from lesion.runs.check.consistency import contradictions
 from lesion.runs.folder.find import find_run, folder_of
 from lesion.runs.folder.published import ROWS, UNITS, PublishedRun, published_faults
@@ -125,8 +125,7 @@ def read_published(folder: Path) -> Source:
     manifest = read_manifest(folder)
     for what, fault in published_faults(folder, manifest):
         raise Tampered(f"{folder.name}: {what} {fault}; see lesion verify")
-    certificate = folder.with_name(f"{folder.name}.certificate.json")
-    repeated = certificate.is_file() and read_certificate(certificate).run_seal == manifest.seal
+    repeated = is_certified(folder.with_name(f"{folder.name}.certificate.json"), manifest)
     if (folder / UNITS).is_file():
         run = PublishedRun(folder)
         rows, questions = run.items(), run.prompts()

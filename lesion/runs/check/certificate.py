@@ -90,8 +90,12 @@ def read_certificate(path: Path) -> Certificate:
 
 
 def certified(home: Path, manifest: Sealed) -> bool:
-    """Whether a certificate that can be trusted says of this very run that it was repeated."""
-    path = certificate_path(home, manifest.run)
+    """Whether a certificate in a home that can be trusted says of this very run that it was repeated."""
+    return is_certified(certificate_path(home, manifest.run), manifest)
+
+
+def is_certified(path: Path, manifest: Sealed) -> bool:
+    """The same of a certificate anywhere, such as one beside a published run."""
     try:
         found = read_certificate(path) if path.exists() else None
     except LesionError:
