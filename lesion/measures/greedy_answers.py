@@ -24,23 +24,6 @@ ROOM = 4
 Sources = Callable[[Batch], Source | None]
 
 
-def spoken(
-    model: Model, asked: Asked, do: Intervention | None = None, sources: Sources | None = None
-) -> list[str | None]:
-    """The text after each prompt, without the end mark; nothing where the intervention has no meaning while writing.
-
-    Args:
-        model: the model.
-        asked: the items; see `spoken_many`.
-        do: what is changed, if anything.
-        sources: what it adds or puts in place in a batch.
-
-    Raises:
-        InterventionError: when the intervention did not act as it must.
-    """
-    return spoken_many(model, asked, [(do, sources)])[0]
-
-
 def spoken_many(
     model: Model, asked: Asked, arms: Sequence[tuple[Intervention | None, Sources | None]]
 ) -> list[list[str | None]]:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lesion.engine.batch import batches
-from lesion.engine.decode import generate as module
+from lesion.engine.decode import loops as module
 from lesion.engine.decode import prefill
 from lesion.engine.decode.generate import generate, generate_many
 from lesion.engine.decode.kept import kept_bytes
@@ -191,6 +191,21 @@ def test_a_finished_row_is_read_no_more(tiny, compiled):
     wanted = [sum(length > step for length in lengths) for step in range(1, max(lengths))]
     assert rows[-len(wanted) :] == wanted
     assert wanted[-1] < len(prompts)
+
+
+def test_texts_that_are_read_again_go_in_passes_of_few_tokens(tiny, compiled, monkeypatch):
+    model, prompts = tiny("llama"), [*compiled(30, 6, 1)]
+    cut = KnockOut(sites=(head(1, 2),), positions="last", keys="index:-2")
+    (whole,) = generate_many(model, prompts, 3, (), [Arm(cut)])
+    seen: list[int] = []
+    handle = model.module.register_forward_pre_hook(lambda _, args: seen.append(args[0].numel()))
+    monkeypatch.setattr("lesion.engine.decode.generate.READ_AGAIN", 40)
+    try:
+        (parts,) = generate_many(model, prompts, 3, (), [Arm(cut)])
+    finally:
+        handle.remove()
+    assert max(seen) <= 40 < sum(prompt.prompt_length for prompt in prompts)
+    assert [text.tokens for text in parts.texts] == [text.tokens for text in whole.texts]
 
 
 def test_a_knock_out_and_an_edit_without_meaning_are_as_ever(tiny, compiled):

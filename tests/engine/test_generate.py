@@ -6,7 +6,7 @@ import torch
 from lesion.engine import reference
 from lesion.engine.batch import batches
 from lesion.engine.decode.generate import generate
-from lesion.engine.decode.padded_prompts import padded
+from lesion.engine.decode.padded_prompts import padded, position_ids
 from lesion.engine.hooks import hook_count
 from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.errors import InputError, InterventionError
@@ -173,4 +173,4 @@ def test_positions_are_counted_in_each_rows_own_tokens(compiled):
     assert batch.mask("generated", 6).int().tolist() == [[0, 0, 0, 0, 0, 1]] * 2
     assert batch.mask("last", 6).int().tolist() == [[0, 0, 0, 0, 1, 1]] * 2
     assert batch.mask("all", 6).int().tolist() == [[0, 0, 1, 1, 1, 1], [1] * 6]
-    assert batch.position_ids(6).tolist() == [[0, 0, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5]]
+    assert position_ids(batch.pads, 6).tolist() == [[0, 0, 0, 1, 2, 3], [0, 1, 2, 3, 4, 5]]

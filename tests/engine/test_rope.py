@@ -5,7 +5,8 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lesion.engine.batch import batches
-from lesion.engine.decode.generate import generate, rope_switch
+from lesion.engine.decode.generate import generate
+from lesion.engine.decode.kept import rope_switch
 from lesion.engine.decode.padded_prompts import as_prompt
 from lesion.engine.reference import run
 from lesion.errors import InputError
@@ -39,7 +40,7 @@ def _llama(rope: dict[str, object], positions: int) -> Model:
 
 def test_a_short_text_beside_a_long_one_is_the_text_that_it_is_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     model = _llama(LONG, 64)
-    assert rope_switch(model) == 16
+    assert rope_switch(model.module) == 16
     rows = [as_prompt(model, SHORT_TEXT), as_prompt(model, LONG_TEXT)]
     alone = [generate(model, [row], 6).texts[0].tokens for row in rows]
     assert [text.tokens for text in generate(model, rows, 6).texts] == alone

@@ -8,7 +8,7 @@ from lesion.interventions.intervention import Mean, Scale
 from lesion.interventions.site import head
 from lesion.measures.effects import effect as module
 from lesion.measures.effects.effect import effect
-from lesion.measures.greedy_answers import parsed, spoken, spoken_many
+from lesion.measures.greedy_answers import parsed, spoken_many
 from lesion.measures.prompt_set import ask
 from lesion.models.model import open_model
 from lesion.tasks.answers import extract, plain
@@ -28,11 +28,16 @@ def asked(engine):
     return ask(engine.model, TASK, 60, 3)
 
 
+def alone(engine, asked, do=None):
+    (texts,) = spoken_many(engine.model, asked, [(do, None)])
+    return texts
+
+
 @pytest.mark.parametrize("do", [None, LESS], ids=["unedited", "less"])
 def test_a_text_is_the_answer_exactly_where_teacher_forcing_says_it_is_right(engine, asked, do) -> None:
     placebo = do or Scale(sites=(head(1, 0),), alpha=1.0)
     rows = effect(engine, asked, placebo, collateral=False).rows
-    texts = spoken(engine.model, asked, do)
+    texts = alone(engine, asked, do)
     sure = [place for place, margin in enumerate(rows["margin_edited"]) if abs(margin) > 1e-3]
     end = asked.items[0].answer[-1]
     for place in sure:
@@ -44,14 +49,14 @@ def test_a_text_is_the_answer_exactly_where_teacher_forcing_says_it_is_right(eng
 
 def test_several_interventions_together_write_what_each_writes_alone(engine, asked) -> None:
     together = spoken_many(engine.model, asked, [(None, None), (LESS, None)])
-    assert together == [spoken(engine.model, asked), spoken(engine.model, asked, LESS)]
+    assert together == [alone(engine, asked), alone(engine, asked, LESS)]
     by_batch = spoken_many(engine.model, asked, [(None, lambda batch: None), (LESS, None)])
     assert by_batch == together
     assert together[0] != together[1]
 
 
 def test_behind_a_wrong_token_the_text_is_not_what_teacher_forcing_would_show(engine, asked) -> None:
-    texts = spoken(engine.model, asked, LESS)
+    texts = alone(engine, asked, LESS)
     forced: list[str] = []
     for batch in asked.batches:
         ((_, outcome),) = engine.run(batch, [LESS])

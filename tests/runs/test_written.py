@@ -228,7 +228,7 @@ def test_a_last_token_that_stands_inside_an_answer_ends_no_text(monkeypatch) -> 
     monkeypatch.setattr(spoken_module, "generate_many", generate_many)
     model = open_model("tiny:llama")
     for answer in ((5, 9), (5, 9, 7, 9)):
-        spoken_module.spoken(model, of([Compiled((1, *answer), {}, answer, answer, 1, None)]))
+        spoken_module.spoken_many(model, of([Compiled((1, *answer), {}, answer, answer, 1, None)]), [(None, None)])
     assert seen == [{9}, set()]
 
 

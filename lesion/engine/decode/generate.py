@@ -12,19 +12,16 @@ prompt token and every generated one: the steps that decide a token.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from lesion.engine.attach import Source
-from lesion.engine.decode.kept import chosen, joined, kept_bytes
+from lesion.engine.decode.kept import kept_bytes, rope_switch
+from lesion.engine.decode.loops import Answer, decode, reread
 from lesion.engine.decode.padded_prompts import padded
-from lesion.engine.decode.passes import Act, Arm, Passes
-from lesion.engine.decode.prefill import read_prompts, rows_of
+from lesion.engine.decode.passes import Arm, Passes
 from lesion.errors import InputError, InterventionError
 from lesion.interventions.intervention import BY_QUERY, Intervention, KnockOut, Receipt, replaces
 from lesion.models.model import Model
@@ -33,6 +30,8 @@ from lesion.tasks.tokenizers.prompt_contract import Compiled
 MEMORY = 2**30
 """Bytes that the keys, values and logits of the rows that are decoded together may take, where nothing else is said.
 While they grow and are handed on, there are up to three copies."""
+READ_AGAIN = 8192
+"""Tokens of a pass in which whole texts are read again, at most; a single text may be longer."""
 
 
 class Text(NamedTuple):
@@ -117,39 +116,26 @@ def generate_many(
     for arm in arms:
         if arm.intervention is not None and (why := meaningless(arm.intervention, prompts, arm.source)):
             raise InterventionError(f"{arm.intervention}: {why}")
-    passes, stops = Passes(model, arms), torch.tensor(sorted(stop), dtype=torch.long)
-    made = [[_Answer() for _ in prompts] for _ in arms]
+    switch = rope_switch(model.module)
+    turned = switch is not None and length + most - 1 > switch  # no row's angles may depend on a longer neighbour
+    passes, stops = Passes(model, arms, whole=turned), torch.tensor(sorted(stop), dtype=torch.long)
+    made = [[Answer() for _ in prompts] for _ in arms]
     kept = [number for number, arm in enumerate(arms) if cache and not isinstance(arm.intervention, KnockOut)]
-    switch = rope_switch(model)
-    if switch is not None and length + most - 1 > switch:  # no row's angles may depend on a longer neighbour
-        passes.whole = True
+    if switch is not None and turned:
         for row, prompt in enumerate(prompts):
             # keys from before the switch were turned by other angles
             together = kept if prompt.prompt_length > switch else []
-            _decode(passes, prompts, [row], together, most, stops, made)
+            decode(passes, prompts, [row], together, most, stops, made)
             for arm in (arm for arm in range(len(arms)) if arm not in together):
-                _reread(passes, prompts, [row], arm, most, stops, made[arm])
+                reread(passes, prompts, [row], arm, most, stops, made[arm])
     else:
         for rows, some in _parts(model, prompts, kept, most, memory):
-            _decode(passes, prompts, rows, some, most, stops, made)
+            decode(passes, prompts, rows, some, most, stops, made)
         for arm in (arm for arm in range(len(arms)) if arm not in kept):
-            _reread(passes, prompts, range(len(prompts)), arm, most, stops, made[arm])
+            for rows in _cut(range(len(prompts)), max(1, READ_AGAIN // (length + most))):
+                reread(passes, prompts, rows, arm, most, stops, made[arm])
     texts = [tuple(Text(tuple(one.tokens), one.stopped, one.margin) for one in each) for each in made]
     return [Generation(each, passes.receipt(arm)) for arm, each in enumerate(texts)]
-
-
-def rope_switch(model: Model) -> int | None:
-    """The longest text that rotary embeddings of the first kind read, where longer texts have other angles.
-
-    `longrope` (Phi-3) has two sets of factors, by the length of the longest row of a pass. `dynamic` changes beyond the
-    model's positions only, where no text is read. None for all others.
-    """
-    config = model.module.config
-    said: Any = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    if said.get("rope_type", said.get("type")) != "longrope":
-        return None
-    length = said.get("original_max_position_embeddings")
-    return getattr(config, "original_max_position_embeddings", None) if length is None else int(length)
 
 
 def meaningless(intervention: Intervention, prompts: Sequence[Compiled], source: Source | None) -> str:
@@ -172,15 +158,6 @@ def meaningless(intervention: Intervention, prompts: Sequence[Compiled], source:
     return ""
 
 
-@dataclass
-class _Answer:
-    """What was written so far."""
-
-    tokens: list[int] = field(default_factory=list[int])
-    stopped: bool = False
-    margin: float = float("inf")
-
-
 def _parts(
     model: Model, prompts: Sequence[Compiled], arms: Sequence[int], most: int, memory: int
 ) -> Iterator[tuple[list[int], list[int]]]:
@@ -200,88 +177,3 @@ def _cut(items: Sequence[int], most: int) -> Iterator[list[int]]:
     ends = [len(items) * part // parts for part in range(parts + 1)]
     for start, stop in pairwise(ends):
         yield list(items[start:stop])
-
-
-def _decode(
-    passes: Passes,
-    prompts: Sequence[Compiled],
-    rows: Sequence[int],
-    arms: Sequence[int],
-    most: int,
-    stops: Int[Tensor, " stops"],
-    made: Sequence[Sequence[_Answer]],
-) -> None:
-    """Some prompts under some arms, with keys and values kept; their answers grow in `made`."""
-    if not arms:
-        return
-    begun = read_prompts(passes, [prompts[row] for row in rows], rows, arms)
-    length = max(prompts[row].prompt_length for row in rows)
-    open_rows = [(arm, row) for arm in arms for row in rows]
-    logits, kept = torch.cat([step.logits for step in begun]), joined([step.kept for step in begun])
-    pads = torch.tensor([length - prompts[row].prompt_length for _, row in open_rows])
-    del begun
-    for place in range(length, length + most):
-        tokens, going = _written(logits, [made[arm][row] for arm, row in open_rows], stops)
-        if place + 1 == length + most or not bool(going.any()):
-            return
-        if not bool(going.all()):
-            left = going.nonzero().flatten()
-            open_rows = [open_rows[row] for row in left.tolist()]
-            tokens, pads, kept = tokens[left], pads[left], chosen(kept, left)
-        acts = _acts(passes, open_rows, arms, place, length)
-        logits, kept = passes.read(tokens[:, None], pads, kept, place, acts)
-
-
-def _acts(
-    passes: Passes, open_rows: Sequence[tuple[int, int]], arms: Sequence[int], place: int, length: int
-) -> list[Act]:
-    """What the arms do where new tokens are read, each in its own rows."""
-    made: list[Act] = []
-    for arm in arms:
-        intervention, source = passes.arms[arm]
-        if intervention is not None and intervention.positions in ("all", "last", "generated"):
-            mask = torch.tensor([[own == arm] for own, _ in open_rows])
-            made.append(Act(arm, mask, rows_of(source, [row for _, row in open_rows], place, place + 1, length)))
-    return made
-
-
-def _written(
-    logits: Float[Tensor, "rows vocab"], answers: Sequence[_Answer], stops: Int[Tensor, " stops"]
-) -> tuple[Int[Tensor, " rows"], Tensor]:
-    """Each row's next token, written down, and which rows go on."""
-    top = logits.topk(2, dim=-1).values
-    tokens = logits.argmax(-1)
-    going = ~torch.isin(tokens, stops)
-    gaps: list[float] = (top[:, 0] - top[:, 1]).tolist()
-    for answer, token, gap, goes in zip(answers, tokens.tolist(), gaps, going.tolist(), strict=True):
-        answer.tokens.append(token)
-        answer.margin = min(answer.margin, gap)
-        answer.stopped = not goes
-    return tokens, going
-
-
-def _reread(
-    passes: Passes,
-    prompts: Sequence[Compiled],
-    rows: Sequence[int],
-    arm: int,
-    most: int,
-    stops: Int[Tensor, " stops"],
-    made: Sequence[_Answer],
-) -> None:
-    """Some prompts under one arm, with everything read again for each token: the reference."""
-    batch = padded([prompts[row] for row in rows])
-    intervention, source = passes.arms[arm]
-    ids, left = batch.ids, torch.arange(len(rows))
-    for place in range(batch.length, batch.length + most):
-        acts: list[Act] = []
-        if intervention is not None:
-            mask = batch.mask(intervention.positions, place)[left]
-            keys = batch.mask(intervention.keys, place)[left] if isinstance(intervention, KnockOut) else None
-            mine = [rows[row] for row in left.tolist()]
-            acts = [Act(arm, mask, rows_of(source, mine, 0, place, batch.length), keys)]
-        logits = passes.read(ids, batch.pads[left], acts=acts, keep=False).logits
-        tokens, going = _written(logits, [made[rows[row]] for row in left.tolist()], stops)
-        ids, left = torch.cat([ids, tokens[:, None]], dim=1)[going], left[going]
-        if not len(left):
-            return

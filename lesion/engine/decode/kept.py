@@ -73,9 +73,23 @@ def kept_whole(module: nn.Module) -> int | None:
     return min((layer.sliding_window - 1 for layer in layers if layer.is_sliding), default=None)
 
 
-def kept_bytes(sizes: Sizes, length: int, item_bytes: int = 4) -> int:
-    """Bytes of one row's keys and values at `length` positions, and of the logits of a step and their copy."""
-    return item_bytes * (2 * sizes.n_layers * sizes.n_groups * sizes.d_head * length + 2 * sizes.vocab_size)
+def rope_switch(module: nn.Module) -> int | None:
+    """The longest text that rotary embeddings of the first kind read, where longer texts have other angles.
+
+    `longrope` (Phi-3) has two sets of factors, by the length of the longest row of a pass. `dynamic` changes beyond the
+    model's positions only, where no text is read. None for all others.
+    """
+    config = module.config
+    said: Any = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if said.get("rope_type", said.get("type")) != "longrope":
+        return None
+    length = said.get("original_max_position_embeddings")
+    return getattr(config, "original_max_position_embeddings", None) if length is None else int(length)
+
+
+def kept_bytes(sizes: Sizes, length: int) -> int:
+    """Bytes of one row's keys and values at `length` positions, and of the logits of a step and their copy, float32."""
+    return 4 * (2 * sizes.n_layers * sizes.n_groups * sizes.d_head * length + 2 * sizes.vocab_size)
 
 
 def _changed(parts: Sequence[Kept], change: Callable[[list[Tensor]], Tensor]) -> Kept:

@@ -29,10 +29,6 @@ class Padded:
         """Positions, padding among them, before the first generated token."""
         return self.ids.shape[1]
 
-    def position_ids(self, length: int) -> Int[Tensor, "batch length"]:
-        """Each position's number in its own row."""
-        return position_ids(self.pads, length)
-
     def mask(self, positions: str, length: int) -> Bool[Tensor, "batch length"]:
         """Where among the first `length` positions an intervention acts.
 

@@ -57,9 +57,8 @@ class Step(NamedTuple):
 class Passes:
     """The forward passes of one call, and what its interventions did in them."""
 
-    def __init__(self, model: Model, arms: Sequence[Arm]) -> None:
-        self.model, self.arms = model, arms
-        self.whole = False
+    def __init__(self, model: Model, arms: Sequence[Arm], *, whole: bool = False) -> None:
+        self.model, self.arms, self.whole = model, arms, whole
         """Whether a prompt must be read in one pass, for the angles of its positions depend on its length."""
         self.receipts: list[list[Receipt]] = [[] for _ in arms]
         takes = inspect.signature(type(model.module).forward).parameters

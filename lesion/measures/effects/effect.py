@@ -3,7 +3,7 @@
 Baseline and intervention see the same items in the same batches; every difference is taken item by item, its mean with
 a 95 % t interval over items (accuracy: Tango's interval of the paired difference). A row that has no number (a logit
 that is not finite, no wrong answer) is unscored: null, counted, never a silent 0. Accuracy is exact match under teacher
-forcing; parse rate and digit errors are read from text that was really decoded (`spoken.py`).
+forcing; parse rate and digit errors are read from text that was really decoded (`greedy_answers.py`).
 """
 
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
