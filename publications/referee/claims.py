@@ -12,7 +12,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from publications.referee.check import Check
-from publications.referee.findings import ABLATIONS, confirmed
+from publications.referee.findings import ABLATIONS, arm_of, confirmed
 from publications.referee.published import Run
 from publications.referee.rule import Cell, adjusted, compared, rank
 
@@ -139,21 +139,20 @@ def _answers(run: Run, place: Place) -> pd.DataFrame:
 
 
 def _change(run: Run, place: Place, _: str) -> Values:
-    cell = _part(run, place)
-    confidence = 0.95 if place.part else 1 - 2 * run.settings.level
-    found = compared(cell.change, cell.cluster, run.settings.margin, confidence, whole=run.settings.whole)
-    return _scaled(run, [cell.change.mean(), found.low, found.high])
+    return _span_of(run, _part(run, place), 0.95 if place.part else 1 - 2 * run.settings.level)
 
 
 def _ablation(run: Run, place: Place, asked: str) -> Values | None:
     edit = asked.split()[2]
-    model, tier, arm = place.cell.rsplit("|", 2)
     if edit not in ABLATIONS:
         return None
-    cell = run.cell(model, tier, f"{arm.partition('@')[0]}@{edit}", like=arm)
-    found = compared(
-        cell.change, cell.cluster, run.settings.margin, 1 - 2 * run.settings.level, whole=run.settings.whole
-    )
+    cell = run.cell(*arm_of(run, place.cell, edit), like=place.cell.rpartition("|")[2])
+    return _span_of(run, cell, 1 - 2 * run.settings.level)
+
+
+def _span_of(run: Run, cell: Cell, confidence: float) -> Values:
+    """A change with its interval."""
+    found = compared(cell.change, cell.cluster, run.settings.margin, confidence, whole=run.settings.whole)
     return _scaled(run, [cell.change.mean(), found.low, found.high])
 
 
@@ -166,7 +165,7 @@ def _level(run: Run, place: Place, _: str) -> Values:
 
 
 def _rank(run: Run, place: Place, _: str) -> Values:
-    target, sets = run.effects(*place.cell.rsplit("|", 2), "set")
+    target, sets = run.effects(*place.cell.rsplit("|", 2))
     found = rank(target, sets, run.manifest["results"]["cells"][place.cell]["verdict"])
     return [found, 1 + sets.size, found / (1 + sets.size)]
 

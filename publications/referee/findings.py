@@ -1,6 +1,7 @@
 """What the runs recorded beside what their rows say: verdicts, intervals, ablations, ranks, baselines."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ def family_size(run: Run) -> int:
     return len(run.manifest["plan"]["family"])
 
 
+@cache
 def confirmed(run: Run) -> dict[str, Found]:
     """Every valid cell of the confirmation, judged again; looks are judged as they were, with the whole family."""
     cells = run.manifest["results"]["cells"]
@@ -40,16 +42,15 @@ def confirmed(run: Run) -> dict[str, Found]:
 
 def _cells(run: Run, results: dict[str, Any]) -> Iterator[Check]:
     for name, found in confirmed(run).items():
-        told, about = results["cells"][name], f"{run.name}: {name}"
+        told, about, cell = results["cells"][name], f"{run.name}: {name}", run.cell(*name.rsplit("|", 2))
         yield check(f"{about}: verdict", told["verdict"], found.verdict)
         for key, value in (("delta", found.change), ("ci_low", found.low), ("ci_high", found.high)):
             yield check(f"{about}: {key}", told[key], value)
         yield check(f"{about}: p", told["p"], found.p)
         yield check(f"{about}: p_holm", told["p_holm"], found.p_holm)
         yield check(f"{about}: chance", results["chance"][name.rpartition("|")[0]], run.chance(*name.split("|")[:2]))
-        yield check(f"{about}: baseline", told["baseline_accuracy"], run.cell(*name.rsplit("|", 2)).before.mean())
+        yield check(f"{about}: baseline", told["baseline_accuracy"], cell.before.mean())
         for part in told["seeds"]:
-            cell = run.cell(*name.rsplit("|", 2))
             yield check(
                 f"{about}: seed {part['name']}", part["delta"], cell.change[cell.seed == int(part["name"])].mean()
             )
@@ -61,7 +62,7 @@ def _ablations(run: Run, results: dict[str, Any]) -> Iterator[Check]:
     words: dict[str, set[str]] = {name: set() for name in recorded}
     for edit in ABLATIONS:
         here = [name for name in recorded if recorded[name].get(edit, {}).get("delta") is not None]
-        cells = [run.cell(*_arm(run, name, edit), like=name.rpartition("|")[2]) for name in here]
+        cells = [run.cell(*arm_of(run, name, edit), like=name.rpartition("|")[2]) for name in here]
         for name, cell, found in zip(here, cells, judged(cells, family_size(run), run.settings), strict=True):
             told, about = recorded[name][edit], f"{run.name}: {name}, {edit}"
             words[name].add(found.verdict)
@@ -74,7 +75,7 @@ def _ablations(run: Run, results: dict[str, Any]) -> Iterator[Check]:
         yield check(f"{run.name}: {name}: the ablations", told, "agree" if len(seen) == 1 else "disagree")
 
 
-def _arm(run: Run, name: str, edit: str) -> tuple[str, str, str]:
+def arm_of(run: Run, name: str, edit: str) -> tuple[str, str, str]:
     """Model, tier and arm of an ablation beside the primary one; zeroing is written as the factor 0 in older rows."""
     model, tier, arm = name.rsplit("|", 2)
     here = run.rows[(run.rows.stage == "confirm") & (run.rows.model == model) & (run.rows.tier == tier)]
@@ -88,7 +89,7 @@ def _ranks(run: Run, results: dict[str, Any]) -> Iterator[Check]:
     ours: dict[str, tuple[float, np.ndarray, int]] = {}
     for name in told:
         model, tier, arm = name.rsplit("|", 2)
-        target, sets = run.effects(model, tier, arm, "set")
+        target, sets = run.effects(model, tier, arm)
         ours[name] = target, sets, rank(target, sets, results["cells"][name]["verdict"])
     for name, (target, sets, place) in ours.items():
         each, about = told[name], f"{run.name}: {name}, matched sets"

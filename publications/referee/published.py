@@ -3,7 +3,7 @@
 import json
 import math
 from collections import Counter
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,7 @@ class Run:
         both = edited.merge(base, on=ITEM, validate="1:1").merge(self.buckets, on=ITEM, validate="1:1")
         return both.sort_values(ITEM)
 
+    @cache  # noqa: B019  (a run lives as long as its review)
     def cell(self, model: str, tier: str, arm: str, like: str = "") -> Cell:
         """The rows of a cell of the confirmation; of `like`, where it is given, the same items only."""
         rows = self.paired("confirm", model, tier, arm)
@@ -92,6 +93,7 @@ class Run:
                 return each
         raise LookupError(f"{self.name}: {model}, {tier}, {arm} is no member of the family")
 
+    @cache  # noqa: B019
     def chance(self, model: str, tier: str) -> float:
         """What the best constant answer scores on discovery items."""
         asked = self.questions
@@ -110,16 +112,17 @@ class Run:
             by_form[len(answer)] = max(by_form.get(len(answer), 0), n)
         return max(*counts.values(), sum(by_form.values())) / len(here)
 
-    def effects(self, model: str, tier: str, arm: str, role: str) -> tuple[float, np.ndarray]:
+    @cache  # noqa: B019
+    def effects(self, model: str, tier: str, arm: str) -> tuple[float, np.ndarray]:
         """The target's effect on the items of the matched sets, and the effect of every set, by its number."""
         target = self.paired("specificity", model, tier, arm)
         change = (target["after"].astype(float) - target["before"].astype(float)).mean()
         named, edit = arm.partition("@")[0].partition(":")[2], arm.partition("@")[2]
         found: dict[int, float] = {}
         here = self.rows[(self.rows.stage == "specificity") & (self.rows.model == model) & (self.rows.tier == tier)]
-        for name in here[here.role == role].arm.unique():
+        for name in here[here.role == "set"].arm.unique():
             who, _, did = name.partition("@")
-            owner, _, number = who.removeprefix(role).removeprefix(":").rpartition(":")
+            owner, _, number = who.removeprefix("set").removeprefix(":").rpartition(":")
             if did == edit and owner == named:
                 rows = self.paired("specificity", model, tier, name)
                 found[int(number)] = (rows["after"].astype(float) - rows["before"].astype(float)).mean()

@@ -72,7 +72,7 @@ def page(record: Record, drawn: tuple[Figure, ...], folder: Path) -> str:
         explorer=explorer_view(record, read_explored(folder)),
         style=shipped(environment, "style.css"),
         charts_script=shipped(environment, "charts.js"),
-        explorer_script=shipped(environment, "explorer.js"),
+        explorer_script=shipped(environment, "attention.js") + shipped(environment, "explorer.js"),
         library=library() if drawn else "",
     )
 

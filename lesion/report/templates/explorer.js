@@ -1,26 +1,13 @@
 "use strict";
-// The attention explorer: one question, one head, one attending token, unedited and under an edit. Text is only ever set
-// as text. A pattern is the lower triangle, row after row, in 16-bit steps.
+// The attention explorer: one question, one head, one attending token, unedited and under an edit. `attention` is
+// attention.js.
 (() => {
   const store = document.getElementById("explorer-data");
   if (!store) return;
   const data = JSON.parse(store.textContent), by = (id) => document.getElementById(id);
-  const SVG = "http://www.w3.org/2000/svg", STEPS = 65535, LEAST = 0.004, TOP = 5, ALIKE = 0.005;
+  const { made, drawn, shown, total, roving, choices } = attention, LEAST = 0.004, TOP = 5, ALIKE = 0.005;
   const state = { model: "", tier: "", item: 0, edit: "", layer: 0, head: 0, query: 0 };
-  const made = (tag, words = "", attributes = {}) => {
-    const element = document.createElement(tag);
-    element.textContent = words;
-    Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
-    return element;
-  };
-  const drawn = (tag, attributes, words) => {
-    const element = document.createElementNS(SVG, tag);
-    Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
-    if (words !== undefined) element.textContent = words;
-    return element;
-  };
-  const shown = (text) => (text === "" ? "∅" : text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥"));
-  const number = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
+  const number = (value, digits = 2) => attention.number(value, digits);
   const signed = (value) => (Math.abs(value) < 0.05 ? "0.0" : (value > 0 ? "+" : "") + number(value, 1));
   const items = () => data.items.filter((one) => one.model === state.model && one.tier === state.tier);
   const item = () => items()[state.item];
@@ -35,37 +22,16 @@
     const at = `|${state.layer}|${state.head}`;
     const sent = item().patterns[item().same.includes(arm + at) ? item().answered[0].arm + at : arm + at];
     if (sent === undefined) return null;
-    if (!cache.has(sent)) {
-      const bytes = Uint8Array.from(atob(sent), (c) => c.charCodeAt(0)), rows = [];
-      for (let query = 0, next = 0; query < item().tokens.length; query++) {
-        const row = [];
-        for (let key = 0; key <= query; key++, next++) row.push((bytes[2 * next] + 256 * bytes[2 * next + 1]) / STEPS);
-        rows.push(row);
-      }
-      cache.set(sent, rows);
-    }
+    if (!cache.has(sent)) cache.set(sent, attention.unpacked(sent, item().tokens.length));
     return cache.get(sent);
   };
   const before = (query) => [...Array(query).keys()].filter((key) => item().ids[key] === item().ids[query]);
-  const total = (numbers) => numbers.reduce((sum, value) => sum + value, 0);
-  const KINDS = [
-    ["what came after an earlier same token (induction stripe)", (row, query) => total(before(query).map((key) => row[key + 1])), (query) => before(query).length > 0],
-    ["an earlier same token", (row, query) => total(before(query).map((key) => row[key])), (query) => before(query).length > 0],
-    ["the previous token", (row, query) => row[query - 1], (query) => query > 0],
-    ["the first token", (row) => row[0], (query) => query > 0],
-  ];
+  const KINDS = attention.kinds(before);
   const kinds = (rows) => KINDS.map(([name, mass, counts]) => {
     const found = rows.map((row, query) => [row, query]).filter(([, query]) => counts(query));
     return { name, places: found.length, mean: found.length ? total(found.map(([row, query]) => mass(row, query))) / found.length : null };
   });
 
-  const choices = (id, values, chosen) => {
-    by(id).replaceChildren(...values.map(([value, words]) => {
-      const option = made("option", words, { value });
-      option.selected = String(value) === String(chosen);
-      return option;
-    }));
-  };
   const controls = () => {
     const models = Object.keys(data.models).filter((name) => data.items.some((one) => one.model === name));
     if (!models.includes(state.model)) state.model = models[0];
@@ -90,13 +56,6 @@
       `the wrong one it is held against “${shown(item().wrong)}”. Unedited the model says ${said(item().answered[0])}; ${edited().did} the target, ${said(edited())}.`;
   };
 
-  // Arrow keys move among the buttons of a grid or a toolbar; one of them is a tab stop.
-  const roving = (buttons, columns) => buttons.forEach((button, index) => button.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -index, End: buttons.length - 1 - index }[event.key];
-    if (step === undefined || !buttons[index + step]) return;
-    event.preventDefault();
-    buttons[index + step].focus();
-  }));
   const grid = (arm, words, most, named) => {
     const shares = item().direct[arm], table = made("table", "", { class: "x-grid" }), buttons = [];
     table.append(made("caption", words));

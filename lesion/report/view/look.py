@@ -81,7 +81,7 @@ def require_own_page(headers: Mapping[str, str]) -> None:
         raise InputError("a text is asked for as JSON")
 
 
-def asked_of(reader: Reader | None, body: bytes) -> Asked:
+def asked_of(reader: Reader, body: bytes) -> Asked:
     """A request's text.
 
     Raises:
@@ -95,14 +95,23 @@ def asked_of(reader: Reader | None, body: bytes) -> Asked:
     return asked
 
 
-def require_model(reader: Reader | None, name: str) -> None:
+def require_reader(reader: Reader | None) -> Reader:
+    """The reader of a server that has one.
+
+    Raises:
+        InputError: when it has none.
+    """
+    if reader is None:
+        raise InputError("this server reads no models; `lesion view` does")
+    return reader
+
+
+def require_model(reader: Reader, name: str) -> None:
     """Make sure that a model can be read here.
 
     Raises:
         InputError: when it cannot.
     """
-    if reader is None:
-        raise InputError("this server reads no models; `lesion view` does")
     if name not in reader.models:
         raise InputError(
             f"'{name[:100]}' is not a model of this machine; {nearest(name[:100], reader.models)}; "

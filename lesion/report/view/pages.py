@@ -15,14 +15,14 @@ from lesion.report.page.html import templates
 from lesion.report.view.finished import finished
 from lesion.report.view.head_map import HeadMap, head_maps
 from lesion.report.view.home import NO_STUDY, UNFINISHED, Listing, Wanted, folder_in, listing, manifest_of
-from lesion.report.view.look import MOST_LETTERS, MOST_TOKENS, Reader, filled, require_model, tiers_of
+from lesion.report.view.look import MOST_LETTERS, MOST_TOKENS, Reader, filled, require_model, require_reader, tiers_of
 from lesion.report.view.running import running
 from lesion.runs.check.compare import CallsCompared, Comparison, compare_calls, compare_runs
 from lesion.runs.manifest.command import Call, read_repeat
 
 ASSETS = {
     "style.css": "text/css", "view/view.css": "text/css", "view/view.js": "text/javascript",
-    "view/look.js": "text/javascript",
+    "view/look.js": "text/javascript", "attention.js": "text/javascript",
 }  # fmt: skip
 """Files of the templates that pages load, and their types."""
 MOST_LINES = 200
@@ -79,9 +79,7 @@ def look_page(home: Path, reader: Reader | None, wanted: Mapping[str, str]) -> s
     Raises:
         InputError: when no model can be read, or there is no such item.
     """
-    if reader is None:
-        require_model(reader, "")
-    assert reader is not None
+    reader = require_reader(reader)
     model = wanted.get("model", "") or reader.models[0]
     require_model(reader, model)
     run = wanted.get("run", "")

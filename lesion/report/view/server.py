@@ -14,7 +14,7 @@ from typing import Any
 from lesion.errors import InputError, LesionError
 from lesion.report.view.files import file_of
 from lesion.report.view.home import Wanted
-from lesion.report.view.look import MOST_BYTES, Busy, Reader, asked_of, require_own_page
+from lesion.report.view.look import MOST_BYTES, Busy, Reader, asked_of, require_own_page, require_reader
 from lesion.report.view.pages import ASSETS, asset, compare_page, error_page, list_page, look_page, run_page
 
 Application = Callable[[Any, Any, Any], Awaitable[None]]
@@ -133,9 +133,8 @@ def application(home: Path, reader: Reader | None = None) -> Application:
 
 
 def _read(reader: Reader | None, body: bytes) -> Any:
-    asked = asked_of(reader, body)
-    assert reader is not None
-    return reader.read(asked)
+    able = require_reader(reader)
+    return able.read(asked_of(able, body))
 
 
 def _headers(policy: str) -> dict[str, str]:

@@ -1,67 +1,27 @@
 "use strict";
-// Asks the server for one text and draws the answer: heads, one head's attention, tokens. Text is only ever set as text.
-// A pattern is the lower triangle, row after row, in 16-bit steps.
+// Asks the server for one text and draws the answer: heads, one head's attention, tokens. `attention` is attention.js.
 (() => {
   const by = (id) => document.getElementById(id), form = by("look");
   if (!form) return;
-  const SVG = "http://www.w3.org/2000/svg", STEPS = 65535, FAINT = 0.004;
+  const { made, drawn, shown, total, roving, choices } = attention, FAINT = 0.004;
   const state = { layer: 0, head: 0, query: 0, key: 0, kind: 0, colour: "from", least: 0.01 };
   let data = null, cache = new Map();
-  const made = (tag, words = "", attributes = {}) => {
-    const element = document.createElement(tag);
-    element.textContent = words;
-    Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
-    return element;
-  };
-  const drawn = (tag, attributes, words) => {
-    const element = document.createElementNS(SVG, tag);
-    Object.entries(attributes).forEach(([name, value]) => element.setAttribute(name, value));
-    if (words !== undefined) element.textContent = words;
-    return element;
-  };
-  const shown = (text) => (text === "" ? "∅" : text.replaceAll(" ", "␣").replaceAll("\n", "⏎").replaceAll("\t", "⇥"));
-  const number = (value, digits = 3) => value.toFixed(digits).replace("-", "−");
-  const total = (numbers) => numbers.reduce((sum, value) => sum + value, 0);
+  const number = (value, digits = 3) => attention.number(value, digits);
   const site = () => `L${state.layer}H${state.head}`;
   const place = (index) => `“${shown(data.tokens[index])}” (place ${index})`;
 
   const pattern = (layer, head) => {
     const name = `${layer}|${head}`;
-    if (!cache.has(name)) {
-      const bytes = Uint8Array.from(atob(data.patterns[layer][head]), (c) => c.charCodeAt(0)), rows = [];
-      for (let query = 0, next = 0; query < data.tokens.length; query++) {
-        const row = [];
-        for (let key = 0; key <= query; key++, next++) row.push((bytes[2 * next] + 256 * bytes[2 * next + 1]) / STEPS);
-        rows.push(row);
-      }
-      cache.set(name, rows);
-    }
+    if (!cache.has(name)) cache.set(name, attention.unpacked(data.patterns[layer][head], data.tokens.length));
     return cache.get(name);
   };
   const rows = () => pattern(state.layer, state.head);
   const before = (query) => [...Array(query).keys()].filter((key) => data.ids[key] === data.ids[query]);
-  const KINDS = [
-    ["what came after an earlier same token (induction)", (row, query) => total(before(query).map((key) => row[key + 1])), (query) => before(query).length > 0],
-    ["an earlier same token", (row, query) => total(before(query).map((key) => row[key])), (query) => before(query).length > 0],
-    ["the previous token", (row, query) => row[query - 1], (query) => query > 0],
-    ["the first token", (row) => row[0], (query) => query > 0],
-    ["the token itself", (row, query) => row[query], () => true],
-  ];
+  const KINDS = [...attention.kinds(before), ["the token itself", (row, query) => row[query], () => true]];
   const mean = (layer, head, kind) => {
     const [, mass, counts] = KINDS[kind], found = pattern(layer, head).map((row, query) => [row, query]).filter(([, query]) => counts(query));
     return found.length ? total(found.map(([row, query]) => mass(row, query))) / found.length : null;
   };
-  const roving = (buttons, columns) => buttons.forEach((button, index) => button.addEventListener("keydown", (event) => {
-    const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns, Home: -index, End: buttons.length - 1 - index }[event.key];
-    if (step === undefined || !buttons[index + step]) return;
-    event.preventDefault();
-    buttons[index + step].focus();
-  }));
-  const choices = (id, values, chosen) => by(id).replaceChildren(...values.map(([value, words]) => {
-    const option = made("option", words, { value });
-    option.selected = String(value) === String(chosen);
-    return option;
-  }));
 
   // Every head of the model, shaded by the chosen kind of attention.
   const grid = () => {
