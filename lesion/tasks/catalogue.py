@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, get_args
 
 from lesion.errors import InputError, nearest
+from lesion.identity import field_docstrings
 from lesion.tasks.config import TaskConfig
 from lesion.tasks.literature.greater_than import GreaterThanTask
 from lesion.tasks.literature.ioi import IoiTask
@@ -66,7 +67,7 @@ def overview() -> tuple[Entry, ...]:
             name,
             tier,
             (kinds[name].__doc__ or "").strip(),
-            {field: info.description or "" for field, info in kinds[name].model_fields.items() if field != "task"},
+            {field: text for field, text in field_docstrings(kinds[name]).items() if field != "task"},
         )
         for name, tier in _TIERS.items()
     )

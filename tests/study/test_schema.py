@@ -1,12 +1,15 @@
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
+from pydantic import Field
 
 from lesion.errors import InputError
-from lesion.identity import Document
+from lesion.identity import Document, field_docstrings
 from lesion.study.format.load import load_study, parse_document
 from lesion.study.format.schema import SCHEMAS, format_page, json_schema, schema_text, write_pages
 from lesion.study.study import Study
@@ -59,6 +62,46 @@ def test_other_rooms_can_join_their_documents():
         """Its title."""
 
     assert json_schema("card", {**SCHEMAS, "card": Card})["properties"]["title"]["description"] == "Its title."
+
+
+def test_a_description_is_the_docstring_under_the_field_of_the_class_or_of_one_below_it():
+    @dataclass(frozen=True)
+    class Size:
+        """A size."""
+
+        wide: int
+        """In bits.
+
+        Not bytes.
+        """
+        high: int
+
+    class Card(Document):
+        """A card."""
+
+        title: str
+        """Its title."""
+        size: Size
+        """How large."""
+
+    class Longer(Card):
+        """A longer card."""
+
+        pages: int = Field(default=1, description="How many.")
+        """Not this."""
+
+    assert field_docstrings(Longer) == {"title": "Its title.", "size": "How large.", "pages": "Not this."}
+    found = json_schema("card", {"card": Longer})
+    meanings = {name: field.get("description") for name, field in found["properties"].items()}
+    assert meanings == {"title": "Its title.", "size": "How large.", "pages": "How many."}
+    wide, high = found["$defs"]["Size"]["properties"].values()
+    assert (wide.get("description"), high.get("description")) == ("In bits.\n\nNot bytes.", None)
+
+
+def test_a_class_that_was_typed_at_a_prompt_has_no_descriptions():
+    typed: dict[str, Any] = {"Document": Document, "__name__": "__main__"}
+    exec('class Card(Document):\n    title: str\n    """Its title."""\n', typed)
+    assert field_docstrings(typed["Card"]) == {}
 
 
 def test_an_unknown_kind_is_refused_with_the_nearest():

@@ -36,7 +36,6 @@ class Sitting(Document):
     started: str
     """UTC, ISO 8601."""
     code: Code
-    """Which source ran."""
     environment: Environment
     """On what."""
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, cast
 
-from lesion.identity import Document
+from pydantic.json_schema import GenerateJsonSchema
+
+from lesion.identity import Document, DocumentSchema
 from lesion.study.format.yaml_reader import Path, Value
 
 Schema = Mapping[str, Any]
@@ -48,9 +50,9 @@ class Place(NamedTuple):
 
 
 @lru_cache(maxsize=16)
-def schema_of(model: type[Document]) -> dict[str, Any]:
-    """The JSON Schema of a document, with descriptions from the docstrings under its fields."""
-    return model.model_json_schema()
+def schema_of(model: type[Document], *, meanings: bool = False) -> dict[str, Any]:
+    """The JSON Schema of a document; `meanings` adds the docstrings under its fields, read from the source."""
+    return model.model_json_schema(schema_generator=DocumentSchema if meanings else GenerateJsonSchema)
 
 
 def locate(loc: tuple[int | str, ...], root: Schema) -> Place:

@@ -75,12 +75,12 @@ def parse_document(
     if not isinstance(source.value, dict):
         kind = model.__name__.lower()
         refuse(name, source.line(()), f"a {kind} is a mapping of keys to values, found {described(source.value)}")
-    schema = schema_of(model)
     try:
         document = model.model_validate_json(json.dumps({**given, **source.value}), strict=True)
-        wrong = slips(source, schema)
+        wrong = slips(source, schema_of(model))
     except ValidationError as error:
-        document, wrong = None, complaints(error.errors(include_url=False), source, schema)
+        found = error.errors(include_url=False)
+        document, wrong = None, complaints(found, source, schema_of(model, meanings=True))
     if document is None or wrong:
         raise InputError("\n".join(f"{name}, line {line}: {text}" for line, text in wrong))
     return document

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from lesion.errors import InputError, nearest
+from lesion.identity import DocumentSchema
 from lesion.study.study import Study
 
 _REFERENCE = re.compile(r'"#/\$defs/(\w+)"')
@@ -57,7 +58,8 @@ def json_schema(kind: str, schemas: Mapping[str, type[BaseModel]] = SCHEMAS) -> 
     """
     if kind not in schemas:
         raise InputError(f"there is no schema '{kind}'; {nearest(kind, schemas)}")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schemas[kind].model_json_schema()}
+    schema = schemas[kind].model_json_schema(schema_generator=DocumentSchema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def schema_text(kind: str, schemas: Mapping[str, type[BaseModel]] = SCHEMAS) -> str:
