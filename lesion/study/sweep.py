@@ -57,6 +57,9 @@ class Sweep(Document):
     """Token positions at which the factor acts: `all`, `last` or `role:NAME`."""
     items: int = Field(default=512, ge=64, le=10**6)
     """Discovery items per tier."""
+    single_heads: bool = Field(default=True, exclude_if=lambda wanted: wanted)
+    """With a detected target, whether discovery also zeroes every head alone: a map of all heads. Exploratory: no
+    verdict uses it. On a model of many heads it is half of the time."""
     staged: int = Field(default=0, ge=0, le=64, exclude_if=lambda heads: heads == 0)
     """Cumulative ablation on discovery items, up to this number of heads: the first 1, 2, … heads are zeroed together,
     once in the detector's order and once in a random one. Exploratory: no verdict uses it."""
@@ -78,8 +81,13 @@ class Sweep(Document):
 
     @property
     def detects(self) -> bool:
-        """Whether a detector picks a target's heads, so that discovery also maps single heads."""
+        """Whether a detector picks a target's heads."""
         return any(isinstance(target, DetectedHeads) for target in self.named.values())
+
+    @property
+    def maps_heads(self) -> bool:
+        """Whether discovery also zeroes every head alone: wanted, with heads that a detector picks, and a factor."""
+        return self.single_heads and self.detects and self.edit.exchange is None
 
     @field_validator("targets")
     @classmethod

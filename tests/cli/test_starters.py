@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from lesion.runs.execute.costs import basis_of
+from lesion.runs.execute.prepare import prepare_plan
+from lesion.study.forecast.forecast import forecast
 from lesion.study.format.load import load_study
 from lesion.study.format.shipped import FOLDER, shipped, shipped_files
 
@@ -136,7 +139,7 @@ def test_a_file_with_too_few_prompts_is_told_what_asks_it_without_a_study(call: 
     answers = ("--model", "zoo:abacus-llama", "--edit", "induction", "--minutes", "5")
     code, _, said = call("init", *answers, "--task", "mine.csv", "--out", "mine.yaml")
     assert (code, Path("mine.yaml").exists()) == (2, False)
-    assert "the smallest study of `lesion init` needs 128" in said
+    assert "the smallest study of `lesion init` needs 64" in said
     assert "lesion measure zoo:abacus-llama --task 'file path=mine.csv'" in said
 
 
@@ -176,7 +179,7 @@ def test_a_detectors_heads_get_the_repetition_of_blocks_as_positive_control(call
 def test_a_control_that_the_time_does_not_allow_is_left_out_and_its_cost_is_said(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lesion.runs.execute.costs.ASSUMED_RATE", 1e9)
+    monkeypatch.setattr("lesion.runs.execute.rate.product_rate", lambda width: 2e8)
     asked = (*ANSWERS, "--edit", "induction", "--home", ".")
     _, out, _ = call("init", "short.yaml", *asked, "--minutes", "1")
     without, with_one = (int(re.findall(said, out)[0]) for said in (r"takes about (\d+)", r"it would take (\d+)"))
@@ -233,3 +236,45 @@ def test_a_wrong_answer_is_one_sentence_and_writes_nothing(call: Call, changed: 
     code, _, said = call("init", *(part for pair in given.items() for part in pair))
     assert (code, wanted in said) == (2, True), said
     assert list(Path().iterdir()) == []
+
+
+def test_the_outcome_follows_from_the_unedited_models_answers(call: Call) -> None:
+    """The embedded model is right on its own task, and a model without training is right on nothing."""
+    code, out, _ = call("init", "right.yaml", *ANSWERS, "--edit", "L0H1", "--minutes", "1000")
+    right = load_study("right.yaml")
+    assert (code, right.claims.outcome) == (0, "accuracy")
+    assert "so the verdict is about the share of right answers" in out
+    given = ("--model", "tiny:gpt2", "--task", "arithmetic", "--edit", "L0H1", "--minutes", "1000")
+    code, out, said = call("init", "wrong.yaml", *given)
+    assert code == 0, said
+    wrong = load_study("wrong.yaml")
+    assert (wrong.claims.outcome, wrong.claims.chance) == ("answer_logprob", "coverage")
+    assert wrong.baseline.spread == wrong.verdict.spread == 0.5
+    assert re.search(r"The unedited model answers \d of 32 items of `main` right, so the verdict is about the", out)
+    assert re.search(r"nats \(power 0.8\); a Null would rule out [\d.]+ nats or more", out)
+    assert "# The unedited model answers" in Path("wrong.yaml").read_text(encoding="utf-8")
+
+
+def test_a_given_outcome_asks_no_model(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lesion.runs.draft.draft.chosen", lambda *_: pytest.fail("the model was asked"))
+    answers = (*ANSWERS, "--edit", "L0H1", "--minutes", "1000", "--outcome", "answer_logprob")
+    assert call("init", "given.yaml", *answers)[0] == 0
+    assert load_study("given.yaml").claims.outcome == "answer_logprob"
+    assert "unedited model" not in Path("given.yaml").read_text(encoding="utf-8")
+
+
+def test_a_quick_design_leaves_out_the_map_of_single_heads(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = (*ANSWERS, "--edit", "induction", "--outcome", "accuracy", "--home", ".")
+    call("init", "long.yaml", *answers, "--minutes", "1000")
+    monkeypatch.setattr("lesion.runs.execute.rate.product_rate", lambda width: 2e8)
+    call("init", "short.yaml", *answers, "--minutes", "1")
+    long, short = load_study("long.yaml"), load_study("short.yaml")
+    assert (long.sweep.maps_heads, short.sweep.maps_heads) == (True, False)
+
+    def singles(name: str) -> int:
+        plan = prepare_plan(load_study(f"{name}.yaml"), "any")
+        return sum(stage.rows for stage in forecast(plan, basis_of(plan.study)) if stage.stage == "discovery")
+
+    heads = 4 * 4
+    assert singles("long") > heads * long.sweep.items
+    assert singles("short") < 3 * heads * short.sweep.items

@@ -14,10 +14,11 @@ from lesion.interventions.site import parse_site
 from lesion.report.terminal.run import budget_words, progress_bar
 from lesion.runs.check.recompute_stats import recount
 from lesion.runs.check.replay import replay
-from lesion.runs.execute import costs
+from lesion.runs.execute import costs, rate
 from lesion.runs.execute.conduct import Reading, Spent, Tick, conduct
 from lesion.runs.execute.finish import Order
 from lesion.runs.execute.prepare import prepare_plan
+from lesion.runs.execute.rate import rate_of
 from lesion.runs.execute.run import start
 from lesion.runs.folder.run_folder import Result, RunFolder
 from lesion.runs.index.ledger import enter, sums
@@ -42,7 +43,7 @@ def test_a_plan_is_printed_without_torch(repository: Path, tmp_path: Path) -> No
     document = json.loads(done.stdout)
     assert [stage["stage"] for stage in document["stages"]][:2] == ["instrument", "baseline"]
     assert document["budget"]["cpu_hours"]["fits"]
-    assert document["rate"]["source"].startswith("assumed")
+    assert document["rate"]["source"].startswith("estimated")
     assert all(pool["enough"] for pool in document["pools"].values())
     assert list(tmp_path.iterdir()) == [], "a plan leaves nothing behind"
 
@@ -60,14 +61,27 @@ def test_the_forecast_counts_what_the_run_then_did(small_run) -> None:
         assert told[stage]["flop"] == pytest.approx(costs.work_of(study, [u for u in units if u.cell.stage == stage]))
 
 
-def test_the_rate_is_that_of_the_newest_long_run_of_this_processor(small_run, tmp_path, monkeypatch) -> None:
-    assert costs.rate_of(tmp_path).source.startswith("assumed")
+def test_the_rate_is_that_of_the_newest_long_run_of_these_models_on_this_processor(
+    small_run, tmp_path, monkeypatch
+) -> None:
+    models = dict.fromkeys(small_run.manifest.study.subjects, 64)
+    assert rate_of(tmp_path, models).source.startswith("estimated")
     cost = small_run.manifest.cost.model_copy(update={"flop": 3e12, "cpu_seconds": 100.0})
     enter(tmp_path, small_run.manifest.model_copy(update={"cost": cost}))
-    rate = costs.rate_of(tmp_path)
-    assert rate == (3e10, f"measured: {small_run.manifest.run}")
-    monkeypatch.setattr(costs, "processor", lambda: "another")
-    assert costs.rate_of(tmp_path).source.startswith("assumed")
+    assert rate_of(tmp_path, models) == (3e10, f"measured: {small_run.manifest.run}")
+    assert rate_of(tmp_path, {**models, "tiny:other": 64}).source.startswith("estimated"), "a run of other models"
+    monkeypatch.setattr(rate, "processor", lambda: "another")
+    assert rate_of(tmp_path, models).source.startswith("estimated")
+
+
+def test_without_a_run_the_rate_is_a_share_of_a_products_which_rises_with_the_width(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(rate, "product_rate", lambda width: 1e9 * width)
+    assert rate_of(tmp_path, {"a": 1000, "b": 600}).flop_per_second == pytest.approx(rate.SHARE_WIDE * 600e9)
+    assert rate_of(tmp_path, {"a": 1000, "b": 100}).flop_per_second == pytest.approx(rate.SHARE_NARROW * 100e9)
+
+
+def test_a_products_rate_is_between_what_any_processor_does_and_none(tmp_path) -> None:
+    assert 1e8 < rate.product_rate(128) < 1e13
 
 
 def test_what_all_runs_took_is_summed_from_the_ledger(small_run, tmp_path, capsys) -> None:

@@ -3,7 +3,7 @@
 # ruff: noqa: PLC0415  (commands import what they need)
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -88,11 +88,16 @@ def init(
     task: Annotated[str | None, typer.Option(help="Task, or a file of prompts; without it, asked for.")] = None,
     edit: Annotated[str | None, typer.Option(help="What to edit; without it, asked for.")] = None,
     minutes: Annotated[float | None, typer.Option(min=1, help="How long it may take; without it, asked for.")] = None,
+    outcome: Annotated[
+        Literal["accuracy", "answer_logprob"] | None,
+        typer.Option(help="What is judged; without it, 32 discovery items of each task are asked of the model."),
+    ] = None,
     home: Home = Path(),
     as_json: Json = False,
 ) -> int:
     """Ask four questions and write a commented study that fits the time."""
-    from lesion.runs.execute.draft import TARGETS, Wanted, drafted, require_target, task_of
+    from lesion.runs.draft.answers import TARGETS, Wanted, require_target, task_of
+    from lesion.runs.draft.draft import drafted
 
     out_file = _wanted_file(file, to)
     if model is None:
@@ -108,7 +113,7 @@ def init(
     if minutes is None:
         minutes = float(typer.prompt("Minutes that it may take", default=30.0, type=float))
     wanted = Wanted(out_file.stem, model, task, edit, minutes, WORKERS)
-    text, notes = drafted(wanted, home)
+    text, notes = drafted(wanted, home, outcome)
     _written(out_file, text.encode())
     words = "\n".join([*notes, f"{out_file}: read it, then: lesion plan {out_file}; lesion run {out_file}"])
     say({"file": str(out_file), "notes": notes}, as_json, words)

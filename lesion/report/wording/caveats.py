@@ -320,6 +320,8 @@ def absent(record: Record) -> list[str]:
         absences.append(
             "No sweep over factors, no head map and no changes in certainty: the run ended before discovery."
         )
+    elif manifest.study.sweep.detects and not manifest.study.sweep.maps_heads:
+        absences.append("No map of single heads: the study asks for none (sweep.single_heads).")
     if not any(isinstance(each, RankedNeurons) for each in manifest.study.sweep.named.values()):
         absences.append("No ranking of neurons: the study's target is not picked by one.")
     if "discovery" in reached and "staged" not in record.items["role"]:

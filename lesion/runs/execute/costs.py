@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tokenizers import Tokenizer
 
@@ -18,12 +18,10 @@ from lesion.models.obtain.hub import hub_file
 from lesion.models.sizes import locate, read_sizes
 from lesion.models.vocabulary import read_tokenizer
 from lesion.runs.execute.conduct import Reading
+from lesion.runs.execute.rate import rate_of
 from lesion.runs.folder.run_folder import Unit
-from lesion.runs.index.ledger import known
-from lesion.runs.manifest.environment import processor
 from lesion.study.arms.arm import writes
 from lesion.study.forecast.forecast import (
-    ASSUMED_DEVICE_RATE,
     ASSUMED_RATE,
     PSI,
     SD,
@@ -50,17 +48,6 @@ from lesion.tasks.trusted_code import is_trusted
 
 SAMPLE = 32
 """Items per tier whose tokens are counted."""
-ENOUGH_SECONDS = 30.0
-"""Runs that took less processor time say nothing about the rate."""
-
-
-class Rate(NamedTuple):
-    """Arithmetic per processor second, and where it is known from."""
-
-    flop_per_second: float
-    source: str
-
-
 ASSUMED = Lengths(32.0, 4.0, 1.0)
 """Tokens of a tier whose code is not run for a forecast: prompt, answer, shared by all prompts."""
 
@@ -129,33 +116,11 @@ def work_of(study: Study, units: Sequence[Unit]) -> float:
     return done
 
 
-def rate_of(home: Path) -> Rate:
-    """The rate of the newest long enough run on this processor or device, or the assumed one."""
-    if wanted() != "cpu":
-        return _device_rate(home)
-    for entry in reversed(known(home)):
-        if (
-            entry.gpu_seconds == 0
-            and entry.flop > 0
-            and entry.cpu_seconds >= ENOUGH_SECONDS
-            and entry.processor == processor()
-        ):
-            return Rate(entry.flop / entry.cpu_seconds, f"measured: {entry.run}")
-    return Rate(ASSUMED_RATE, "assumed; no run of 30 seconds or more on this processor is in the ledger")
-
-
-def _device_rate(home: Path) -> Rate:
-    """The same of a device; which one an earlier run was on, the ledger does not say."""
-    for entry in reversed(known(home)):
-        if entry.flop > 0 and entry.gpu_seconds >= ENOUGH_SECONDS:
-            return Rate(entry.flop / entry.gpu_seconds, f"measured: {entry.run}")
-    return Rate(ASSUMED_DEVICE_RATE, f"assumed; no run of 30 seconds or more on {wanted()} is in the ledger")
-
-
 def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
     """The forecast of a study as a document: stages, pools, rate, what it takes and whether the budget holds it."""
     workers = 1 if wanted() != "cpu" else workers
-    basis, rate = basis_of(plan.study), rate_of(home)
+    basis = basis_of(plan.study)
+    rate = rate_of(home, {name: each.width for name, each in basis.anatomy.items()})
     stages, budget = forecast(plan, basis), plan.study.budget
     most, likely = total(stages), expected(plan, basis)
     cpu_hours = likely / rate.flop_per_second / 3600

@@ -22,14 +22,15 @@ create table if not exists runs (
     run text primary key, seal text not null, command text not null, study text not null, status text not null,
     outcome text not null, scenario text not null, started text not null, cpu_seconds real not null,
     rows_hash text not null, key text not null, replay_of text, match text,
-    gpu_seconds real not null, wall_seconds real not null, flop real not null, processor text not null
+    gpu_seconds real not null, wall_seconds real not null, flop real not null, processor text not null,
+    models text not null
 )
 """
 _CHAIN = "create table if not exists registrations (number integer primary key, hash text not null)"
 _MARKS = "create table if not exists marks (run text primary key, tags text not null, superseded_by text, complete int)"
 _COLUMNS = (
     "run", "seal", "command", "study", "status", "outcome", "scenario", "started", "cpu_seconds", "rows_hash",
-    "key", "replay_of", "match", "gpu_seconds", "wall_seconds", "flop", "processor",
+    "key", "replay_of", "match", "gpu_seconds", "wall_seconds", "flop", "processor", "models",
 )  # fmt: skip
 
 
@@ -57,6 +58,8 @@ class Entry(NamedTuple):
     flop: float
     """Arithmetic of its rows had each been a whole forward pass; 0 when that was not counted."""
     processor: str
+    models: str
+    """Names of a study's models, a line each; empty for a command that is none."""
     replayed: bool
     """Whether another run repeated it, bit for bit or within the noise floor."""
     tags: tuple[str, ...] = ()
@@ -150,13 +153,14 @@ def _values(manifest: Entered) -> tuple[Any, ...]:
     if isinstance(manifest, Manifest):
         study, scenario = manifest.study.name, manifest.results.scenario
         rows_hash, key = manifest.rows_hash, manifest.key
+        models = "\n".join(manifest.study.subjects)
     else:
-        study, scenario, rows_hash, key = "", "", manifest.result_hash, ""
+        study, scenario, rows_hash, key, models = "", "", manifest.result_hash, "", ""
     return (
         manifest.run, manifest.seal, manifest.command, study, manifest.status, manifest.outcome,
         scenario, cost.started, cost.cpu_seconds, rows_hash, key,
         manifest.replay_of, manifest.match, cost.gpu_seconds, cost.wall_seconds, cost.flop,
-        manifest.environment.processor,
+        manifest.environment.processor, models,
     )  # fmt: skip
 
 

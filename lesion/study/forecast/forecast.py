@@ -40,7 +40,7 @@ VECTOR_ROWS = 2 * PROMPTS * len(WORD_MAPS)
 TEXT_PASSES = 3.0
 """Whole passes whose time it takes to write one answer out, in small steps of one token; 1.6 to 3 were measured."""
 ASSUMED_RATE = 2e10
-"""FLOP per processor second where no run was measured: half of what the default study made on the quick engine."""
+"""FLOP per processor second where a run's baseline took no time that could be measured."""
 ASSUMED_DEVICE_RATE = 1e13
 """FLOP per second of a CUDA device where no run was measured: a third of what a 24 GB card is sold for, float32."""
 
@@ -190,7 +190,7 @@ def _arms(stage: StageName, plan: Plan, model: str) -> float:
     if stage == "instrument":
         return PROOF_ROWS
     if stage == "discovery":
-        singles = len(all_heads(plan.shapes[model])) if study.sweep.detects and study.sweep.edit.exchange is None else 0
+        singles = len(all_heads(plan.shapes[model])) if study.sweep.maps_heads else 0
         return 1 + sum(_target_arms(plan, model, name) for name in study.sweep.named) + singles + 2 * study.sweep.staged
     if stage == "confirm" and study.claims is not None:
         each = len(study.sweep.always) + study.sweep.best + (_ablations(study) - 1) * study.sweep.ablates
@@ -254,7 +254,7 @@ def _discovery(plan: Plan, basis: Basis) -> Costed:
     study, rows = plan.study, dict[tuple[str, str], tuple[int, int, float]]()
     for model, tier in plan.own_pairs():
         layers = basis.anatomy[model].layers
-        singles = len(all_heads(plan.shapes[model])) if study.sweep.detects and study.sweep.edit.exchange is None else 0
+        singles = len(all_heads(plan.shapes[model])) if study.sweep.maps_heads else 0
         groups = _arms("discovery", plan, model) - singles
         weight = groups + singles * (layers + 1) / (2 * layers)
         rows[model, tier] = (-(-study.sweep.items // study.block), study.sweep.items, weight)

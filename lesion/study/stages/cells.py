@@ -55,8 +55,9 @@ def _discovery_arms(plan: Plan, model: str, tier: str) -> tuple[Arm, ...]:
     for each in plan.aims(model):
         for alpha in swept(study):
             arms += [*_sets(plan, each, alpha), *_ablations(plan, each, tier, alpha)]
-    if study.sweep.edit.exchange is None and study.sweep.detects:
+    if study.sweep.maps_heads:
         arms += [scaled("single", (name,), 0.0, study, name) for name in all_heads(plan.shapes[model])]
+    if study.sweep.edit.exchange is None and study.sweep.detects:
         arms += _staged(plan, model)
     return tuple(arms)
 
