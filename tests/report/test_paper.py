@@ -341,3 +341,54 @@ def test_words_that_two_studies_say_need_the_study_before_them():
     assert [each.claim.number for each in inlines(section.blocks) if isinstance(each, Number)] == [2]
     with pytest.raises(InputError, match="no number of this paper"):
         passage("discussion", "It was {claim: items}.", claims)
+
+
+def test_a_persons_abstract_takes_the_place_of_the_computed_one_and_holds_only_claims(made):
+    home = made(status="confirmatory")
+    folder = write_paper(home, ["arithmetic"]).folder
+    what = next(c["what"] for c in from_json((folder / "claims.json").read_bytes()) if c["kind"] == "change")
+    (folder / "prose").mkdir()
+    mine = folder / "prose" / "abstract.md"
+    mine.write_text(f"Heads `L1H0` were ablated, and the change is {{claim: {what}}}.\n")
+    write_paper(home, ["arithmetic"])
+    said = part((folder / "paper.md").read_text(encoding="utf-8"), "Abstract")
+    assert re.search(rf"`L1H0` were ablated, and the change is [^<]+{LINK}", said)
+    assert "provisional" in said, "what no abstract may leave out is added"
+    assert "In a study registered before its data" not in said
+    assert "In a study registered before its data" in (folder / "supplement.md").read_text(encoding="utf-8")
+    for text, refused in (
+        ("It lost 5 points.", "'5' is no claim of the paper"),
+        ("word " * 201, "has 201 words; an abstract has at most 200"),
+    ):
+        mine.write_text(text)
+        with pytest.raises(InputError, match=refused):
+            write_paper(home, ["arithmetic"])
+
+
+def test_a_persons_abstract_cannot_hide_a_failed_gate(made):
+    home = made(status="confirmatory", world={"drift": 0.1})
+    folder = write_paper(home, ["arithmetic"]).folder
+    (folder / "prose").mkdir()
+    (folder / "prose" / "abstract.md").write_text("All went well.\n")
+    write_paper(home, ["arithmetic"])
+    said = part((folder / "paper.md").read_text(encoding="utf-8"), "Abstract")
+    assert "All went well." in said
+    assert re.search(r"The baseline gate of\*\* `arithmetic` .*failed", said)
+
+
+def test_a_persons_abstract_quotes_no_exploratory_run(made):
+    home = made()
+    folder = write_paper(home, ["arithmetic"]).folder
+    what = next(c["what"] for c in from_json((folder / "claims.json").read_bytes()) if c["kind"] == "change")
+    (folder / "prose").mkdir()
+    (folder / "prose" / "abstract.md").write_text(f"It is {{claim: {what}}}.\n")
+    with pytest.raises(InputError, match="comes from a run that is exploratory"):
+        write_paper(home, ["arithmetic"])
+
+
+def test_what_studies_fixed_stands_in_one_table_with_a_column_a_study(made):
+    text = (write_paper(made(), ["arithmetic"]).folder / "paper.md").read_text(encoding="utf-8")
+    said = part(text, "Methods")
+    assert "| setting | arithmetic |" in said
+    for name in ("margin of a Null", "error rate", "seeds", "factors tried", "processor hours", "Python"):
+        assert re.search(rf"\| {name} \| [^|]*{LINK}", said), name

@@ -7,9 +7,9 @@ from lesion.report.figures.figures import Figure
 from lesion.report.paper.claims.claim import Register
 from lesion.report.paper.manuscript import Cited, Listing, Manuscript, Name, Section, Theirs, Works, inlines
 from lesion.report.paper.select_runs import Cast
-from lesion.report.paper.text import appendix, replication, tables
+from lesion.report.paper.text import appendix, replication, settings, tables
 from lesion.report.paper.text.hypotheses import hypotheses
-from lesion.report.paper.text.prose import PLACES, passage
+from lesion.report.paper.text.prose import PLACES, abstract, passage
 from lesion.report.paper.text.references import WORKS
 from lesion.report.paper.text.run_view import RunView
 from lesion.report.paper.text.sections import Sections
@@ -59,7 +59,11 @@ def compose(
     tables_section = sections.section("tables", **values)
     runs_section = sections.section("runs", **values, **_audit(picked, register))
     audit = sections.section("audit", **values, **_audit(picked, register))
-    added = {name: passage(name, text, register.claims) for name, text in prose.items() if PLACES[name]}
+    written = {name: text for name, text in prose.items() if PLACES[name] and name != "abstract"}
+    added = {name: passage(name, text, register.claims) for name, text in written.items()}
+    computed = own[0]
+    if "abstract" in prose:
+        own[0] = abstract(prose["abstract"], register.claims, sections.section("caveats", **values).blocks)
     body = [part for section in own for part in (section, *_passages(section, added))]
     if asked := hypotheses(picked, prose.get("outcomes", ""), register.claims):
         body.insert(next(i for i, part in enumerate(body) if part.key == "results"), asked)
@@ -71,16 +75,18 @@ def compose(
         sections.line("badge", **values),
     )
     references = sections.section("references", works=works)
+    opening = () if computed in own else (computed,)
     return Composed(
         Manuscript(
             (Theirs(title),), (Theirs(prose.get("authors", study.question)),), badge, (*body, runs_section, references)
         ),
-        Manuscript((Theirs(f"Supplement: {title}"),), (), badge, (tables_section, audit)),
+        Manuscript((Theirs(f"Supplement: {title}"),), (), badge, (*opening, tables_section, audit)),
     )
 
 
 def _passages(section: Section, added: Mapping[str, Section]) -> list[Section]:
-    return [added[name] for name in _AFTER.get(section.key, ()) if name in added]
+    key = section.key.removeprefix("prose-")
+    return [added[name] for name in _AFTER.get(key, ()) if name in added]
 
 
 def _values(
@@ -105,8 +111,8 @@ def _values(
 _FUNCTIONS = (
     replication.replication_answers, replication.replication_sentences, replication.pooled_table,
     replication.replicas_table, tables.models_table, tables.tasks_table, tables.changes_table, tables.ablations_table,
-    tables.verdicts_table,
-    tables.baseline_table, tables.loud_sets_table, tables.parts_table,
+    tables.verdicts_table, tables.baseline_table, tables.loud_sets_table, tables.parts_table,
+    settings.settings_table, settings.costs_table,
 )  # fmt: skip
 
 

@@ -89,7 +89,7 @@ class Typst:
         """A section."""
         if key in FLUSHED:
             return f"#place.flush()\n{text}"
-        return f"#abstract[\n{text}\n]" if key == "abstract" else text
+        return f"#abstract[\n{text}\n]" if key in ("abstract", "prose-abstract") else text
 
     def paper(self, title: str, subtitle: str, badge: str, body: str, plain_title: str) -> str:
         """The source; its layout stands at the top of it, so that it compiles alone beside its figures."""

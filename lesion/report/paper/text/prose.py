@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lesion.errors import InputError, nearest
 from lesion.report.paper.claims.claim import Claim
-from lesion.report.paper.manuscript import Block, Heading, Number, Paragraph, Section, Theirs
+from lesion.report.paper.manuscript import Block, Heading, Number, Paragraph, Section, Theirs, inlines
 from lesion.report.paper.text.markup import Marks, blocks, without_marks
 from lesion.runs.folder.find import small_text
 
@@ -19,6 +19,7 @@ PLACES = {
     "title": "",
     "outcomes": "",
     "authors": "",
+    "abstract": "Abstract",
     "introduction": "Introduction",
     "related-work": "Related work",
     "methods": "More on the methods",
@@ -27,7 +28,9 @@ PLACES = {
     "limitations": "More limitations",
     "acknowledgements": "Acknowledgements",
 }
-"""Name of a passage -> heading of its section; title and authors are at the top, outcomes beside the hypotheses."""
+"""Name of a passage -> heading of its section; title and authors are at the top, outcomes beside the hypotheses. An
+abstract takes the place of the computed one, which then opens the supplement."""
+MOST_ABSTRACT_WORDS = 200
 MOST_PROSE_BYTES = 1_000_000
 _CLAIM = re.compile(r"\{claim:([^{}\n]+)\}")
 _WHOSE = "Written by hand; numbers here that bear no claim were not computed from runs."
@@ -56,6 +59,34 @@ def passage(name: str, text: str, claims: Iterable[Claim]) -> Section:
     """A person's passage as a section that says whose it is."""
     title = Heading(1, (Theirs(PLACES[name]),))
     return Section(f"prose-{name}", (title, Paragraph((Theirs(_WHOSE, "emphasis"),)), *prose_blocks(text, claims)))
+
+
+def abstract(text: str, claims: Iterable[Claim], caveats: Iterable[Block]) -> Section:
+    """A person's abstract: at most 200 words, and every number a claim of a confirmatory run, or set as `code`.
+
+    Args:
+        text: what the person wrote.
+        claims: numbers that it may use.
+        caveats: what it may not leave out: failed gates and positive controls, and what is provisional.
+
+    Raises:
+        InputError: when it is longer, holds a number of its own, or one of a run that is not confirmatory.
+    """
+    written = tuple(prose_blocks(text, claims))
+    length = 0
+    for each in inlines(written):
+        if isinstance(each, Number) and each.claim.status != "confirmatory":
+            raise InputError(f"prose/abstract.md: {each.claim.what} comes from a run that is {each.claim.status}")
+        if isinstance(each, Theirs) and each.style != "code" and (found := re.search(r"\d+", each.text)):
+            raise InputError(
+                f"prose/abstract.md: '{found[0]}' is no claim of the paper; write {{claim: WORDS}} with words from"
+                " claims.json, or set a name as `code`"
+            )
+        length += len(each.text.split()) if isinstance(each, Theirs) else 1
+    if length > MOST_ABSTRACT_WORDS:
+        raise InputError(f"prose/abstract.md has {length} words; an abstract has at most {MOST_ABSTRACT_WORDS}")
+    title = Heading(1, (Theirs(PLACES["abstract"]),))
+    return Section("prose-abstract", (title, *written, *caveats))
 
 
 def prose_blocks(text: str, claims: Iterable[Claim]) -> Iterable[Block]:

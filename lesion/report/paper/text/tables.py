@@ -1,5 +1,7 @@
 """The tables of methods, results and the supplement, without captions; every number a claim."""
 
+from collections.abc import Sequence
+
 from lesion.report.figures.parts.palette import VERDICT_SIGNS
 from lesion.report.paper.claims.cells import Cell, pieces
 from lesion.report.paper.claims.claim import Claim, pointer
@@ -17,22 +19,33 @@ _EXAMPLE = 60
 """Characters of a prompt's end that are shown."""
 
 
-def models_table(run: RunView) -> Table:
-    """Models by revision and hash."""
+def models_table(runs: Sequence[RunView]) -> Table:
+    """Models by revision and hash, each once."""
     columns = ("model", "family", "numbers", "revision", "weights (hash)", "tokenizer (hash)")
-    rows = tuple(
-        (
+    rows = {
+        (model.name, model.weights_hash): (
             words(Name(model_name(model.name))), words(Name(model.family)), words(Name(model.dtype)),
             words(Name(model.revision[:_SHORT] or "local")), words(Name(model.weights_hash[:_SHORT])),
             words(Name(model.tokenizer_hash[:_SHORT])),
         )
-        for model in run.manifest.models
-    )  # fmt: skip
-    return Table(columns, rows)
+        for run in runs for model in run.manifest.models
+    }  # fmt: skip
+    return Table(columns, tuple(rows.values()))
 
 
-def tasks_table(run: RunView) -> Table:
-    """Tiers with an example and their numbers of items."""
+def tasks_table(runs: Sequence[RunView]) -> Table:
+    """Tiers with an example and their numbers of items; of which study, where there are several."""
+    columns = ("tier in the rows", "task", "example", "items", "data (hash)")
+    rows = [row for run in runs for row in _tasks(run)]
+    widths = (0.6, 1.1, 1.5, 2, 0)
+    if len(runs) == 1:
+        return Table(columns, tuple(rows), widths, small=True)
+    whose = [words(Name(run.study.name)) for run in runs for _ in run.study.tasks]
+    beside = tuple((study, *row) for study, row in zip(whose, rows, strict=True))
+    return Table(("study", *columns), beside, (0.8, *widths), small=True)
+
+
+def _tasks(run: RunView) -> list[tuple[Line, ...]]:
     rows: list[tuple[Line, ...]] = []
     for tier in run.study.tasks:
         what = run.number("task", f"{tier}: task", "study", "tasks", tier)
@@ -42,8 +55,7 @@ def tasks_table(run: RunView) -> Table:
         items = joined(_item_counts(run, tier, facts), "; ", "; ")
         hashes = joined([words(Name(fact.dataset_hash[:_SHORT])) for _, fact in facts[:1]])
         rows.append((words(Name(tier)), words(what), (Theirs(example[-_EXAMPLE:], "code"),), items, hashes))
-    columns = ("tier in the rows", "task", "example", "items", "data (hash)")
-    return Table(columns, tuple(rows), (0.6, 1.1, 1.5, 2, 0), small=True)
+    return rows
 
 
 def _item_counts(run: RunView, tier: str, facts: list[tuple[int, DatasetFacts]]) -> list[Line]:
