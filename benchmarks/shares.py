@@ -1,8 +1,10 @@
 """Shares of the arithmetic floor on real weights: this project's engine beside plain hooks with the same matrix kernel.
 
-    python benchmarks/shares.py pretrained:smollm2-135m-instruct [--only NAME] [--repeats N] [--page docs/benchmarks.md]
+    python benchmarks/shares.py pretrained:smollm2-135m-instruct [--only NAME] [--repeats N] [--prompts N]
+                                [--page docs/benchmarks.md]
 
-Both sides run in one process on one thread, in turns. R1: all heads × {0, 2} on 64 sums, at 2 and 8 shots. S1: all
+Both sides run in one process on one thread, in turns. R1: all heads × {0, 2} on 64 sums, at 2 and 8 shots; on other
+models (R2 of the targets) with --prompts 32. S1: all
 heads zeroed on prompts of indirect object identification, which share nothing. S2: all heads × all positions of one
 pair patched, noising and denoising. Each is run on the heads of two layers and extrapolated to all, the same way for
 both sides; the plain loops on some of these interventions. Rows are kept in benchmarks/shares.json; `--page` writes
@@ -47,8 +49,8 @@ from lesion.models.obtain.pretrained import is_there
 
 FILE = Path(__file__).resolve().parent / "shares.json"
 SUMS = "arithmetic format=equation high=99 shots={}"
-PROMPTS, EVERY, LOOPED, CHECKED = 64, 15, 2, 2
-"""Prompts; one layer in so many is run; interventions of the plain loops; rows compared with float64."""
+PROMPTS, LOOPED, CHECKED = 64, 2, 2
+"""Prompts; interventions of the plain loops; rows compared with float64."""
 
 
 class Work(NamedTuple):
@@ -73,20 +75,21 @@ class Sides(NamedTuple):
 
 
 def some_heads(model: Model) -> list[Site]:
-    """All heads of every 15th layer (7 and 22 of 30), whose mean is that of all layers."""
-    layers = range(EVERY // 2, model.sizes.n_layers, EVERY)
+    """All heads of two layers whose mean is about that of all layers (7 and 22 of 30)."""
+    half = model.sizes.n_layers // 2
+    layers = ((half - 1) // 2, (half - 1) // 2 + half)
     return [head(layer, index) for layer in layers for index in range(model.sizes.n_heads)]
 
 
-def works(model: Model) -> list[Work]:
+def works(model: Model, prompts: int) -> list[Work]:
     """The pieces of work."""
     sites = some_heads(model)
     made: list[Work] = []
     for shots in (2, 8):
-        batches = ask(model, SUMS.format(shots), PROMPTS).batches
+        batches = ask(model, SUMS.format(shots), prompts).batches
         wanted = [Scale(sites=(site,), alpha=alpha) for site in sites for alpha in (0.0, 2.0)]
         made.append(Work(f"R1, {shots} shots", _shape(batches), model, batches, wanted, None))
-    asked = ask(model, "ioi", PROMPTS)
+    asked = ask(model, "ioi", prompts)
     zeroed = [Scale(sites=(site,), alpha=0.0) for site in sites]
     made.append(Work("S1", _shape(asked.batches), model, asked.batches, zeroed, None))
     directions: tuple[Direction, ...] = ("noising", "denoising")
@@ -168,11 +171,11 @@ def measure(sides: Sides, work: Work, repeats: int) -> dict[str, Any]:
     whole, late = (
         sum(plain_operations(model, batch, late=only) for batch in work.batches) * len(wanted) for only in (False, True)
     )
-    everything = EVERY  # from the heads of two layers to all
+    everything = model.sizes.n_layers / 2  # from the heads of two layers to all
     return {
         "work": work.name,
         "about": work.about,
-        "interventions": len(wanted) * everything,
+        "interventions": round(len(wanted) * everything),
         "run": len(wanted),
         "repeats": repeats,
         "day": time.strftime("%Y-%m-%d"),
@@ -243,8 +246,14 @@ def errors(sides: Sides, work: Work, spread: Sequence[Intervention]) -> dict[str
 
 
 def section(found: dict[str, Any]) -> str:
-    """The section of a page of benchmarks."""
-    lines = [HEAD.format(model=found["model"], every=EVERY, looped=LOOPED)]
+    """The section of a page of benchmarks: a table a model."""
+    tables = [_table(name, each) for name, each in found.items()]
+    kernels = {each["kernel"] for each in found.values()}
+    return HEAD.format(looped=LOOPED) + "".join(tables) + TAIL.format(kernel=", ".join(sorted(kernels)))
+
+
+def _table(model: str, found: dict[str, Any]) -> str:
+    lines = [COLUMNS.format(model=model)]
     for row in found["rows"]:
         ratios = row["ratios"]
         error = "–" if row["error"] is None else f"{row['error']:.0e} ({row['error_hooks']:.0e})"
@@ -256,16 +265,14 @@ def section(found: dict[str, Any]) -> str:
             f"{row['load']:.1f} | {row['day']} |\n"
         )
     share = found.get("bound")
-    reached = "" if share is None else BOUND.format(share=share)
-    return "".join(lines) + TAIL.format(kernel=found["kernel"], bound=reached)
+    return "".join(lines) + ("" if share is None else BOUND.format(share=share))
 
 
 HEAD = """\
 ## Real weights: share of the arithmetic floor
 
-{model}, one thread, all sides in one process and in turns, processor time, medians
-where there are several repeats. The heads of every {every}th layer are run, and both sides are extrapolated to all
-heads; the plain loops run {looped} interventions.
+One thread, all sides in one process and in turns, processor time, medians where there are several repeats. The heads
+of two layers are run, and both sides are extrapolated to all heads; the plain loops run {looped} interventions.
 
 - *Share of the floor*: the multiply-adds that the batched algorithm cannot avoid, at the matrix speed measured in the
   same run (*GFLOP/s*), over the time taken.
@@ -274,23 +281,25 @@ heads; the plain loops run {looped} interventions.
 - *Saved*: multiply-adds of the plain loop over ours; in brackets, of the loop with the last logits only.
 - *Error*: of a log-probability against float64, nats; in brackets, that of plain hooks. *Apart*: the largest
   difference between both sides.
+"""
+COLUMNS = """
+**{model}**
 
 | work | edits | share of the floor | same kernel | last logits | as it comes | saved | lesion, s | error | apart | \
 GFLOP/s | repeats | load | day |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
 """
 BOUND = (
-    "A block's own products, made alone on 1,024 rows, reach {share:.0%} of the matrix speed:\n"
-    "about the most that an engine can reach that makes them one by one."
+    "\nA block's own products, made alone on 1,024 rows, reach {share:.0%} of the matrix speed:\n"
+    "about the most that an engine can reach that makes them one by one.\n"
 )
 TAIL = """
 R1: every head × {{0, 2}} on sums (`format=equation high=99`). S1: every head zeroed on `ioi`, no token shared.
 S2: every head × every position of one `ioi` pair, patched: short passes, where a plain loop waits for much else than
 arithmetic, so the ratio is above what is saved.
 
-{bound} Other jobs ran beside these rows (*load*; the
-machine has two cores), and a share moves by several points from one measurement to the next: read it to the nearest
-ten. Each row has its day; the engine may have changed since. Kernel: {kernel}. Measured by `benchmarks/shares.py`.
+Other jobs ran beside these rows (*load*; the machine has two cores), and a share moves by several points from one
+measurement to the next: read it to the nearest ten. Each row has its day; the engine may have changed since. Kernel: {kernel}. Measured by `benchmarks/shares.py`.
 """
 
 
@@ -301,6 +310,7 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=None, help="page of benchmarks that gets the section")
     parser.add_argument("--only", default="", help="only the work whose name begins so; other stored rows stay")
     parser.add_argument("--repeats", type=int, default=3, help="how often everything is timed")
+    parser.add_argument("--prompts", type=int, default=PROMPTS, help="how many prompts R1 and S1 ask")
     given = parser.parse_args()
     name = given.model.removeprefix("pretrained:")
     if given.only != "none":
@@ -308,7 +318,7 @@ def main() -> int:
             print(f"{given.model} is not on this machine, so nothing was measured: lesion get {name}")
             return 0
         torch.set_num_threads(1)
-        measured(given.model, given.only, given.repeats)
+        measured(given.model, given.only, given.repeats, given.prompts)
     if given.page is not None:
         said = section(json.loads(FILE.read_text(encoding="utf-8")))
         page = given.page.read_text(encoding="utf-8")
@@ -316,7 +326,7 @@ def main() -> int:
     return 0
 
 
-def measured(name: str, only: str, repeats: int) -> None:
+def measured(name: str, only: str, repeats: int, prompts: int) -> None:
     """Measure rows, and keep each as soon as it is there."""
     model = open_model(name)
     engine = engine_for(model)
@@ -327,7 +337,7 @@ def measured(name: str, only: str, repeats: int) -> None:
     module: Any = copy.deepcopy(model.module, shared)
     quicken(module, kernel)
     sides = Sides(engine.fast, replace(model, module=module), kernel)
-    every = works(model)
+    every = works(model, prompts)
     for work in every:
         if work.name.startswith(only):
             row = measure(sides, work, repeats)
@@ -341,12 +351,12 @@ def _keep(
     name: str, kernel: Kernel, order: list[str], new: dict[str, dict[str, Any]], reached: float | None = None
 ) -> None:
     """Put rows in the place of those that were stored, and the bound where it was measured."""
-    stored = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
-    stored = stored if stored.get("model") == name else {}
+    found = json.loads(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+    stored = found.get(name, {})
     rows = {**{one["work"]: one for one in stored.get("rows", [])}, **new}
     kept = [rows[work] for work in order if work in rows]
     reached = stored.get("bound") if reached is None else reached
-    found = {"model": name, "kernel": kernel, "bound": reached, "rows": kept}
+    found[name] = {"kernel": kernel, "bound": reached, "rows": kept}
     FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
