@@ -299,7 +299,8 @@ S2: every head × every position of one `ioi` pair, patched: short passes, where
 arithmetic, so the ratio is above what is saved.
 
 Other jobs ran beside these rows (*load*; the machine has two cores), and a share moves by several points from one
-measurement to the next: read it to the nearest ten. Each row has its day; the engine may have changed since. Kernel: {kernel}. Measured by `benchmarks/shares.py`.
+measurement to the next: read it to the nearest ten. Each row has its day; the engine may have changed since.
+Kernel: {kernel}. Measured by `benchmarks/shares.py`.
 """
 
 
