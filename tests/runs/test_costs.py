@@ -80,6 +80,17 @@ def test_without_a_run_the_rate_is_a_share_of_a_products_which_rises_with_the_wi
     assert rate_of(tmp_path, {"a": 1000, "b": 100}).flop_per_second == pytest.approx(rate.SHARE_NARROW * 100e9)
 
 
+def test_a_plan_in_nats_says_what_a_wider_spread_would_take(repository: Path, tmp_path: Path) -> None:
+    study = load_study(repository / "publications" / "real-models" / "studies" / "gemma-repeats.yaml")
+    models = study.model_copy(
+        update={"models": ("tiny:gpt2",), "sweep": load_study(repository / "studies" / "dry-run.yaml").sweep}
+    )
+    said = costs.outlook(prepare_plan(models, "any"), tmp_path, 1)["assumptions"]
+    assert any("if they vary by 3 nats, each cell asks" in line for line in said)
+    plain = prepare_plan(load_study(repository / "studies" / "dry-run.yaml"), "any")
+    assert not any("if they vary" in line for line in costs.outlook(plain, tmp_path, 1)["assumptions"])
+
+
 def test_a_products_rate_is_between_what_any_processor_does_and_none(tmp_path) -> None:
     assert 1e8 < rate.product_rate(128) < 1e13
 

@@ -8,6 +8,7 @@ Torch is not needed: sizes come from config.json, lengths from a sample of items
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from itertools import takewhile
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from lesion.study.forecast.forecast import (
     TEXT_PASSES,
     Anatomy,
     Basis,
+    Costed,
     Lengths,
     ahead,
     arm_weight,
@@ -39,6 +41,7 @@ from lesion.study.forecast.forecast import (
 )
 from lesion.study.forecast.makespan import makespan, scaling
 from lesion.study.plan import Plan
+from lesion.study.stages.confirmatory_cells import assumed_n
 from lesion.study.stages.overrun import afford
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
@@ -46,6 +49,8 @@ from lesion.tasks.config import OwnConfig
 from lesion.tasks.task import Draw
 from lesion.tasks.trusted_code import is_trusted
 
+WIDER = 3
+"""So many times the assumed spread of differences in nats; spreads between .5 and 6 were met."""
 SAMPLE = 32
 """Items per tier whose tokens are counted."""
 ASSUMED = Lengths(32.0, 4.0, 1.0)
@@ -152,6 +157,7 @@ def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
         },
         "assumptions": [
             f"{_assumed(plan.study)} in every cell; discovery measures it",
+            *_if_wider(plan, stages, rate.flop_per_second, workers),
             "expected: the first look alone; total: a second look of every cell, too",
             "arithmetic is an upper bound from the sizes (full keys and values, gated MLP), lower layers used again",
             f"minutes by a rate that was {rate.source}",
@@ -162,6 +168,20 @@ def outlook(plan: Plan, home: Path, workers: int) -> dict[str, Any]:
 def _assumed(study: Study) -> str:
     """How much answers are taken to change."""
     return f"differences that vary by {SD:g} nat (sd)" if study.continuous else f"psi {PSI:g}"
+
+
+def _if_wider(plan: Plan, stages: Sequence[Costed], rate: float, workers: int) -> list[str]:
+    """What the confirmation takes if differences in nats vary three times as much; items grow with the square."""
+    study = plan.study
+    confirm = next((each for each in stages if each.stage == "confirm" and each.items), None)
+    if not study.continuous or confirm is None:
+        return []
+    assumed, wider = (ceil(assumed_n(study, times * SD) / study.block) * study.block for times in (1, WIDER))
+    longer = minutes(confirm.flop, rate, workers) * wider / assumed
+    return [
+        f"if they vary by {WIDER * SD:g} nats, each cell asks {wider:,} items per seed, and confirmation takes"
+        f" {longer:,.0f} minutes"
+    ]
 
 
 def affordable(plan: Plan, reading: Reading, basis: Basis, workers: int) -> Plan:
