@@ -68,6 +68,8 @@ def test_make_publication_repeats_published_runs_and_ends_on_a_clean_clone(
         made.write_text("{}")
         return {}
 
+    unpublished = dict.fromkeys(make.STUDIES, "not run in a test")
+    monkeypatch.setattr(make, "WAITING", unpublished)
     for name, value in {"OUT": out, "HOME": tmp_path / "home", "lesion": lesion, "pages": lambda: None}.items():
         monkeypatch.setattr(make, name, value)
     monkeypatch.setattr(make, "reviewed", lambda: None)
