@@ -1,5 +1,6 @@
 """Rows whose judgement is known, and the small study that asks them: what the trial gives to gates and tests."""
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,10 +26,16 @@ sweep: {{target: {{kind: detected, detector: induction, threshold: 0.5}}}}
 """
 
 
+@cache
+def known_study(lesion: int) -> Study:
+    """The small study, in a format."""
+    return parse_document(STUDY, "trial.yaml", Study, {"lesion": lesion})
+
+
 def known_plan(lesion: int = 2) -> Plan:
     """The small study's plan, at its first stage, in a format."""
-    study = parse_document(STUDY, "trial.yaml", Study, {"lesion": lesion})
-    return new_plan(study, "trial", {MODEL: Shape(layers=2, heads=4, neurons=8)}, {"tier": 320})
+    shapes = {MODEL: Shape(layers=2, heads=4, neurons=8)}
+    return new_plan(known_study(lesion), "trial", shapes, {"tier": 320})
 
 
 def known_rows(gained: tuple[int, int, int], lost: int) -> PairedRows:
@@ -43,6 +50,7 @@ def known_rows(gained: tuple[int, int, int], lost: int) -> PairedRows:
     return PairedRows(np.concatenate(before), np.concatenate(after), np.concatenate(seed), item=np.array(range(3 * N)))
 
 
+@cache
 def questions() -> pl.DataFrame:
     """Thirty-two questions of each of three seeds."""
     rows = [
@@ -56,6 +64,7 @@ def questions() -> pl.DataFrame:
     return pl.DataFrame(rows, schema=PROMPTS)
 
 
+@cache
 def same_seeds() -> pl.DataFrame:
     """A baseline whose seeds asked the same and were answered alike."""
     asked = questions().select("model", "tier", "split", "seed", "index", "item_id")
