@@ -226,6 +226,19 @@ def test_the_command_line_loads_no_heavy_package_before_it_must(repository: Path
     assert done.stdout.strip() == "0"
 
 
+def test_looking_at_runs_loads_no_package_for_tables_and_study_files(repository: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from lesion.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as ended: print(ended.code)\n"
+        "print({'polars', 'yaml', 'scipy.special', 'torch'} & set(sys.modules))"
+    )
+    published = next((repository / "publications" / "real-models").glob("*/manifest.json")).parent
+    for words in (["show", published, "--home", tmp_path], ["runs", "--home", tmp_path]):
+        command = [sys.executable, "-c", code, *map(str, words)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=repository, check=True)
+        assert done.stdout.splitlines()[-2:] == ["0", "set()"], words
+
+
 def test_quiet_says_nothing_but_errors_and_verbose_shows_the_log(lesion, tmp_path: Path) -> None:
     import logging
 

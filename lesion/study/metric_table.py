@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from math import inf
 from typing import Literal, NamedTuple
 
-import polars as pl
-
 Of = Literal["logits", "entropy", "text", "both", "neutral"]
 """What a metric is computed from: the logits of one pass, the entropy, the written text, the logits of both passes (the
 unedited and the edited one), or passes over neutral text."""
@@ -29,7 +27,7 @@ class Metric(NamedTuple):
     """What it is computed from."""
     column: int | None = None
     """Its place among the numbers of the item table; None: it has no column there."""
-    dtype: type[pl.DataType] = pl.Float64
+    kind: type[bool | int | float] = float
     """Type of that column."""
     since: int = 1
     """Format of the item rows that first had the column."""
@@ -47,7 +45,7 @@ class Metric(NamedTuple):
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("correct", "share", "accuracy", column=0, dtype=pl.Boolean, judged=True),
+        Metric("correct", "share", "accuracy", column=0, kind=bool, judged=True),
         Metric("parsed", "share", "share of readable answers", of="text"),
         Metric(
             "answer_logprob", "nats", "log-probability of the answer",
@@ -60,7 +58,7 @@ METRICS: Mapping[str, Metric] = {
         Metric("entropy", "nats", "entropy", column=4, low=-1e-6, high="ln V", per_nat=12),
         Metric("entropy_share", "of ln V", "entropy", of="entropy"),
         Metric("margin", "logits", "gap between the two largest logits", column=2, low=0.0, high=1e9),
-        Metric("ties", "count", "positions with several largest logits", column=1, dtype=pl.Int64),
+        Metric("ties", "count", "positions with several largest logits", column=1, kind=int),
         Metric(
             "kl", "nats", "KL divergence from the unedited model", of="both", column=6, since=3, low=-1e-6, per_nat=2,
         ),

@@ -312,3 +312,8 @@ def look_items(plan: Plan, chosen: Chosen) -> int:
     """Items per seed that a family member has at the present look (the second look doubles them)."""
     looks = 1 + plan.attempt if chosen.id in plan.pending else 1  # a look adds as many new items as the first had
     return chosen.items * looks
+
+
+def is_control(study: Study, chosen: Chosen) -> bool:
+    """Whether a member is the ablation that the positive control rests on."""
+    return chosen.tier == study.positive_control and (chosen.exchange or chosen.ablation) is not None

@@ -10,16 +10,15 @@ from lesion.stats.dissociation.question import CellEffect, Dissociation
 from lesion.stats.meta_analysis import Pooled, Predicted
 from lesion.stats.specificity.companion import Companion
 from lesion.stats.specificity.contrast import Specificity
-from lesion.stats.specificity.rank import RankSpecificity
+from lesion.stats.specificity.rank import RankSpecificity, Within
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.stats.verdict.rule import Verdict
 from lesion.stats.verdict.scenario import scenario
 from lesion.study.claims import Ablation
-from lesion.study.gates.evidence.written_answers import Reading
 from lesion.study.gates.gate_verdict import GateVerdict, LookEvidence, SpecificityEvidence
-from lesion.study.gates.specificity import Within, is_control
-from lesion.study.plan import Configuration, Plan, StageName
+from lesion.study.plan import Configuration, Plan, StageName, is_control
 from lesion.study.stages.replication import Answer, answered, pooled_over
+from lesion.tasks.answers import Reading
 
 
 def _empty(value: Any) -> bool:

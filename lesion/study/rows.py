@@ -9,11 +9,13 @@ import polars as pl
 
 from lesion.identity import content_hash
 from lesion.study import metric_table
-from lesion.study.arms.condition import COLUMNS
+from lesion.study.arms.condition_columns import COLUMNS
 from lesion.study.metric_table import JUDGED
 
 ROWS_FORMAT = max(2, *(metric.since for metric in metric_table.COLUMNS))
 """Format of the item rows that this version writes; 1 had no columns for the condition."""
+KINDS: dict[type, type[pl.DataType]] = {bool: pl.Boolean, int: pl.Int64, float: pl.Float64}
+"""Kind of a metric's numbers -> type of its column."""
 ITEMS: dict[str, type[pl.DataType] | pl.DataType] = {
     "stage": pl.String,
     "model": pl.String,
@@ -23,13 +25,13 @@ ITEMS: dict[str, type[pl.DataType] | pl.DataType] = {
     "index": pl.Int64,
     "arm": pl.String,
     "item_id": pl.String,
-    **{metric.name: metric.dtype for metric in metric_table.COLUMNS},
+    **{metric.name: KINDS[metric.kind] for metric in metric_table.COLUMNS},
 }
 """One row per item and arm: what the gates read. `arm` is the printable name of the condition, whose parts stand in
 further columns (`shape_of`); `item_id` is the first 16 hexadecimal digits of the item's content hash. The numbers are
 those of `metric_table`."""
 
-NUMBERS = tuple(metric.name for metric in metric_table.COLUMNS if metric.dtype is pl.Float64)
+NUMBERS = tuple(metric.name for metric in metric_table.COLUMNS if metric.kind is float)
 """Columns of `items` with a measured quantity. `kl` is null in unedited rows, and where the study sets no limit."""
 
 TEXTS: dict[str, type[pl.DataType] | pl.DataType] = {"written": pl.String, "parsed": pl.Boolean}

@@ -8,6 +8,7 @@ of its own: it counts as wrong, and it is counted apart.
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, NamedTuple
 
@@ -16,6 +17,24 @@ class Unparsed(NamedTuple):
     """No number could be read, and why."""
 
     why: Literal["no_number", "no_number_declared", "ambiguous_number"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How one arm's answers to the items of a cell could be read."""
+
+    items: int
+    readable: int
+    """Texts in which there is a number; the parse rate is their share."""
+    exact: int
+    """Exact matches: what the verdict counts."""
+    number: int
+    """Texts whose number is the right one, however it is written."""
+
+    @property
+    def rate(self) -> float:
+        """The parse rate: share of readable texts."""
+        return self.readable / self.items
 
 
 Mark = Literal["right", "wrong", "unparsed"]

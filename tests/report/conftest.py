@@ -22,7 +22,7 @@ from lesion.stats.intervals import tango
 from lesion.stats.specificity.rank import RankSpecificity, SetEffects, rank_specificity
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.arms.arm import Arm
-from lesion.study.arms.condition import with_conditions
+from lesion.study.arms.condition_columns import with_conditions
 from lesion.study.claims import Ablation
 from lesion.study.gates.evidence.model_answers import InstrumentAnswer
 from lesion.study.gates.gate_verdict import GateVerdict, LookEvidence, SpecificityEvidence

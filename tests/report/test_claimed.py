@@ -15,6 +15,7 @@ from lesion.report.figures import verdict_panels
 from lesion.report.figures.figures import figures
 from lesion.report.figures.parts.charts import effects
 from lesion.report.figures.parts.tables import select
+from lesion.report.findings import findings_of
 from lesion.report.page.cells import answers_words, cell_views
 from lesion.report.page.page import page
 from lesion.report.page.provenance import named as named_arm
@@ -29,7 +30,7 @@ from lesion.report.paper.compose import compose
 from lesion.report.paper.markdown import Markdown
 from lesion.report.paper.render import render
 from lesion.report.paper.select_runs import Cast
-from lesion.report.record import Record, findings_of
+from lesion.report.record import Record
 from lesion.report.terminal.run import print_run
 from lesion.report.wording import caveats
 from lesion.report.wording.checks import LoudSet, edit_name, factors
@@ -39,7 +40,7 @@ from lesion.report.wording.evidence import ranks
 from lesion.report.wording.headline import MOST_WORDS, headline, in_full
 from lesion.report.wording.last_words import how_sure
 from lesion.report.wording.words import conditional, unit_of
-from lesion.study.arms.condition import older_condition
+from lesion.study.arms.condition_columns import older_condition
 from lesion.study.arms.targets import RankedNeurons
 from lesion.study.gates.evidence.model_answers import FunctionVectorHead, FunctionVectors
 from lesion.study.gates.gate_verdict import DetectionEvidence, LookEvidence

@@ -7,7 +7,8 @@ from typing import Any, cast
 
 import pytest
 
-from lesion.report.record import Record, findings_of, read_record
+from lesion.report.findings import findings_of
+from lesion.report.record import Record, read_record
 from lesion.report.wording.caveats import limits, open_questions
 from lesion.report.wording.claims import beside_zero, claim, status_words
 from lesion.report.wording.headline import MOST_WORDS_1 as MOST_WORDS

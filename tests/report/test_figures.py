@@ -14,7 +14,7 @@ from lesion.report.page.provenance import named
 from lesion.report.record import Record, read_record
 from lesion.runs.manifest.run import Manifest
 from lesion.study.arms.arm import Arm, scaled
-from lesion.study.arms.condition import COLUMNS, older_condition, with_conditions
+from lesion.study.arms.condition_columns import COLUMNS, older_condition, with_conditions
 from lesion.study.gates.gate_verdict import BaselineEvidence
 
 

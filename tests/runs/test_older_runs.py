@@ -10,7 +10,7 @@ from lesion.report.page.write import write_report
 from lesion.runs.check.recompute_stats import recount
 from lesion.runs.folder.run_folder import RunFolder
 from lesion.runs.manifest.run import read_manifest
-from lesion.study.arms.condition import COLUMNS
+from lesion.study.arms.condition_columns import COLUMNS
 
 EXAMPLES = Path(__file__).parent / "examples"
 FOLDERS = sorted(path.parent for path in EXAMPLES.glob("*/manifest.json"))

@@ -25,7 +25,8 @@ from lesion.runs.execute.run import start
 from lesion.runs.folder.run_folder import RunFolder
 from lesion.runs.index.query import query
 from lesion.study.arms.arm import BASELINE, made, writes
-from lesion.study.arms.condition import older_condition, placebo_of, target
+from lesion.study.arms.condition import placebo_of, target
+from lesion.study.arms.condition_columns import older_condition
 from lesion.study.forecast.forecast import expected
 from lesion.study.format.load import parse_document
 from lesion.study.gates.evidence.written_answers import number, spoiled_reading

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from lesion.errors import InputError
 from lesion.study.arms.arm import Arm, scaled
-from lesion.study.arms.condition import COLUMNS, Condition, condition, older_condition, with_conditions
+from lesion.study.arms.condition import Condition, condition
+from lesion.study.arms.condition_columns import COLUMNS, older_condition, with_conditions
 from lesion.study.selftest.known_rows import known_plan
 
 NAMES = {

@@ -13,9 +13,8 @@ from lesion.runs.folder.run_folder import Result, RunFolder
 from lesion.runs.manifest.run import Manifest, read_manifest
 from lesion.stats.specificity.companion import Companion
 from lesion.stats.specificity.contrast import Specificity
-from lesion.stats.specificity.rank import RankSpecificity
+from lesion.stats.specificity.rank import RankSpecificity, Within
 from lesion.study.gates.evidence.model_answers import AnyAnswer
-from lesion.study.gates.evidence.written_answers import Reading
 from lesion.study.gates.gate_verdict import (
     EVIDENCE,
     DetectionEvidence,
@@ -26,9 +25,9 @@ from lesion.study.gates.gate_verdict import (
     last_evidence,
 )
 from lesion.study.gates.judge import _finite  # pyright: ignore[reportPrivateUsage]
-from lesion.study.gates.specificity import Within
 from lesion.study.plan import Cell, Chosen, StageName
 from lesion.study.stages.replication import Stand
+from lesion.tasks.answers import Reading
 from tests.study.made import baseline_cell, cell_verdict, detector_answer, gate, instrument_answer, neuron_answer
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -6,7 +6,7 @@ import pytest
 from lesion.interventions.intervention import Mean, Receipt, Resample, Scale
 from lesion.interventions.site import head
 from lesion.study.arms.arm import BASELINE, Arm, made
-from lesion.study.arms.condition import older_condition
+from lesion.study.arms.condition_columns import older_condition
 from lesion.study.gates.evidence.soundness import does_as_named, unsound_cells, unsound_receipts
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEMS

@@ -9,7 +9,8 @@ import pytest
 from lesion.errors import InputError
 from lesion.runs.execute.prepare import prepare_plan
 from lesion.runs.measure import measure_cell
-from lesion.study.arms.condition import Condition, member_of, older_condition, with_conditions
+from lesion.study.arms.condition import Condition, member_of
+from lesion.study.arms.condition_columns import older_condition, with_conditions
 from lesion.study.arms.targets import aim
 from lesion.study.format.load import parse_document
 from lesion.study.gates.evidence.soundness import unsound

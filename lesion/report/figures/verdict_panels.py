@@ -13,8 +13,9 @@ import polars as pl
 from lesion.report.figures.parts.charts import constants, data, finished, numbers, scale, tips
 from lesion.report.figures.parts.marks import panel
 from lesion.report.figures.parts.palette import CONTROL, VERDICT_COLOURS, VERDICT_SHAPES, VERDICT_SIGNS
+from lesion.report.findings import Finding, positive_control
 from lesion.report.paired_join import COUNTS, NATS, PAIRED
-from lesion.report.record import Finding, Record, positive_control
+from lesion.report.record import Record
 from lesion.report.wording.evidence.ranks import as_many, set_name
 from lesion.report.wording.words import labelled, unit_of
 from lesion.stats.specificity.rank import RankSpecificity

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import polars as pl
 
 from lesion.report.figures.parts.palette import VERDICT_SIGNS
+from lesion.report.findings import Finding
 from lesion.report.page.gates import Table
-from lesion.report.record import Finding, Record
+from lesion.report.record import Record
 from lesion.report.wording.claims import baseline_words, claim, specificity
 from lesion.report.wording.evidence import overlap, ranks
 from lesion.report.wording.evidence.ablations import ABLATIONS, cell_words, changes_words
@@ -27,7 +28,7 @@ from lesion.report.wording.words import (
 from lesion.stats.specificity.companion import Companion
 from lesion.stats.specificity.contrast import Specificity
 from lesion.stats.verdict.cell_verdict import CellVerdict, Part
-from lesion.study.gates.evidence.written_answers import Reading
+from lesion.tasks.answers import Reading
 
 
 class CellView(NamedTuple):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lesion.report.record import Record
 from lesion.report.wording.words import did, model_name
 from lesion.runs.folder.explorer_data import TABLE, Explored, Looked
-from lesion.study.arms.condition import older_condition
+from lesion.study.arms.condition_columns import older_condition
 
 MOST_NUMBERS = 450_000
 """Numbers of patterns in a page, at most, of 2.7 bytes each; beyond them the heads with the smallest shares go."""

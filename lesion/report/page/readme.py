@@ -2,8 +2,9 @@
 
 from lesion.report.figures.figures import Figure
 from lesion.report.figures.parts.palette import VERDICT_SIGNS
+from lesion.report.findings import Finding
 from lesion.report.markdown import paragraphs, templates
-from lesion.report.record import Finding, Record
+from lesion.report.record import Record
 from lesion.report.wording import caveats
 from lesion.report.wording.claims import baseline_words, claim, status_words
 from lesion.report.wording.evidence import dissociations, ranks, replication

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from lesion.errors import InputError, LesionError, Tampered, nearest
 from lesion.outside.tables import read_table
+from lesion.report.findings import findings_of
 from lesion.report.paper.claims.claim import Source
-from lesion.report.record import Record, findings_of, read_record
+from lesion.report.record import Record, read_record
 from lesion.runs.check.certificate import is_certified
 from lesion.runs.check.consistency import contradictions
 from lesion.runs.folder.find import find_run, folder_of

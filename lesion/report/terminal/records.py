@@ -2,15 +2,17 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lesion.report.wording.scenario_words import scenario_words
 from lesion.report.wording.words import labelled, model_name, tier_name
 from lesion.runs.index.ledger import Entry
-from lesion.runs.index.notes import Note
 from lesion.runs.manifest.command import Call
 from lesion.runs.manifest.run import Manifest
 from lesion.study.plan import Chosen
+
+if TYPE_CHECKING:
+    from lesion.runs.index.notes import Note
 
 WIDTH = 80
 
@@ -243,7 +245,7 @@ def _cell(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:39]}…"
 
 
-def notes_words(listed: Sequence[Note]) -> str:
+def notes_words(listed: "Sequence[Note]") -> str:
     """Notes, the oldest first: time, kind, topic, and the runs that they are about."""
     lines: list[str] = []
     for note in listed:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lesion.report.figures.parts.palette import VERDICT_SIGNS
-from lesion.report.record import Finding, Record, findings_of, read_record
+from lesion.report.findings import Finding, findings_of
+from lesion.report.record import Record, read_record
 from lesion.report.wording.claims import status_words
 from lesion.report.wording.evidence import ranks
 from lesion.report.wording.headline import headline

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from lesion.report.figures.parts.marks import unit_words
-from lesion.report.record import Finding, Record, positive_control
+from lesion.report.findings import Finding, positive_control
+from lesion.report.record import Record
 from lesion.report.wording.checks import told_note
 from lesion.report.wording.claims import beside_zero, form, specificity
 from lesion.report.wording.evidence import ranks

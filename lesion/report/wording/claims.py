@@ -1,6 +1,7 @@
 """What was found, cell by cell, without claiming more than the rule allows. In one sentence: headline.py."""
 
-from lesion.report.record import Finding, Record
+from lesion.report.findings import Finding
+from lesion.report.record import Record
 from lesion.report.wording.evidence import overlap, ranks
 from lesion.report.wording.evidence.ablations import beside
 from lesion.report.wording.words import (

@@ -5,7 +5,8 @@ What holds for every run of its kind stands in `caveats.limits`, and each cell's
 
 from collections.abc import Callable, Iterator, Sequence
 
-from lesion.report.record import Finding, Record
+from lesion.report.findings import Finding
+from lesion.report.record import Record
 from lesion.report.wording.caveats import as_strong_alone, control_questions, examples_words
 from lesion.report.wording.checks import LOUD, failed_checks
 from lesion.report.wording.evidence.ranks import random_words

@@ -9,7 +9,8 @@ told only where it may be claimed.
 
 from collections.abc import Iterator, Sequence
 
-from lesion.report.record import Finding, Record, detector_of
+from lesion.report.findings import Finding
+from lesion.report.record import Record, detector_of
 from lesion.report.wording.claims import MARKS, random_delta
 from lesion.report.wording.headline_answer import answers, long_form
 from lesion.report.wording.words import (

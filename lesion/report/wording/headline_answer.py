@@ -6,7 +6,8 @@ positive control is reported as a control and is no part of the answer.
 
 from collections.abc import Iterator, Sequence
 
-from lesion.report.record import Finding, Record, own, positive_control
+from lesion.report.findings import Finding, positive_control
+from lesion.report.record import Record, own
 from lesion.report.wording.evidence.ablations import disagreement
 from lesion.report.wording.evidence.dissociations import shown
 from lesion.report.wording.evidence.ranks import random_words

@@ -1,6 +1,7 @@
 """The three lines that end a run in the terminal: what was found, how sure it is, what to open next."""
 
-from lesion.report.record import Finding, Record, own
+from lesion.report.findings import Finding
+from lesion.report.record import Record, own
 from lesion.report.wording.evidence.ranks import against
 from lesion.report.wording.headline import headline
 from lesion.report.wording.words import labelled, tier_name

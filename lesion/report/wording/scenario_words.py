@@ -1,6 +1,6 @@
 """The scenario's word with what it must not be read without: whether the effects behind it are specific."""
 
-from lesion.report.record import Finding, findings_of, positive_control
+from lesion.report.findings import Finding, findings_of, positive_control
 from lesion.runs.manifest.run import Manifest
 
 

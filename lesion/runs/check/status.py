@@ -15,8 +15,6 @@ from lesion.errors import LesionError
 from lesion.outside.documents import read_document
 from lesion.runs.check.certificate import certificate_path, read_certificate
 from lesion.runs.folder.find import MOST_MANIFEST_BYTES
-from lesion.runs.folder.published import UNITS, PublishedRun
-from lesion.runs.folder.run_folder import RunFolder
 from lesion.runs.manifest.command import Call, Entered, read_entered
 from lesion.runs.manifest.run import REPRODUCED, Manifest, Status
 from lesion.study.registration.registration import Registration
@@ -119,6 +117,9 @@ def _result_hash(manifest: Entered) -> str:
 
 def _seconds(folder: Path) -> dict[str, float]:
     """Unit -> processor seconds, of those that measured rows."""
+    from lesion.runs.folder.published import UNITS, PublishedRun  # noqa: PLC0415  (polars, for replays alone)
+    from lesion.runs.folder.run_folder import RunFolder  # noqa: PLC0415
+
     try:
         run = PublishedRun(folder) if (folder / UNITS).is_file() else RunFolder(folder)
         return {run.key(unit.cell): unit.cpu_seconds for unit in run.units() if unit.file_hash}

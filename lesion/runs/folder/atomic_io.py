@@ -9,10 +9,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-
-import polars as pl
+from typing import TYPE_CHECKING
 
 from lesion.errors import LesionError
+
+if TYPE_CHECKING:
+    import polars as pl
 
 
 class DiskError(LesionError):
@@ -54,7 +56,7 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def write_table(path: Path, table: pl.DataFrame) -> None:
+def write_table(path: Path, table: "pl.DataFrame") -> None:
     """Write a whole Parquet file (zstd) or none of it."""
     buffer = BytesIO()
     table.write_parquet(buffer, compression="zstd", statistics=False)

@@ -21,7 +21,7 @@ from lesion.runs.folder.atomic_io import whole_folder, write_bytes, write_table,
 from lesion.runs.folder.find import small_text
 from lesion.runs.folder.run_folder import RunFolder, Unit
 from lesion.runs.manifest.run import Manifest, read_manifest
-from lesion.study.arms.condition import with_conditions
+from lesion.study.arms.condition_columns import with_conditions
 from lesion.study.gates.evidence.paired_arms import STAGES
 from lesion.study.plan import Cell, Chosen
 from lesion.study.rows import ITEM_KEY, ITEMS, PROMPTS, completed, shape_of, slim_hash, slim_questions, slim_rows

@@ -19,7 +19,7 @@ from lesion.outside.tables import read_table as read_shaped
 from lesion.runs.folder.atomic_io import write_table, write_text
 from lesion.runs.folder.clock import iso, now
 from lesion.runs.folder.find import small_text
-from lesion.study.arms.condition import with_conditions
+from lesion.study.arms.condition_columns import with_conditions
 from lesion.study.gates.evidence.model_answers import AnyAnswer
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEM_KEY, PROMPTS, ROWS_FORMAT, completed, empty, rows_hash, shape_of

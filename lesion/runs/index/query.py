@@ -12,7 +12,7 @@ from polars.exceptions import PolarsError
 
 from lesion.errors import InputError
 from lesion.runs.index.ledger import known
-from lesion.study.arms.condition import COLUMNS, older_columns
+from lesion.study.arms.condition_columns import COLUMNS, older_columns
 from lesion.study.rows import PROMPTS, empty, shape_of
 
 MOST_TEXT = 20_000

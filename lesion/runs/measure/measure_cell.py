@@ -37,7 +37,8 @@ from lesion.runs.measure.written_answers import with_texts
 from lesion.stats.stability import highest as highest_scores
 from lesion.stats.stability import stability
 from lesion.study.arms.arm import BASELINE, Arm
-from lesion.study.arms.condition import COLUMNS, Condition
+from lesion.study.arms.condition import Condition
+from lesion.study.arms.condition_columns import COLUMNS
 from lesion.study.arms.targets import DetectedHeads, RankedNeurons, ScreenedSites
 from lesion.study.gates.evidence.model_answers import (
     DetectorAnswer,
@@ -180,17 +181,17 @@ class _Rows:
             "arm": [condition.name for condition in self.conditions],
             **{name: [getattr(condition, name) for condition in self.conditions] for name in COLUMNS},
             "item_id": [self.names[index] for index in self.indices],
-            **{metric.name: _cast(numbers[metric.name], metric.dtype) for metric in METRIC_COLUMNS},
+            **{metric.name: _cast(numbers[metric.name], metric.kind) for metric in METRIC_COLUMNS},
         }
         later = [metric.name for metric in METRIC_COLUMNS if metric.of == "both"]
         return pl.DataFrame(columns, schema=shape_of(decoded=False)).with_columns(pl.col(later).fill_nan(None))
 
 
-def _cast(numbers: Numbers, dtype: type[pl.DataType]) -> Numbers | NDArray[np.bool_] | NDArray[np.int64]:
+def _cast(numbers: Numbers, kind: type[bool | int | float]) -> Numbers | NDArray[np.bool_] | NDArray[np.int64]:
     """Numbers as their column has them: an answer without a number is not right, and a count without one is -1."""
-    if dtype is pl.Boolean:
+    if kind is bool:
         return numbers == 1
-    return np.nan_to_num(numbers, nan=-1).astype(np.int64) if dtype is pl.Int64 else numbers
+    return np.nan_to_num(numbers, nan=-1).astype(np.int64) if kind is int else numbers
 
 
 def _prompt_rows(cell: Cell, block: Block) -> pl.DataFrame:

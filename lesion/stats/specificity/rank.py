@@ -74,6 +74,21 @@ class RankSpecificity:
     """Indices of the five most extreme sets, the most extreme first."""
 
 
+@dataclass(frozen=True)
+class Within:
+    """The target among sets of its own layers: shown beside a rank in the whole model, and no claim."""
+
+    sets: tuple[tuple[str, ...], ...]
+    effects: tuple[float, ...]
+    """Of every set (share or nats)."""
+    exist: int
+    """How many such sets there are."""
+    rank: int
+    """1: the target is the most extreme, in the direction of its effect."""
+    p: float
+    """(1 + sets at least as extreme) / (1 + sets); not corrected."""
+
+
 def rank_specificity(cells: Mapping[str, SetEffects], rule: Rule, *, asking: int) -> dict[str, RankSpecificity]:
     """Ranks every cell's target among its matched sets; Holm over the cells that ask.
 

@@ -14,7 +14,7 @@ from lesion.errors import InputError
 from lesion.identity import Document
 from lesion.interventions.intervention import CENTRAL, KnockOut, Mean, Median, Patch, Resample, Scale, Steer
 from lesion.interventions.site import Site, parse_site
-from lesion.study.arms.condition import UNEDITED, Condition, Edit, Role, condition, older_condition, placebo_of
+from lesion.study.arms.condition import UNEDITED, Condition, Edit, Role, condition, placebo_of
 from lesion.study.arms.edits import EdgeKnockOut
 from lesion.study.arms.vectors import Push
 from lesion.study.claims import Ablation, Replaced
@@ -50,6 +50,8 @@ class Arm(Document):
         stored = dict(cast("dict[str, Any]", raw))
         if "name" not in stored:
             return stored
+        from lesion.study.arms.condition_columns import older_condition  # noqa: PLC0415  (polars, for older runs alone)
+
         return {**older_condition(str(stored.pop("name")))._asdict(), **stored}
 
     @property

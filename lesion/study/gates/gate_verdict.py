@@ -15,15 +15,14 @@ from lesion.stats.baseline_gate import BaselineCell
 from lesion.stats.dissociation.question import CellEffect, Dissociation
 from lesion.stats.specificity.companion import Companion
 from lesion.stats.specificity.contrast import Specificity
-from lesion.stats.specificity.rank import RankSpecificity
+from lesion.stats.specificity.rank import RankSpecificity, Within
 from lesion.stats.verdict.cell_verdict import CellVerdict
 from lesion.study.claims import Ablation
 from lesion.study.gates.checks import Check
 from lesion.study.gates.evidence.model_answers import InstrumentAnswer, Measured, TargetAnswer
-from lesion.study.gates.evidence.written_answers import Reading
-from lesion.study.gates.specificity import Within
 from lesion.study.plan import Chosen, Outcome, StageName
 from lesion.study.stages.replication import Stand
+from lesion.tasks.answers import Reading
 
 
 class GateEvidence(Document):

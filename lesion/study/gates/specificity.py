@@ -10,17 +10,16 @@ shown beside it and decides nothing.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil, isfinite
 from typing import NamedTuple
 
 import polars as pl
 
-from lesion.stats.specificity.rank import RankSpecificity, SetEffects, evaluable, rank_specificity
+from lesion.stats.specificity.rank import RankSpecificity, SetEffects, Within, evaluable, rank_specificity
 from lesion.study.arms.arm import BASELINE, Arm
 from lesion.study.arms.condition import Role
 from lesion.study.gates.evidence.paired_arms import DRIFT, STAGES
-from lesion.study.plan import Cell, Chosen, Plan, StageName
+from lesion.study.plan import Cell, Chosen, Plan, StageName, is_control
 from lesion.study.rows import ITEM_KEY
 from lesion.study.stages.confirmatory_cells import rule_of
 from lesion.study.stages.discovery_effects import column
@@ -47,11 +46,6 @@ def may_ask(plan: Plan) -> list[Chosen]:
         return able
     sources = {(each.tier, each.alpha) for each in plan.family if each.id in plan.specific}
     return [each for each in able if (each.tier, each.alpha) in sources]
-
-
-def is_control(study: Study, chosen: Chosen) -> bool:
-    """Whether a member is the ablation that the positive control rests on."""
-    return chosen.tier == study.positive_control and (chosen.exchange or chosen.ablation) is not None
 
 
 def declared(study: Study, chosen: Chosen) -> bool:
@@ -108,21 +102,6 @@ def _portions(plan: Plan, chosen: Chosen, seed: int, members: Sequence[Chosen]) 
 
 Receipts = Mapping[tuple[str, str, str], float]
 """(model, tier, arm) -> how much the arm changed in all units of a stage: the norm of the change."""
-
-
-@dataclass(frozen=True)
-class Within:
-    """The target among sets of its own layers: shown beside a rank in the whole model, and no claim."""
-
-    sets: tuple[tuple[str, ...], ...]
-    effects: tuple[float, ...]
-    """Of every set (share or nats)."""
-    exist: int
-    """How many such sets there are."""
-    rank: int
-    """1: the target is the most extreme, in the direction of its effect."""
-    p: float
-    """(1 + sets at least as extreme) / (1 + sets); not corrected."""
 
 
 class Ranked(NamedTuple):

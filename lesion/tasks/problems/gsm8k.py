@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
 from lesion.outside.documents import read_lines
-from lesion.outside.tables import read_table
 from lesion.tasks.config import Gsm8kConfig
 from lesion.tasks.drawing.numbering import Place, Stratum
 from lesion.tasks.drawing.stratified import FewShotTask
@@ -82,6 +81,8 @@ def _lines(path: Path) -> Iterator[tuple[object, str]]:
 
 
 def _parquet(path: Path) -> Iterator[tuple[object, str]]:
+    from lesion.outside.tables import read_table  # noqa: PLC0415  (polars, for Parquet alone)
+
     table = read_table(path, MOST_ROWS)
     for number, record in enumerate(table.iter_rows(named=True), 1):
         yield record, f"{path}, row {number}"

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from lesion.errors import InputError, nearest
 from lesion.outside.documents import kind_of, read_lines
 from lesion.outside.rows import read_csv
-from lesion.outside.tables import read_table
 from lesion.tasks.config import PromptFileConfig
 
 MOST_BYTES = 100_000_000
@@ -75,6 +74,8 @@ def _cells(path: Path) -> Iterator[tuple[Mapping[str, Any], str]]:
                 raise InputError(f"{where}: must be a JSON object with prompt and answer, not {kind_of(value)}")
             yield value, where  # pyright: ignore[reportUnknownVariableType]
     elif kind == ".parquet":
+        from lesion.outside.tables import read_table  # noqa: PLC0415  (polars, for Parquet alone)
+
         for number, cells in enumerate(read_table(path, MOST_ROWS).iter_rows(named=True), 1):
             yield cells, f"{path}, row {number}"
     else:

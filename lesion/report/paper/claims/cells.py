@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
+from lesion.report.findings import Finding
 from lesion.report.paper.claims.claim import Claim, Register, Source, clustered, pointer
 from lesion.report.paper.claims.holm import of_contrast, of_stratum, of_verdict
 from lesion.report.paper.claims.row_queries import Range, paired, ranked
 from lesion.report.paper.manuscript import Line, Name, words
-from lesion.report.record import Finding
 from lesion.report.wording.words import model_name, outcome_words
 from lesion.stats.verdict.ablation_agreement import ABLATIONS
 from lesion.stats.verdict.cell_verdict import Part

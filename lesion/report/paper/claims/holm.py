@@ -7,9 +7,9 @@ never shrinks. Where items come from templates p is by template, which SQL does 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from lesion.report.findings import Finding
 from lesion.report.paper.claims.claim import Claim, Register, Source, clustered, pointer
 from lesion.report.paper.claims.row_queries import Member, Range, corrected, parts
-from lesion.report.record import Finding
 from lesion.study.arms.condition import Role
 from lesion.study.plan import Chosen
 

@@ -6,10 +6,11 @@ from typing import Any
 
 from lesion.report.figures.figures import Figure
 from lesion.report.figures.parts.marks import unit_words
+from lesion.report.findings import positive_control
 from lesion.report.paper.claims.cells import Cell, cells
 from lesion.report.paper.claims.claim import SENTENCES, Claim, Register, Source, pointer
 from lesion.report.paper.manuscript import Line, Name, Task, joined, words
-from lesion.report.record import own, positive_control
+from lesion.report.record import own
 from lesion.report.wording.evidence.ablations import differing
 from lesion.report.wording.evidence.replication import found
 from lesion.report.wording.words import MEANINGS, model_name, outcome_words, target_words, tier_name, unit_of

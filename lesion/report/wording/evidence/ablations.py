@@ -1,6 +1,6 @@
 """Zero, mean and resample ablation side by side: what each says, and whether they say the same."""
 
-from lesion.report.record import Finding
+from lesion.report.findings import Finding
 from lesion.report.wording.words import Unit, listed
 from lesion.stats.verdict.ablation_agreement import ABLATIONS, agreement
 from lesion.stats.verdict.cell_verdict import CellVerdict

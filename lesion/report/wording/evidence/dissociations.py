@@ -4,9 +4,10 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from lesion.report.findings import Finding
 from lesion.report.page.gates import Table
 from lesion.report.paired_join import COUNTS, NATS, PAIRED
-from lesion.report.record import Finding, Record
+from lesion.report.record import Record
 from lesion.report.wording.words import Unit, listed, model_name, p_value, points, unit_of
 from lesion.runs.manifest.run import Manifest
 from lesion.stats.dissociation.question import Asked, CellEffect, Dissociation, Lead

@@ -4,7 +4,8 @@ The whole distribution is shown, never its mean alone: sets differ from each oth
 """
 
 from lesion.report.figures.parts.marks import unit_words
-from lesion.report.record import Finding, Record
+from lesion.report.findings import Finding
+from lesion.report.record import Record
 from lesion.report.wording.words import listed, p_value, unit_of
 from lesion.stats.specificity.rank import RankSpecificity
 from lesion.study.arms.edits import EdgeKnockOut, Steering

@@ -5,7 +5,6 @@ and are read again here, and a row that teacher forcing calls right must have a 
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from fractions import Fraction
 
 import polars as pl
@@ -14,28 +13,10 @@ from lesion.study.gates.evidence.paired_arms import arm_rows, pending
 from lesion.study.plan import Chosen, Plan
 from lesion.study.rows import ITEM_KEY
 from lesion.study.study import Study
-from lesion.tasks.answers import Unparsed, extract, plain
+from lesion.tasks.answers import Reading, Unparsed, extract, plain
 
 CLOSE = 1e-3
 """Logits nearer than this are a tie, of which either may be written."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How one arm's answers to the items of a cell could be read."""
-
-    items: int
-    readable: int
-    """Texts in which there is a number; the parse rate is their share."""
-    exact: int
-    """Exact matches: what the verdict counts."""
-    number: int
-    """Texts whose number is the right one, however it is written."""
-
-    @property
-    def rate(self) -> float:
-        """The parse rate: share of readable texts."""
-        return self.readable / self.items
 
 
 def way(study: Study, tier: str) -> str:
