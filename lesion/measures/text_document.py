@@ -1,11 +1,10 @@
 """One text as a document for a page: its tokens, what the model expects at each, and every head's attention.
 
-A pattern travels as 16-bit numbers (a step is 1/65,535): its lower triangle, row after row, little-endian, in base64.
+A pattern travels as its lower triangle, row after row, as `packed_numbers` has it.
 """
 
 # pyright: reportUnknownMemberType=false
 
-import base64
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from torch import Tensor
 
 from lesion.engine.decode.padded_prompts import as_prompt
 from lesion.errors import InputError
+from lesion.measures.packed_numbers import packed
 from lesion.measures.text_view import text_view
 from lesion.models.model import Model
 from lesion.tasks.tokenizers.prompt_contract import Compiled, spelled
 
-STEPS = 65_535
 LIKELIEST = 5
 """Next tokens that are named at each token."""
 
@@ -71,7 +70,7 @@ def text_document(model: Model, text: str, right: str = "", wrong: str = "", mos
         ],
         "logit_diff": None if pair is None else _rounded(seen.logits[:, pair[0]] - seen.logits[:, pair[1]]),
         "answers": None if pair is None else [spelled(model.tokenizer, (i,)) for i in pair],
-        "patterns": [[_packed(head) for head in layer] for layer in seen.patterns],
+        "patterns": [[_triangle(head) for head in layer] for layer in seen.patterns],
     }
 
 
@@ -93,7 +92,6 @@ def _rounded(values: Float[Tensor, " pos"]) -> list[float]:
     return [round(float(value), 4) for value in values]
 
 
-def _packed(pattern: Float[Tensor, "query key"]) -> str:
-    """The lower triangle of a pattern."""
-    kept = pattern.numpy()[np.tril_indices(pattern.shape[0])]
-    return base64.b64encode(np.round(kept * STEPS).clip(0, STEPS).astype("<u2").tobytes()).decode()
+def _triangle(pattern: Float[Tensor, "query key"]) -> str:
+    """The lower triangle of a pattern, row after row."""
+    return packed(pattern.numpy()[np.tril_indices(pattern.shape[0])])

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from lesion.errors import Tampered
+from lesion.measures.packed_numbers import STEPS, packed
 from lesion.report.page import explorer
-from lesion.report.page.explorer import STEPS, explorer_view, packed
+from lesion.report.page.explorer import explorer_view
 from lesion.report.page.write import write_report
 from lesion.report.record import Record, read_record
 from lesion.runs.folder.explorer_data import TABLE, read_explored

@@ -1,17 +1,16 @@
 """What the page's attention explorer is given: the run's looks, small enough to travel inside the page.
 
-A pattern travels as 16-bit numbers (a step is 1/65,535), row after row, in base64; `explorer.parquet` has it whole. Of
+A pattern travels packed (`lesion.measures.packed_numbers`), row after row; `explorer.parquet` has it whole. Of
 a condition whose pattern is the unedited one, nothing is sent: an edit reaches the patterns of later layers only.
 """
 
-import base64
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from lesion.measures.packed_numbers import packed
 from lesion.report.record import Record
 from lesion.report.wording.words import did, model_name
 from lesion.runs.folder.explorer_data import TABLE, Explored, Looked
@@ -19,7 +18,6 @@ from lesion.study.arms.condition_columns import older_condition
 
 MOST_NUMBERS = 450_000
 """Numbers of patterns in a page, at most, of 2.7 bytes each; beyond them the heads with the smallest shares go."""
-STEPS = 65_535
 _Head = tuple[str, int, int]
 """Arm, layer, head."""
 _NO_TARGET = "The run ended before a target was picked, so there is nothing to look at: no edit was allowed yet."
@@ -118,9 +116,3 @@ def _patterns(
 
 def _name(key: _Head) -> str:
     return "|".join(map(str, key))
-
-
-def packed(numbers: NDArray[np.float32]) -> str:
-    """Shares of 0 … 1 as 16-bit little-endian steps, in base64."""
-    steps = np.rint(np.clip(numbers, 0, 1) * STEPS).astype("<u2")
-    return base64.b64encode(steps.tobytes()).decode()
