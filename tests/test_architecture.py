@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lesion"
 ORDER = [
     {"errors"},
-    {"device", "outside", "progress"},
+    {"device", "outside", "packed_numbers", "progress"},
     {"identity"},
     {"stats", "interventions", "tasks"},
     {"study"},

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from lesion.engine.decode.padded_prompts import as_prompt
 from lesion.errors import InputError
-from lesion.measures.packed_numbers import packed
 from lesion.measures.text_view import text_view
 from lesion.models.model import Model
+from lesion.packed_numbers import packed
 from lesion.tasks.tokenizers.prompt_contract import Compiled, spelled
 
 LIKELIEST = 5

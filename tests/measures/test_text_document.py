@@ -8,10 +8,10 @@ import torch
 
 from lesion.engine.decode.padded_prompts import as_prompt
 from lesion.errors import InputError
-from lesion.measures.packed_numbers import STEPS
 from lesion.measures.text_document import text_document
 from lesion.measures.text_view import text_view
 from lesion.models.model import open_model
+from lesion.packed_numbers import STEPS
 
 TEXT = "ab=cdab"
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lesion.errors import Tampered
-from lesion.measures.packed_numbers import STEPS, packed
+from lesion.packed_numbers import STEPS, packed
 from lesion.report.page import explorer
 from lesion.report.page.explorer import explorer_view
 from lesion.report.page.write import write_report

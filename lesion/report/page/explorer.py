@@ -1,6 +1,6 @@
 """What the page's attention explorer is given: the run's looks, small enough to travel inside the page.
 
-A pattern travels packed (`lesion.measures.packed_numbers`), row after row; `explorer.parquet` has it whole. Of
+A pattern travels packed (`lesion.packed_numbers`), row after row; `explorer.parquet` has it whole. Of
 a condition whose pattern is the unedited one, nothing is sent: an edit reaches the patterns of later layers only.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from lesion.measures.packed_numbers import packed
+from lesion.packed_numbers import packed
 from lesion.report.record import Record
 from lesion.report.wording.words import did, model_name
 from lesion.runs.folder.explorer_data import TABLE, Explored, Looked
