@@ -237,8 +237,8 @@ def references_from_confirmation(patch):
 
 
 def mean_without_the_last(patch):
-    patch.setattr(donors, "_given", lambda rows, values, picked: GIVEN(
-        rows, values, picked or [row.others[:-1] or row.others for row in rows]
+    patch.setattr(donors, "_given", lambda rows, values, picked, centre: GIVEN(
+        rows, values, picked or [row.others[:-1] or row.others for row in rows], centre
     ))  # fmt: skip
 
 
@@ -248,15 +248,15 @@ def mean_of_all(patch):
 
 
 def mean_by_the_wrong_count(patch):
-    def wrong(rows, values, picked):
-        given = GIVEN(rows, values, picked)
+    def wrong(rows, values, picked, centre):
+        given = GIVEN(rows, values, picked, centre)
         return given if picked else given * (len(rows[0].others) / (len(rows[0].others) + 1))
 
     patch.setattr(donors, "_given", wrong)
 
 
 def median_for_mean(patch):
-    def middle(rows, values, picked):
+    def middle(rows, values, picked, centre):
         chosen = picked or [row.others for row in rows]
         return torch.stack([each[list(w)].median(0).values for each, w in zip(values, chosen, strict=True)])
 
@@ -265,7 +265,7 @@ def median_for_mean(patch):
 
 def mean_of_resampled(patch):
     """A resampling is the mean of all, too."""
-    patch.setattr(donors, "_given", lambda rows, values, picked: GIVEN(rows, values, None))
+    patch.setattr(donors, "_given", lambda rows, values, picked, centre: GIVEN(rows, values, None, centre))
 
 
 def others_mean_not_read(patch):
@@ -311,7 +311,7 @@ def soundness_not_asked(patch):
 
 def receipts_not_asked(patch):
     for module in (soundness, trial_looks):
-        patch.setattr(module, "unsound_receipts", lambda cell, receipts, rows: iter(()))
+        patch.setattr(module, "unsound_receipts", lambda cell, receipts, rows, dtype="float32": iter(()))
 
 
 def no_rows_differ(patch):

@@ -71,7 +71,7 @@ def half_an_answer(patch):
     def cut(compiled, bos):
         return dataclasses.replace(
             compiled, ids=compiled.ids[:-1], answer_ids=compiled.answer_ids[:-1], wrong_ids=compiled.wrong_ids[:-1],
-            twin_ids=None,
+            twin_ids=None, digits=compiled.digits[:-1],
         )  # fmt: skip
 
     _compiled(patch, cut)

@@ -69,7 +69,7 @@ def silent_edit(patch):
 
 
 def written_but_not_returned(patch):
-    def change(recorder, places, mask, source):
+    def change(recorder, places, mask, source, times=None):
         chosen, units = [place.index for place in places], places[0].units
 
         def edited(activation):
@@ -297,7 +297,7 @@ RUN_CLEAN, TRIE = fast.run_clean, fast.trie
 
 
 def prefix_of_another(patch):
-    patch.setattr(fast, "trie", lambda ids, first, edits=None: TRIE(ids * 0, first, edits))
+    patch.setattr(fast, "trie", lambda ids, first, edits=None, **named: TRIE(ids * 0, first, edits, **named))
 
 
 def fast_forgets_layers(patch):

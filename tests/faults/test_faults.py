@@ -2,10 +2,13 @@
 
 import importlib
 import importlib.util
+import inspect
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -48,9 +51,23 @@ DOTTED = [
 """Faults whose place is a dotted name; others name a file, or a part of a type."""
 
 
+DOTTED_CALLS = [fault for fault in DOTTED if callable(place(fault.where)) and not isinstance(place(fault.where), type)]
+
+
 @pytest.mark.parametrize("fault", DOTTED, ids=lambda fault: fault.where)
 def test_a_fault_names_a_place_that_is_there(fault: Fault) -> None:
     place(fault.where)
+
+
+@pytest.mark.parametrize("fault", DOTTED_CALLS, ids=lambda fault: fault.where)
+def test_a_fault_takes_the_arguments_of_what_it_replaces(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else it ends in a traceback, and nothing was tried."""
+    given = inspect.signature(cast("Callable[..., object]", place(fault.where))).parameters.values()
+    named = {each.name: None for each in given if each.kind is each.KEYWORD_ONLY}
+    others = [None for each in given if each.kind is each.POSITIONAL_OR_KEYWORD]
+    with monkeypatch.context() as patch:
+        fault.put(patch)  # pyright: ignore[reportArgumentType]
+        inspect.signature(cast("Callable[..., object]", place(fault.where))).bind(*others, **named)
 
 
 @pytest.mark.parametrize("fault", [f for f in FAULTS if f.battery in ("model", "run")], ids=lambda fault: fault.name)
