@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from lesion.cli.app import WORKERS, Home, Json, Workers, app, say, tell
+from lesion.cli.app import SCREEN, WORKERS, Home, Json, Workers, app, say, tell
 from lesion.cli.common import completion
 from lesion.errors import InputError
 
@@ -96,6 +96,8 @@ def init(
     as_json: Json = False,
 ) -> int:
     """Ask four questions and write a commented study that fits the time."""
+    from lesion.cli.common.progress import display_on
+    from lesion.progress import shown_by
     from lesion.runs.draft.answers import TARGETS, Wanted, require_target, task_of
     from lesion.runs.draft.draft import drafted
 
@@ -113,7 +115,10 @@ def init(
     if minutes is None:
         minutes = float(typer.prompt("Minutes that it may take", default=30.0, type=float))
     wanted = Wanted(out_file.stem, model, task, edit, minutes, WORKERS)
-    text, notes = drafted(wanted, home, outcome)
+    if outcome is None:
+        SCREEN.print(f"{model} answers some items unedited; where it is new on this machine, it is proved first.")
+    with shown_by(display_on(SCREEN)):
+        text, notes = drafted(wanted, home, outcome)
     _written(out_file, text.encode())
     words = "\n".join([*notes, f"{out_file}: read it, then: lesion plan {out_file}; lesion run {out_file}"])
     say({"file": str(out_file), "notes": notes}, as_json, words)
