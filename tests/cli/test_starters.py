@@ -278,3 +278,12 @@ def test_a_quick_design_leaves_out_the_map_of_single_heads(call: Call, monkeypat
     heads = 4 * 4
     assert singles("long") > heads * long.sweep.items
     assert singles("short") < 3 * heads * short.sweep.items
+
+
+def test_items_with_examples_get_examples_of_their_own(call: Call) -> None:
+    """Few sets of examples for few items had decided the baseline, and stopped a study of a real model at its gate."""
+    answers = ("--model", "zoo:abacus-llama", "--edit", "L0H1", "--minutes", "1000", "--outcome", "accuracy")
+    assert call("init", "shown.yaml", *answers, "--task", "arithmetic shots=2")[0] == 0
+    assert load_study("shown.yaml").claims.prefixes == "per_item"
+    assert call("init", "bare.yaml", *answers, "--task", "arithmetic shots=0")[0] == 0
+    assert load_study("bare.yaml").claims.prefixes != "per_item"

@@ -55,7 +55,7 @@ tasks:
   items: {design.items}
 {_single_heads(design, wanted)}baseline: {{items: {design.items}, spread: {precision.spread}}}
 claims:
-{_outcome(asked.before)}{_SETS}  sets: {design.sets}
+{_outcome(asked.before)}{_examples(asked)}{_SETS}  sets: {design.sets}
   set_items: {design.set_items}
   population: {population}
 {_asking(control)}verdict:
@@ -73,6 +73,16 @@ def _outcome(before: Beforehand) -> str:
     if before.outcome == "accuracy":
         return lines
     return f"{lines}  outcome: {before.outcome}\n  chance: coverage\n"
+
+
+def _examples(asked: Asked) -> str:
+    """Own examples for every item, where prompts show examples: few sets of them would decide the baseline."""
+    shown = [each for each in (asked.task, asked.control.task) if each is not None]
+    if not any(getattr(each, "shots", 0) for each in shown):
+        return ""
+    return (
+        "  # Every item shows examples of its own, so no set of examples decides the verdict.\n  prefixes: per_item\n"
+    )
 
 
 def _single_heads(design: Design, wanted: Wanted) -> str:

@@ -172,7 +172,10 @@ def _enlarged(plan: Plan, verdict: GateVerdict) -> Plan:
         if enough < cell.needed_n or enough <= items[model][tier]:
             needs = f"{name} needs {wanted:,} items per seed for a stable baseline; a seed holds {room:,}"
             if cell.needed_n >= UNREACHABLE:
-                needs = f"{name}: its example sets differ so much that no number of items makes the baseline stable"
+                needs = (
+                    f"{name}: its example sets differ so much that no number of items makes the baseline stable; give "
+                    "every item examples of its own (`claims.prefixes: per_item`)"
+                )
             return stop(plan, f"{needs}. {ways_out(plan.study)}" if plan.study.lesion == 2 else needs)
         items[model][tier] = enough
     text = f"Interventions are halted and the data enlarged: {verdict.reason}."
