@@ -8,6 +8,7 @@ other module. docs/design/house.md says where everything else is.
 'scale 0 L5H1'
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,11 @@ if TYPE_CHECKING:
     from lesion.study.study import Study
 
 __version__ = "0.1.0"
+
+PATIENT = ("OMP_WAIT_POLICY", "PASSIVE")
+"""torch's threads sleep while they wait for each other. Beside another job of this machine they else spin: asking
+SmolLM2 32 sums took 64 seconds in the place of 8. It holds where torch is imported later; a user's own value stays."""
+os.environ.setdefault(*PATIENT)
 
 _HOMES = {
     "lesion.errors": ("InputError", "InterventionError", "LesionError"),

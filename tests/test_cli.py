@@ -1,7 +1,6 @@
 """The command line as people and programs use it: exit codes, one JSON document, no traceback, no network."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -273,14 +272,3 @@ def test_the_record_is_listed_tagged_asked_and_packed_from_the_command_line(
     assert Path(lesion("export", folder, "--ro-crate", "--json").json["crate"]).exists()
     (folder / "study.yaml").write_text("other")
     assert lesion("export", folder, "--ro-crate", "--to", tmp_path / "again.zip").code == 5
-
-
-def test_threads_wait_without_spinning_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
-    name, value = cli.PATIENT
-    for given, wanted in ((None, value), ("ACTIVE", "ACTIVE")):
-        monkeypatch.delenv(name, raising=False)
-        if given is not None:
-            monkeypatch.setenv(name, given)
-        with pytest.raises(SystemExit):
-            cli.main(["--version"])
-        assert os.environ[name] == wanted

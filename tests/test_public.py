@@ -1,6 +1,7 @@
 """What users import stands in `lesion` itself, is loaded when it is asked for, and says its arguments one by one."""
 
 import inspect
+import os
 import subprocess
 import sys
 
@@ -33,3 +34,14 @@ def test_import_lesion_loads_no_other_module_of_it_and_no_torch():
 def test_a_name_that_is_not_there_lists_those_that_are():
     with pytest.raises(AttributeError, match=r"'lesion' has no attribute 'ablate'; it has .*Lab"):
         lesion.ablate  # noqa: B018  # pyright: ignore[reportAttributeAccessIssue]
+
+
+@pytest.mark.parametrize(("given", "wanted"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
+def test_threads_wait_without_spinning_unless_the_user_says_otherwise(given: str | None, wanted: str) -> None:
+    others = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    mine = {} if given is None else {"OMP_WAIT_POLICY": given}
+    code = "import lesion, os; print(os.environ['OMP_WAIT_POLICY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**others, **mine}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == wanted

@@ -25,9 +25,6 @@ COMMANDS = (
     view, papers, reports, bench, get, train,
 )  # fmt: skip
 """The modules whose import adds commands to the application."""
-PATIENT = ("OMP_WAIT_POLICY", "PASSIVE")
-"""torch's threads sleep while they wait for each other. Beside another job of this machine they else spin: asking
-SmolLM2 32 sums took 64 seconds in the place of 8."""
 RESUMED = frozenset({"get", "run", "replay", "train"})
 """Commands that keep what they finished."""
 
@@ -37,7 +34,6 @@ def main(arguments: list[str] | None = None) -> None:
 
     `-v`, `-q` and `--device` may stand anywhere.
     """
-    os.environ.setdefault(*PATIENT)
     wanted = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in wanted
     try:
