@@ -32,6 +32,8 @@ PLACES = {
 abstract takes the place of the computed one, which then opens the supplement."""
 MOST_ABSTRACT_WORDS = 200
 MOST_PROSE_BYTES = 1_000_000
+_NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+")
+"""A number, and not a name such as L18H6."""
 _CLAIM = re.compile(r"\{claim:([^{}\n]+)\}")
 _WHOSE = "Written by hand; numbers here that bear no claim were not computed from runs."
 
@@ -77,10 +79,10 @@ def abstract(text: str, claims: Iterable[Claim], caveats: Iterable[Block]) -> Se
     for each in inlines(written):
         if isinstance(each, Number) and each.claim.status != "confirmatory":
             raise InputError(f"prose/abstract.md: {each.claim.what} comes from a run that is {each.claim.status}")
-        if isinstance(each, Theirs) and each.style != "code" and (found := re.search(r"\d+", each.text)):
+        if isinstance(each, Theirs) and each.style != "code" and (found := _NUMBER.search(each.text)):
             raise InputError(
                 f"prose/abstract.md: '{found[0]}' is no claim of the paper; write {{claim: WORDS}} with words from"
-                " claims.json, or set a name as `code`"
+                " claims.json, or set it as `code` where it is a name"
             )
         length += len(each.text.split()) if isinstance(each, Theirs) else 1
     if length > MOST_ABSTRACT_WORDS:
