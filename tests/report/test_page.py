@@ -13,7 +13,7 @@ from lesion.report.page.gates import timeline
 from lesion.report.page.page import counted_query, page
 from lesion.report.page.write import write_report
 from lesion.report.record import read_record
-from lesion.runs.manifest.run import Manifest
+from lesion.runs.manifest.run import Manifest, read_manifest
 from tests.study.made import gate, neuron_answer
 
 MODEL = "zoo:abacus-llama"
@@ -268,3 +268,14 @@ def test_with_several_models_every_cell_says_whose_it_is(make_run, tmp_path):
     assert {name for name in ("abacus-llama", "abacus-neox") for why in whys if f" {name}, " in why} == {
         "abacus-llama", "abacus-neox",
     }  # fmt: skip
+
+
+def test_what_gates_saw_of_a_study_in_nats_is_told_in_nats(repository: Path):
+    run = next((repository / "publications" / "real-models").glob("*_gemma-repeats_*/manifest.json"))
+    tables = {step.stage: step.tables for step in timeline(read_manifest(run))}
+    (baseline,), (chosen,), (verdicts,) = tables["baseline"], tables["discovery"], tables["confirm"]
+    assert baseline.caption == "Log-probability of the answer of the unedited model by seed"
+    assert all("−3." in row[2] and "%" not in row[2] for row in baseline.rows)
+    assert (chosen.columns[-1], verdicts.columns[-2]) == ("change, nats (exploratory)", "change, nats")
+    assert chosen.columns[-2] == "standard deviation of the change, nats"
+    assert verdicts.rows[0][-2] == "−17.422"

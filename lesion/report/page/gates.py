@@ -5,8 +5,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from lesion.report.wording.evidence import stability
-from lesion.report.wording.words import count, listed, model_name, p_value, percent, points, signed
+from lesion.report.wording.words import (
+    count,
+    level,
+    listed,
+    model_name,
+    outcome_words,
+    p_value,
+    percent,
+    signed,
+    unit_of,
+)  # fmt: skip
 from lesion.runs.manifest.run import Manifest
+from lesion.stats.power import UNREACHABLE
 from lesion.study.arms.targets import aim
 from lesion.study.gates.evidence.model_answers import (
     DetectorAnswer,
@@ -134,23 +145,24 @@ def _rounding(answer: InstrumentAnswer) -> str:
 
 
 def _baseline(gate: GateVerdict, plan: Plan) -> list[Table]:
-    cells = gate.saw(BaselineEvidence).cells
+    cells, unit = gate.saw(BaselineEvidence).cells, unit_of(plan.study)
     pairs = [(model, tier) for model in plan.study.subjects for tier in plan.study.tasks]
     rows = [
         (
             model_name(model),
             tier,
-            ", ".join(percent(share) for share in cell.accuracies),
-            points(cell.spread, 2).lstrip("+"),
+            ", ".join(level(mean, plan.study) for mean in cell.accuracies),
+            f"{unit.factor * cell.spread:.2f}",
             f"{cell.n:,}",
-            f"{cell.needed_n:,}",
+            f"{cell.needed_n:,}" if cell.needed_n < UNREACHABLE else "no number suffices",
             str(cell.outcome),
         )
         for model, tier in pairs
         if (cell := cells.get(pair_name(model, tier))) is not None
     ]
-    columns = ("model", "tier", "accuracy by seed", "spread, points", "items per seed", "needed", "outcome")
-    return [Table("Accuracy of the unedited model by seed", columns, rows)] if rows else []
+    judged = outcome_words(plan.study)
+    columns = ("model", "tier", f"{judged} by seed", f"spread, {unit.name}", "items per seed", "needed", "outcome")
+    return [Table(f"{judged[0].upper()}{judged[1:]} of the unedited model by seed", columns, rows)] if rows else []
 
 
 def _detect(gate: GateVerdict, plan: Plan) -> list[Table]:
@@ -209,8 +221,8 @@ def _best(answer: TargetAnswer | None) -> str:
     return f"{score:.3f} ({site})"
 
 
-def _discovery(gate: GateVerdict, plan: Plan) -> list[Table]:  # noqa: ARG001  (all tables are made alike)
-    seen = gate.saw(FamilyEvidence)
+def _discovery(gate: GateVerdict, plan: Plan) -> list[Table]:
+    seen, unit, continuous = gate.saw(FamilyEvidence), unit_of(plan.study), plan.study.continuous
     dropped = seen.dropped
     rows = [
         (
@@ -218,12 +230,13 @@ def _discovery(gate: GateVerdict, plan: Plan) -> list[Table]:  # noqa: ARG001  (
             c.tier,
             c.short,
             f"{c.items:,}",
-            percent(c.psi),
-            points(c.delta),
+            ("–" if c.sd is None else f"{c.sd:.2f}") if continuous else percent(c.psi),
+            unit.said(c.delta),
         )
         for c in seen.family
     ]
-    columns = ("model", "tier", "edit", "items per seed", "answers that changed", "change, points (exploratory)")
+    varied = "standard deviation of the change, nats" if continuous else "answers that changed"
+    columns = ("model", "tier", "edit", "items per seed", varied, f"change, {unit.name} (exploratory)")
     tables = [Table("Chosen for confirmation, with N fixed before the first look", columns, rows)]
     if dropped:
         tables.append(Table("Left out, because N is never lowered", ("why",), [(text,) for text in dropped]))
@@ -231,14 +244,13 @@ def _discovery(gate: GateVerdict, plan: Plan) -> list[Table]:  # noqa: ARG001  (
 
 
 def _confirm(gate: GateVerdict, plan: Plan) -> list[Table]:
-    seen = gate.saw(LookEvidence)
+    seen, unit = gate.saw(LookEvidence), unit_of(plan.study)
     rows = [
-        (model_name(chosen.model), chosen.tier, chosen.edit, cell.verdict, points(cell.delta), f"{cell.n:,}")
+        (model_name(chosen.model), chosen.tier, chosen.edit, cell.verdict, unit.said(cell.delta), f"{cell.n:,}")
         for chosen, cell in _of_members(plan, seen.verdicts)
     ]
-    return [
-        Table(f"Verdicts at look {seen.look}", ("model", "tier", "factor", "verdict", "change, points", "items"), rows)
-    ]
+    columns = ("model", "tier", "factor", "verdict", f"change, {unit.name}", "items")
+    return [Table(f"Verdicts at look {seen.look}", columns, rows)]
 
 
 def _of_members(plan: Plan, cells: Mapping[str, V]) -> Iterator[tuple[Chosen, V]]:

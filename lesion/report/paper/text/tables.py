@@ -107,12 +107,17 @@ def verdicts_table(run: RunView) -> Table:
     columns = ("task", "edit", "verdict", *changes, "rank among sets", "unedited", "items")
     rows = tuple(
         (
-            run.where(cell), words(cell.edit), _short_verdict(cell), *_changes(cell, ablated=ablated),
+            run.where(cell), _edit(run, cell), _short_verdict(cell), *_changes(cell, ablated=ablated),
             or_dash(cell.rank), or_dash(cell.baseline), or_dash(cell.items),
         )
         for cell in run.cells
     )  # fmt: skip
     return Table(columns, rows, (1.4, 1.2, 1.2, *(1.4,) * len(changes), 1.0, 0.8, 0.7), small=True)
+
+
+def _edit(run: RunView, cell: Cell) -> Line:
+    """What is done; to which target, where the study has several."""
+    return words(cell.edit, " ", run.whom(cell)) if run.targets > 1 else words(cell.edit)
 
 
 def _changes(cell: Cell, *, ablated: bool) -> tuple[Line, ...]:
