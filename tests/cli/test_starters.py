@@ -180,6 +180,7 @@ def test_a_control_that_the_time_does_not_allow_is_left_out_and_its_cost_is_said
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lesion.runs.execute.rate.product_rate", lambda width: 2e8)
+    monkeypatch.setattr("lesion.runs.draft.draft.ROOM", 1.0)
     asked = (*ANSWERS, "--edit", "induction", "--home", ".")
     _, out, _ = call("init", "short.yaml", *asked, "--minutes", "1")
     without, with_one = (int(re.findall(said, out)[0]) for said in (r"takes about (\d+)", r"it would take (\d+)"))
@@ -190,9 +191,12 @@ def test_a_control_that_the_time_does_not_allow_is_left_out_and_its_cost_is_said
     assert load_study("between.yaml").positive_control is None
     said = Path("between.yaml").read_text(encoding="utf-8")
     assert "# Without one no claim says what kind of heads these are" in said
-    assert "#   control: {task: symbolic}" in said
+    assert "#   control: {task: symbolic, patterns: [repeat]" in said
     call("init", "enough.yaml", *asked, "--minutes", str(with_one + 1))
     assert load_study("enough.yaml").positive_control == "repeats"
+    monkeypatch.setattr("lesion.runs.draft.draft.ROOM", 1.25)
+    call("init", "nearly.yaml", *asked, "--minutes", str(with_one / 1.2))
+    assert load_study("nearly.yaml").positive_control == "repeats", "a forecast is an upper bound"
 
 
 def test_a_task_does_not_control_itself(call: Call) -> None:
@@ -209,7 +213,7 @@ def test_no_control_is_made_up_where_none_is_known(call: Call, edit: str) -> Non
     assert code == 0, said
     assert load_study("mine.yaml").positive_control is None
     assert "No positive control. " in out
-    assert "#   control: {task: symbolic}" in Path("mine.yaml").read_text(encoding="utf-8")
+    assert "#   control: {task: symbolic, patterns: [repeat]" in Path("mine.yaml").read_text(encoding="utf-8")
 
 
 def test_a_design_without_other_factors_confirms_the_ablation_alone(call: Call) -> None:

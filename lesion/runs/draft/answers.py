@@ -19,6 +19,8 @@ WORDS = {
 }  # fmt: skip
 TARGETS = tuple(WORDS)
 """What may be edited, besides sites by name."""
+MOST = 4
+"""Heads of a kind that are edited, at most: those with the highest scores."""
 FILES = (".csv", ".jsonl", ".parquet")
 
 
@@ -71,7 +73,7 @@ def target_of(text: str) -> dict[str, Any]:
     if text == "neurons":
         return {"kind": "neurons", "tier": "main"}
     if text in TARGETS:
-        return {"kind": "detected", "detector": text}
+        return {"kind": "detected", "detector": text, "most": MOST}
     return {"kind": "sites", "sites": [str(parse_site(part.strip())) for part in text.split(",")]}
 
 

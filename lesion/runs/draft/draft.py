@@ -26,6 +26,9 @@ from lesion.study.study import Study
 from lesion.tasks.formats import suited
 from lesion.tasks.tokenizers.prompt_contract import has_space
 
+ROOM = 1.25
+"""A control may take so many times the time: forecasts are upper bounds, and a study without one says much less."""
+
 
 def drafted(wanted: Wanted, home: Path, outcome: Outcome | None = None) -> tuple[str, list[str]]:
     """The text of the study, and what a person should know of it.
@@ -48,7 +51,7 @@ def drafted(wanted: Wanted, home: Path, outcome: Outcome | None = None) -> tuple
     asked = Asked(wanted, task, control, Beforehand(outcome) if outcome else chosen(wanted.model, tiers))
     if control.tier:
         found = _tried(asked, home)
-        if found and found[-1].minutes <= wanted.minutes:
+        if found and found[-1].minutes <= ROOM * wanted.minutes:
             return found[-1].text, found[-1].notes
         shortest = f" (it would take {ceil(found[-1].minutes)})" if found else ""
         none = control._replace(tier="", why=f"No study with one fits {wanted.minutes:g} minutes{shortest}.")

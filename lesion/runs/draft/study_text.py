@@ -47,7 +47,7 @@ models: {_flow([wanted.model])}
 tasks:
   main: {_given(asked.task)}
 {_control_tier(control)}sweep:
-  # What is edited, as one group.
+  # What is edited, as one group{_most(wanted)}.
   target: {_flow(target_of(wanted.edit))}
   # 0 ablates (resample, mean and zero are measured), above 1 amplifies. Confirmation tests 0 and `best` others.
   alphas: {[*design.factors]}
@@ -66,6 +66,12 @@ claims:
 block: {design.items}
 {_named_control(control)}budget: {{cpu_hours: {hours}, wall_minutes: {2 * wanted.minutes:g}}}
 """
+
+
+def _most(wanted: Wanted) -> str:
+    if target_of(wanted.edit)["kind"] != "detected":
+        return ""
+    return ": of all heads that pass the detector, `most` with the highest scores"
 
 
 def _outcome(before: Beforehand) -> str:
@@ -121,7 +127,7 @@ positive_control: {control.tier}\n"
 
 
 def _given(task: TaskConfig) -> str:
-    return _flow({"task": task.task, **task.model_dump(mode="json", exclude_defaults=True)})
+    return _flow({"task": task.task, **task.model_dump(mode="json", exclude_unset=True)})
 
 
 def _flow(value: object) -> str:

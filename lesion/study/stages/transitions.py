@@ -173,8 +173,9 @@ def _enlarged(plan: Plan, verdict: GateVerdict) -> Plan:
             needs = f"{name} needs {wanted:,} items per seed for a stable baseline; a seed holds {room:,}"
             if cell.needed_n >= UNREACHABLE:
                 needs = (
-                    f"{name}: its example sets differ so much that no number of items makes the baseline stable; give "
-                    "every item examples of its own (`claims.prefixes: per_item`)"
+                    f"{name}: its example sets differ so much that no number of items makes the baseline stable (seeds "
+                    f"differ by {cell.spread:.2g}, {plan.study.baseline.spread:g} is allowed); give every item "
+                    "examples of its own (`claims.prefixes: per_item`)"
                 )
             return stop(plan, f"{needs}. {ways_out(plan.study)}" if plan.study.lesion == 2 else needs)
         items[model][tier] = enough
