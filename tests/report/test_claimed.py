@@ -322,8 +322,8 @@ def test_the_paper_names_registration_neurons_and_a_continuous_outcome(record):
         "**Seen elsewhere, by the registrant:** Nothing of it.",
         "**The study file given is not what was run:** budget: 3 to 4",
         "on `tier2`; the first 3<sup>[",
-        "zero ablation decides, for a reason that the study gives.",
-        "**Outcome.** The verdict judges the log-probability of the answer, in nats",
+        "| ablation that decides | zero, for a reason that the study gives |",
+        "| what is judged | log-probability of the answer |",
         "the study is registered, but this run does not confirm it",
     ):
         assert said in text, said

@@ -9,6 +9,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from lesion.report.findings import findings_of
+from lesion.report.page.cells import tags_of
 from lesion.report.page.gates import timeline
 from lesion.report.page.page import counted_query, page
 from lesion.report.page.write import write_report
@@ -279,3 +281,12 @@ def test_what_gates_saw_of_a_study_in_nats_is_told_in_nats(repository: Path):
     assert (chosen.columns[-1], verdicts.columns[-2]) == ("change, nats (exploratory)", "change, nats")
     assert chosen.columns[-2] == "standard deviation of the change, nats"
     assert verdicts.rows[0][-2] == "−17.422"
+
+
+def test_the_page_names_tags_of_other_ablations_and_says_what_specificity_came_to(repository: Path):
+    folder = next((repository / "publications" / "real-models").glob("*_gemma-repeats_*/manifest.json")).parent
+    manifest = read_manifest(folder)
+    induction = next(each for each in findings_of(manifest) if each.chosen.target == "induction")
+    assert "magnitude_unstable" in induction.ablations["zero"].tags
+    assert "zero ablation: magnitude_unstable" in dict(tags_of(induction))
+    assert [step.answer for step in timeline(manifest) if step.answer] == ["shown"]

@@ -109,9 +109,18 @@ def _cell_view(record: Record, number: int, finding: Finding) -> CellView:
         dependent=finding.dependent,
         conditional=conditional(study, chosen.tier).removeprefix(", "),
         answers=answers_words(record, finding),
-        tags=[(tag, TAGS[tag]) for tag in verdict.tags],
+        tags=tags_of(finding),
         details=_details(finding, unit),
     )
+
+
+def tags_of(finding: Finding) -> list[tuple[str, str]]:
+    """What limits the verdict, and those of the other ablations, each with its meaning."""
+    own = [(tag, TAGS[tag]) for tag in finding.verdict.tags]
+    for kind, other in finding.ablations.items():
+        if kind != finding.primary:
+            own += [(f"{kind} ablation: {tag}", TAGS[tag]) for tag in other.tags if tag != "ablation_dependent"]
+    return own
 
 
 def _against(against: Specificity | None) -> str:

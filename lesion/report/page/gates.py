@@ -63,6 +63,8 @@ class Step(NamedTuple):
     outcome: str
     reason: str
     tables: list[Table]
+    answer: str = ""
+    """What came out, where passing the gate says only that it was asked."""
 
 
 def timeline(manifest: Manifest) -> list[Step]:
@@ -77,9 +79,21 @@ def timeline(manifest: Manifest) -> list[Step]:
             gate.outcome,
             _reason(gate),
             _TABLES[type(gate.evidence)](gate, manifest.plan),
+            _answer(gate),
         )
         for gate in manifest.gates
     ]
+
+
+def _answer(gate: GateVerdict) -> str:
+    """Of specificity: in how many of the cells that asked it was shown."""
+    if not isinstance(gate.evidence, SpecificityEvidence):
+        return ""
+    asked = [rank.status for rank in gate.evidence.specific.values() if rank.status in ("specific", "not specific")]
+    shown = asked.count("specific")
+    if not asked or shown in (0, len(asked)):
+        return "shown" if shown else "not shown"
+    return f"shown in {shown} of {len(asked)} tests"
 
 
 def _reason(gate: GateVerdict) -> str:

@@ -41,8 +41,8 @@ TAGS = {
 """What each tag of a verdict means."""
 
 MEANINGS = {
-    "Improvement": "more answers are correct; the gain is significant, and stable over seeds or seen in each",
-    "Harm": "fewer answers are correct; the loss is significant, and stable over seeds or seen in each",
+    "Improvement": "a gain that is significant, and stable over seeds or seen in each",
+    "Harm": "a loss that is significant, and stable over seeds or seen in each",
     "Null": "an effect as large as the margin is ruled out",
     "Mixed": "some kinds of items gain and others lose, each significantly",
     "Ambiguous": "not decided at the first look; the run ended before the second",
