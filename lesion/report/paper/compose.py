@@ -11,7 +11,7 @@ from lesion.report.paper.text import appendix, replication, settings, tables
 from lesion.report.paper.text.hypotheses import hypotheses
 from lesion.report.paper.text.prose import PLACES, abstract, passage
 from lesion.report.paper.text.references import WORKS
-from lesion.report.paper.text.run_view import RunView
+from lesion.report.paper.text.run_view import RunView, limits_of
 from lesion.report.paper.text.sections import Sections
 from lesion.runs.index.notes import Note
 
@@ -112,7 +112,7 @@ _FUNCTIONS = (
     replication.replication_answers, replication.replication_sentences, replication.pooled_table,
     replication.replicas_table, tables.models_table, tables.tasks_table, tables.changes_table, tables.ablations_table,
     tables.verdicts_table, tables.baseline_table, tables.loud_sets_table, tables.parts_table,
-    settings.settings_table, settings.costs_table,
+    settings.settings_table, settings.costs_table, limits_of,
 )  # fmt: skip
 
 

@@ -186,3 +186,12 @@ class RunView:
         """Names of checks that failed without stopping the run, each once."""
         checks = [check for gate in self.last_gates for check in gate.evidence.checks]
         return list(dict.fromkeys(check.name for check in checks if check.outcome == "Fail" and not check.blocks))
+
+
+def limits_of(runs: Sequence[RunView]) -> list[tuple[Line, Claim]]:
+    """Every limit once, and the studies that it is of: nobody is named where it is one of all."""
+    said: dict[str, tuple[Claim, list[Line]]] = {}
+    for run in runs:
+        for limit in run.sentences("limits"):
+            said.setdefault(limit.text, (limit, []))[1].append(words(Name(run.study.name)))
+    return [(() if len(whose) == len(runs) else joined(whose), limit) for limit, whose in said.values()]
