@@ -49,6 +49,7 @@ from lesion.models.checks.changed_module import Mark, mark, require_unchanged
 from lesion.models.model import Model, adopted_model, open_model
 from lesion.models.text_conventions import ends_of
 from lesion.report.terminal.notebook import Picture
+from lesion.report.terminal.progress import shown
 from lesion.tasks.config import TaskConfig
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
@@ -80,6 +81,7 @@ class Held:
 class Lab:
     """A model, proved on its weights, ready for interventions."""
 
+    @shown
     def __init__(self, model: str | Model | nn.Module, tokenizer: Any = None, device: str | None = None) -> None:
         """Open a model by name, take an opened one or a raw Hugging Face module, and prove it.
 
@@ -104,6 +106,7 @@ class Lab:
         self._standing: list[str] = []
         self._mark: Mark = mark(self.module)
 
+    @shown
     def run(
         self,
         task: TaskConfig | str,
@@ -168,6 +171,7 @@ class Lab:
             finally:
                 self._standing.pop()
 
+    @shown
     def generate(
         self,
         prompts: str | Sequence[str],
@@ -205,6 +209,7 @@ class Lab:
         ]
         return Texts(pl.DataFrame(rows), generated.receipt)
 
+    @shown
     def look(self, text: str, do: Intervention | str | None = None, versus: tuple[str, str] | None = None) -> TextLook:
         """Attention of every head on one text, and what the model expects at each token; unedited and edited.
 
@@ -239,6 +244,7 @@ class Lab:
         rows = [identity.model_dump() for identity in self.proof.identities]
         return pl.DataFrame(rows, infer_schema_length=None)
 
+    @shown
     def scores(self, *detectors: str, seed: int = 0, probe: StandardProbe | None = None) -> Scores:
         """Score all heads with some detectors, by default with all; see `lesion.measures.heads.detection`.
 
@@ -260,11 +266,13 @@ class Lab:
         ]
         return Scores(pl.DataFrame(rows), detected)
 
+    @shown
     def heads(self, detector: str = "induction", seed: int = 0, probe: StandardProbe | None = None) -> Detection:
         """Name the heads of a kind, or say that there are none; see `lesion.measures.heads.detection`."""
         self._alone("heads")
         return detection(self.model, detector, seed, probe)
 
+    @shown
     def attribute(
         self, task: TaskConfig | str, items: int = 64, target: str = "logit_diff", seed: int = 0
     ) -> Attribution:
@@ -272,6 +280,7 @@ class Lab:
         self._alone("attribute")
         return attribution(self.engine, ask(self.model, task, items, seed), target)
 
+    @shown
     def screen(
         self,
         task: TaskConfig | str,
@@ -299,6 +308,7 @@ class Lab:
         kept = with_twins(asked)[0] if towards == "corrupted" else asked
         return screen(self.engine, kept, method=method, top=top, seed=seed, towards=towards)
 
+    @shown
     def faithful(
         self,
         task: TaskConfig | str,
@@ -330,6 +340,7 @@ class Lab:
         paired, _ = with_twins(prompts)
         return faithful(self.engine, paired, nodes, counterfactual(Library(self.model)), target, seed=seed)
 
+    @shown
     def edges(
         self,
         task: TaskConfig | str,

@@ -8,7 +8,7 @@
     for batch in track(batches, "attribution"):
         ...
 
-Without a display nothing is shown and nothing is paid. The command line's display is `lesion.cli.common.progress`.
+Without a display nothing is shown and nothing is paid. The command line's display is `lesion.report.terminal.progress`.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sized
@@ -87,3 +87,8 @@ def shown_by(display: Display | None) -> Generator[None]:
         yield
     finally:
         _DISPLAY.reset(token)
+
+
+def displayed() -> bool:
+    """Whether somebody shows the stages here."""
+    return _DISPLAY.get() is not None

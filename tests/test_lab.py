@@ -3,6 +3,7 @@
 import doctest
 import json
 import math
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from lesion.measures.effects.effect import effect
 from lesion.measures.heads.repeated_sequences import repeats
 from lesion.measures.prompt_set import of
 from lesion.models.model import open_model
+from lesion.progress import shown_by
 from lesion.report.terminal import text_pictures
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 from lesion.training.hand_model import write_hand_model
@@ -204,3 +206,15 @@ def test_pictures_of_a_look_hold_every_pair_of_tokens_and_refuse_what_is_not_the
 
 def test_tokens_are_seen_whole():
     assert doctest.testmod(text_pictures).failed == 0
+
+
+def test_a_notebook_is_shown_how_far_it_is_unless_somebody_shows_it_already(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lesion.report.terminal.progress.EVERY", 0.0)
+    lab = Lab("tiny:llama")
+    lab.scores("induction")
+    assert "%" in capfd.readouterr().err
+    with shown_by(lambda what, total: nullcontext(lambda units: None)):
+        lab.scores("induction")
+    assert capfd.readouterr().err == ""

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from lesion.cli.common import progress
-from lesion.cli.common.progress import display_on, left
 from lesion.progress import shown_by, stage, track
+from lesion.report.terminal import progress
+from lesion.report.terminal.progress import display_on, left
 
 
 def worked(console: Console) -> str:

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from lesion.cli.app import REPEATED, RESULT, SCREEN, Home, app, say
-from lesion.cli.common.progress import display_on
 from lesion.errors import InputError, NotReproduced, Tampered, nearest
 from lesion.progress import shown_by
+from lesion.report.terminal.progress import display_on
 
 if TYPE_CHECKING:
     from lesion.runs.manifest.command import Repeat

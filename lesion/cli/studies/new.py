@@ -96,8 +96,8 @@ def init(
     as_json: Json = False,
 ) -> int:
     """Ask four questions and write a commented study that fits the time."""
-    from lesion.cli.common.progress import display_on
     from lesion.progress import shown_by
+    from lesion.report.terminal.progress import display_on
     from lesion.runs.draft.answers import TARGETS, Wanted, require_target, task_of
     from lesion.runs.draft.draft import drafted
 

@@ -1,16 +1,21 @@
-"""Progress of a command on standard error: a bar with the time left on a terminal, else a line every ten seconds.
+"""Progress of a command or a notebook on standard error: a bar on a terminal, else a line every ten seconds.
 
 With --quiet, and for stages that end at once, nothing is printed. A stage inside another one gets a bar of its own.
 """
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from lesion.progress import Advance, Display
+from lesion.progress import Advance, Display, displayed, shown_by
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 EVERY = 10.0
 """Seconds between two lines where standard error is no terminal."""
@@ -39,6 +44,19 @@ def display_on(console: Console) -> Display:
                     bars.pop()
 
     return display
+
+
+def shown(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function; its stages are shown on standard error where nobody shows them yet."""
+
+    @wraps(function)
+    def call(*arguments: P.args, **named: P.kwargs) -> R:
+        if displayed():
+            return function(*arguments, **named)
+        with shown_by(display_on(Console(stderr=True, highlight=False, emoji=False))):
+            return function(*arguments, **named)
+
+    return call
 
 
 def _progress(console: Console) -> Progress:
