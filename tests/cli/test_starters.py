@@ -260,7 +260,7 @@ def test_the_outcome_follows_from_the_unedited_models_answers(call: Call) -> Non
 
 
 def test_a_given_outcome_asks_no_model(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lesion.runs.draft.draft.chosen", lambda *_: pytest.fail("the model was asked"))
+    monkeypatch.setattr("lesion.runs.draft.draft.outcome_of", lambda *_: pytest.fail("the model was asked"))
     answers = (*ANSWERS, "--edit", "L0H1", "--minutes", "1000", "--outcome", "answer_logprob")
     assert call("init", "given.yaml", *answers)[0] == 0
     assert load_study("given.yaml").claims.outcome == "answer_logprob"

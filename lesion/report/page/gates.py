@@ -40,6 +40,7 @@ from lesion.study.plan import Chosen, Plan, pair_name
 from lesion.study.stages.stage_table import STAGES
 
 V = TypeVar("V")
+_SIGNS = {"Pass": "✓", "Fail": "✗"}
 MOST_RANKED = 30
 """Neurons of a ranking that are shown; the manifest holds all that were kept."""
 
@@ -63,8 +64,10 @@ class Step(NamedTuple):
     outcome: str
     reason: str
     tables: list[Table]
-    answer: str = ""
-    """What came out, where passing the gate says only that it was asked."""
+    sign: str
+    """A tick, a cross, a question mark; a dash where passing the gate says only that something was asked in vain."""
+    answer: str
+    """What came out of it then."""
 
 
 def timeline(manifest: Manifest) -> list[Step]:
@@ -79,21 +82,24 @@ def timeline(manifest: Manifest) -> list[Step]:
             gate.outcome,
             _reason(gate),
             _TABLES[type(gate.evidence)](gate, manifest.plan),
-            _answer(gate),
+            *_answer(gate),
         )
         for gate in manifest.gates
     ]
 
 
-def _answer(gate: GateVerdict) -> str:
-    """Of specificity: in how many of the cells that asked it was shown."""
-    if not isinstance(gate.evidence, SpecificityEvidence):
-        return ""
-    asked = [rank.status for rank in gate.evidence.specific.values() if rank.status in ("specific", "not specific")]
-    shown = asked.count("specific")
-    if not asked or shown in (0, len(asked)):
-        return "shown" if shown else "not shown"
-    return f"shown in {shown} of {len(asked)} tests"
+def _answer(gate: GateVerdict) -> tuple[str, str]:
+    """The sign, and of specificity in how many of the tests that asked it was shown."""
+    sign = _SIGNS.get(gate.outcome, "?")
+    if gate.outcome != "Pass" or not isinstance(gate.evidence, SpecificityEvidence):
+        return sign, ""
+    ranks = [rank.status for rank in gate.evidence.specific.values() if rank.status != "not asked"]
+    asked, shown = [status for status in ranks if status != "not evaluable"], ranks.count("specific")
+    if not asked:
+        return ("–", "not evaluable") if ranks else (sign, "")
+    if not shown:
+        return "–", "not shown"
+    return sign, "shown" if shown == len(ranks) else f"shown in {shown} of {len(ranks)} tests"
 
 
 def _reason(gate: GateVerdict) -> str:

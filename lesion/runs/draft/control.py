@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from lesion.models.vocabulary import Vocabulary
 from lesion.runs.draft.answers import TARGETS, WORDS, Wanted
-from lesion.study.positive_controls import REPEATS, asks_the_same, known_control
+from lesion.runs.draft.known_controls import REPEATS, asks_the_same, known_control
 from lesion.tasks.config import TaskConfig
 from lesion.tasks.formats import suited
 from lesion.tasks.tokenizers.prompt_contract import has_space

@@ -13,8 +13,8 @@ from lesion.models.vocabulary import open_vocabulary
 from lesion.runs.draft.answers import Wanted, require_enough, task_of
 from lesion.runs.draft.control import control_of
 from lesion.runs.draft.designs import DESIGNS, Design
-from lesion.runs.draft.outcome import Beforehand, chosen
-from lesion.runs.draft.study_text import Asked, study_text
+from lesion.runs.draft.outcome import Beforehand, outcome_of
+from lesion.runs.draft.study_text import Request, study_text
 from lesion.runs.execute.costs import outlook
 from lesion.runs.execute.prepare import prepare_plan
 from lesion.stats.verdict.rule import Outcome
@@ -48,21 +48,21 @@ def drafted(wanted: Wanted, home: Path, outcome: Outcome | None = None) -> tuple
     tiers = {"main": task}
     if control.task is not None and control.tier:
         tiers[control.tier] = control.task
-    asked = Asked(wanted, task, control, Beforehand(outcome) if outcome else chosen(wanted.model, tiers))
+    request = Request(wanted, task, control, Beforehand(outcome) if outcome else outcome_of(wanted.model, tiers))
     if control.tier:
-        found = _tried(asked, home)
+        found = _tried(request, home)
         if found and found[-1].minutes <= ROOM * wanted.minutes:
             return found[-1].text, found[-1].notes
         shortest = f" (it would take {ceil(found[-1].minutes)})" if found else ""
         none = control._replace(tier="", why=f"No study with one fits {wanted.minutes:g} minutes{shortest}.")
-        asked = asked._replace(control=none)
-    found = _tried(asked, home)
+        request = request._replace(control=none)
+    found = _tried(request, home)
     if not found:
         raise InputError(f"{wanted.task}: too few problems for any design; give a wider range, or more prompts")
     best = found[-1]
     if best.minutes <= wanted.minutes:
         return best.text, best.notes
-    longer = asked._replace(wanted=wanted._replace(minutes=float(ceil(best.minutes))))
+    longer = request._replace(wanted=wanted._replace(minutes=float(ceil(best.minutes))))
     said = f"No design fits {wanted.minutes:g} minutes; this is the quickest. {best.notes[0]}"
     return _reaching(longer, best.design)[0], [said, *best.notes[1:]]
 
@@ -76,7 +76,7 @@ class _Tried(NamedTuple):
     notes: list[str]
 
 
-def _tried(asked: Asked, home: Path) -> list[_Tried]:
+def _tried(request: Request, home: Path) -> list[_Tried]:
     """Designs that the pools are large enough for, from the most thorough one to the first that fits the time.
 
     Raises:
@@ -86,30 +86,30 @@ def _tried(asked: Asked, home: Path) -> list[_Tried]:
     tried: list[_Tried] = []
     for design in DESIGNS:
         try:
-            text, plan = _reaching(asked, design)
-            found = outlook(plan, home, asked.wanted.workers)
+            text, plan = _reaching(request, design)
+            found = outlook(plan, home, request.wanted.workers)
         except InputError as error:
             refused.append(error)
             continue
         if not all(pool["enough"] for pool in found["pools"].values()):
             continue
         expected = found["budget"]["wall_minutes"]["expected"]
-        seen = [asked.before.words] if asked.before.words else []
-        notes = [_said(asked.before, design, expected), *seen, *_unreachable(plan), asked.control.words]
+        seen = [request.before.words] if request.before.words else []
+        notes = [_said(request.before, design, expected), *seen, *_unreachable(plan), request.control.words]
         tried.append(_Tried(design, expected, text, notes))
-        if expected <= asked.wanted.minutes:
+        if expected <= request.wanted.minutes:
             return tried
     if len(refused) == len(DESIGNS):
         raise refused[-1]
     return tried
 
 
-def _reaching(asked: Asked, design: Design) -> tuple[str, Plan]:
+def _reaching(request: Request, design: Design) -> tuple[str, Plan]:
     """A design's study and plan, with sets from the target's layers, or from all layers where more can be shown."""
 
     def made(population: Population) -> tuple[str, Plan]:
-        text = study_text(asked, design, population)
-        return text, prepare_plan(parse_document(text, f"{asked.wanted.name}.yaml", Study), "any")
+        text = study_text(request, design, population)
+        return text, prepare_plan(parse_document(text, f"{request.wanted.name}.yaml", Study), "any")
 
     within = made("layer")
     if not _unreachable(within[1]):

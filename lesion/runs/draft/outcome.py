@@ -47,7 +47,7 @@ class Beforehand(NamedTuple):
         return f"The unedited model answers {seen} right, so the verdict is about {judged}."
 
 
-def chosen(model: str, tiers: Mapping[str, TaskConfig]) -> Beforehand:
+def outcome_of(model: str, tiers: Mapping[str, TaskConfig]) -> Beforehand:
     """Ask the unedited model some discovery items of every tier, and choose what is judged.
 
     Args:

@@ -18,8 +18,8 @@ _SETS = """\
 """
 
 
-class Asked(NamedTuple):
-    """What is asked, before a design is chosen."""
+class Request(NamedTuple):
+    """What a person wants to know, before a design is chosen."""
 
     wanted: Wanted
     task: TaskConfig
@@ -27,15 +27,15 @@ class Asked(NamedTuple):
     before: Beforehand
 
 
-def study_text(asked: Asked, design: Design, population: Population) -> str:
+def study_text(request: Request, design: Design, population: Population) -> str:
     """A study file.
 
     Args:
-        asked: the answers, the task and its control, and what is judged.
+        request: the answers, the task and its control, and what is judged.
         design: how thorough it is.
         population: where matched sets are drawn from.
     """
-    wanted, control, precision = asked.wanted, asked.control, design.precision(asked.before)
+    wanted, control, precision = request.wanted, request.control, design.precision(request.before)
     what = WORDS.get(wanted.edit, f"the sites {wanted.edit}")
     done = "ablated" if design.factors == (0.0,) else "ablated or amplified"
     hours = max(0.1, round(2 * wanted.minutes * wanted.workers / 60, 1))
@@ -45,7 +45,7 @@ name: {_slug(wanted.name)}
 question: {_flow(f"What does {wanted.model} lose or gain on this task when {what} are {done}?")}
 models: {_flow([wanted.model])}
 tasks:
-  main: {_given(asked.task)}
+  main: {_given(request.task)}
 {_control_tier(control)}sweep:
   # What is edited, as one group{_most(wanted)}.
   target: {_flow(target_of(wanted.edit))}
@@ -55,7 +55,7 @@ tasks:
   items: {design.items}
 {_single_heads(design, wanted)}baseline: {{items: {design.items}, spread: {precision.spread}}}
 claims:
-{_outcome(asked.before)}{_examples(asked)}{_SETS}  sets: {design.sets}
+{_outcome(request.before)}{_examples(request)}{_SETS}  sets: {design.sets}
   set_items: {design.set_items}
   population: {population}
 {_asking(control)}verdict:
@@ -81,9 +81,9 @@ def _outcome(before: Beforehand) -> str:
     return f"{lines}  outcome: {before.outcome}\n  chance: coverage\n"
 
 
-def _examples(asked: Asked) -> str:
+def _examples(request: Request) -> str:
     """Own examples for every item, where prompts show examples: few sets of them would decide the baseline."""
-    shown = [each for each in (asked.task, asked.control.task) if each is not None]
+    shown = [each for each in (request.task, request.control.task) if each is not None]
     if not any(getattr(each, "shots", 0) for each in shown):
         return ""
     return (

@@ -7,6 +7,10 @@ from lesion.report.paper.manuscript import Line, Name, words
 from lesion.report.paper.text.run_view import RunView
 from lesion.report.paper.text.sections import Table
 
+_DECIDES = {
+    "auto": "resample if at least nine tenths of a tier's items have a reference, else mean",
+    "zero": "zero, for a reason that the study gives",
+}
 Value = Callable[[RunView], Claim | str | Line | None]
 _PACKAGES = ("torch", "transformers", "numpy", "scipy", "polars")
 
@@ -51,10 +55,7 @@ def _decides(run: RunView) -> str | None:
     """The ablation that decides where the factor is zero."""
     if run.study.claims is None or not run.study.sweep.ablates:
         return None
-    primary = run.study.claims.primary
-    return "resample if at least nine tenths of a tier's items have a reference, else mean" if primary == "auto" else (
-        f"{primary}, for a reason that the study gives" if primary == "zero" else primary
-    )  # fmt: skip
+    return _DECIDES.get(run.study.claims.primary, run.study.claims.primary)
 
 
 def _population(run: RunView) -> str | None:
