@@ -104,7 +104,8 @@ def deviations(chain: Sequence[Registration], registration: Registration) -> lis
     told: list[str] = []
     line = lineage(chain, registration)
     for old, new in pairwise(line):
-        seen = f"after {len(new.looked)} run(s) of this study had been made" if new.looked else "before any run of it"
+        ended = len(new.looked)
+        seen = f"after {ended} run(s) of this study had been made" if ended else "before any run of it had ended"
         told.append(f"Amended on {new.time}, {seen}: {'; '.join(changes(old.study, new.study))}. Reason: {new.reason}")
     if line[0].looked:
         told.append(f"First registered after {len(line[0].looked)} exploratory run(s) of a study of this name.")
