@@ -8,6 +8,7 @@ import pytest
 
 from lesion.report.paper.write import trace
 from lesion.report.wording.checks import loud_sets
+from lesion.runs.check.recomputed import unchecked
 from lesion.runs.check.verify import verify
 from lesion.runs.manifest.run import read_manifest
 from publications.memos.publication import phase2_criteria, phase3_criteria, read_publication
@@ -149,3 +150,14 @@ def test_numbers_of_the_published_paper_are_traced_to_published_rows(real: Path,
         claim = next(each for each in claims if each["kind"] == kind)
         traced = trace(tmp_path, real / "paper", claim["number"])
         assert traced.agrees, claim["what"]
+
+
+def test_published_runs_are_verified_without_their_models(
+    real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clean clone has none of them; what cannot be checked then is named, and a replay asks for it."""
+    monkeypatch.setenv("LESION_MODELS", str(tmp_path))
+    run = next(real.glob("*_gemma-repeats_*/manifest.json")).parent
+    assert verify(run) == []
+    said = [*unchecked(run, read_manifest(run))]
+    assert any(text.startswith("weights of pretrained:gemma-3-270m: not on this machine") for text in said)

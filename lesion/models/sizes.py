@@ -122,6 +122,15 @@ def locate(name: str) -> Source:
     )
 
 
+def folder_here(name: str) -> Path | None:
+    """The folder of a model whose files are on this machine; nothing for hub and tiny models, and where it is not."""
+    try:
+        source = locate(name)
+    except InputError:
+        return None
+    return Path(source.where) if source.kind in ("zoo", "pretrained", "folder") else None
+
+
 def read_config(source: Source) -> dict[str, Any]:
     """The config.json of a model, as a mapping; for a tiny model, the arguments of its config class.
 

@@ -16,7 +16,7 @@ import polars as pl
 
 from lesion.errors import LesionError
 from lesion.identity import canonical_json
-from lesion.models.sizes import read_sizes
+from lesion.models.sizes import folder_here, read_sizes
 from lesion.runs.folder.clock import stamp
 from lesion.runs.folder.run_folder import RunFolder, Unit, read_begun
 from lesion.runs.manifest.environment import source_hash
@@ -77,11 +77,9 @@ def unchecked(folder: Path, manifest: Manifest) -> Iterator[str]:
     yield "dates and seconds: held against each other; that the clock was right only an outside witness can say"
     if manifest.cost.wall_seconds == 0:
         yield "the order of the dates: the run says that the clock was set back while it went on"
-    if not any(
-        model.name.startswith(("zoo:", "tiny:", "pretrained:")) or Path(model.name).is_dir()
-        for model in manifest.models
-    ):
-        yield "weights: the models are not on this machine; they are checked when a replay opens them"
+    names = [model.name for model in manifest.models]
+    if absent := [name for name in names if not name.startswith("tiny:") and folder_here(name) is None]:
+        yield f"weights of {', '.join(absent)}: not on this machine; they are checked when a replay opens them"
     if (folder / "units").is_dir():
         if (folder / "explorer.parquet").is_file():
             yield "attention and answers that the explorer shows: a replay looks at them again"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from lesion.errors import Tampered
 from lesion.identity import content_hash
-from lesion.models.sizes import locate
+from lesion.models.sizes import folder_here
 from lesion.models.vocabulary import tokenizer_hash
 from lesion.models.weights import weights_hash
 from lesion.runs.check.consistency import contradictions
@@ -120,15 +120,12 @@ def _parts(folder: Path, manifest: Manifest) -> list[Finding]:
 
 
 def weights(manifest: Manifest) -> list[Finding]:
-    """Models on this machine whose weights or tokenizer are not the run's; hub models are checked when opened."""
+    """Models on this machine whose weights or tokenizer are not the run's; others are checked when they are opened."""
     findings: list[Finding] = []
     for model in manifest.models:
-        source = locate(model.name)
-        if source.kind in ("zoo", "pretrained", "folder") and weights_hash(Path(source.where)) != model.weights_hash:
+        folder = folder_here(model.name)
+        if folder is not None and weights_hash(folder) != model.weights_hash:
             findings.append(Finding(model.name, "has other weights than the run used"))
-        if (
-            source.kind in ("zoo", "pretrained", "folder")
-            and tokenizer_hash(Path(source.where)) != model.tokenizer_hash
-        ):
+        if folder is not None and tokenizer_hash(folder) != model.tokenizer_hash:
             findings.append(Finding(model.name, "has another tokenizer than the run used"))
     return findings
