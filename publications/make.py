@@ -22,10 +22,17 @@ from lesion.runs.manifest.run import read_manifest
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
 OUT = ROOT / "publications" / "real-models"
-STUDIES = ("real-sums", "real-repeats", "gemma-sums", "gemma-repeats", "qwen-sums")
-WAITING = {
-    "qwen-sums": "repetition may ask for far more items than was planned, as Gemma's did; to be amended before its data"
-}
+STUDIES = (
+    "real-sums",
+    "real-repeats",
+    "gemma-sums",
+    "gemma-repeats",
+    "qwen-sums",
+    "qwen-repeats",
+    "sum-heads",
+    "sum-pattern",
+)
+WAITING: dict[str, str] = {}
 """Registered studies that are not run yet, and why."""
 BEGIN, END = "<!-- publication: written by make publication -->", "<!-- end of publication -->"
 WORKERS = "2"
