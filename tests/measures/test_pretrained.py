@@ -1,7 +1,9 @@
 """Known answers on a real language model: its heads, where a fact stands in the stream, what its induction heads do."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -91,6 +93,13 @@ def test_a_fact_moves_from_the_subject_to_the_last_token_at_block_23(smollm2_mod
     assert all(found[last, block] < 0.05 for block in (0, 10, 22))
     assert all(found[last, block] > 0.35 for block in (23, 29))
     assert found[last, 29] == pytest.approx(0.656, abs=0.01)
+    page = json.loads((Path(__file__).parents[2] / "docs" / "paris.json").read_text(encoding="utf-8"))["patched"][
+        "paris"
+    ]
+    assert found == {
+        (where, block): pytest.approx(page[block][int(where.removeprefix("index:"))], abs=0.005)
+        for where, block in found
+    }
 
 
 def test_without_its_induction_heads_it_copies_worse_by_what_plain_hooks_measure(smollm2_model: Model, plain: Any):
