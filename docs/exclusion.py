@@ -1,7 +1,7 @@
-"""Writes docs/exclusion.md: induction heads and function-vector heads ablated without each other, on two small models.
+"""Measures docs/exclusion.md: induction heads and function-vector heads ablated without each other, on small models.
 
     python docs/exclusion.py measure MODEL     # adds rows to docs/exclusion.jsonl (some minutes of one core)
-    python docs/exclusion.py write             # makes the page and its picture from the rows
+    python docs/exclusion_page.py              # makes the page and its picture from the rows
 
 The question is that of Yin and Steinhardt 2025 (arXiv 2502.14010): do few-shot answers depend on function-vector heads,
 and does the token-loss difference depend on induction heads, when heads that are both are left alone?
@@ -56,7 +56,7 @@ from lesion.tasks.literature.word_prompts import LEAST, SHOTS, drawn
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 HERE = Path(__file__).parent
-ROWS, PAGE, PICTURE = HERE / "exclusion.jsonl", HERE / "exclusion.md", HERE / "images" / "exclusion.svg"
+ROWS = HERE / "exclusion.jsonl"
 HEADS = HERE.parent / "publications" / "real-models" / "heads.json"
 SMALL, GEMMA = "smollm2-135m-instruct", "gemma-3-270m"
 SHARE, WIDER, DRAWS = 0.02, 0.04, 3
