@@ -1,5 +1,6 @@
 """A run of format 2 is told by its rule: all ablations, the distribution of matched sets, chance, and a control."""
 
+import re
 from dataclasses import replace
 from io import StringIO
 from types import SimpleNamespace
@@ -327,6 +328,28 @@ def test_the_paper_names_registration_neurons_and_a_continuous_outcome(record):
         "the study is registered, but this run does not confirm it",
     ):
         assert said in text, said
+
+
+def test_a_paper_on_two_studies_says_once_what_both_fixed_and_tells_them_apart_elsewhere(record):
+    old = record.manifest
+    study = old.study.model_copy(
+        update={"name": "second", "verdict": old.study.verdict.model_copy(update={"margin": 0.07})}
+    )
+    other = record._replace(manifest=old.model_copy(update={"study": study, "run": "20261122_1000_second_000000"}))
+    sources = {each.manifest.run: Source.of(each, provisional=False) for each in (record, other)}
+    register = Register(sources, pl.DataFrame(schema=COLUMNS))
+    made = compose(Cast(sources, (), {}, "both were named"), register, dict.fromkeys(sources, ()), {}, [])
+    text, supplement = render(made.paper, Markdown()), render(made.supplement, Markdown())
+    assert "| setting | all studies |" in text
+    assert "| study | margin of a Null |" in text, "the only setting that differs"
+    assert len(re.findall(r"^\| `(?:arithmetic|second)` \| \d", text, re.MULTILINE)) == 2
+    assert text.count("| power") + text.count("| its power") == 1
+    assert "Seen elsewhere" not in text
+    assert "# Open questions" not in text
+    assert "# Open questions" in supplement
+    for name in ("arithmetic", "second"):
+        assert f"## `{name}`" in supplement, "its registration and deviations"
+        assert re.search(rf"^\| `{name}`, `abacus-llama` \|", text, re.MULTILINE), "its verdicts"
 
 
 def test_the_other_ablations_are_counted_on_the_items_that_the_deciding_one_has(record):

@@ -55,8 +55,10 @@ def compose(
     """
     sections = Sections()
     values = _values(picked, register, drawn, notes)
-    own = [sections.section(key, **values) for key in BODY]
+    several = len(picked.sources) > 1
+    own = [sections.section(key, **values) for key in BODY if key != "open-questions" or not several]
     tables_section = sections.section("tables", **values)
+    of_several = [sections.section(key, **values) for key in ("registrations", "open-questions") if several]
     runs_section = sections.section("runs", **values, **_audit(picked, register))
     audit = sections.section("audit", **values, **_audit(picked, register))
     written = {name: text for name, text in prose.items() if PLACES[name] and name != "abstract"}
@@ -70,17 +72,14 @@ def compose(
     cited = {each.key for part in body for each in inlines(part.blocks) if isinstance(each, Cited)}
     works = Works(tuple((key, work.text) for key, work in WORKS.items() if key in cited))
     study = list(picked.sources.values())[-1].record.manifest.study
-    title, badge = (
-        prose.get("title", f"A study of causal interventions: {study.name}"),
-        sections.line("badge", **values),
-    )
+    title = prose.get("title", f"A study of causal interventions: {study.name}")
+    under = prose.get("authors", "" if several else study.question)
+    badge = sections.line("badge", **values)
     references = sections.section("references", works=works)
     opening = () if computed in own else (computed,)
     return Composed(
-        Manuscript(
-            (Theirs(title),), (Theirs(prose.get("authors", study.question)),), badge, (*body, runs_section, references)
-        ),
-        Manuscript((Theirs(f"Supplement: {title}"),), (), badge, (*opening, tables_section, audit)),
+        Manuscript((Theirs(title),), (Theirs(under),) if under else (), badge, (*body, runs_section, references)),
+        Manuscript((Theirs(f"Supplement: {title}"),), (), badge, (*opening, *of_several, tables_section, audit)),
     )
 
 
@@ -110,9 +109,10 @@ def _values(
 
 _FUNCTIONS = (
     replication.replication_answers, replication.replication_sentences, replication.pooled_table,
-    replication.replicas_table, tables.models_table, tables.tasks_table, tables.changes_table, tables.ablations_table,
-    tables.verdicts_table, tables.baseline_table, tables.loud_sets_table, tables.parts_table,
-    settings.settings_table, settings.costs_table, limits_of,
+    replication.replicas_table, tables.models_table, tables.tasks_table, tables.changes_table,
+    tables.registrations_table, tables.gates_table, tables.verdicts_table, tables.ablations_table,
+    tables.baseline_table, tables.loud_sets_table, tables.parts_table, limits_of,
+    settings.common_settings, settings.differing_settings, settings.common_costs, settings.differing_costs,
 )  # fmt: skip
 
 

@@ -117,8 +117,10 @@ class Sections:
         """A block on lines of its own."""
         return Markup("\n\n{}\n\n").format(self._marks.mark(block))
 
-    def _picture(self, run: str, figure: Figure, *, small: bool = False) -> Markup:
-        return self._standing(Picture(f"{run}/{figure.name}", figure.title, figure.reading, small))
+    def _picture(self, run: str, figure: Figure, *, of: str = "", small: bool = False) -> Markup:
+        """A figure; its caption begins with the study that it is of, where there are several."""
+        title = f"{of}: {figure.title}" if of else figure.title
+        return self._standing(Picture(f"{run}/{figure.name}", title, figure.reading, small))
 
 
 def _ours(text: str, style: str) -> Inline:

@@ -1,8 +1,12 @@
-"""What studies fixed before their data, and what their runs took, as tables: a line a setting, a column a study."""
+"""What studies fixed before their data, and what their runs took, as tables.
+
+What is the same in all studies stands once, a line a setting; what differs has a line a study.
+"""
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
-from lesion.report.paper.claims.claim import Claim
+from lesion.report.paper.claims.claim import Claim, at, pointer
 from lesion.report.paper.manuscript import Line, Name, words
 from lesion.report.paper.text.run_view import RunView
 from lesion.report.paper.text.sections import Table
@@ -11,44 +15,90 @@ _DECIDES = {
     "auto": "resample if at least nine tenths of a tier's items have a reference, else mean",
     "zero": "zero, for a reason that the study gives",
 }
-Value = Callable[[RunView], Claim | str | Line | None]
 _PACKAGES = ("torch", "transformers", "numpy", "scipy", "polars")
 
 
-def settings_table(runs: Sequence[RunView]) -> Table:
-    """What was fixed before the data."""
-    return _table(runs, _SETTINGS, "setting")
+class Fact(NamedTuple):
+    """One thing that a manifest says of each run."""
+
+    value: Callable[[RunView], object]
+    """What is compared between runs; None where a run has nothing of this kind."""
+    said: Callable[[RunView], Claim | str | Line]
+    """How it is printed. A claim is made here, so it is asked for what is printed alone."""
 
 
-def costs_table(runs: Sequence[RunView]) -> Table:
-    """What the runs took, on which machine, with which packages."""
-    packages = {name: _package(name) for name in _PACKAGES if any(_has(run, name) for run in runs)}
-    return _table(runs, {**_COSTS, **packages}, "run of")
+def common_settings(runs: Sequence[RunView]) -> Table:
+    """What all studies fixed alike before the data; of one study, everything."""
+    return _common(runs, _SETTINGS, "setting")
 
 
-def _table(runs: Sequence[RunView], values: dict[str, Value], title: str) -> Table:
-    """A line for each value that some run has."""
-    rows: list[tuple[Line, ...]] = []
-    for name, value in values.items():
-        cells = [value(run) for run in runs]
-        if any(cell is not None for cell in cells):
-            rows.append((words(name), *(words("–" if cell is None else cell) for cell in cells)))
-    columns = (title, *(run.study.name for run in runs))
-    return Table(columns, tuple(rows), (1.4, *(1.0,) * len(runs)), small=True)
+def differing_settings(runs: Sequence[RunView]) -> Table:
+    """What the studies fixed unlike each other."""
+    return _differing(runs, _SETTINGS)
 
 
-def _in_unit(what: str, *path: str) -> Value:
+def common_costs(runs: Sequence[RunView]) -> Table:
+    """Machine, packages and budget, as far as all runs have the same; of one run, everything."""
+    return _common(runs, {**_COSTS, **_packages(runs)}, "run of")
+
+
+def differing_costs(runs: Sequence[RunView]) -> Table:
+    """What the runs took, and what else is not the same in all."""
+    return _differing(runs, {**_COSTS, **_packages(runs)})
+
+
+def _common(runs: Sequence[RunView], facts: dict[str, Fact], title: str) -> Table:
+    """A line for each fact that is the same in all runs, by the claim of the first."""
+    first = runs[0]
+    rows = [
+        (words(name), words(fact.said(first)))
+        for name, fact in facts.items()
+        if fact.value(first) is not None and len({repr(fact.value(run)) for run in runs}) == 1
+    ]
+    whose = first.study.name if len(runs) == 1 else "all studies"
+    return Table((title, whose), tuple(rows), (1.0, 2.0), small=True)
+
+
+def _differing(runs: Sequence[RunView], facts: dict[str, Fact]) -> Table:
+    """A line for each run, with the facts that are not the same in all."""
+    apart = {name: fact for name, fact in facts.items() if len({repr(fact.value(run)) for run in runs}) > 1}
+    if not apart:
+        return Table((), ())
+    rows = tuple((words(Name(run.study.name)), *(_cell(run, fact) for fact in apart.values())) for run in runs)
+    return Table(("study", *apart), rows, (1.3, *(1.0,) * len(apart)), small=True)
+
+
+def _cell(run: RunView, fact: Fact) -> Line:
+    return words("–" if fact.value(run) is None else fact.said(run))
+
+
+def _in_unit(what: str, *path: str) -> Fact:
     """A size on the study's scale, with its unit."""
-    return lambda run: words(run.number(run.share, f"{what}, {run.unit}", *path), f" {run.unit}")
+    return Fact(
+        lambda run: (_at(run, *path), run.unit),
+        lambda run: words(run.number(run.share, f"{what}, {run.unit}", *path), f" {run.unit}"),
+    )
 
 
-def _number(what: str, *path: str, kind: str = "number") -> Value:
-    return lambda run: run.number(kind, what, *path)
+def _number(what: str, *path: str, kind: str = "number") -> Fact:
+    return Fact(lambda run: _at(run, *path), lambda run: run.number(kind, what, *path))
 
 
-def _of_claims(what: str, *path: str) -> Value:
+def _of_claims(what: str, *path: str) -> Fact:
     """A number of studies that claim specificity."""
-    return lambda run: run.number("number", what, "study", "claims", *path) if run.study.claims else None
+    place = ("study", "claims", *path)
+    return Fact(
+        lambda run: _at(run, *place) if run.study.claims else None, lambda run: run.number("number", what, *place)
+    )
+
+
+def _text(said: Callable[[RunView], str | None]) -> Fact:
+    """Words of ours that say what a study fixed."""
+    return Fact(said, lambda run: said(run) or "")
+
+
+def _at(run: RunView, *path: str) -> object:
+    return at(run.source.document, pointer(*path))
 
 
 def _decides(run: RunView) -> str | None:
@@ -69,8 +119,8 @@ def _control(run: RunView) -> Line:
     return words(Name(name)) if name else words("none")
 
 
-_SETTINGS: dict[str, Value] = {
-    "what is judged": lambda run: run.outcome,
+_SETTINGS: dict[str, Fact] = {
+    "what is judged": _text(lambda run: run.outcome),
     "margin of a Null": _in_unit("margin", "study", "verdict", "margin"),
     "effect that items are planned for": _in_unit("effect to be found", "study", "verdict", "effect"),
     "its power": _number("power", "study", "verdict", "power"),
@@ -82,20 +132,20 @@ _SETTINGS: dict[str, Value] = {
     "best others confirmed per task": _number("best others per tier", "study", "sweep", "best"),
     "discovery items per task": _number("discovery items per tier", "study", "sweep", "items"),
     "random sets in discovery": _number("matched random sets", "study", "sweep", "controls"),
-    "ablation that decides": _decides,
+    "ablation that decides": _text(_decides),
     "matched sets, at most": _of_claims("matched sets", "sets"),
-    "drawn from": _population,
+    "drawn from": _text(_population),
     "baseline's spread over seeds, below": _in_unit("baseline gate", "study", "baseline", "spread"),
     "effect's range over seeds, below": _in_unit("seed gate", "study", "verdict", "spread"),
-    "positive control": _control,
+    "positive control": Fact(lambda run: run.study.positive_control or "", _control),
 }
-_COSTS: dict[str, Value] = {
+_COSTS: dict[str, Fact] = {
     "minutes": _number("minutes taken", "cost", "wall_seconds", kind="minutes"),
     "of at most": _number("minutes allowed", "study", "budget", "wall_minutes"),
     "processor hours": _number("processor hours", "cost", "cpu_seconds", kind="hours"),
     "of at most, hours": _number("processor hours allowed", "study", "budget", "cpu_hours"),
     "accelerator hours": _number("accelerator hours", "cost", "gpu_seconds", kind="hours"),
-    "device": lambda run: run.number("text", "device", "environment", "device"),
+    "device": _number("device", "environment", "device", kind="text"),
     "processor": _number("processor", "environment", "processor", kind="text"),
     "cores": _number("cores", "environment", "cores"),
     "system": _number("system", "environment", "system", kind="text"),
@@ -103,9 +153,14 @@ _COSTS: dict[str, Value] = {
 }
 
 
+def _packages(runs: Sequence[RunView]) -> dict[str, Fact]:
+    return {name: _package(name) for name in _PACKAGES if any(_has(run, name) for run in runs)}
+
+
 def _has(run: RunView, package: str) -> bool:
     return package in run.manifest.environment.packages
 
 
-def _package(name: str) -> Value:
-    return lambda run: run.number("text", name, "environment", "packages", name) if _has(run, name) else None
+def _package(name: str) -> Fact:
+    place = ("environment", "packages", name)
+    return Fact(lambda run: _at(run, *place) if _has(run, name) else None, lambda run: run.number("text", name, *place))

@@ -33,6 +33,23 @@ def models_table(runs: Sequence[RunView]) -> Table:
     return Table(columns, tuple(rows.values()))
 
 
+def registrations_table(runs: Sequence[RunView]) -> Table:
+    """Studies with their questions, and when each was registered."""
+    rows = tuple(
+        (words(Name(run.study.name)), (Theirs(run.study.question),), *_registered(run), words(Name(run.name)))
+        for run in runs
+    )
+    return Table(("study", "question", "registration", "day", "run"), rows, (0.7, 2.4, 0.6, 0.6, 1.4), small=True)
+
+
+def _registered(run: RunView) -> tuple[Line, Line]:
+    """Number in the chain and day; a dash where the study was not registered."""
+    if run.manifest.registration is None:
+        return words("none"), words("–")
+    number = run.number("number", "registration: number in the chain", "registration", "number")
+    return words(number), words(run.number("day", "registration: day", "registration", "time"))
+
+
 def tasks_table(runs: Sequence[RunView]) -> Table:
     """Tiers with an example and their numbers of items; of which study, where there are several."""
     columns = ("tier in the rows", "task", "example", "items", "data (hash)")
@@ -100,19 +117,41 @@ def changes_table(run: RunView) -> Table:
     return Table(columns, rows, (1.5, 1.3, 1.2, 0.9, 1.5, 0.8, 0.9, 0.9, 0.8, 1.5, 0.9), small=True)
 
 
-def verdicts_table(run: RunView) -> Table:
-    """Verdicts of a study of format 2 for the paper: the tests by name, all ablations side by side."""
-    ablated = any(cell.ablations and cell.finding.primary for cell in run.cells)
-    changes = ("zero", "mean", "resample") if ablated else (f"change, {run.unit}",)
+def verdicts_table(runs: Sequence[RunView]) -> Table:
+    """Verdicts of studies of format 2 for the paper: the tests by name, all ablations side by side."""
+    runs = [run for run in runs if run.study.claims and run.cells]
+    several = len(runs) > 1
+    ablated = any(cell.ablations and cell.finding.primary for run in runs for cell in run.cells)
+    changes = ("zero", "mean", "resample") if ablated else ("change",)
     columns = ("task", "edit", "verdict", *changes, "rank among sets", "unedited", "items")
     rows = tuple(
         (
+            *((words(Name(run.study.name), ", ", run.models),) if several else ()),
             run.where(cell), _edit(run, cell), _short_verdict(cell), *_changes(cell, ablated=ablated),
             or_dash(cell.rank), or_dash(cell.baseline), or_dash(cell.items),
         )
-        for cell in run.cells
+        for run in runs for cell in run.cells
     )  # fmt: skip
-    return Table(columns, rows, (1.4, 1.2, 1.2, *(1.4,) * len(changes), 1.0, 0.8, 0.7), small=True)
+    widths = (1.2, 1.2, 1.2, *(1.4,) * len(changes), 1.0, 0.9, 0.7)
+    if several:
+        return Table(("study", *columns), rows, (1.3, *widths), small=True)
+    return Table(columns, rows, widths, small=True)
+
+
+def gates_table(runs: Sequence[RunView]) -> Table:
+    """What each run is, which gates it passed, and why it ended."""
+    rows = tuple(
+        (
+            words(Name(run.study.name)), words(run.manifest.status), words(_gates(run)),
+            words(run.number("text", "why the run ended", "ending", "reason")),
+        )
+        for run in runs
+    )  # fmt: skip
+    return Table(("study", "status", "gates, in order", "ending"), rows, (0.8, 0.8, 2.0, 1.4), small=True)
+
+
+def _gates(run: RunView) -> str:
+    return ", ".join(f"{gate.stage} {gate.outcome}" for gate in run.manifest.gates)
 
 
 def _edit(run: RunView, cell: Cell) -> Line:
