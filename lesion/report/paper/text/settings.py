@@ -4,12 +4,13 @@ What is the same in all studies stands once, a line a setting; what differs has 
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from lesion.report.paper.claims.claim import Claim, at, pointer
 from lesion.report.paper.manuscript import Line, Name, words
 from lesion.report.paper.text.run_view import RunView
 from lesion.report.paper.text.sections import Table
+from lesion.study.arms.edits import Scaling
 
 _DECIDES = {
     "auto": "resample if at least nine tenths of a tier's items have a reference, else mean",
@@ -18,7 +19,8 @@ _DECIDES = {
 _PACKAGES = ("torch", "transformers", "numpy", "scipy", "polars")
 
 
-class Fact(NamedTuple):
+@dataclass(frozen=True)
+class Fact:
     """One thing that a manifest says of each run."""
 
     value: Callable[[RunView], object]
@@ -84,6 +86,15 @@ def _number(what: str, *path: str, kind: str = "number") -> Fact:
     return Fact(lambda run: _at(run, *path), lambda run: run.number(kind, what, *path))
 
 
+def _factors(what: str, key: str, kind: str = "listed") -> Fact:
+    """Factors, of studies that scale their target."""
+    place = ("study", "sweep", key)
+    return Fact(
+        lambda run: _at(run, *place) if isinstance(run.study.sweep.edit, Scaling) else None,
+        lambda run: run.number(kind, what, *place),
+    )
+
+
 def _of_claims(what: str, *path: str) -> Fact:
     """A number of studies that claim specificity."""
     place = ("study", "claims", *path)
@@ -127,9 +138,9 @@ _SETTINGS: dict[str, Fact] = {
     "error rate": _number("alpha", "study", "verdict", "alpha"),
     "looks": _number("looks", "study", "verdict", "looks"),
     "seeds": _number("seeds", "study", "baseline", "seeds"),
-    "factors tried": _number("factors tried", "study", "sweep", "alphas", kind="listed"),
-    "factors always confirmed": _number("factors always confirmed", "study", "sweep", "always", kind="listed"),
-    "best others confirmed per task": _number("best others per tier", "study", "sweep", "best"),
+    "factors tried": _factors("factors tried", "alphas"),
+    "factors always confirmed": _factors("factors always confirmed", "always"),
+    "best others confirmed per task": _factors("best others per tier", "best", kind="number"),
     "discovery items per task": _number("discovery items per tier", "study", "sweep", "items"),
     "random sets in discovery": _number("matched random sets", "study", "sweep", "controls"),
     "ablation that decides": _text(_decides),
