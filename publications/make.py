@@ -146,31 +146,41 @@ def _span(cell: dict[str, Any], scale: float) -> str:
     return f"{middle:+.2f} ({low:+.2f} to {high:+.2f})".replace("-", "−")
 
 
-def block(to_runs: str, *, table: bool) -> str:
-    """Links to all published runs, and a table of all their cells where that is wanted."""
+def ended() -> dict[str, Path]:
+    """Studies that have a published run, in their order."""
+    return {study: run for study in STUDIES if (run := published_run(study)) is not None}
+
+
+def listing() -> str:
+    """A table of all cells and links to all runs: the publication's page has it."""
     names = ("study", "model", "edit", "task", "verdict", "change", "specific")
-    lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"] if table else []
-    runs: list[str] = []
-    for study in STUDIES:
-        run = published_run(study)
-        if run is None:
-            runs.append(f"- {study}: registered, not ended.")
-            continue
-        if table:
-            lines += told(study, json.loads((run / "manifest.json").read_text(encoding="utf-8")))
+    lines = [f"| {' | '.join(names)} |", f"|{' --- |' * len(names)}"]
+    runs = {study: f"- {study}: registered, not ended." for study in STUDIES}
+    for study, run in ended().items():
+        lines += told(study, json.loads((run / "manifest.json").read_text(encoding="utf-8")))
         repeat = "repeated" if is_repeated(run) else "not yet repeated"
-        runs.append(f"- {study}: [`{run.name}`]({to_runs}{run.name}/README.md), {repeat} in a fresh environment.")
-    return "\n".join([BEGIN, *lines, *([""] if table else []), *runs, END])
+        runs[study] = f"- {study}: [`{run.name}`]({run.name}/README.md), {repeat} in a fresh environment."
+    return "\n".join([BEGIN, *lines, "", *runs.values(), END])
+
+
+def front() -> str:
+    """How far the studies are: the project's front page has it."""
+    done = ended()
+    repeats = [study for study, run in done.items() if is_repeated(run)]
+    waiting = [study for study in STUDIES if study not in done]
+    lines = [
+        f"{len(done)} of {len(STUDIES)} registered studies have ended: {', '.join(done)}.",
+        f"Repeated in a fresh environment: {', '.join(repeats) or 'none yet'}.",
+        *([f"Not ended: {', '.join(waiting)}."] if waiting else []),
+    ]
+    return "\n".join([BEGIN, *lines, END])
 
 
 def pages() -> None:
-    """The tables in the README of the publication and of the project."""
-    for path, to_runs, table in (
-        (OUT / "README.md", "", True),
-        (ROOT / "README.md", "publications/real-models/", False),
-    ):
+    """What the README of the publication and that of the project say of the runs."""
+    for path, text in ((OUT / "README.md", listing()), (ROOT / "README.md", front())):
         before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
-        path.write_text(before + block(to_runs, table=table) + rest.partition(END)[2], encoding="utf-8")
+        path.write_text(before + text + rest.partition(END)[2], encoding="utf-8")
 
 
 def main() -> None:
@@ -178,7 +188,7 @@ def main() -> None:
     registered()
     for study in STUDIES:
         published(study)
-    runs = [run for study in STUDIES if (run := published_run(study)) is not None]
+    runs = [*ended().values()]
     for run in runs:
         repeated(run)
     written(runs)

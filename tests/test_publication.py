@@ -46,10 +46,8 @@ def test_what_is_not_in_the_folder_is_not_met(folder: Path) -> None:
 
 def test_pages_tell_the_publications_numbers(repository: Path, real: Path) -> None:
     make = load_program(repository / "publications" / "make.py")
-    assert make.block("", table=True) in (real / "README.md").read_text(encoding="utf-8")
-    assert make.block("publications/real-models/", table=False) in (repository / "README.md").read_text(
-        encoding="utf-8"
-    )
+    assert make.listing() in (real / "README.md").read_text(encoding="utf-8")
+    assert make.front() in (repository / "README.md").read_text(encoding="utf-8")
 
 
 def test_make_publication_repeats_published_runs_and_ends_on_a_clean_clone(
@@ -77,7 +75,8 @@ def test_make_publication_repeats_published_runs_and_ends_on_a_clean_clone(
     make.main()
     assert {call[0] for call in calls} == {"replay"}
     assert len(calls) == len([*out.glob("*/published.json")])
-    assert " repeated in a" not in make.block("", table=False).replace("not yet repeated", ""), "{} certifies nothing"
+    assert " repeated in a" not in make.listing().replace("not yet repeated", ""), "{} certifies nothing"
+    assert "fresh environment: none yet." in make.front()
 
 
 def test_every_registered_study_is_named(repository: Path, real: Path) -> None:

@@ -340,7 +340,7 @@ def test_a_paper_on_two_studies_says_once_what_both_fixed_and_tells_them_apart_e
     register = Register(sources, pl.DataFrame(schema=COLUMNS))
     made = compose(Cast(sources, (), {}, "both were named"), register, dict.fromkeys(sources, ()), {}, [])
     text, supplement = render(made.paper, Markdown()), render(made.supplement, Markdown())
-    assert "| setting | all studies |" in text
+    assert "| setting | all studies that have it |" in text
     assert "| study | margin of a Null |" in text, "the only setting that differs"
     assert len(re.findall(r"^\| `(?:arithmetic|second)` \| \d", text, re.MULTILINE)) == 2
     assert text.count("| power") + text.count("| its power") == 1

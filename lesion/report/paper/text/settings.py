@@ -50,20 +50,22 @@ def differing_costs(runs: Sequence[RunView]) -> Table:
 
 
 def _common(runs: Sequence[RunView], facts: dict[str, Fact], title: str) -> Table:
-    """A line for each fact that is the same in all runs, by the claim of the first."""
-    first = runs[0]
-    rows = [
-        (words(name), words(fact.said(first)))
-        for name, fact in facts.items()
-        if fact.value(first) is not None and len({repr(fact.value(run)) for run in runs}) == 1
-    ]
-    whose = first.study.name if len(runs) == 1 else "all studies"
+    """A line for each fact that is the same in all runs that have it, by the claim of the first."""
+    rows: list[tuple[Line, ...]] = []
+    for name, fact in facts.items():
+        having = [run for run in runs if fact.value(run) is not None]
+        if having and len({repr(fact.value(run)) for run in having}) == 1:
+            rows.append((words(name), words(fact.said(having[0]))))
+    whose = runs[0].study.name if len(runs) == 1 else "all studies that have it"
     return Table((title, whose), tuple(rows), (1.0, 2.0), small=True)
 
 
 def _differing(runs: Sequence[RunView], facts: dict[str, Fact]) -> Table:
-    """A line for each run, with the facts that are not the same in all."""
-    apart = {name: fact for name, fact in facts.items() if len({repr(fact.value(run)) for run in runs}) > 1}
+    """A line for each run, with the facts of which two runs have unlike ones."""
+    values = {
+        name: {repr(fact.value(run)) for run in runs if fact.value(run) is not None} for name, fact in facts.items()
+    }
+    apart = {name: fact for name, fact in facts.items() if len(values[name]) > 1}
     if not apart:
         return Table((), ())
     rows = tuple((words(Name(run.study.name)), *(_cell(run, fact) for fact in apart.values())) for run in runs)
