@@ -10,7 +10,7 @@ import pytest
 from polars.testing import assert_frame_equal
 from rich.console import Console
 
-from lesion.errors import Tampered
+from lesion.errors import InputError, Tampered
 from lesion.report.figures import figures as figures_module
 from lesion.report.figures import verdict_panels
 from lesion.report.figures.figures import figures
@@ -31,6 +31,7 @@ from lesion.report.paper.compose import compose
 from lesion.report.paper.markdown import Markdown
 from lesion.report.paper.render import render
 from lesion.report.paper.select_runs import Cast
+from lesion.report.paper.text.hypotheses import hypotheses
 from lesion.report.record import Record
 from lesion.report.terminal.run import print_run
 from lesion.report.wording import caveats
@@ -350,6 +351,24 @@ def test_a_paper_on_two_studies_says_once_what_both_fixed_and_tells_them_apart_e
     for name in ("arithmetic", "second"):
         assert f"## `{name}`" in supplement, "its registration and deviations"
         assert re.search(rf"^\| `{name}`, `abacus-llama` \|", text, re.MULTILINE), "its verdicts"
+
+
+def test_an_outcome_beside_a_hypothesis_of_another_study_is_refused(record):
+    old = record.manifest
+    studies = [
+        old.study.model_copy(update={"name": name, "hypotheses": (f"{name} harms.",)}) for name in ("one", "two")
+    ]
+    runs = ["20261122_1000_one_000000", "20261122_1001_two_000000"]
+    manifests = [old.model_copy(update={"study": study, "run": run}) for study, run in zip(studies, runs, strict=True)]
+    sources = {each.run: Source.of(record._replace(manifest=each), provisional=False) for each in manifests}
+    register = Register(sources, pl.DataFrame(schema=COLUMNS))
+    said = [register.of_field(run, "number", "power", "study", "verdict", "power") for run in runs]
+    picked = Cast(sources, (), {}, "both were named")
+    right = "- Holds, {claim: one: power}.\n- Holds, {claim: two: power}.\n"
+    made = hypotheses(picked, right, said)
+    assert made is not None
+    with pytest.raises(InputError, match=r"item 1 of prose/outcomes\.md has a number of 20261122_1001_two_000000"):
+        hypotheses(picked, "".join(reversed(right.splitlines(keepends=True))), said)
 
 
 def test_the_other_ablations_are_counted_on_the_items_that_the_deciding_one_has(record):
