@@ -56,6 +56,7 @@ def compose(
     sections = Sections()
     values = _values(picked, register, drawn, notes)
     several = len(picked.sources) > 1
+    values["brief"] = several and "limitations" in prose
     own = [sections.section(key, **values) for key in BODY if key != "open-questions" or not several]
     tables_section = sections.section("tables", **values)
     of_several = [sections.section(key, **values) for key in ("registrations", "open-questions") if several]

@@ -59,6 +59,11 @@ class RunView:
         return "number" if self.study.continuous else "share"
 
     @property
+    def ranked(self) -> bool:
+        """Whether a cell was ranked among matched sets, or two targets were compared."""
+        return any(cell.rank for cell in self.cells) or bool(self.manifest.results.dissociations)
+
+    @property
     def replication(self) -> ReplicationResults | None:
         """What was tried on other models; nothing where the study has no replication or did not come so far."""
         return found(self.record)
