@@ -89,7 +89,7 @@ class Run:
         edit, target = arm.partition("@")[2], arm.partition("@")[0].partition(":")[2]
         for each in self.manifest["plan"]["family"]:
             same = (each["model"], each["tier"], each.get("target") or "") == (model, tier, target)
-            if same and edit in (each.get("ablation") or "", f"{each['alpha']:g}"):
+            if same and edit in (each.get("ablation") or "", each.get("exchange") or "", f"{each['alpha']:g}"):
                 return each
         raise LookupError(f"{self.name}: {model}, {tier}, {arm} is no member of the family")
 
