@@ -70,7 +70,8 @@ class Markdown:
 
     def paper(self, title: str, subtitle: str, badge: str, body: str, plain_title: str) -> str:  # noqa: ARG002
         """The whole."""
-        return f"# {title}\n\n*{subtitle}*\n\n**{badge}**\n\n{body}\n"
+        under = f"*{subtitle}*\n\n" if subtitle else ""
+        return f"# {title}\n\n{under}**{badge}**\n\n{body}\n"
 
 
 def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

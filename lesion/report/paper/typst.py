@@ -95,7 +95,8 @@ class Typst:
         """The source; its layout stands at the top of it, so that it compiles alone beside its figures."""
         layout = (files("lesion.report") / "templates" / "paper.typ").read_text(encoding="utf-8")
         head = f"#show: paper.with(title: {literal(plain_title)})"
-        return f"{layout}\n{head}\n\n#headed[{title}]\n#asked[{subtitle}]\n#badge[{badge}]\n\n{body}\n"
+        under = f"#asked[{subtitle}]\n" if subtitle else ""
+        return f"{layout}\n{head}\n\n#headed[{title}]\n{under}#badge[{badge}]\n\n{body}\n"
 
 
 def _truth(value: bool) -> str:
