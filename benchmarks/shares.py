@@ -311,9 +311,10 @@ R1: every head × {{0, 2}} on sums (`format=equation high=99`); with 32 prompts 
 S1: every head zeroed on `ioi`, no token shared. S2: every head × every position of one `ioi` pair, patched: short
 passes, where a plain loop waits for much else than arithmetic, so the ratio is above what is saved.
 
-**Wanted: a share of 92 %.** The two numbers below a table, multiplied, are what an engine reaches that makes the products
-one by one and all else beside them: norms, activation functions, the softmax of attention, copies. **Wanted at 2 shots:
-8.5× plain hooks.** An engine cannot save more than *saved* says, so more than that comes from kernels alone.
+**Wanted: a share of 92 %.** The two numbers below a table, multiplied, are what an engine reaches that makes the
+products one by one and all else beside them: norms, activation functions, the softmax of attention, copies. **Wanted
+at 2 shots: 8.5× plain hooks.** An engine cannot save more than *saved* says, so more than that comes from kernels
+alone.
 
 Other jobs ran beside these rows (*load*; the machine has two cores), and a share moves by several points from one
 measurement to the next: read it to the nearest ten. Each row has its day; the engine may have changed since.
