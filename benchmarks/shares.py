@@ -52,9 +52,9 @@ from lesion.models.obtain.pretrained import is_there
 FILE = Path(__file__).resolve().parent / "shares.json"
 SUMS = "arithmetic format=equation high=99 shots={}"
 PROMPTS, LOOPED, CHECKED = 64, 2, 2
-MADE = ("mkldnn::_linear_pointwise", "aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm")
-"""Operations of torch that are matrix products; attention's own are not among them."""
 """Prompts; interventions of the plain loops; rows compared with float64."""
+MADE = ("mkldnn::_linear_pointwise", "aten::addmm", "aten::mm", "aten::bmm", "aten::baddbmm")
+"""Operations of torch that are matrix products; those within fused attention are not among them."""
 
 
 class Work(NamedTuple):

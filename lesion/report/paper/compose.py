@@ -7,7 +7,8 @@ from lesion.report.figures.figures import Figure
 from lesion.report.paper.claims.claim import Register
 from lesion.report.paper.manuscript import Cited, Listing, Manuscript, Name, Section, Theirs, Works, inlines
 from lesion.report.paper.select_runs import Cast
-from lesion.report.paper.text import appendix, dissociation, interventions, replication, settings, tables
+from lesion.report.paper.tables import appendix, dissociation, replication, settings, studies
+from lesion.report.paper.text import interventions
 from lesion.report.paper.text.hypotheses import hypotheses
 from lesion.report.paper.text.prose import PLACES, abstract, passage
 from lesion.report.paper.text.references import WORKS
@@ -110,9 +111,9 @@ def _values(
 
 _FUNCTIONS = (
     replication.replication_answers, replication.replication_sentences, replication.pooled_table,
-    replication.replicas_table, tables.models_table, tables.tasks_table, tables.changes_table,
-    tables.registrations_table, tables.gates_table, tables.verdicts_table, tables.ablations_table,
-    tables.baseline_table, tables.loud_sets_table, tables.parts_table, limits_of,
+    replication.replicas_table, studies.models_table, studies.tasks_table, studies.changes_table,
+    studies.registrations_table, studies.gates_table, studies.verdicts_table, studies.ablations_table,
+    studies.baseline_table, studies.loud_sets_table, studies.parts_table, limits_of,
     dissociation.dissociations_table, interventions.screened, interventions.other_edits, interventions.scaling,
     settings.common_settings, settings.differing_settings, settings.common_costs, settings.differing_costs,
 )  # fmt: skip

@@ -120,13 +120,13 @@ def changes_table(run: RunView) -> Table:
 def verdicts_table(runs: Sequence[RunView]) -> Table:
     """Verdicts of studies of format 2 for the paper: the tests by name, all ablations side by side."""
     runs = [run for run in runs if run.study.claims and run.cells]
-    several = len(runs) > 1
+    several, units = len(runs) > 1, {run.unit for run in runs}
     ablated = any(cell.ablations and cell.finding.primary for run in runs for cell in run.cells)
     changes = ("zero", "mean", "resample") if ablated else ("change",)
     columns = ("task", "edit", "verdict", *changes, "rank among sets", "unedited", "items")
     rows = tuple(
         (
-            *((words(Name(run.study.name), ", ", run.models),) if several else ()),
+            *((_whose_cell(run, units),) if several else ()),
             run.where(cell), _edit(run, cell), _short_verdict(cell), *_changes(cell, ablated=ablated),
             or_dash(cell.rank), or_dash(cell.baseline), or_dash(cell.items),
         )
@@ -136,6 +136,11 @@ def verdicts_table(runs: Sequence[RunView]) -> Table:
     if several:
         return Table(("study", *columns), rows, (1.3, *widths), small=True)
     return Table(columns, rows, widths, small=True)
+
+
+def _whose_cell(run: RunView, units: set[str]) -> Line:
+    """Study and models, and the unit where the studies' units differ."""
+    return words(Name(run.study.name), ", ", run.models, f", {run.unit}" if len(units) > 1 else "")
 
 
 def gates_table(runs: Sequence[RunView]) -> Table:

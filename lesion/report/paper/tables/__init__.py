@@ -1,0 +1,1 @@
+"""Tables of the paper; every number a claim."""
