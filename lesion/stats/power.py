@@ -68,11 +68,13 @@ def gate_n(variance: float, spread: float = 0.03, seeds: int = 3, *, between: fl
     return ceil(round(per_variance * variance / room, 6)) if room > 0 else UNREACHABLE
 
 
-def needed_numbers_n(discovered: Discovered, rule: Rule, family_size: int, seeds: int = 3, clusters: int = 0) -> int:
+def needed_numbers_n(
+    discovered: Discovered, rule: Rule, family_size: int, seeds: int = 3, clusters: int = 0, *, null: bool = True
+) -> int:
     """`needed_n` for a continuous outcome, or for any outcome whose clusters differ: items per seed.
 
     With the variance sd^2 / (seeds N) + between^2 / (seeds clusters) of the mean, the largest of `gate_n`, what finds
-    `rule.effect` with `rule.power` at the strictest Holm step, and what shows equivalence at a true 0 there.
+    `rule.effect` with `rule.power` at the strictest Holm step, and with `null` what shows equivalence at a true 0.
 
     Args:
         discovered: what the discovery split showed.
@@ -80,6 +82,7 @@ def needed_numbers_n(discovered: Discovered, rule: Rule, family_size: int, seeds
         family_size: declared number of confirmatory cells.
         seeds: how many.
         clusters: clusters of one seed; 0: none.
+        null: whether a Null should be within reach.
 
     Raises:
         InputError: for an empty family.
@@ -89,7 +92,7 @@ def needed_numbers_n(discovered: Discovered, rule: Rule, family_size: int, seeds
     alpha = rule.alpha_look / family_size
     found, shown = -z(alpha / 2) + z(rule.power), -z(alpha) - z((1 - rule.power) / 2)
     among = discovered.between**2 / (seeds * clusters) if clusters else 0.0
-    rooms = [(rule.effect / found) ** 2 - among, (rule.margin / shown) ** 2 - among]
+    rooms = [(rule.effect / found) ** 2 - among, *([(rule.margin / shown) ** 2 - among] if null else [])]
     needs = [ceil(discovered.variance / room / seeds) if room > 0 else UNREACHABLE for room in rooms]
     gate = gate_n(discovered.variance, rule.spread, seeds, between=discovered.between, clusters=clusters)
     return max(gate, *needs, 1)

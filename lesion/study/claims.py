@@ -75,6 +75,11 @@ class Claims(Document):
     """Tiers whose cells may be called specific; default: all. Holm's correction counts all their cells, so fewer tiers
     need fewer sets."""
 
+    effects_only: tuple[str, ...] = Field(default=(), max_length=16, exclude_if=lambda tiers: not tiers)
+    """Tiers that get the items which find `verdict.effect` and no more, such as a positive control: a true change of 0
+    may then be Inconclusive there. A Null within a margin that is small beside the spread of the changes takes many
+    more. Of continuous outcomes; with accuracy the seed gate asks for more than a Null does."""
+
     dissociation: Annotated[tuple[DissociationQuestion, ...], Field(max_length=64)] | Literal["all"] = Field(
         default=(), exclude_if=lambda asked: not asked
     )

@@ -221,6 +221,11 @@ class Study(Document):
         for tier in self.claims.asking if self.claims is not None else ():
             if tier not in self.tasks:
                 raise ValueError(f"claims.asking: {nearest(tier, self.tasks)}")
+        for tier in self.effects_only:
+            if tier not in self.tasks:
+                raise ValueError(f"claims.effects_only: {nearest(tier, self.tasks)}")
+        if self.effects_only and not self.continuous:
+            raise ValueError("claims.effects_only: with outcome accuracy the seed gate asks for more items than a Null")
         for target in self.sweep.named.values():
             if isinstance(target, RankedNeurons | ScreenedSites) and target.tier not in self.tasks:
                 raise ValueError(f"sweep.target.tier: {nearest(target.tier, self.tasks)}")
@@ -388,6 +393,11 @@ class Study(Document):
     def exhaustive(self) -> tuple[str, ...]:
         """Tiers whose templates are all that their claim is about."""
         return () if self.claims is None else self.claims.exhaustive
+
+    @property
+    def effects_only(self) -> tuple[str, ...]:
+        """Tiers whose items need not suffice for a Null."""
+        return () if self.claims is None else self.claims.effects_only
 
     @property
     def prefixes(self) -> int:

@@ -213,6 +213,14 @@ def test_planning_of_numbers_pays_for_gate_effect_and_margin():
     assert needed_numbers_n(Discovered(0.2, between=0.005), Rule(), 1, clusters=12) > needed_n(0.2, 0.0, Rule(), 1)
 
 
+def test_a_cell_that_needs_no_null_asks_for_its_effect_alone():
+    varied, wide = Discovered(0.0, sd=6.0), replace(NATS, margin=0.25, effect=1.0, spread=1.0)
+    with_null, without = (needed_numbers_n(varied, wide, 4, null=null) for null in (True, False))
+    found = ((stats.norm.ppf(1 - 0.05 / 4 / 2) + stats.norm.ppf(0.8)) * 6.0 / 1.0) ** 2 / 3
+    assert without == max(np.ceil(found), gate_n(36.0, 1.0)) < with_null
+    assert needed_numbers_n(varied, wide, 4) == with_null
+
+
 def test_discovery_takes_the_variance_of_numbers_apart():
     draw, cluster = np.random.default_rng(0), np.repeat(np.arange(400), 30)
     values = draw.normal(0, 0.5, 12_000) + draw.normal(0.1, 0.2, 400)[cluster]

@@ -108,4 +108,29 @@ def test_the_floor_of_an_accuracy_has_nothing_to_correct() -> None:
 
 
 def test_a_study_without_the_key_has_the_hash_that_it_had() -> None:
-    assert "chance" not in plan_of(claims={"sets": 0}).study.model_dump()["claims"]
+    written = plan_of(claims={"sets": 0}).study.model_dump()["claims"]
+    assert not {"chance", "effects_only"} & written.keys()
+
+
+NATS = {"verdict": {"margin": 0.1, "effect": 1.0, "spread": 1.0}, "baseline": {"spread": 0.5}}
+
+
+def test_a_tier_that_needs_no_null_is_planned_and_forecast_with_fewer_items() -> None:
+    claims = {"outcome": "answer_logprob", "effects_only": ["t1"]}
+    plan = plan_of(tasks=2, claims=claims, **NATS)
+    needed = {row["tier"]: row["items"] for row in power_table(plan) if row["sd"] == 1.0}
+    assert needed["t0"] > 4 * needed["t1"]
+    assert needs(plan)["t0"]["needs"] > needs(plan)["t1"]["needs"]
+
+
+@pytest.mark.parametrize(
+    ("tiers", "claims", "said"),
+    [
+        (["t2"], {"outcome": "answer_logprob"}, "claims.effects_only: did you mean 't1'"),
+        (["t1"], {}, "seed gate asks for more items than a Null"),
+    ],
+)
+def test_tiers_without_a_null_must_exist_and_be_of_a_continuous_outcome(tiers, claims, said) -> None:
+    nats = NATS if claims else {}
+    with pytest.raises(ValueError, match=said):
+        plan_of(tasks=2, claims={**claims, "effects_only": tiers}, **nats)

@@ -156,13 +156,27 @@ def ahead(plan: Plan, basis: Basis) -> list[Costed]:
 
 def needs(plan: Plan) -> dict[str, dict[str, int | bool]]:
     """Tier -> items per seed that all looks need at the assumed spread, what a seed holds, and whether it is enough."""
-    need = _look_items(plan) * plan.study.verdict.looks
-    return {tier: {"needs": need, "holds": held, "enough": need <= held} for tier, held in plan.capacity.items()}
+    looks = plan.study.verdict.looks
+    need = {tier: _look_items(plan, tier) * looks for tier in plan.capacity}
+    return {
+        tier: {"needs": need[tier], "holds": held, "enough": need[tier] <= held} for tier, held in plan.capacity.items()
+    }
 
 
-def _look_items(plan: Plan) -> int:
+def _confirmed(plan: Plan) -> dict[str, int]:
+    """Tier -> items of one look, all seeds together; without the tiers whose pool is too small for all looks."""
     study = plan.study
-    need = assumed_n(study, SD if study.continuous else PSI)
+    each = {tier: _look_items(plan, tier) for tier in plan.capacity}
+    return {
+        tier: study.baseline.seeds * many
+        for tier, many in each.items()
+        if many * study.verdict.looks <= plan.capacity[tier]
+    }
+
+
+def _look_items(plan: Plan, tier: str) -> int:
+    study = plan.study
+    need = assumed_n(study, SD if study.continuous else PSI, tier)
     return -(-need // study.block) * study.block
 
 
@@ -263,13 +277,17 @@ def _discovery(plan: Plan, basis: Basis) -> Costed:
 
 def _confirm(plan: Plan, basis: Basis) -> Costed:
     """One look at the assumed psi; a tier whose pool is too small for both looks is left out, as discovery will do."""
-    study, each = plan.study, _look_items(plan)
-    items = study.baseline.seeds * each
+    study = plan.study
+    items = _confirmed(plan)
     texts = TEXT_PASSES * (1 + (len(study.sweep.always) + study.sweep.best) * len(study.sweep.named))
     rows = {
-        (model, tier): (items // study.block, items, _arms("confirm", plan, model) + texts * (tier in study.decoded))
+        (model, tier): (
+            items[tier] // study.block,
+            items[tier],
+            _arms("confirm", plan, model) + texts * (tier in study.decoded),
+        )
         for model, tier in plan.own_pairs()
-        if each * study.verdict.looks <= plan.capacity[tier]
+        if tier in items
     }
     return _stage("confirm", plan, basis, rows)
 
@@ -300,14 +318,15 @@ def _transfer(plan: Plan, basis: Basis) -> Costed:
 
 def _replicate(plan: Plan, basis: Basis) -> Costed:
     """One look at the assumed psi, each zeroing with its companions."""
-    study, each = plan.study, _look_items(plan)
-    items, arms = study.baseline.seeds * each, 1 + (study.sweep.controls > 0) + len(study.sweep.ablations)
+    study = plan.study
+    items = _confirmed(plan)
+    arms = 1 + (study.sweep.controls > 0) + len(study.sweep.ablations)
     if study.claims is not None:
         arms = len(ABLATIONS)
     rows = {
-        (m, t): (items // study.block, items, float(1 + many * arms))
+        (m, t): (items[t] // study.block, items[t], float(1 + many * arms))
         for m, t, many in _others(plan)
-        if each * study.verdict.looks <= plan.capacity[t]
+        if t in items
     }
     return _stage("replicate", plan, basis, rows)
 

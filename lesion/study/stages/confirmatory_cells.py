@@ -98,16 +98,18 @@ SD_GRID = (0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 """Standard deviations of a paired difference, nats."""
 
 
-def assumed_n(study: Study, spread: float) -> int:
+def assumed_n(study: Study, spread: float, tier: str = "") -> int:
     """Items per seed and look for a true difference of 0, before discovery has measured how answers vary.
 
     Args:
         study: whose rule and family hold.
         spread: share of changed answers, or for a continuous outcome the standard deviation of a difference in nats.
+        tier: whose items are asked for; without one, a tier where a Null should be within reach.
     """
     rule, size = rule_of(study), family_size(study)
     if study.continuous:
-        return needed_numbers_n(Discovered(0.0, sd=spread), rule, size, study.baseline.seeds)
+        null = tier not in study.effects_only
+        return needed_numbers_n(Discovered(0.0, sd=spread), rule, size, study.baseline.seeds, null=null)
     return needed_n(spread, 0.0, rule, size, study.baseline.seeds)
 
 
@@ -115,11 +117,11 @@ def power_table(plan: Plan) -> list[dict[str, object]]:
     """`assumed_n` for several spreads (`psi`, or `sd` in nats); does each tier hold the items of all looks?"""
     study = plan.study
     name, grid = ("sd", SD_GRID) if study.continuous else ("psi", PSI_GRID)
-    needs = {spread: assumed_n(study, spread) for spread in grid}
     return [
         {"tier": tier, name: spread, "items": need, "holds": held, "enough": need * study.verdict.looks <= held}
         for tier, held in plan.capacity.items()
-        for spread, need in needs.items()
+        for spread in grid
+        for need in (assumed_n(study, spread, tier),)
     ]
 
 
@@ -195,7 +197,11 @@ def _member(plan: Plan, found: Discovery, wanted: _Wanted, size: int) -> tuple[C
         between=between, target=name,
     )  # fmt: skip
     every_prefix = RUN * study.prefixes if edit.clusters and has_prefixes(found.prompts, tier) else 0
-    return chosen, max(every_prefix, needed(edit, rule, size, study.baseline.seeds)), edit.reach
+    return (
+        chosen,
+        max(every_prefix, needed(edit, rule, size, study.baseline.seeds, null=tier not in study.effects_only)),
+        edit.reach,
+    )
 
 
 def has_prefixes(prompts: pl.DataFrame, tier: str) -> bool:

@@ -58,8 +58,8 @@ def column(study: Study) -> str:
     return "correct" if study.outcome == "accuracy" else study.outcome
 
 
-def needed(edit: Seen, rule: Rule, family: int, seeds: int) -> int:
-    """Items per seed at the first look.
+def needed(edit: Seen, rule: Rule, family: int, seeds: int, *, null: bool = True) -> int:
+    """Items per seed at the first look; `null`: so many that a Null is within reach.
 
     Where clusters differ so much that no number of items makes the seed gate evaluable, it is what the items' own noise
     needs: such a cell can show a direction, never a Null or a size.
@@ -67,9 +67,9 @@ def needed(edit: Seen, rule: Rule, family: int, seeds: int) -> int:
     if not edit.clusters and edit.found.sd is None:
         need = needed_n(edit.found.psi, edit.found.delta, rule, family, seeds)
     else:
-        need = needed_numbers_n(edit.found, rule, family, seeds, edit.clusters)
+        need = needed_numbers_n(edit.found, rule, family, seeds, edit.clusters, null=null)
         if need >= UNREACHABLE:
-            need = needed_numbers_n(edit.found._replace(between=0.0), rule, family, seeds, edit.clusters)
+            need = needed_numbers_n(edit.found._replace(between=0.0), rule, family, seeds, edit.clusters, null=null)
     return ceil(need / edit.reach)
 
 
