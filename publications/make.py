@@ -22,6 +22,7 @@ from lesion.runs.manifest.run import read_manifest
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
 OUT = ROOT / "publications" / "real-models"
+LATER = ("single-heads", "sum-neurons", "qwen-induction", "sum-rescue")
 STUDIES = (
     "real-sums",
     "real-repeats",
@@ -31,8 +32,9 @@ STUDIES = (
     "qwen-repeats",
     "sum-heads",
     "sum-pattern",
+    *LATER,
 )
-WAITING: dict[str, str] = {}
+WAITING = dict.fromkeys(LATER, "registered on 30 November 2026, not run yet")
 """Registered studies that are not run yet, and why."""
 BEGIN, END = "<!-- publication: written by make publication -->", "<!-- end of publication -->"
 WORKERS = "2"
