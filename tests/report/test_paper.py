@@ -1,12 +1,15 @@
 """The paper: no number without a claim, no claim without its rows, and nothing told better than it was."""
 
+import json
 import re
+import string
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+import typst as compiler
 from jinja2 import DictLoader
 from pydantic_core import from_json
 
@@ -317,6 +320,15 @@ def test_what_a_stranger_wrote_is_text_and_never_code(made):
     assert escaped(HOSTILE) in source
     assert not re.search(r"(?<!\\)#panic\(\"run", source.replace('name("', ""))
     assert "<script>" not in (folder / "paper.md").read_text(encoding="utf-8").replace("`", "")[:400]
+
+
+def test_punctuation_after_a_number_is_printed(tmp_path):
+    """Typst gives a bracket to the call before it, and swallows a semicolon there."""
+    made = "\n".join(f"#metadata(repr([#f(1)[x]{escaped(mark + 'y')}])) <told>" for mark in string.punctuation)
+    (tmp_path / "all.typ").write_text(f"#let f(number, body) = body\n{made}\n", encoding="utf-8")
+    told = json.loads(compiler.query(str(tmp_path / "all.typ"), "<told>", field="value"))
+    for mark, pieces in zip(string.punctuation, told, strict=True):
+        assert pieces in (f"sequence([x], [{mark}y])", f"sequence([x], [{mark}], [y])")
 
 
 def test_every_run_of_the_study_stands_in_the_audit(made):

@@ -12,8 +12,9 @@ from lesion.report.paper.manuscript import Grid, Picture
 
 FLUSHED = ("references",)
 """Sections before which every figure that still floats is placed."""
-_SPECIAL = re.compile(r"[\\#*_`$<>@\[\]=+/~:\-'\"{}^&|.]")
-"""Characters that Typst may take for markup, the shorthands of dashes, dots, quotes and links among them."""
+_SPECIAL = re.compile(r"[\\#*_`$<>@\[\]=+/~:\-'\"{}()^&|.;]")
+"""Characters that Typst may take for markup: the shorthands of dashes, dots, quotes and links, and what goes on with a
+call that stands before them (a bracket gives it arguments, a semicolon ends it and is not printed)."""
 
 
 def escaped(text: str) -> str:
