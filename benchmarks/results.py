@@ -43,6 +43,7 @@ SECTIONS = {
     "diagnostics": ("<!-- diagnostics: benchmarks/heads.py -->", "<!-- end of diagnostics -->"),
     "decoding": ("<!-- decoding: benchmarks/decoding.py -->", "<!-- end of decoding -->"),
     "edges": ("<!-- edges: benchmarks/edges.py -->", "<!-- end of edges -->"),
+    "shapes": ("<!-- random weights: benchmarks/shapes.py -->", "<!-- end of random weights -->"),
     "shares": ("<!-- shares: benchmarks/shares.py -->", "<!-- end of shares -->"),
     "real": ("<!-- real weights: benchmarks/real.py -->", "<!-- end of real weights -->"),
 }
