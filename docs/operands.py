@@ -1,0 +1,207 @@
+"""Writes docs/operands.md: where the heads of the studies on SmolLM2 look when it is about to write a sum.
+
+    python docs/operands.py measure    # every head, into docs/operands.json (a minute of one core)
+    python docs/operands.py write      # makes the page and its picture from docs/operands.json
+
+Attention from the last prompt token to the parts of the prompt, mean over discovery items with two examples, each part
+of the question taken apart by its tokens. Fixed before the measurement: the items, the parts, and the heads that are
+told (the targets of sum-heads, single-heads and real-sums); every head is measured, so that each can be ranked.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import polars as pl
+import torch
+import vl_convert
+
+from lesion.measures.heads.pattern_scores import attention_patterns
+from lesion.measures.prompt_set import ask
+from lesion.models.model import open_model
+from lesion.report.figures.figures import VEGA_LITE, themed
+from lesion.report.figures.parts.charts import data, finished
+from lesion.report.figures.parts.palette import SEQUENTIAL
+from lesion.tasks.tokenizers.prompt_contract import Compiled
+
+HERE = Path(__file__).parent
+FILE, PAGE, PICTURE = HERE / "operands.json", HERE / "operands.md", HERE / "images" / "operands.svg"
+MODEL = "pretrained:smollm2-135m-instruct"
+TASK, ITEMS, SEED = "arithmetic operators=+ low=10 high=99 format=equation shots=2", 64, 0
+TOLD = {
+    "screened on sums": ("L20H8", "L21H2", "L20H6", "L23H0"),
+    "induction": ("L18H6", "L17H3", "L17H4", "L17H5"),
+}
+"""Targets of the studies."""
+PARTS = ("examples", "first, tens", "first, units", "+", "second, tens", "second, units", "=", "itself")
+NAMED = {"operator": "+", "equals": "="}
+Found = Mapping[str, Any]
+
+
+def parts_of(item: Compiled, spelled: list[str]) -> list[str]:
+    """For each prompt token of an item the part that it belongs to; a space before a number counts as the sign's.
+
+    Args:
+        item: a sum of two-digit numbers.
+        spelled: its prompt tokens as text.
+    """
+    found = ["examples"] * item.prompt_length
+    for role, spans in item.roles.items():
+        for start, stop in spans:
+            if role in NAMED:
+                found[start:stop] = [NAMED[role]] * (stop - start)
+            elif role.startswith("operand"):
+                which = "first" if role == "operand_1" else "second"
+                digits = [at for at in range(start, stop) if spelled[at].strip()]
+                if len(digits) != 2:
+                    raise ValueError(f"a two-digit number is {len(digits)} tokens long: {spelled[start:stop]}")
+                found[start:stop] = ["+" if which == "second" else "examples"] * (stop - start)
+                found[digits[0]], found[digits[1]] = f"{which}, tens", f"{which}, units"
+    found[item.prompt_length - 1] = "itself"
+    return found
+
+
+def measure() -> dict[str, Any]:
+    """Every head's attention from the last prompt token, by part, mean over items."""
+    torch.set_num_threads(1)
+    model = open_model(MODEL)
+    items = ask(model, TASK, ITEMS, SEED).compiled
+    total = torch.zeros(model.sizes.n_layers, model.sizes.n_heads, len(PARTS), dtype=torch.float64)
+    for item in items:
+        ids = list(item.ids[: item.prompt_length])
+        places = parts_of(item, [model.tokenizer.decode([token]) for token in ids])
+        for layer, pattern in enumerate(attention_patterns(model.module, torch.tensor([ids]))):
+            for part, weight in zip(places, pattern[0, :, -1].T.double(), strict=True):
+                total[layer, :, PARTS.index(part)] += weight
+    return {
+        "model": MODEL, "weights_hash": model.weights_hash, "task": TASK, "items": len(items),
+        "day": time.strftime("%Y-%m-%d"),
+        "shares": {
+            f"L{layer}H{at}": [round(float(share), 4) for share in total[layer, at] / len(items)]
+            for layer in range(model.sizes.n_layers) for at in range(model.sizes.n_heads)
+        },
+    }  # fmt: skip
+
+
+def on(found: Found, head: str, number: str) -> float:
+    """A head's attention to one of the two numbers."""
+    return sum(share for part, share in zip(PARTS, found["shares"][head], strict=True) if part.startswith(f"{number},"))
+
+
+def rank(found: Found, head: str, number: str) -> int:
+    """A head's place among all heads by its attention to one of the two numbers; 1 attends most."""
+    return 1 + sum(on(found, other, number) > on(found, head, number) for other in found["shares"])
+
+
+def page(found: Found) -> str:
+    """The page's text."""
+    heads = [head for names in TOLD.values() for head in names]
+    rows = [
+        f"| {head} | {kind} | " + " | ".join(f"{share:.2f}" for share in found["shares"][head]) + " |"
+        for kind, names in TOLD.items()
+        for head in names
+    ]
+    mean = [sum(each[at] for each in found["shares"].values()) / len(found["shares"]) for at in range(len(PARTS))]
+    rows.append("| all heads | mean | " + " | ".join(f"{share:.2f}" for share in mean) + " |")
+    ranks = [
+        f"| {head} | {on(found, head, 'first'):.2f} | {rank(found, head, 'first')} | {on(found, head, 'second'):.2f} | "
+        f"{rank(found, head, 'second')} |"
+        for head in heads
+    ]
+    return OPENING.format(
+        answer=answer(found), task=found["task"], items=found["items"], parts=" | ".join(PARTS),
+        dashes="--:|" * len(PARTS), rows="\n".join(rows), ranks="\n".join(ranks), many=len(found["shares"]),
+        day=found["day"], weights=found["weights_hash"][:16],
+    )  # fmt: skip
+
+
+def answer(found: Found) -> str:
+    """What the rows say, first."""
+
+    def said(head: str, number: str) -> str:
+        return f"{100 * on(found, head, number):.0f} % (rank {rank(found, head, number)} of {len(found['shares'])})"
+
+    examples = 100 * found["shares"]["L18H6"][PARTS.index("examples")]
+    return (
+        f"**Where the sum is about to be written, L20H8 gives the first number {said('L20H8', 'first')} of its\n"
+        f"attention and L21H2 the second {said('L21H2', 'second')}; the induction head L18H6 gives the worked\n"
+        f"examples {examples:.0f} %.**"
+    )
+
+
+OPENING = """<!-- made from docs/operands.json: python docs/operands.py write -->
+
+# Where the heads look before a sum
+
+{answer}
+
+![Attention from the last prompt token, by head and part of the prompt](images/operands.svg)
+
+**Exploratory**, and attention says where a head looks, not what it does: that is asked by ablation in
+publications/real-models (sum-heads, single-heads). `SmolLM2-135M-Instruct`, {items} discovery items behind one set of
+examples (`{task}`); mean share of the
+attention from the last prompt token, unedited. One digit is one token. *Itself* is the last token, the space after the
+sign of equality. Measured on {day}; weights {weights}….
+
+| head | target | {parts} |
+|---|---|{dashes}
+{rows}
+
+Rank among all {many} heads by attention to either number:
+
+| head | first number | rank | second number | rank |
+|---|--:|--:|--:|--:|
+{ranks}
+"""
+
+
+def picture(found: Found) -> dict[str, Any]:
+    """Heads by part of the prompt."""
+    heads = [head for names in TOLD.values() for head in names]
+    rows = pl.DataFrame(
+        [
+            {"head": head, "part": part, "share": share, "text": f"{share:.2f}"}
+            for head in heads
+            for part, share in zip(PARTS, found["shares"][head], strict=True)
+        ]
+    )
+    cells = alt.Chart(data(rows)).encode(
+        x=alt.X("part:N", title="part of the prompt", sort=list(PARTS), axis=alt.Axis(labelAngle=0, domain=False)),
+        y=alt.Y("head:N", title="head", sort=heads, axis=alt.Axis(domain=False, ticks=False)),
+    )
+    colour = alt.Color("share:Q", scale=alt.Scale(domain=[0, 1], range=SEQUENTIAL), legend=None)
+    ink = alt.condition("datum.share > 0.75", alt.value("#ffffff"), alt.value("#1b1f24"))
+    drawn = alt.layer(
+        cells.mark_rect(stroke="#d5d9de", strokeWidth=0.5).encode(color=colour),
+        cells.mark_text(fontSize=11).encode(text="text:N", color=ink),
+    )
+    return finished(drawn.properties(width=alt.Step(88), height=alt.Step(24)), "maps")
+
+
+def draw(found: Found) -> str:
+    """The picture as SVG."""
+    return vl_convert.vegalite_to_svg(themed(picture(found)), vl_version=VEGA_LITE)
+
+
+def read() -> dict[str, Any]:
+    """What was measured."""
+    return json.loads(FILE.read_text(encoding="utf-8"))
+
+
+def main() -> None:
+    """Measure or write."""
+    if sys.argv[1:] == ["measure"]:
+        FILE.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
+    elif sys.argv[1:] == ["write"]:
+        PAGE.write_text(page(read()), encoding="utf-8")
+        PICTURE.write_text(draw(read()), encoding="utf-8")
+    else:
+        sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main()

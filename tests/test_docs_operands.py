@@ -1,0 +1,57 @@
+"""docs/operands.md is what its rows say; every prompt token belongs to one part, and ranks are counted over all heads."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lesion.tasks.tokenizers.prompt_contract import Compiled
+from tests.program import load_program
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def program() -> Any:
+    return load_program(ROOT / "docs" / "operands.py")
+
+
+def test_the_page_is_what_its_rows_say(program: Any) -> None:
+    assert program.PAGE.read_text(encoding="utf-8") == program.page(program.read())
+
+
+def test_the_picture_has_a_cell_for_every_told_head_and_part(program: Any) -> None:
+    rows = next(iter(program.picture(program.read())["datasets"].values()))
+    heads = [head for names in program.TOLD.values() for head in names]
+    assert [(row["head"], row["part"]) for row in rows] == [(head, part) for head in heads for part in program.PARTS]
+
+
+def test_attention_is_shared_out_whole(program: Any) -> None:
+    found = program.read()
+    assert len(found["shares"]) == 270
+    for head, shares in found["shares"].items():
+        assert sum(shares) == pytest.approx(1, abs=1e-3), head
+
+
+SPELLED = ["1", "1", "+", "2", "2", "=", "3", "3", "\n", "1", "6", " +", " ", "6", "7", " =", " "]
+ROLES = {"shot": ((0, 9),), "operand_1": ((9, 11),), "operator": ((11, 12),), "operand_2": ((12, 15),),
+         "equals": ((15, 16),), "answer": ((17, 19),)}  # fmt: skip
+
+
+def test_every_token_belongs_to_one_part(program: Any) -> None:
+    item = Compiled(tuple(range(19)), ROLES, (17, 18), (17, 18), 17, None)
+    question = ["first, tens", "first, units", "+", "+", "second, tens", "second, units", "=", "itself"]
+    assert program.parts_of(item, SPELLED) == ["examples"] * 9 + question
+
+
+def test_a_number_of_one_token_is_refused(program: Any) -> None:
+    item = Compiled(tuple(range(18)), {"operand_1": ((9, 10),)}, (17,), (17,), 17, None)
+    with pytest.raises(ValueError, match="two-digit number"):
+        program.parts_of(item, SPELLED)
+
+
+def test_the_rank_counts_heads_that_attend_more(program: Any) -> None:
+    found = {"shares": {head: [0, share, share, 0, 0, 0, 0, 0] for head, share in (("a", 0.1), ("b", 0.4), ("c", 0.2))}}
+    assert [program.rank(found, head, "first") for head in "abc"] == [3, 1, 2]
+    assert program.on(found, "b", "first") == pytest.approx(0.8)
+    assert program.on(found, "b", "second") == 0
