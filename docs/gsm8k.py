@@ -1,6 +1,6 @@
 """Writes docs/gsm8k.md: GSM8K under Qwen2.5-Coder-0.5B without its induction heads, at once and with written steps.
 
-    python docs/gsm8k.py measure test.jsonl    # into docs/gsm8k.jsonl; about an hour of one core
+    python docs/gsm8k.py measure test.jsonl    # into docs/gsm8k.jsonl; half an hour of one core
     python docs/gsm8k.py write                 # makes the page from the rows
 
 Fixed before the measurement: the model, the heads (all that publications/real-models/heads.json names as induction
@@ -38,7 +38,7 @@ from lesion.tasks.tokenizers.prompt_contract import Compiled, compile_item
 HERE = Path(__file__).parent
 FILE, PAGE, HEADS = HERE / "gsm8k.jsonl", HERE / "gsm8k.md", HERE.parent / "publications/real-models/heads.json"
 MODEL = "pretrained:qwen2.5-coder-0.5b-instruct"
-ITEMS, SHOTS, AT_ONCE, SEED = 100, 5, 10, 0
+ITEMS, SHOTS, AT_ONCE, SEED = 50, 5, 25, 0
 TOKENS: Mapping[Solution, int] = {"direct": 12, "worked": 200}
 """Tokens of a text at most."""
 ARMS = ("unedited", "induction heads", "random heads 1", "random heads 2")
@@ -103,7 +103,7 @@ def answered(
     """The text of each arm for each problem, up to the next question."""
     asks = model.tokenizer.encode("Question", add_special_tokens=False).ids
     edits = [Arm(Scale(sites=sets[arm], alpha=0.0)) if arm in sets else Arm() for arm in ARMS]
-    made = generate_many(model, prompts, TOKENS[solution], {*ends_of(model), asks[0]}, edits, memory=2**31)
+    made = generate_many(model, prompts, TOKENS[solution], {*ends_of(model), asks[0]}, edits, memory=2**32)
     texts = [[model.tokenizer.decode(list(text.tokens)) for text in each.texts] for each in made]
     return {arm: [text.split("Question")[0] for text in each] for arm, each in zip(ARMS, texts, strict=True)}
 

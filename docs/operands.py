@@ -1,11 +1,15 @@
-"""Writes docs/operands.md: where the heads of the studies on SmolLM2 look when it is about to write a sum.
+"""Writes docs/operands.md: where SmolLM2's heads look when it is about to write a sum, and which number they carry.
 
-    python docs/operands.py measure    # every head, into docs/operands.json (a minute of one core)
+    python docs/operands.py measure    # every head, into docs/operands.json (five minutes of one core)
     python docs/operands.py write      # makes the page and its picture from docs/operands.json
 
 Attention from the last prompt token to the parts of the prompt, mean over discovery items with two examples, each part
 of the question taken apart by its tokens. Fixed before the measurement: the items, the parts, and the heads that are
 told (the targets of sum-heads, single-heads and real-sums); every head is measured, so that each can be ranked.
+
+Then each head is patched at the last prompt token from the prompt in which one of the two numbers is another (noising),
+apart for items whose first and items whose second number changes, of which only those whose answers differ in their
+first digit: the share of the way to the other answer, in the difference of that digit's logits.
 """
 
 import json
@@ -20,9 +24,13 @@ import polars as pl
 import torch
 import vl_convert
 
+from lesion.engine.proof.cache import engine_for
+from lesion.engine.replacement_activations import Library
+from lesion.interventions.site import head
+from lesion.measures.attribution.patching import patch_grid
 from lesion.measures.heads.pattern_scores import attention_patterns
-from lesion.measures.prompt_set import ask
-from lesion.models.model import open_model
+from lesion.measures.prompt_set import ask, of
+from lesion.models.model import Model, open_model
 from lesion.report.figures.figures import VEGA_LITE, themed
 from lesion.report.figures.parts.charts import data, finished
 from lesion.report.figures.parts.palette import SEQUENTIAL
@@ -32,6 +40,8 @@ HERE = Path(__file__).parent
 FILE, PAGE, PICTURE = HERE / "operands.json", HERE / "operands.md", HERE / "images" / "operands.svg"
 MODEL = "pretrained:smollm2-135m-instruct"
 TASK, ITEMS, SEED = "arithmetic operators=+ low=10 high=99 format=equation shots=2", 64, 0
+PATCHED, DRAWN = 48, 256
+"""Items patched for each of the two numbers, and items among which they are looked for, in order."""
 TOLD = {
     "screened on sums": ("L20H8", "L21H2", "L20H6", "L23H0"),
     "induction": ("L18H6", "L17H3", "L17H4", "L17H5"),
@@ -78,6 +88,7 @@ def measure() -> dict[str, Any]:
             for part, weight in zip(places, pattern[0, :, -1].T.double(), strict=True):
                 total[layer, :, PARTS.index(part)] += weight
     return {
+        "patched": patched(model),
         "model": MODEL, "weights_hash": model.weights_hash, "task": TASK, "items": len(items),
         "day": time.strftime("%Y-%m-%d"),
         "shares": {
@@ -87,14 +98,49 @@ def measure() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def on(found: Found, head: str, number: str) -> float:
+def patched(model: Model) -> dict[str, dict[str, Any]]:
+    """For either number: what patching each head from the prompt with another such number does."""
+    engine, library = engine_for(model), Library(model)
+    drawn = ask(model, TASK, DRAWN, SEED).compiled
+    heads = [head(layer, at) for layer in range(model.sizes.n_layers) for at in range(model.sizes.n_heads)]
+    found: dict[str, dict[str, Any]] = {}
+    for number, role in (("first", "operand_1"), ("second", "operand_2")):
+        some = [item for item in drawn if changed(item) == {role} and item.answer_ids[0] != item.wrong_ids[0]][:PATCHED]
+        grid = patch_grid(engine, of(some), library, heads, ("last",))
+        cells = {cell.site: [round(each, 4) for each in (cell.change, cell.low, cell.high)] for cell in grid.cells}
+        found[number] = {"items": grid.items, "whole": round(grid.whole, 4), "heads": cells}
+    return found
+
+
+def changed(item: Compiled) -> set[str]:
+    """The roles in which an item's corrupted prompt has other tokens; nothing where it does not align."""
+    if item.twin_ids is None:
+        return set()
+    differ = [at for at in range(item.prompt_length) if item.ids[at] != item.twin_ids[at]]
+    return {role for role, spans in item.roles.items() for start, stop in spans for at in differ if start <= at < stop}
+
+
+def carried(found: Found, name: str, number: str) -> tuple[float, float, float]:
+    """The share of the way that patching a head goes, with its 95 % interval, ascending."""
+    one = found["patched"][number]
+    mean, *ends = (each / one["whole"] for each in one["heads"][name])
+    return (mean, min(ends), max(ends))
+
+
+def place(found: Found, name: str, number: str) -> int:
+    """A head's place among all heads by that share; 1 goes furthest."""
+    mine = carried(found, name, number)[0]
+    return 1 + sum(carried(found, other, number)[0] > mine for other in found["shares"])
+
+
+def on(found: Found, name: str, number: str) -> float:
     """A head's attention to one of the two numbers."""
-    return sum(share for part, share in zip(PARTS, found["shares"][head], strict=True) if part.startswith(f"{number},"))
+    return sum(share for part, share in zip(PARTS, found["shares"][name], strict=True) if part.startswith(f"{number},"))
 
 
-def rank(found: Found, head: str, number: str) -> int:
+def rank(found: Found, name: str, number: str) -> int:
     """A head's place among all heads by its attention to one of the two numbers; 1 attends most."""
-    return 1 + sum(on(found, other, number) > on(found, head, number) for other in found["shares"])
+    return 1 + sum(on(found, other, number) > on(found, name, number) for other in found["shares"])
 
 
 def page(found: Found) -> str:
@@ -107,16 +153,32 @@ def page(found: Found) -> str:
     ]
     mean = [sum(each[at] for each in found["shares"].values()) / len(found["shares"]) for at in range(len(PARTS))]
     rows.append("| all heads | mean | " + " | ".join(f"{share:.2f}" for share in mean) + " |")
-    ranks = [
-        f"| {head} | {on(found, head, 'first'):.2f} | {rank(found, head, 'first')} | {on(found, head, 'second'):.2f} | "
-        f"{rank(found, head, 'second')} |"
-        for head in heads
+    shown = list(dict.fromkeys([*heads, *(name for number in found["patched"] for name in most(found, number))]))
+    moved = [
+        f"| {name} | {100 * on(found, name, 'first'):.0f} ({rank(found, name, 'first')}) | "
+        f"{way(found, name, 'first')} | {place(found, name, 'first')} | "
+        f"{100 * on(found, name, 'second'):.0f} ({rank(found, name, 'second')}) | "
+        f"{way(found, name, 'second')} | {place(found, name, 'second')} |"
+        for name in shown
     ]
     return OPENING.format(
+        moved="\n".join(moved), first=found["patched"]["first"]["items"], second=found["patched"]["second"]["items"],
         answer=answer(found), task=found["task"], items=found["items"], parts=" | ".join(PARTS),
-        dashes="--:|" * len(PARTS), rows="\n".join(rows), ranks="\n".join(ranks), many=len(found["shares"]),
+        dashes="--:|" * len(PARTS), rows="\n".join(rows), many=len(found["shares"]),
         day=found["day"], weights=found["weights_hash"][:16],
     )  # fmt: skip
+
+
+def most(found: Found, number: str) -> list[str]:
+    """The three heads that attend most to a number, and the two whose patches go furthest where it is another."""
+    attend = sorted(found["shares"], key=lambda name: -on(found, name, number))[:3]
+    return [*attend, *sorted(found["shares"], key=lambda name: -carried(found, name, number)[0])[:2]]
+
+
+def way(found: Found, name: str, number: str) -> str:
+    """A share of the way, percent, with its interval."""
+    mean, low, high = (f"{round(100 * each) + 0:d}".replace("-", "−") for each in carried(found, name, number))
+    return f"{mean} ({low} to {high})"
 
 
 def answer(found: Found) -> str:
@@ -125,37 +187,49 @@ def answer(found: Found) -> str:
     def said(head: str, number: str) -> str:
         return f"{100 * on(found, head, number):.0f} % (rank {rank(found, head, number)} of {len(found['shares'])})"
 
-    examples = 100 * found["shares"]["L18H6"][PARTS.index("examples")]
+    first, second = (most(found, number)[-2] for number in ("first", "second"))
     return (
-        f"**Where the sum is about to be written, L20H8 gives the first number {said('L20H8', 'first')} of its\n"
-        f"attention and L21H2 the second {said('L21H2', 'second')}; the induction head L18H6 gives the worked\n"
-        f"examples {examples:.0f} %.**"
+        f"**Before the sum is written, L20H8 gives the first number {said('L20H8', 'first')} of its attention.\n"
+        f"Patched at the last token from a prompt with another first number, {first} alone goes\n"
+        f"{way(found, first, 'first')} % of the way to that prompt's answer. Where the second number is another, the\n"
+        f"furthest, {second}, goes {way(found, second, 'second')} %.**"
     )
 
 
 OPENING = """<!-- made from docs/operands.json: python docs/operands.py write -->
 
-# Where the heads look before a sum
+# Which heads bring the numbers of a sum to its answer
 
 {answer}
 
 ![Attention from the last prompt token, by head and part of the prompt](images/operands.svg)
 
-**Exploratory**, and attention says where a head looks, not what it does: that is asked by ablation in
-publications/real-models (sum-heads, single-heads). `SmolLM2-135M-Instruct`, {items} discovery items behind one set of
-examples (`{task}`); mean share of the
-attention from the last prompt token, unedited. One digit is one token. *Itself* is the last token, the space after the
-sign of equality. Measured on {day}; weights {weights}….
+**Exploratory.** Attention says where a head looks, not what it does; what sums lose without these heads was asked by
+registered studies (publications/real-models: sum-heads, single-heads).
+
+`SmolLM2-135M-Instruct`, {items} discovery items behind one set of examples (`{task}`);
+mean share of the attention from the last prompt token, unedited. One digit is one token. *Itself* is the last token,
+the space after the sign of equality. Measured on {day}; weights {weights}….
 
 | head | target | {parts} |
 |---|---|{dashes}
 {rows}
 
-Rank among all {many} heads by attention to either number:
+## Which number a head carries
 
-| head | first number | rank | second number | rank |
-|---|--:|--:|--:|--:|
-{ranks}
+Each head is patched alone, at the last prompt token, from the prompt in which one number is another: {first} items
+whose first and {second} whose second number changes, all with answers that differ in their first digit. Percent of the
+way to that prompt's answer, in the difference of the two first digits' logits; 95 % interval over items; rank among all
+{many} heads. *Attention* is that to the number, percent, with its rank. Below the targets stand the three heads that
+attend most to either number and the two whose patches go furthest.
+
+| head | attention to the first | first number another | rank | attention to the second | second number another | rank |
+|---|--:|--:|--:|--:|--:|--:|
+{moved}
+
+So attention alone does not say what a head does here: some heads attend to the second number more than L23H3 does, and
+patching them goes nowhere. L20H8 alone goes most of the way where the first number is another; where it is the second,
+no head goes half of it.
 """
 
 

@@ -22,7 +22,7 @@ from lesion.runs.manifest.run import read_manifest
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
 OUT = ROOT / "publications" / "real-models"
-LATER = ("single-heads", "sum-neurons", "qwen-induction", "sum-rescue")
+LATER = ("sum-neurons", "qwen-induction", "sum-rescue")
 STUDIES = (
     "real-sums",
     "real-repeats",
@@ -32,9 +32,10 @@ STUDIES = (
     "qwen-repeats",
     "sum-heads",
     "sum-pattern",
+    "single-heads",
     *LATER,
 )
-WAITING = dict.fromkeys(LATER, "registered on 30 November 2026, not run yet")
+WAITING = dict.fromkeys(LATER, "registered on 30 November 2026, not run to its end yet")
 """Registered studies that are not run yet, and why."""
 BEGIN, END = "<!-- publication: written by make publication -->", "<!-- end of publication -->"
 WORKERS = "2"

@@ -1,4 +1,4 @@
-"""docs/operands.md is what its rows say; every prompt token belongs to one part, and ranks are counted over all heads."""
+"""docs/operands.md is what its rows say; every prompt token belongs to one part; ranks count all heads."""
 
 from pathlib import Path
 from typing import Any
@@ -55,3 +55,24 @@ def test_the_rank_counts_heads_that_attend_more(program: Any) -> None:
     assert [program.rank(found, head, "first") for head in "abc"] == [3, 1, 2]
     assert program.on(found, "b", "first") == pytest.approx(0.8)
     assert program.on(found, "b", "second") == 0
+
+
+def test_an_items_changed_number_is_read_from_its_twin(program: Any) -> None:
+    ids = tuple(range(19))
+    for place, role in ((9, "operand_1"), (13, "operand_2"), (17, None)):
+        twin = tuple(99 if at == place else token for at, token in enumerate(ids))
+        item = Compiled(ids, ROLES, (17, 18), (17, 18), 17, twin)
+        assert program.changed(item) == ({role} if role else set())
+    assert program.changed(Compiled(ids, ROLES, (17, 18), (17, 18), 17, None)) == set()
+
+
+def test_a_patch_goes_a_share_of_the_way_and_its_interval_ascends(program: Any) -> None:
+    heads = {"a": [-1.0, -2.0, 0.0], "b": [-3.0, -3.5, -2.5]}
+    found = {
+        "shares": {name: [0.0] * 8 for name in "ab"},
+        "patched": {"first": {"items": 48, "whole": -4.0, "heads": heads}},
+    }
+    assert program.carried(found, "a", "first") == (0.25, 0.0, 0.5)
+    assert [program.place(found, name, "first") for name in "ab"] == [2, 1]
+    assert program.most(found, "first")[-2:] == ["b", "a"]
+    assert program.way(found, "b", "first") == "75 (62 to 88)"

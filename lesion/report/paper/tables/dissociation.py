@@ -31,7 +31,9 @@ def _rows(run: RunView) -> list[tuple[Line, ...]]:
             tags = f" ({', '.join(judged.tags)})" if judged.tags else ""
             p = run.register.of_field(run.name, "p", f"{about}: Holm p", *path, "p_holm")
             leads = [_lead(run, about, place, path) for place in range(len(judged.leads))]
-            rows.append((words(question), words(f"{judged.verdict}{tags}"), *leads, words(p)))
+            (one, other), (task, another) = (judged.first, judged.second), judged.tasks
+            asked = words(Name(one), " on ", Name(task), ", ", Name(other), " on ", Name(another))
+            rows.append((asked, words(f"{judged.verdict}{tags}"), *leads, words(p)))
     return rows
 
 
