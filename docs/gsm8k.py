@@ -204,9 +204,9 @@ def cost(rows: Sequence[Mapping[str, Any]], many: int) -> str:
     hours = 3 * need * each / 3600
     return (
         f"A study was planned and not registered. With a margin of {100 * MARGIN:.0f} points two cells need {need:,}"
-        f" problems a seed, {3 * need:,} in all, where three answers in ten change: about {hours:,.0f} processor hours at"
-        f" {each:.0f} seconds a problem (four arms). But the test file's part for discovery holds 55 problems and a study"
-        " takes 64 (the training file would do), and zeroing alone bears no claim. So the table is exploratory."
+        f" problems a seed, {3 * need:,} in all, where three answers in ten change: about {hours:,.0f} processor hours"
+        f" at {each:.0f} seconds a problem (four arms). But the test file's part for discovery holds 55 problems, and a"
+        " study takes 64 (the training file would do), and zeroing alone bears no claim. So the table is exploratory."
     )
 
 
