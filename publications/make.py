@@ -22,7 +22,7 @@ from lesion.runs.manifest.run import read_manifest
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
 OUT = ROOT / "publications" / "real-models"
-LATER = ("sum-neurons", "qwen-induction", "sum-rescue")
+LATER = ("sum-neurons", "qwen-induction", "sum-rescue", "operand-heads")
 STUDIES = (
     "real-sums",
     "real-repeats",

@@ -17,6 +17,7 @@ LetterPattern = Literal["repetition", "recursion", "centre_embedding"]
 Label = Annotated[str, Field(pattern=r"^[A-Za-z]{1,20}$")]
 Alphabet = Literal["standard", "permuted"]
 Solution = Literal["direct", "worked"]
+Changed = Literal["either", "first", "second"]
 Form = Literal[
     "a+b+c", "a+b-c", "a-b+c", "a-b-c", "a+b-c+d",
     "a+b*c", "a*b+c", "a*b-c", "a-b*c",
@@ -51,6 +52,9 @@ class ArithmeticConfig(Document):
     default to `equation` if the model's vocabulary has a space."""
     shots: int = Field(default=2, ge=0, le=32)
     """Number of few-shot examples before a question."""
+    twin: Changed = Field(default="either", exclude_if=lambda which: which == "either")
+    """Number that the corrupted prompt changes: `first`, `second`, or `either` of the two, drawn for each item.
+    Patching and screens compare with that prompt; the clean prompts are the same."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

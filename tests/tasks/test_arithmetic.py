@@ -154,6 +154,22 @@ def test_a_twin_changes_one_operand_and_the_answer_but_no_length(low: int, width
         assert [len(text) for text, _ in item.twin] == [len(text) for text, _ in item.segments]
 
 
+@pytest.mark.parametrize("operator", ["+", "-", "*"])
+@pytest.mark.parametrize(("which", "kept"), [("first", 2), ("second", 0)])
+def test_a_study_may_say_which_number_the_twin_changes(which: str, kept: int, operator: str):
+    config = {"operators": [operator], "low": 10, "high": 99, "factor_low": 2, "factor_high": 30, "shots": 1}
+    either, one = (
+        ArithmeticTask(ArithmeticConfig.model_validate({**config, **more})) for more in ({}, {"twin": which})
+    )
+    for plain, item in zip(either.items(draw(), 0, 40), one.items(draw(), 0, 40), strict=True):
+        assert (item.segments, item.answer) == (plain.segments, plain.answer), "the clean prompts are the same"
+        own, other = query(item), read("".join(text for text, role in item.twin if role != "shot"))
+        assert own[kept] == other[kept]
+        assert own[2 - kept] != other[2 - kept]
+        assert result(*other) != result(*own)
+    assert "twin" not in either.config.model_dump(), "a study without the key has the hash that it had"
+
+
 def test_every_pair_below_121_has_a_twin():
     for operator in ALL:
         task = ArithmeticTask(ArithmeticConfig(operators=(operator,), high=120, factor_high=120))

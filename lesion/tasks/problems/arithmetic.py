@@ -113,7 +113,9 @@ class ArithmeticTask(FewShotTask):
 
     def _twin(self, problem: Problem) -> Problem:
         operator, a, b = problem
-        slopes = {"+": (1, 1), "-": (1, -1), "*": (b, a)}[operator]
+        first, second = self.config.twin != "second", self.config.twin != "first"
+        slope = {"+": (1, 1), "-": (1, -1), "*": (b, a)}[operator]
+        slopes = (slope[0] * first, slope[1] * second)  # a number of slope 0 stays as it is
         operands = [Operand(x, *self._range(operator, x), slope) for x, slope in zip((a, b), slopes, strict=True)]
 
         def changed(change: Change) -> Problem:
