@@ -209,7 +209,8 @@ over items) leaves out what other examples would change, and nothing is correcte
 more* means only that intervals do not meet. The registered studies are in publications/real-models.
 
 *Wrong digits*: those of the answer at each place, unedited → ablated, where at least a quarter of the answers have the
-place. Resample and mean ablation take the activations of other questions behind the same examples.
+place; answers are written out under zeroing alone. Resample and mean ablation take the activations of other questions
+behind the same examples.
 
 """
 
