@@ -69,12 +69,13 @@ def published_run(study: str) -> Path | None:
 
 
 def run_of(study: str) -> Path:
-    """The sealed confirmatory run of a study in the home, made or resumed."""
+    """The sealed confirmatory run of a study in the home, made or resumed; a run from before an amendment is none."""
+    file = f"{OUT.relative_to(ROOT)}/studies/{study}.yaml"
+    wanted = ("run", "confirmatory", (ROOT / file).read_text(encoding="utf-8"))
     for path in sorted((HOME / "runs").glob(f"*_{study}_*/manifest.json")):
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        if (manifest["command"], manifest["status"]) == ("run", "confirmatory"):
+        if (manifest["command"], manifest["status"], manifest["study_text"]) == wanted:
             return path.parent
-    file = f"{OUT.relative_to(ROOT)}/studies/{study}.yaml"
     made = lesion("run", file, "--home", str(HOME), "--workers", WORKERS, allowed=(0, STOPPED))
     return Path(made["run"])
 

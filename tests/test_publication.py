@@ -79,6 +79,20 @@ def test_make_publication_repeats_published_runs_and_ends_on_a_clean_clone(
     assert "fresh environment: none yet." in make.front()
 
 
+def test_a_run_from_before_an_amendment_is_not_published(
+    repository: Path, real: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = load_program(repository / "publications" / "make.py")
+    monkeypatch.setattr(make, "HOME", tmp_path)
+    text = (real / "studies" / "sum-heads.yaml").read_text(encoding="utf-8")
+    for day, told in (("20260101", text + "# as it was\n"), ("20260102", text), ("20260103", text + "# later\n")):
+        run = tmp_path / "runs" / f"{day}_0000_sum-heads_abcdef"
+        run.mkdir(parents=True)
+        written = {"command": "run", "status": "confirmatory", "study_text": told}
+        (run / "manifest.json").write_text(json.dumps(written), encoding="utf-8")
+    assert make.run_of("sum-heads").name == "20260102_0000_sum-heads_abcdef"
+
+
 def test_every_registered_study_is_named(repository: Path, real: Path) -> None:
     frozen = {path.name.split("_")[1] for path in (real / "registrations").glob("*.json")}
     assert frozen == {path.stem for path in (real / "studies").glob("*.yaml")}
