@@ -18,9 +18,12 @@ from typing import Any, get_args
 
 import torch
 from results import with_section
+from shares import MADE, bound
+from torch.profiler import ProfilerActivity, profile
 
-from lesion.engine.bench.bench import bench
-from lesion.engine.bench.workload import Work
+from lesion.engine.batched.engine import Fast
+from lesion.engine.bench.bench import bench, quick
+from lesion.engine.bench.workload import Work, workload
 
 FILE = Path(__file__).resolve().parent / "shapes.json"
 WORKS: tuple[Work, ...] = get_args(Work)[:3]
@@ -38,10 +41,25 @@ def measured(only: str) -> dict[str, Any]:
             told = bench("gpt2", work).model_dump(mode="json")
             found[work] = {**told, "load": round(load, 1), "day": time.strftime("%Y-%m-%d")}
             FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    if not only or only == "bound":
+        found["reach"] = reach("W2")
+        FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     if not only or only == "memory":
         found["memory"] = {family: {side: peak(family, side) for side in ("plain", "lesion")} for family in FAMILIES}
         FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return found
+
+
+def reach(work: Work) -> dict[str, float]:
+    """A block's products made alone, as a share of the matrix speed, and the share of the engine's time they take."""
+    load = workload("gpt2", work, share=4)
+    fast = Fast(load.model)
+    quick(fast, load.batch, load.wanted)
+    with profile(activities=[ProfilerActivity.CPU]) as told:
+        quick(fast, load.batch, load.wanted)
+    spent = {event.key: event.self_cpu_time_total for event in told.key_averages()}
+    made = sum(spent.get(name, 0.0) for name in MADE) / sum(spent.values())
+    return {"bound": min(1.0, bound(load.model)), "products": made}
 
 
 def peak(family: str, side: str) -> int:
@@ -66,7 +84,8 @@ def section(found: dict[str, Any]) -> str:
     ]
     met = [work for work in WORKS if work in found and found[work]["share_of_floor"] >= WANTED]
     said = "reached by " + ", ".join(met) if met else "reached by none"
-    return HEAD + "".join(lines) + TAIL.format(wanted=WANTED, said=said, memory=MEMORY, peaks="; ".join(peaks))
+    told = {**found["reach"], "both": found["reach"]["bound"] * found["reach"]["products"]}
+    return HEAD + "".join(lines) + TAIL.format(wanted=WANTED, said=said, memory=MEMORY, peaks="; ".join(peaks), **told)
 
 
 HEAD = """\
@@ -77,8 +96,10 @@ HEAD = """\
 """
 TAIL = """
 Columns as above; ratios in processor time, the expert's by the clock. **Wanted: a share of {wanted:.0%}**, {said}.
-W2's model is four layers of 128 units: its products take 74 % of the time (torch's profiler), the rest goes to the
-softmax, to copies and to calls, so about 70 % is what this engine could reach there.
+W2's model is four layers of 128 units: its products, made alone, reach {bound:.0%} of the matrix speed and take
+{products:.0%} of the time (torch's profiler), the rest goes to the softmax, to copies and to calls. So about {both:.0%}
+is what this engine could reach there. Rows without a load are of `lesion bench --work`: W1 and W2 alone on the machine,
+W3 beside a study.
 
 **Peak memory over that of the plain loop**, each side in a process of its own, W1's shape (wanted: at most {memory:g}):
 {peaks}. Measured by `benchmarks/shapes.py`.
@@ -89,7 +110,7 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description="Shares of the arithmetic floor on random weights.")
     parser.add_argument("--page", type=Path, default=None, help="page of benchmarks that gets the section")
-    parser.add_argument("--only", default="", help="only the work whose name begins so, memory, or none")
+    parser.add_argument("--only", default="", help="only the work whose name begins so, bound, memory, or none")
     given = parser.parse_args()
     torch.set_num_threads(1)
     found = measured(given.only)

@@ -13,21 +13,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import shapes
 from results import EXPERT, OURS, Result, fastest, named
 
 from lesion.engine.bench.bench import Timing, bench
 from lesion.engine.bench.growth import growth
-from lesion.engine.bench.workload import Work
 
 ROOT = Path(__file__).resolve().parent.parent
 FAMILIES = ("llama", "gpt_neox", "qwen2", "gemma2")
 PEERS = {"W1": 42.0, "W2": 60.0, "W3": 50.0}
 """At least so many times the fastest peer."""
-SHARES: Mapping[str, Work] = {"floor W1": "W1", "floor W2": "W2", "floor W3": "W3"}
-SHARE = 0.92
-"""Of the arithmetic floor, wanted of each."""
-MEMORY = 1.15
-"""Peak over that of the plain loop, at most."""
 COMMANDS = {"help": 0.12, "plan": 0.5, "show": 0.3}
 """Seconds that a command may take."""
 
@@ -43,16 +38,16 @@ class Row(NamedTuple):
 
 
 def measured(repeats: int, *, quick: bool = False) -> dict[str, Timing | float]:
-    """Everything that needs no peer; `quick` runs a few interventions only, to see that it works."""
+    """Everything that needs no peer; `quick` runs a few interventions only, to see that it works.
+
+    Shares of the floor and peak memory are measured by shapes.py, which keeps them; `quick` takes the kept ones.
+    """
     share = 36 if quick else 6
     found: dict[str, Timing | float] = {
-        **{
-            name: bench("gpt2", work, share=share if work == "W1" else 1, loops=2, repeats=repeats)
-            for name, work in SHARES.items()
-        },
         "unshared": bench("gpt2", "W1", shared=0, share=2 * share, loops=2, repeats=repeats),
         "last": bench("gpt2", "W1", positions="last", share=share // 3, loops=2, repeats=repeats),
     }
+    shapes.measured("none" if quick else "")
     for family in FAMILIES:
         found[family] = bench(family, "W1", share=share, loops=2, repeats=repeats)
     grown = growth("gpt2", "W2", share=4, repeats=1 if quick else repeats)
@@ -60,12 +55,12 @@ def measured(repeats: int, *, quick: bool = False) -> dict[str, Timing | float]:
     study = next(iter(sorted((ROOT / "studies").glob("*.yaml"))))
     run = next(iter(sorted((ROOT / "publications" / "real-models").glob("*/manifest.json")))).parent
     found |= {"help": _quickest("--help"), "plan": _quickest("plan", str(study)), "show": _quickest("show", str(run))}
-    return found | {f"memory {family}": _memory(family) for family in ("gpt2", "llama")}
+    return found
 
 
 def targets(found: Mapping[str, Sequence[Result]], extra: Mapping[str, Timing | float]) -> list[str]:
     """The table, as lines of Markdown."""
-    rows = [*_shares(extra), *_peers(found), *_alone(extra)]
+    rows = [*(_shares() if extra else ()), *_peers(found), *_alone(extra)]
     missed = [row.what for row in rows if not row.met]
     return [
         "## What was promised, and what was measured",
@@ -95,20 +90,24 @@ def _peers(found: Mapping[str, Sequence[Result]]) -> Iterator[Row]:
         yield _ratio("W1, an expert's loop", 28, expert.ratio_processor, expert.ratio, "last logits only")
 
 
-def _shares(extra: Mapping[str, Timing | float]) -> Iterator[Row]:
+def _shares() -> Iterator[Row]:
     """What does not depend on how fast a machine multiplies: it leads."""
-    for name, work in SHARES.items():
-        timing = extra.get(name)
-        if isinstance(timing, Timing):
-            share, note = timing.share_of_floor, f"{timing.gflops:.0f} GFLOP/s here"
-            yield Row(f"{work}, share of the arithmetic floor", f"≥ {SHARE:.0%}", f"{share:.0%}", share >= SHARE, note)
+    kept = shapes.measured("none")
+    for work in (work for work in shapes.WORKS if work in kept):
+        share, note = kept[work]["share_of_floor"], f"{kept[work]['gflops']:.0f} GFLOP/s; {kept[work]['day']}"
+        met = share >= shapes.WANTED
+        yield Row(f"{work}, share of the arithmetic floor", f"≥ {shapes.WANTED:.0%}", f"{share:.0%}", met, note)
+    for family, sides in kept.get("memory", {}).items():
+        times, target = sides["lesion"] / sides["plain"], f"≤ {shapes.MEMORY:g}× the plain loop"
+        what = f"peak memory, W1's shape, {family}"
+        yield Row(what, target, f"{times:.2f}×", times <= shapes.MEMORY, "each side in its own process")
 
 
 def _alone(extra: Mapping[str, Timing | float]) -> Iterator[Row]:
     words = {"unshared": ("W1, no shared prefix", 8.0), "last": ("W1, last position only", 150.0)}
     words |= {family: (f"W1's shape, {family}", 30.0) for family in FAMILIES}
     for name, value in extra.items():
-        if not isinstance(value, Timing) or name in SHARES:
+        if not isinstance(value, Timing):
             continue
         note = f"plain loop; {value.interventions} interventions; error {value.max_abs_error:.0e}"
         what, least = words[name]
@@ -116,27 +115,12 @@ def _alone(extra: Mapping[str, Timing | float]) -> Iterator[Row]:
     for name, exponent in (("prompts", extra.get("prompts")), ("interventions", extra.get("interventions"))):
         if isinstance(exponent, float):
             yield Row(f"growth with {name}", "linear: exponent ≤ 1.05", f"{exponent:.2f}", exponent <= 1.05, "W2")
-    for family in ("gpt2", "llama"):
-        times = extra.get(f"memory {family}")
-        if isinstance(times, float):
-            what, target = f"peak memory, W1's shape, {family}", f"≤ {MEMORY:g}× the plain loop"
-            yield Row(what, target, f"{times:.2f}×", times <= MEMORY, "each side in its own process")
     for name, limit in COMMANDS.items():
         seconds = extra.get(name)
         if isinstance(seconds, float):
             yield Row(
                 f"lesion {name}", f"< {limit:g} s", f"{seconds:.2f} s", seconds < limit, "best of five, by the clock"
             )
-
-
-def _memory(family: str) -> float:
-    """Our peak over that of the plain loop."""
-    script = str(Path(__file__).with_name("memory.py"))
-    ours, plain = (
-        float(subprocess.run([sys.executable, script, family, side], check=True, capture_output=True, text=True).stdout)
-        for side in ("lesion", "plain")
-    )
-    return ours / plain
 
 
 def _ratio(what: str, least: float, processor: float, clock: float, note: str) -> Row:

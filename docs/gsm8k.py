@@ -41,22 +41,33 @@ MODEL = "pretrained:qwen2.5-coder-0.5b-instruct"
 ITEMS, SHOTS, AT_ONCE, SEED = 50, 5, 25, 0
 TOKENS: Mapping[Solution, int] = {"direct": 12, "worked": 200}
 """Tokens of a text at most."""
+Place = tuple[int, int]
+"""Layer and head."""
 ARMS = ("unedited", "induction heads", "random heads 1", "random heads 2")
 MARGIN = 0.1
 """Of the study that the page reckons with: change that counts as none, and effect to be found."""
 
 
-def sets_of(model: Model) -> dict[str, tuple[Site, ...]]:
-    """The heads of each arm."""
+def induction_heads(model: Model, name: str) -> list[Place]:
+    """The heads of a model that the published list names, by layer and head."""
     rows = json.loads(HEADS.read_text(encoding="utf-8"))
-    named = [row for row in rows if row["model"] == MODEL and row["detector"] == "induction" and row["named"]]
+    named = [row for row in rows if row["model"] == name and row["detector"] == "induction" and row["named"]]
     if any(row["weights_hash"] != model.weights_hash for row in named):
         sys.exit("the published list is of other weights")
-    chosen = sorted((row["layer"], row["head"]) for row in named)
+    return sorted((row["layer"], row["head"]) for row in named)
+
+
+def random_heads(model: Model, beside: Sequence[Place], sets: int) -> list[list[Place]]:
+    """Random sets of as many heads, none of them among those."""
     every = [(layer, at) for layer in range(model.sizes.n_layers) for at in range(model.sizes.n_heads)]
-    others = [place for place in every if place not in chosen]
-    draw = random.Random(SEED)
-    drawn = [chosen, *(sorted(draw.sample(others, len(chosen))) for _ in ARMS[2:])]
+    others, draw = [place for place in every if place not in beside], random.Random(SEED)
+    return [sorted(draw.sample(others, len(beside))) for _ in range(sets)]
+
+
+def sets_of(model: Model) -> dict[str, tuple[Site, ...]]:
+    """The heads of each arm."""
+    chosen = induction_heads(model, MODEL)
+    drawn = [chosen, *random_heads(model, chosen, len(ARMS) - 2)]
     return dict(zip(ARMS[1:], [tuple(head(*place) for place in one) for one in drawn], strict=True))
 
 

@@ -10,7 +10,6 @@ a random set of as many other heads. SmolLM2: the four heads that the study sum-
 
 import argparse
 import json
-import random
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from gsm8k import MODEL as QWEN
+from gsm8k import Place, induction_heads, random_heads
 
 from lesion.engine.proof.cache import engine_for
 from lesion.engine.replacement_activations import Library, reference_hash
@@ -31,8 +32,7 @@ from lesion.report.wording.words import signed
 
 HERE = Path(__file__).parent
 FILE, PAGE = HERE / "harder-sums.jsonl", HERE / "harder-sums.md"
-HEADS = HERE.parent / "publications/real-models/heads.json"
-QWEN, SMOL = "pretrained:qwen2.5-coder-0.5b-instruct", "pretrained:smollm2-135m-instruct"
+SMOL = "pretrained:smollm2-135m-instruct"
 SCREENED = ((20, 8), (21, 2), (20, 6), (23, 0))
 """The target of sum-heads."""
 TASKS: Mapping[str, Mapping[str, str]] = {
@@ -61,18 +61,10 @@ class Names(NamedTuple):
     heads: str
 
 
-def sets_of(model: Model, name: str) -> dict[str, list[tuple[int, int]]]:
+def sets_of(model: Model, name: str) -> dict[str, list[Place]]:
     """The model's heads in question, and a random set of as many others."""
-    if name == SMOL:
-        chosen = sorted(SCREENED)
-    else:
-        rows = json.loads(HEADS.read_text(encoding="utf-8"))
-        mine = [row for row in rows if row["model"] == name and row["detector"] == "induction" and row["named"]]
-        chosen = sorted((row["layer"], row["head"]) for row in mine)
-    every = [(layer, at) for layer in range(model.sizes.n_layers) for at in range(model.sizes.n_heads)]
-    draw = random.Random(SEED)
-    others = [place for place in every if place not in chosen]
-    return dict(zip(SETS, [chosen, sorted(draw.sample(others, len(chosen)))], strict=True))
+    chosen = sorted(SCREENED) if name == SMOL else induction_heads(model, name)
+    return dict(zip(SETS, [chosen, *random_heads(model, chosen, 1)], strict=True))
 
 
 def measure() -> None:
