@@ -164,7 +164,7 @@ def page(found: Found) -> str:
     return OPENING.format(
         moved="\n".join(moved), first=found["patched"]["first"]["items"], second=found["patched"]["second"]["items"],
         answer=answer(found), task=found["task"], items=found["items"], parts=" | ".join(PARTS),
-        dashes="--:|" * len(PARTS), rows="\n".join(rows), many=len(found["shares"]),
+        dashes="--:|" * len(PARTS), rows="\n".join(rows), many=len(found["shares"]), drawn=DRAWN,
         day=found["day"], weights=found["weights_hash"][:16],
     )  # fmt: skip
 
@@ -190,9 +190,9 @@ def answer(found: Found) -> str:
     first, second = (most(found, number)[-2] for number in ("first", "second"))
     return (
         f"**Before the sum is written, L20H8 gives the first number {said('L20H8', 'first')} of its attention.\n"
-        f"Patched at the last token from a prompt with another first number, {first} alone goes\n"
-        f"{way(found, first, 'first')} % of the way to that prompt's answer. Where the second number is another, the\n"
-        f"furthest, {second}, goes {way(found, second, 'second')} %.**"
+        f"Patched at the last token from a prompt with another first number, {first} moves the logits of the\n"
+        f"answer's first digit {way(found, first, 'first')} % of the way; from one with another second number the\n"
+        f"furthest, {second}, {way(found, second, 'second')} %. All of these sums lie below 100.**"
     )
 
 
@@ -222,6 +222,10 @@ whose first and {second} whose second number changes, all with answers that diff
 way to that prompt's answer, in the difference of the two first digits' logits; 95 % interval over items; rank among all
 {many} heads. *Attention* is that to the number, percent, with its rank. Below the targets stand the three heads that
 attend most to either number and the two whose patches go furthest.
+
+The items are those of {drawn} drawn whose two answers differ in their first digit. A corrupted sum keeps the answer's
+length, so both answers begin with 1 from 100 on: only sums below 100 are here, and what changes is mostly a tens digit.
+Intervals take the whole way as known. Noising tells what a run loses, not that a head suffices.
 
 | head | attention to the first | first number another | rank | attention to the second | second number another | rank |
 |---|--:|--:|--:|--:|--:|--:|

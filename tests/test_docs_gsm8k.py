@@ -21,7 +21,15 @@ def rows(program: Any, **marks: str) -> list[dict[str, Any]]:
     arms = {arm: marks.get(arm.replace(" ", "_"), "+" * many) for arm in program.ARMS}
     sets = {arm: ["L0H0", "L1H1"] for arm in program.ARMS[1:]}
     return [
-        {"solution": solution, "marks": arms, "sets": sets, "weights": "0" * 64, "seconds": 60.0, "day": "2026-11-30"}
+        {
+            "solution": solution,
+            "marks": arms,
+            "sets": sets,
+            "weights": "0" * 64,
+            "seconds": 60.0,
+            "day": "2026-11-30",
+            "texts": {arm: ["#### 1"] for arm in program.ARMS},
+        }
         for solution in program.TOKENS
     ]
 
