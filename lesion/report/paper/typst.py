@@ -21,7 +21,7 @@ def escaped(text: str) -> str:
     r"""Text that Typst takes for text, on one line.
 
     >>> escaped("#eval(1) *b*")
-    '\\#eval(1) \\*b\\*'
+    '\\#eval\\(1\\) \\*b\\*'
     """
     flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     safe = _SPECIAL.sub(lambda found: "\\" + found[0], flat)
