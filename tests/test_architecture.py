@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -57,17 +57,17 @@ def is_for_types_only(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) in {"TYPE_CHECKING", "typing.TYPE_CHECKING"}
 
 
-def imports(tree: ast.AST) -> Iterator[str]:
-    """Modules named by import statements anywhere in the tree, those for the type checker excluded."""
+def imports(tree: ast.AST, *, types: bool = False) -> Iterator[str]:
+    """Modules named by import statements anywhere in the tree, those for the type checker only where asked for."""
     for node in ast.iter_child_nodes(tree):
-        if is_for_types_only(node):
+        if is_for_types_only(node) and not types:
             continue
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             yield from (target(node.module or "", alias.name) for alias in node.names)
-        yield from imports(node)
+        yield from imports(node, types=types)
 
 
 def target(module: str, name: str) -> str:
@@ -75,21 +75,30 @@ def target(module: str, name: str) -> str:
     return f"{module}.{name}" if f"{module}.{name}" in MODULES else module
 
 
-IMPORTS = {name: {found for found in imports(tree) if found.split(".")[0] == "lesion"} for name, tree in TREES.items()}
+def own_imports(*, types: bool) -> dict[str, set[str]]:
+    return {
+        name: {found for found in imports(tree, types=types) if found.split(".")[0] == "lesion"}
+        for name, tree in TREES.items()
+    }
+
+
+IMPORTS = own_imports(types=False)
+NAMED = {name: found - {"lesion"} for name, found in own_imports(types=True).items() if name != "lesion"}
+"""With the names that only the type checker reads: a reader meets these, too. The package's own file re-exports."""
 
 
 def room(module: str) -> str:
     return [*module.split("."), ""][1]
 
 
-def reach(start: str) -> set[str]:
+def reach(start: str, table: Mapping[str, set[str]] = IMPORTS) -> set[str]:
     """All modules of the package that importing `start` imports, itself included."""
     seen: set[str] = set()
     todo = {start}
     while todo:
         module = todo.pop()
         seen.add(module)
-        todo |= IMPORTS.get(module, set()) - seen
+        todo |= table.get(module, set()) - seen
     return seen
 
 
@@ -98,7 +107,7 @@ def modules_of(*rooms: str) -> list[str]:
 
 
 def cycle_through(module: str) -> bool:
-    return any(module in reach(imported) for imported in IMPORTS[module])
+    return any(module in reach(imported, NAMED) for imported in NAMED.get(module, ()))
 
 
 def calls_of(tree: ast.AST) -> Iterator[str]:
@@ -136,7 +145,7 @@ def test_no_module_imports_itself_around_a_circle(module: str):
 
 
 def test_a_circle_would_be_seen(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setitem(IMPORTS, "lesion.errors", {"lesion.study.format.load"})
+    monkeypatch.setitem(NAMED, "lesion.errors", {"lesion.study.format.load"})
     assert cycle_through("lesion.errors")
 
 

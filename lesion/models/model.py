@@ -23,13 +23,20 @@ from lesion.errors import InputError, InterventionError
 from lesion.interventions.site import Kind, Site
 from lesion.models.checks.changed_module import require_fit, require_native
 from lesion.models.checks.config_agreement import agreed, submodule_at
-from lesion.models.checks.plausible_config import require_enough_weights
 from lesion.models.device import moved, on_processor, settle
 from lesion.models.families import Family, Residual, family_named, family_of, residual_rule
 from lesion.models.obtain.hub import hub_folder
 from lesion.models.obtain.origin import require_origin
 from lesion.models.provenance import OpenedModel, opened
-from lesion.models.sizes import TINY_VOCABULARY, Sizes, Source, locate, read_config, sizes_of
+from lesion.models.sizes import (
+    TINY_VOCABULARY,
+    Sizes,
+    Source,
+    locate,
+    read_config,
+    require_enough_weights,
+    sizes_of,
+)
 from lesion.models.tiny import character_tokenizer, tiny_module
 from lesion.models.vocabulary import added_bos, read_bos, read_tokenizer
 from lesion.models.weights import weight_files, weights_hash

@@ -8,14 +8,14 @@ with all 40 digits of the commit.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from lesion.errors import InputError, InterventionError, nearest
 from lesion.identity import Document
 from lesion.interventions.site import UNITS, Site
-from lesion.models.checks.plausible_config import readable_config, require_sizes
+from lesion.models.checks.plausible_config import MOST, readable_config
 from lesion.models.families import Family, Names, family_named, family_of
 from lesion.models.obtain.hub import hub_file
 from lesion.models.obtain.lora import refuse_adapter
@@ -181,6 +181,43 @@ def sizes_of(family: Family, config: Mapping[str, Any]) -> Sizes:
     )
     require_sizes(sizes, config)
     return sizes
+
+
+def require_sizes(sizes: Sizes, config: Mapping[str, Any]) -> None:
+    """Refuse sizes that no model has.
+
+    Raises:
+        InputError: naming the size, and the most that is allowed.
+    """
+    for name, most in MOST.items():
+        if (found := getattr(sizes, name)) > most:
+            raise InputError(
+                f"config.json: {name} is {found:,}, and at most {most:,} is allowed; fetch the model again"
+            )
+    pad = config.get("pad_token_id")
+    if isinstance(pad, int) and pad >= sizes.vocab_size:
+        raise InputError(
+            f"config.json: pad_token_id is {pad:,}, and the vocabulary has {sizes.vocab_size:,} tokens; correct it or "
+            "write null"
+        )
+
+
+def require_enough_weights(sizes: Sizes, folder: Path, files: Sequence[Path]) -> None:
+    """Refuse a config whose model needs more numbers than its weight files could hold.
+
+    Counted are attention's output, one MLP matrix in each block, and the token embedding, at half a byte a number.
+
+    Raises:
+        InputError: with both counts.
+    """
+    block = sizes.d_model * (sizes.n_heads * sizes.d_head + sizes.d_mlp)
+    numbers = sizes.n_layers * block + sizes.vocab_size * sizes.d_model
+    held = sum(path.stat().st_size for path in files)
+    if numbers > 2 * held:
+        raise InputError(
+            f"{folder}: config.json needs at least {numbers:,} numbers, and the weight files hold {held:,} bytes; they "
+            "do not belong together: fetch the whole model again"
+        )
 
 
 def _groups(family: Family, config: Mapping[str, Any], n_heads: int) -> int:

@@ -1,22 +1,18 @@
 """Whether a config.json can be true, before anything is allocated for it; needs no torch.
 
-Kinds of values are checked for every field that is known by its name, sizes against limits, and all of it against the
-bytes of the weight files: numbers that a model must have cannot be more than its files could hold.
+Kinds of values are checked for every field that is known by its name. Sizes are checked where they are read (sizes.py).
 """
 
 # pyright: reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lesion.errors import InputError
 from lesion.outside.documents import kind_of, read_object
-
-if TYPE_CHECKING:
-    from lesion.models.sizes import Sizes
 
 MOST_CONFIG_BYTES = 1_000_000
 MOST = {"n_layers": 1000, "n_heads": 4096, "d_model": 262_144, "d_head": 65_536, "d_mlp": 4_194_304,
@@ -115,40 +111,3 @@ def _number(value: object) -> bool:
     return (
         isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e300 and math.isfinite(value)
     )
-
-
-def require_sizes(sizes: "Sizes", config: Mapping[str, Any]) -> None:
-    """Refuse sizes that no model has.
-
-    Raises:
-        InputError: naming the size, and the most that is allowed.
-    """
-    for name, most in MOST.items():
-        if (found := getattr(sizes, name)) > most:
-            raise InputError(
-                f"config.json: {name} is {found:,}, and at most {most:,} is allowed; fetch the model again"
-            )
-    pad = config.get("pad_token_id")
-    if isinstance(pad, int) and pad >= sizes.vocab_size:
-        raise InputError(
-            f"config.json: pad_token_id is {pad:,}, and the vocabulary has {sizes.vocab_size:,} tokens; correct it or "
-            "write null"
-        )
-
-
-def require_enough_weights(sizes: "Sizes", folder: Path, files: Sequence[Path]) -> None:
-    """Refuse a config whose model needs more numbers than its weight files could hold.
-
-    Counted are attention's output, one MLP matrix in each block, and the token embedding, at half a byte a number.
-
-    Raises:
-        InputError: with both counts.
-    """
-    block = sizes.d_model * (sizes.n_heads * sizes.d_head + sizes.d_mlp)
-    numbers = sizes.n_layers * block + sizes.vocab_size * sizes.d_model
-    held = sum(path.stat().st_size for path in files)
-    if numbers > 2 * held:
-        raise InputError(
-            f"{folder}: config.json needs at least {numbers:,} numbers, and the weight files hold {held:,} bytes; they "
-            "do not belong together: fetch the whole model again"
-        )
