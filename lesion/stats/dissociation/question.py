@@ -10,11 +10,12 @@ from lesion.stats.verdict.cell_verdict import Clause
 DissociationTag = Literal[
     "complete", "partial", "floor", "unequal_headroom", "seeds_differ", "few_clusters", "one_sided"
 ]
-"""complete: neither target harms the other's task by more than the margin, shown by equivalence; partial: one of them
-does harm it; floor: a task has nothing to lose; unequal_headroom: one task has more than twice the headroom of the
-other, so only comparisons within a task can be read without a scale; seeds_differ: a lead is not above 0 in every seed;
-few_clusters: too few templates or prefixes to speak of others than these; one_sided: a single dissociation, exactly one
-of the two leads holds."""
+"""complete: under the ablation that decides, neither target harms the other's task by more than the margin, shown by
+equivalence (a cell's other ablations may disagree: its own verdict says so); partial: one of them does harm it; floor:
+a task has nothing to lose; unequal_headroom: one task has more than twice the headroom of the other, so only
+comparisons within a task can be read without a scale; seeds_differ: a lead is not above 0 in every seed; few_clusters:
+too few templates or prefixes to speak of others than these; one_sided: a single dissociation, exactly one of the two
+leads holds."""
 
 
 @dataclass(frozen=True)

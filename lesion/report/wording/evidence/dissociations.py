@@ -21,7 +21,8 @@ GROUP BY e.model, e.tier, e.arm
 ORDER BY e.model, e.tier, e.arm"""
 """Paired changes under every target, on all confirmation items; the figure has those of the first look."""
 DISSOCIATION_TAGS = {
-    "complete": "neither target harms the other's task: both effects are shown to be inside the margin",
+    "complete": "under the deciding ablation neither target harms the other's task: both effects are shown to be inside"
+    " the margin",
     "partial": "one of the targets also harms the other's task: the dissociation is a matter of degree",
     "one_sided": "one lead holds and the other does not: a single dissociation at most",
     "floor": "a task has nothing to lose: nothing can be shown there",
