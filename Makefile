@@ -156,6 +156,7 @@ bench: $(STAMP) $(PEERS:%=.bench/%/.installed)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/real.py pretrained:smollm2-135m-instruct --page docs/benchmarks.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/shares.py pretrained:smollm2-135m-instruct --page docs/benchmarks.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/shapes.py --only none --page docs/benchmarks.md
+	$(BIN)/python benchmarks/starts.py --page docs/benchmarks.md
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/decoding.py pretrained:smollm2-135m-instruct --page docs/benchmarks.md
 
 # Inspect AI wants an older fsspec than the pinned one, so it has an environment of its own; lesion is put there as it is.

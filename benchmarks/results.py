@@ -45,6 +45,7 @@ SECTIONS = {
     "edges": ("<!-- edges: benchmarks/edges.py -->", "<!-- end of edges -->"),
     "shapes": ("<!-- random weights: benchmarks/shapes.py -->", "<!-- end of random weights -->"),
     "shares": ("<!-- shares: benchmarks/shares.py -->", "<!-- end of shares -->"),
+    "starts": ("<!-- starts: benchmarks/starts.py -->", "<!-- end of starts -->"),
     "real": ("<!-- real weights: benchmarks/real.py -->", "<!-- end of real weights -->"),
 }
 """The marks around the sections that other programs write into the page."""

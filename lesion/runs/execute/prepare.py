@@ -12,7 +12,6 @@ from lesion.study.arms.edits import Steering
 from lesion.study.arms.targets import NAMED, AllBut, DetectedHeads, ScreenedSites
 from lesion.study.arms.vectors import ContrastVector, PairsVector
 from lesion.study.plan import Plan, Shape, new_plan
-from lesion.study.selftest.selftest import trial
 from lesion.study.study import Study
 from lesion.tasks.answers import Unparsed, extract
 from lesion.tasks.catalogue import make_task
@@ -39,9 +38,7 @@ def prepare_plan(study: Study, key: str, *, run_code: bool = False) -> Plan:
 
     Raises:
         InputError: for a model, site, role or pool that does not do, naming it.
-        LesionError: when the gates and tests do not judge known evidence as they must.
     """
-    trial()
     sizes = {name: read_sizes(name) for name in study.subjects}
     for name, size in sizes.items():
         _check_sites(study, name, size)

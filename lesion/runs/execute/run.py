@@ -25,6 +25,7 @@ from lesion.runs.manifest.environment import source_hash
 from lesion.runs.manifest.run import Manifest, read_manifest
 from lesion.runs.measure.measure_cell import work
 from lesion.runs.measure.worker_state import prepare
+from lesion.study.selftest.selftest import trial
 
 
 class Ran(NamedTuple):
@@ -58,6 +59,7 @@ def start(
     Raises:
         InputError: before anything is written, when the study cannot be run as it is, or there is no such cluster.
         DiskError: when the folder cannot be written.
+        LesionError: when the gates and tests do not judge known evidence as they must.
     """
     if order.study.lesion == 1 and order.replay_of is None:
         raise InputError("this study is written for the first rule; set `lesion: 2` and see docs/study-format.md")
@@ -65,6 +67,7 @@ def start(
         if cluster:
             raise InputError(f"device {wanted()}: a Ray cluster computes on processors alone; leave out one of the two")
         workers = 1  # one process holds the device
+    trial()
     plan = prepare_plan(order.study, order.key or order.study.hash(), run_code=True)
     with _executor(workers, cluster) as execute, _folder(order, home) as (path, begun):
         started = datetime.fromisoformat(begun.started)
