@@ -198,9 +198,10 @@ HEAD = """\
 
 **Exploratory**: {items} items behind one set of examples, one random set of heads, no registration. An interval (95 %,
 over items) leaves out what other examples would change, and nothing is corrected for the number of lines. *Clearly
-more* means only that intervals do not meet. The random heads are one set of all layers, not matched by layer; zeroing
-them changes some tasks, too. First planned were 64 items, 256 others and two random sets; this was cut for time when
-only times had been read. The registered studies are in publications/real-models.
+more* means only that intervals do not meet. The random heads are one set of all layers, not matched by layer: nine
+of the 20 induction heads are in layer 16, none of the random ones, so damage to a layer is not excluded. Zeroing the
+random heads changes some tasks, too. First planned were 64 items, 256 others and two random sets; this was cut for
+time when only times had been read. The registered studies are in publications/real-models.
 
 *Wrong digits*: those of the answer at each place, unedited → ablated, where at least a quarter of the answers have the
 place; answers are written out under zeroing alone. Resample and mean ablation take the activations of other questions

@@ -192,7 +192,8 @@ def answer(found: Found) -> str:
         f"**Before the sum is written, L20H8 gives the first number {said('L20H8', 'first')} of its attention.\n"
         f"Patched at the last token from a prompt with another first number, {first} moves the logits of the\n"
         f"answer's first digit {way(found, first, 'first')} % of the way; from one with another second number the\n"
-        f"furthest, {second}, {way(found, second, 'second')} %. All of these sums lie below 100.**"
+        f"furthest, {second}, {way(found, second, 'second')} %. All patched sums lie below 100,\n"
+        "and what changes is mostly a tens digit.**"
     )
 
 
@@ -225,7 +226,7 @@ attend most to either number and the two whose patches go furthest.
 
 The items are those of {drawn} drawn whose two answers differ in their first digit. A corrupted sum keeps the answer's
 length, so both answers begin with 1 from 100 on: only sums below 100 are here, and what changes is mostly a tens digit.
-Intervals take the whole way as known. Noising tells what a run loses, not that a head suffices.
+Intervals take the whole way as known. This is noising: it does not say that a head suffices.
 
 | head | attention to the first | first number another | rank | attention to the second | second number another | rank |
 |---|--:|--:|--:|--:|--:|--:|
