@@ -22,7 +22,7 @@ from lesion.runs.manifest.run import read_manifest
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
 OUT = ROOT / "publications" / "real-models"
-LATER = ("sum-neurons", "qwen-induction", "sum-rescue", "operand-heads")
+LATER = ("sum-neurons", "sum-rescue")
 STUDIES = (
     "real-sums",
     "real-repeats",
@@ -33,6 +33,8 @@ STUDIES = (
     "sum-heads",
     "sum-pattern",
     "single-heads",
+    "qwen-induction",
+    "operand-heads",
     *LATER,
 )
 WAITING = dict.fromkeys(LATER, "registered on 30 November 2026, not run to its end yet")
