@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lesion.report.figures.parts.palette import VERDICT_SIGNS
 from lesion.report.paper.claims.cells import Cell, pieces
-from lesion.report.paper.claims.claim import Claim, pointer
+from lesion.report.paper.claims.claim import Claim
 from lesion.report.paper.claims.row_queries import unedited
 from lesion.report.paper.manuscript import Line, Name, Theirs, joined, words
 from lesion.report.paper.text.run_view import RunView
@@ -229,7 +229,7 @@ def baseline_table(run: RunView) -> Table:
             rows.append((
                 words(Name(model_name(model)), ", ", Name(tier)), words(Name(f"seed {seed}")),
                 words(run.register.of_rows(run.name, "accuracy", f"{about}: accuracy", queried)),
-                words(run.register.of_rows(run.name, "items", f"{about}: items", queried, (pointer(*path, "n"),))),
+                words(run.register.of_rows(run.name, "items", f"{about}: items", queried)),  # the gate takes the fewest
                 words(run.number(spread, f"{model_name(model)}, {tier}: spread over seeds", *path, "spread")),
                 words(cell["outcome"]),
             ))  # fmt: skip
