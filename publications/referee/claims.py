@@ -213,7 +213,9 @@ def _spread(run: Run, about: str) -> Values | None:
     whole = next((name for name in run.study["models"] if short(name) == model), None)
     if whole is None:
         return None
-    levels = [run.level(whole, tier, seed, run.outcome).mean() for seed in range(run.study["baseline"]["seeds"])]
+    seeds = [run.level(whole, tier, seed, run.outcome) for seed in range(run.study["baseline"]["seeds"])]
+    fewest = min(map(len, seeds))  # the gate compares as many items of each seed, the first ones
+    levels = [rows[:fewest].mean() for rows in seeds]
     return _scaled(run, [max(levels) - min(levels)])
 
 

@@ -132,7 +132,7 @@ class Run:
         """A column of the unedited model's answers to a seed of the baseline stage."""
         rows = self.rows
         here = rows[(rows.stage == "baseline") & (rows.model == model) & (rows.tier == tier) & (rows.seed == seed)]
-        return here[column]
+        return here.sort_values("index")[column]
 
 
 def _covered(counts: np.ndarray) -> float:

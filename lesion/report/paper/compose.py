@@ -18,6 +18,8 @@ from lesion.runs.index.notes import Note
 
 LEADING = ("verdicts", "dissociation", "replication")
 """Figures that stand among the results; the others stand in the supplement."""
+OF_SEVERAL = ("verdicts", "replication")
+"""The same in a paper on several studies: the verdicts show what a dissociation is made of, and a table has its leads."""
 HASH_DIGITS = 16
 """Digits of a hash in a sentence; the supplement has it whole."""
 MOST_NAMED = 5
@@ -79,9 +81,14 @@ def compose(
     badge = sections.line("badge", **values)
     references = sections.section("references", works=works)
     opening = () if computed in own else (computed,)
+    ending, closer = (
+        ((references,), (*of_several, tables_section, runs_section, audit))
+        if several
+        else ((runs_section, references), (tables_section, audit))
+    )
     return Composed(
-        Manuscript((Theirs(title),), (Theirs(under),) if under else (), badge, (*body, runs_section, references)),
-        Manuscript((Theirs(f"Supplement: {title}"),), (), badge, (*opening, *of_several, tables_section, audit)),
+        Manuscript((Theirs(title),), (Theirs(under),) if under else (), badge, (*body, *ending)),
+        Manuscript((Theirs(f"Supplement: {title}"),), (), badge, (*opening, *closer)),
     )
 
 
@@ -102,7 +109,7 @@ def _values(
         "drifted": picked.drifted,
         "notes": notes,
         "commands": Listing(commands),
-        "leading": LEADING,
+        "leading": LEADING if len(runs) == 1 else OF_SEVERAL,
         "most_named": MOST_NAMED,
         "hash": _short_hash,
         **{function.__name__: function for function in _FUNCTIONS},
