@@ -19,7 +19,7 @@ from lesion.runs.index.notes import Note
 LEADING = ("verdicts", "dissociation", "replication")
 """Figures that stand among the results; the others stand in the supplement."""
 OF_SEVERAL = ("verdicts", "replication")
-"""The same in a paper on several studies: the verdicts show what a dissociation is made of, and a table has its leads."""
+"""The same in a paper on several studies: the verdicts show what a dissociation is made of; a table has its leads."""
 HASH_DIGITS = 16
 """Digits of a hash in a sentence; the supplement has it whole."""
 MOST_NAMED = 5
