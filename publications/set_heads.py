@@ -58,24 +58,69 @@ def telling(sets: Sequence[Sequence[str]], effects: Sequence[float], target: flo
     return sorted(found, key=lambda told: sign * (told.without - told.with_it))[:SHOWN]
 
 
-def lines(run: Path) -> Iterator[str]:
-    """The table's lines of a run: tests with sets of several heads that differ from the target's."""
+class Pair(NamedTuple):
+    """Two heads, and the sets that hold either of them."""
+
+    heads: tuple[str, str]
+    held: int
+    """Sets that hold one or both."""
+    weakest: float
+    """Effect of the weakest of these, nats."""
+    strongest: float
+    """Effect of the strongest set that holds neither."""
+
+
+def pair(sets: Sequence[Sequence[str]], effects: Sequence[float], target: float) -> Pair | None:
+    """The head whose sets differ most, and the one whose sets differ most among the sets without it."""
+    first = next(iter(telling(sets, effects, target)), None)
+    if first is None:
+        return None
+    rest = [place for place, each in enumerate(sets) if first.head not in each]
+    second = next(iter(telling([sets[i] for i in rest], [effects[i] for i in rest], target)), None)
+    if second is None:
+        return None
+    heads = (first.head, second.head)
+    own = [effect for each, effect in zip(sets, effects, strict=True) if {*heads} & {*each}]
+    others = [effect for each, effect in zip(sets, effects, strict=True) if not {*heads} & {*each}]
+    weakest, strongest = (min(own), max(others)) if target > 0 else (max(own), min(others))
+    return Pair(heads, len(own), weakest, strongest)
+
+
+def tests(run: Path) -> Iterator[tuple[str, list[list[str]], list[float], float]]:
+    """Study, task and edit of every rank test of a run, its sets, their effects and the target's."""
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     results = manifest["results"]
     for cell, test in (results.get("specific") or {}).items():
-        sets, effects, target = results["sets"].get(cell, []), test["effects"], test["target"]
-        _, tier, arm = cell.split("|")
-        for told in telling(sets, effects, target) if effects else ():
+        if test["effects"]:
+            named = " | ".join((manifest["study"]["name"], *cell.split("|")[1:]))
+            yield named, results["sets"][cell], test["effects"], test["target"]
+
+
+def pair_lines(run: Path) -> Iterator[str]:
+    """The second table's lines of a run."""
+    for named, sets, effects, target in tests(run):
+        if found := pair(sets, effects, target):
+            yield (
+                f"| {named} | {signed(target, 2)} | {', '.join(found.heads)} | {found.held} of {len(sets)} | "
+                f"{signed(found.weakest, 2)} | {signed(found.strongest, 2)} |"
+            )
+
+
+def lines(run: Path) -> Iterator[str]:
+    """The table's lines of a run: tests with sets of several heads that differ from the target's."""
+    for named, sets, effects, target in tests(run):
+        for told in telling(sets, effects, target):
             with_it, without = (signed(number, 2) for number in (told.with_it, told.without))
             yield (
-                f"| {manifest['study']['name']} | {tier} | {arm} | {signed(target, 2)} | {told.head} | "
-                f"{told.held} of {len(sets)} | {with_it} | {without} | {told.strong} of {len(tenth(effects, target))} |"
+                f"| {named} | {signed(target, 2)} | {told.head} | {told.held} of {len(sets)} | {with_it} | {without} | "
+                f"{told.strong} of {len(tenth(effects, target))} |"
             )
 
 
 def page(runs: list[Path]) -> str:
     """The page."""
-    return HEAD + "\n".join(line for run in runs for line in lines(run)) + "\n"
+    tables = ([line for run in runs for line in made(run)] for made in (lines, pair_lines))
+    return HEAD + PAIRS.join("\n".join(table) + "\n" for table in tables)
 
 
 HEAD = f"""\
@@ -93,6 +138,15 @@ Where a head is ranked among single heads, and where the sets are other edges of
 
 | study | task | edit | target | head | sets with it | their mean | mean of the others | of the strongest tenth |
 |---|---|---|--:|---|--:|--:|--:|--:|
+"""
+
+
+PAIRS = """
+The two heads that tell most: the first above, and then the first among the sets without it. Where the weakest set with
+either is stronger than the strongest set with neither, these two heads divide the sets.
+
+| study | task | edit | target | heads | sets with either | weakest of these | strongest of the others |
+|---|---|---|--:|---|--:|--:|--:|
 """
 
 

@@ -38,3 +38,11 @@ def test_single_heads_and_edges_of_the_same_heads_have_no_line(program: Any) -> 
 
 def test_the_page_is_what_the_published_runs_say(program: Any) -> None:
     assert (program.OUT / program.FILE).read_text(encoding="utf-8") == program.page(program.published())
+
+
+def test_two_planted_heads_divide_the_sets(program: Any) -> None:
+    sets = list(combinations([*SETS[0], *SETS[-1], "L2H0"], 3))
+    effects = [-4.0 if {"L1H1", "L0H2"} & {*each} else -0.5 for each in sets]
+    found = program.pair(sets, effects, -4.0)
+    assert {*found.heads} == {"L1H1", "L0H2"}
+    assert (found.held, found.weakest, found.strongest) == (25, -4.0, -0.5)
