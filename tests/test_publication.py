@@ -174,3 +174,15 @@ def test_published_runs_are_verified_without_their_models(
     assert verify(run) == []
     said = [*unchecked(run, read_manifest(run))]
     assert any(text.startswith("weights of pretrained:gemma-3-270m: not on this machine") for text in said)
+
+
+def test_each_seed_of_a_baseline_tells_its_own_items(real: Path) -> None:
+    """One question of the third seed was refused; the gate compares as many items of each seed as the fewest."""
+    claims = json.loads((real / "paper" / "claims.json").read_text(encoding="utf-8"))
+    told = {
+        claim["what"]: claim["text"]
+        for claim in claims
+        if "operand-heads" in claim["run"] and claim["what"].endswith(": items")
+    }
+    seeds = [told[f"smollm2-135m-instruct, first_changes, baseline, seed {seed}: items"] for seed in range(3)]
+    assert seeds == ["192", "192", "191"]
