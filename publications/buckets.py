@@ -1,6 +1,6 @@
 """Writes publications/real-models/buckets.md: the published effects by carry, digits of the operands and block length.
 
-    python publications/buckets.py
+    python -m publications.buckets
 
 It reads the published rows alone. Every verdict's edit is taken apart on the confirmation's own items. Nothing here was
 registered, and no study was powered for it: the page says so.
@@ -15,10 +15,9 @@ import polars as pl
 
 from lesion.measures.attribution.target import mean_interval
 from lesion.report.wording.words import signed
+from publications.exploratory import KEY, OUT, before_and_after, cells, published, study_of
 
-OUT = Path(__file__).resolve().parent / "real-models"
 FILE = "buckets.md"
-KEY = ("tier", "split", "seed", "index")
 LENGTHS = {"6 to 9": range(6, 10), "10 to 12": range(10, 13), "13 to 16": range(13, 17)}
 """Symbols in a block of a pattern that repeats."""
 FEWEST = 30
@@ -55,12 +54,8 @@ def parts(rows: pl.DataFrame, questions: pl.DataFrame, tier: str, arm: str) -> I
         tier: which task.
         arm: the edit's name.
     """
-    here = rows.filter((pl.col("stage") == "confirm") & (pl.col("tier") == tier))
-    named = ("correct", "answer_logprob")
-    before, after = (here.filter(pl.col("arm") == one).select(*KEY, *named) for one in ("baseline", arm))
-    both = before.join(after, on=KEY, validate="1:1", suffix="_after").join(
-        questions.select(*KEY, "buckets"), on=KEY, validate="1:1"
-    )
+    changed = before_and_after(rows, tier, arm, "correct", "answer_logprob")
+    both = changed.join(questions.select(*KEY, "buckets"), on=KEY, validate="1:1")
     given = [buckets_of(text) for text in both["buckets"]]
     sets = pl.Series([json.loads(text).get("prefix", "") for text in both["buckets"]], dtype=pl.String)
     change = (both["answer_logprob_after"] - both["answer_logprob"]).to_numpy()
@@ -85,22 +80,14 @@ def _percent(right: pl.Series) -> float:
     return 100 * float(right.cast(pl.Float64).to_numpy().mean())
 
 
-def cells(run: Path) -> Iterator[tuple[str, str]]:
-    """Tier and arm of every verdict of a run."""
-    for each in json.loads((run / "verdicts.json").read_text(encoding="utf-8"))["cells"]:
-        _, tier, arm = each.split("|")
-        yield tier, arm
-
-
 def lines(run: Path) -> Iterator[str]:
     """The table's lines of a run."""
-    study = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["study"]["name"]
     rows, questions = (pl.read_parquet(run / f"{name}.parquet") for name in ("rows", "questions"))
     for tier, arm in cells(run):
         for part in parts(rows, questions, tier, arm):
             mean, low, high = (signed(number, 2) for number in part.change)
             yield (
-                f"| {study} | {tier} | {arm} | {part.name}: {part.value} | {part.items:,} | "
+                f"| {study_of(run)} | {tier} | {arm} | {part.name}: {part.value} | {part.items:,} | "
                 f"{part.right[0]:.0f} → {part.right[1]:.0f} | {mean} ({low} to {high}) |"
             )
 
@@ -111,7 +98,7 @@ def page(runs: list[Path]) -> str:
 
 
 HEAD = f"""\
-<!-- made from the published rows: python publications/buckets.py -->
+<!-- made from the published rows: python -m publications.buckets -->
 
 # The effects by carry, digits and block length
 
@@ -125,11 +112,6 @@ Buckets with fewer than {FEWEST} items, and those that hold all items, have no l
 | study | task | edit | items with | number | right answers, % | change of log-probability, nats |
 |---|---|---|---|--:|--:|--:|
 """
-
-
-def published() -> list[Path]:
-    """The published runs, the oldest first."""
-    return sorted(path.parent for path in OUT.glob("*/verdicts.json"))
 
 
 def main() -> None:

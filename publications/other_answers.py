@@ -1,19 +1,18 @@
 """Writes publications/real-models/other-answers.md: how often the other prompt's answer is preferred to the right one.
 
-    python publications/other_answers.py
+    python -m publications.other_answers
 
 It reads the published rows alone. Nothing here was registered: the page says so.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 
-OUT = Path(__file__).resolve().parent / "real-models"
+from publications.exploratory import OUT, before_and_after, cells, published, study_of
+
 FILE = "other-answers.md"
-KEY = ("tier", "split", "seed", "index")
 
 
 def preferred(rows: pl.DataFrame, tier: str, arm: str) -> tuple[int, float, float]:
@@ -24,21 +23,17 @@ def preferred(rows: pl.DataFrame, tier: str, arm: str) -> tuple[int, float, floa
         tier: which task.
         arm: the edit's name.
     """
-    here = rows.filter((pl.col("stage") == "confirm") & (pl.col("tier") == tier))
-    before, after = (here.filter(pl.col("arm") == one).select(*KEY, "logit_diff") for one in ("baseline", arm))
-    both = before.join(after, on=KEY, validate="1:1", suffix="_after")
+    both = before_and_after(rows, tier, arm, "logit_diff")
     shares = [100 * float((both[name] > 0).to_numpy().mean()) for name in ("logit_diff", "logit_diff_after")]
     return both.height, shares[0], shares[1]
 
 
 def lines(run: Path) -> Iterator[str]:
     """The table's lines of a run: every edit that a verdict is about."""
-    study = json.loads((run / "manifest.json").read_text(encoding="utf-8"))["study"]["name"]
     rows = pl.read_parquet(run / "rows.parquet")
-    for cell in json.loads((run / "verdicts.json").read_text(encoding="utf-8"))["cells"]:
-        _, tier, arm = cell.split("|")
+    for tier, arm in cells(run):
         items, before, after = preferred(rows, tier, arm)
-        yield f"| {study} | {tier} | {arm} | {items:,} | {before:.0f} → {after:.0f} |"
+        yield f"| {study_of(run)} | {tier} | {arm} | {items:,} | {before:.0f} → {after:.0f} |"
 
 
 def page(runs: list[Path]) -> str:
@@ -47,7 +42,7 @@ def page(runs: list[Path]) -> str:
 
 
 HEAD = """\
-<!-- made from the published rows: python publications/other_answers.py -->
+<!-- made from the published rows: python -m publications.other_answers -->
 
 # Which of two answers is preferred
 
@@ -58,11 +53,6 @@ differ. Nothing before that token tells the answers apart, so no patch can leak 
 | study | task | edit | items | right answer preferred, % |
 |---|---|---|--:|--:|
 """
-
-
-def published() -> list[Path]:
-    """The published runs, the oldest first."""
-    return sorted(path.parent for path in OUT.glob("*/verdicts.json"))
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Writes publications/real-models/set-heads.md: which heads make a matched set strong.
 
-    python publications/set_heads.py
+    python -m publications.set_heads
 
 It reads the published effects of the sets alone. Nothing here was registered: the page says so.
 """
@@ -12,8 +12,8 @@ from statistics import fmean
 from typing import NamedTuple
 
 from lesion.report.wording.words import signed
+from publications.exploratory import OUT, published
 
-OUT = Path(__file__).resolve().parent / "real-models"
 FILE = "set-heads.md"
 FEWEST = 5
 """Sets that must hold a head, and as many that must not, before it has a line."""
@@ -124,7 +124,7 @@ def page(runs: list[Path]) -> str:
 
 
 HEAD = f"""\
-<!-- made from the published runs: python publications/set_heads.py -->
+<!-- made from the published runs: python -m publications.set_heads -->
 
 # Which heads make a matched set strong
 
@@ -148,11 +148,6 @@ either is stronger than the strongest set with neither, these two heads divide t
 | study | task | edit | target | heads | sets with either | weakest of these | strongest of the others |
 |---|---|---|--:|---|--:|--:|--:|
 """
-
-
-def published() -> list[Path]:
-    """The published runs, the oldest first."""
-    return sorted(path.parent for path in OUT.glob("*/verdicts.json"))
 
 
 def main() -> None:
