@@ -6,13 +6,15 @@ from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 import torch
 import yaml
 
 import lesion.runs.measure.measure_cell as module
-from lesion.errors import InputError, Tampered
+from lesion.cli import main
+from lesion.errors import InputError, LesionError, Tampered
 from lesion.identity import file_hash
 from lesion.models.model import open_model
 from lesion.models.obtain.origin import Origin, write_origin
@@ -26,8 +28,10 @@ from lesion.runs.manifest.run import read_manifest
 from lesion.runs.measure.measure_cell import work
 from lesion.runs.measure.proof import _origin
 from lesion.runs.measure.worker_state import opened, prepare
+from lesion.stats.verdict import judge as decide
 from lesion.study.format.load import parse_document
 from lesion.study.rows import ITEM_KEY, rows_hash
+from lesion.study.selftest.selftest import trial
 from lesion.study.study import Study
 
 
@@ -53,6 +57,24 @@ def test_every_stage_is_there_and_every_artefact_has_its_hash(small_run) -> None
     assert manifest.models[0].weights_hash
     assert manifest.cost.cpu_seconds > 0
     assert {fact.split for fact in manifest.datasets} == {"discovery", "confirm"}
+
+
+def test_a_gate_that_judges_wrongly_ends_a_run_and_a_registration_before_anything_is_written(
+    small_text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "small.yaml").write_text(small_text, encoding="utf-8")
+    monkeypatch.setattr(decide, "holm", lambda p, family_size=None: np.asarray(p))
+    trial.cache_clear()
+    try:
+        with pytest.raises(LesionError, match="in a family of twenty"):
+            start(order_of(small_text), tmp_path / "home", 1, lambda _: None, lambda *_: None)
+        with pytest.raises(SystemExit) as ended:
+            main(["register", str(tmp_path / "small.yaml"), "--home", str(tmp_path / "home"), "--seen", "nothing"])
+    finally:
+        trial.cache_clear()
+    assert ended.value.code == LesionError.exit_code
+    assert "in a family of twenty" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
 
 
 def test_the_manifest_tells_how_texts_begin_and_end(small_run) -> None:

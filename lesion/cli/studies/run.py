@@ -96,7 +96,9 @@ def register(
     from lesion.runs.index.timestamp import write_witness
     from lesion.study.forecast.feasibility import foreseen
     from lesion.study.format.load import runnable_study
+    from lesion.study.selftest.selftest import trial
 
+    trial()
     given = runnable_study(study)
     told = foreseen(prepare_plan(given, "any")) + references_ahead(given)
     text = read_text(study, MOST_TEXT_BYTES)
