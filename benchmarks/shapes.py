@@ -104,10 +104,11 @@ HEAD = """\
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
 """
 TAIL = """
-Columns as above; ratios in processor time, the expert's by the clock. **Wanted: a share of {wanted:.0%}**, {said}.
+Columns as in the tables of real weights; ratios in processor time, the expert's by the clock.
+**Wanted: a share of {wanted:.0%}**, {said}.
 W2's model is four layers of 128 units: its products, made alone, reach {bound:.0%} of the matrix speed and take
-{products:.0%} of the time (torch's profiler), the rest goes to the softmax, to copies and to calls. So about {both:.0%}
-is what this engine could reach there. W2 takes one second: its numbers move by a fifth between measurements.
+{products:.0%} of the time (torch's profiler), the rest goes to the softmax, to copies and to calls. That would
+give {both:.0%}; what is below it is not explained. W2 takes one second: its numbers move by up to a third.
 
 *Saved*: operations of the plain loop over the least that the batched algorithm makes; in brackets, of the loop with the
 last logits only. A ratio above that comes from the matrix kernel (the loops have torch's own) and from what a loop

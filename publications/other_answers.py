@@ -48,7 +48,8 @@ HEAD = """\
 
 **Exploratory.** Every item has a second prompt, with another operand or another pattern, and so a second answer. Here
 stands on how many items the logit of the right answer is above that of the second one, at the first token where the two
-differ. Nothing before that token tells the answers apart, so no patch can leak the second answer. Half is a coin's.
+differ. Up to there the donor of a patch reads the same answer tokens, so it leaks nothing; the donor of a resample
+ablation reads a third answer. Half is a coin's.
 
 | study | task | edit | items | right answer preferred, % |
 |---|---|---|--:|--:|

@@ -41,7 +41,7 @@ def tenth(effects: Sequence[float], target: float) -> list[int]:
 
 
 def telling(sets: Sequence[Sequence[str]], effects: Sequence[float], target: float) -> list[Told]:
-    """The heads whose sets differ most from the sets without them, the strongest first.
+    """The heads whose sets do most beyond the sets without them, the strongest first.
 
     Args:
         sets: the heads of each set.
@@ -53,7 +53,7 @@ def telling(sets: Sequence[Sequence[str]], effects: Sequence[float], target: flo
     for head in sorted({head for each in sets for head in each}):
         own = [effect for each, effect in zip(sets, effects, strict=True) if head in each]
         rest = [effect for each, effect in zip(sets, effects, strict=True) if head not in each]
-        if min(len(own), len(rest)) >= FEWEST:
+        if min(len(own), len(rest)) >= FEWEST and sign * (fmean(own) - fmean(rest)) > 0:
             found.append(Told(head, len(own), fmean(own), fmean(rest), sum(head in sets[place] for place in strong)))
     return sorted(found, key=lambda told: sign * (told.without - told.with_it))[:SHOWN]
 
@@ -131,8 +131,8 @@ HEAD = f"""\
 **Exploratory.** A target is ranked among sets of other heads. Here each head is asked how the sets that hold it differ
 from those that do not. For each test the {SHOWN} heads with the largest difference stand here, of all that at least
 {FEWEST} sets hold and {FEWEST} do not. They were picked for their difference, so it is too large; nothing was tested.
-Sets share heads, so one head's difference may be another's. The numbers are mean changes of the answer's
-log-probability, nats, on the test's items.
+A strong head in fewer sets is not seen. Sets share heads, so one head's difference may be another's. The numbers are
+mean changes of the answer's log-probability, nats, on the test's items.
 
 Where a head is ranked among single heads, and where the sets are other edges of the same heads, no head has a line.
 
