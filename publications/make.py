@@ -22,7 +22,7 @@ from lesion.runs.manifest.run import read_manifest
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
 OUT = ROOT / "publications" / "real-models"
-LATER = ("sum-neurons", "sum-rescue")
+LATER = ("sum-neurons", "sum-rescue", "qwen-operands")
 STUDIES = (
     "real-sums",
     "real-repeats",

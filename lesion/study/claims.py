@@ -71,9 +71,11 @@ class Claims(Document):
     exhaustive: tuple[str, ...] = Field(default=(), max_length=16)
     """Tiers whose claim covers only the templates used. They need no 35 clusters for a Null."""
 
-    asking: tuple[str, ...] = Field(default=(), max_length=16, exclude_if=lambda tiers: not tiers)
-    """Tiers whose cells may be called specific; default: all. Holm's correction counts all their cells, so fewer tiers
-    need fewer sets."""
+    asking: Annotated[tuple[str, ...], Field(max_length=16)] | dict[str, tuple[str, ...]] = Field(
+        default=(), exclude_if=lambda tiers: not tiers
+    )
+    """Tiers whose cells may be called specific, or for each target by name its tiers (`{head: [sums]}`; a target that
+    is not named asks in none); default: all. Holm's correction counts all their cells, so fewer need fewer sets."""
 
     effects_only: tuple[str, ...] = Field(default=(), max_length=16, exclude_if=lambda tiers: not tiers)
     """Tiers that get the items which find `verdict.effect` and no more, such as a positive control: a true change of 0
@@ -95,6 +97,20 @@ class Claims(Document):
         if self.primary != "zero" and self.why_zero:
             raise ValueError(f"why_zero: primary is {self.primary}; leave the reason out, or set primary: zero")
         return self
+
+    def may_ask(self, target: str, tier: str) -> bool:
+        """Whether a target's cells of a tier may be called specific.
+
+        Args:
+            target: its name; empty in a study of one target.
+            tier: a task's name.
+
+        >>> Claims(asking=("sums",)).may_ask("", "sums"), Claims(asking={"early": ("sums",)}).may_ask("late", "sums")
+        (True, False)
+        """
+        if isinstance(self.asking, dict):
+            return not self.asking or tier in self.asking.get(target, ())
+        return not self.asking or tier in self.asking
 
     @property
     def prefix_count(self) -> int:

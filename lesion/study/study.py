@@ -211,6 +211,19 @@ class Study(Document):
             raise ValueError("verdict.margin: with claims.margin_of headroom it is a share below 1 of the headroom")
         return self
 
+    def _asking_is_named(self) -> None:
+        """That `claims.asking` names tasks and targets of the study."""
+        asking = self.claims.asking if self.claims is not None else ()
+        for target in asking if isinstance(asking, dict) else ():
+            if not self.sweep.targets:
+                raise ValueError("claims.asking: by target only where sweep.targets names them; list the tasks")
+            if target not in self.sweep.targets:
+                raise ValueError(f"claims.asking: {nearest(target, self.sweep.targets)}")
+        for tiers in asking.values() if isinstance(asking, dict) else (asking,):
+            for tier in tiers:
+                if tier not in self.tasks:
+                    raise ValueError(f"claims.asking: {nearest(tier, self.tasks)}")
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.positive_control is not None and self.positive_control not in self.tasks:
@@ -218,9 +231,7 @@ class Study(Document):
         for tier in self.exhaustive:
             if tier not in self.tasks:
                 raise ValueError(f"claims.exhaustive: {nearest(tier, self.tasks)}")
-        for tier in self.claims.asking if self.claims is not None else ():
-            if tier not in self.tasks:
-                raise ValueError(f"claims.asking: {nearest(tier, self.tasks)}")
+        self._asking_is_named()
         for tier in self.effects_only:
             if tier not in self.tasks:
                 raise ValueError(f"claims.effects_only: {nearest(tier, self.tasks)}")

@@ -1,5 +1,6 @@
 """Several targets in one study: each has its own arms, matched sets, cells and names."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +8,19 @@ import polars as pl
 import pytest
 
 from lesion.errors import InputError
+from lesion.runs.execute.costs import basis_of
 from lesion.runs.execute.prepare import prepare_plan
 from lesion.runs.measure import measure_cell
 from lesion.study.arms.condition import Condition, member_of
 from lesion.study.arms.condition_columns import older_condition, with_conditions
 from lesion.study.arms.targets import aim
+from lesion.study.forecast.forecast import forecast
+from lesion.study.forecast.reachable_specificity import reaches
 from lesion.study.format.load import parse_document
+from lesion.study.gates import specificity
 from lesion.study.gates.evidence.soundness import unsound
 from lesion.study.gates.judge import Facts
-from lesion.study.plan import Plan, Stage
+from lesion.study.plan import Chosen, Plan, Stage
 from lesion.study.stages.cells import discovery_cells
 from lesion.study.stages.confirmatory_cells import Discovery, choose, discovery_table, family_size
 from lesion.study.stages.matched_sets import sets_of
@@ -143,6 +148,63 @@ def test_the_family_has_a_cell_for_each_target_and_counts_them_all() -> None:
         f"{MODEL}|early", "early: zero", "placebo:early",
     )  # fmt: skip
     assert family_size(asked.study) == 2
+
+
+@pytest.mark.parametrize(
+    ("asking", "may"),
+    [
+        ((), {("early", "a"), ("early", "b"), ("late", "a"), ("late", "b")}),
+        (("b",), {("early", "b"), ("late", "b")}),
+        ({"early": ("a",), "late": ("b",)}, {("early", "a"), ("late", "b")}),
+        ({"late": ("a", "b")}, {("late", "a"), ("late", "b")}),
+    ],
+)
+def test_each_target_asks_where_it_is_named_and_elsewhere_no_sets_are_measured_foreseen_or_counted(
+    asking: Any, may: set[tuple[str, str]]
+) -> None:
+    """The gate, the forecast and Holm's count go by the same rule."""
+    asked = prepare_plan(study(text=asks(asking)), "key")
+    known = {aim(MODEL, "early"): ("L0H1",), aim(MODEL, "late"): ("L1H0", "L1H2")}
+    cells = tuple(
+        Chosen(
+            model=MODEL, tier=tier, alpha=0.0, items=16, psi=0.2, delta=0.0, ablation="zero", target=name, set_items=16
+        )
+        for name in ("early", "late")
+        for tier in ("a", "b")
+    )
+    found = {each.id: "Harm" for each in cells}
+    at = asked.model_copy(update={"targets": known, "stage": "specificity", "family": cells, "detected": found})
+    assert {(each.target, each.tier) for each in specificity.asking(at)} == may
+    units = specificity.specificity_cells(at)
+    assert {(name, u.tier) for u in units for a in u.arms for name in known_names(a.name)} == may
+    assert {reach.asking for plan in (asked, at) for reach in reaches(plan)} == {len(may)}
+    cost = next(each for each in forecast(at, basis_of(at.study)) if each.stage == "specificity")
+    assert cost.rows == 16 * sum(arm.name != "baseline" for unit in units if unit.seed == 0 for arm in unit.arms)
+
+
+@pytest.mark.parametrize(
+    ("asking", "targets", "said"),
+    [
+        ({"erly": ["a"]}, TWO, "claims.asking: did you mean 'early'"),
+        ({"early": ["c"]}, TWO, "claims.asking: .*allowed: a, b"),
+        ({"early": ["a"]}, "target: {kind: sites, sites: [L0H1]}", "list the tasks"),
+    ],
+)
+def test_asking_names_targets_and_tasks_of_the_study(asking: Any, targets: str, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        study(targets, asks(asking))
+
+
+def asks(asking: Any) -> str:
+    """The study's text with two tasks, and `claims.asking`."""
+    one = '{tier: {task: arithmetic, operators: ["+"], low: 10, high: 99, shots: 1}}'
+    two = "{a: {task: arithmetic}, b: {task: symbolic, patterns: [repeat]}}"
+    return TEXT.replace(one, two).replace("set_items: 16", f"set_items: 16, asking: {json.dumps(asking)}")
+
+
+def known_names(arm: str) -> set[str]:
+    """The target that an arm edits, if any."""
+    return {name for name in ("early", "late") if f":{name}" in arm}
 
 
 def test_each_target_has_matched_sets_of_its_own_that_share_no_site_with_it() -> None:

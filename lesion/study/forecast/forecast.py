@@ -337,11 +337,10 @@ def _specificity(stage: StageName, plan: Plan, basis: Basis) -> list[Costed]:
     if claims is None or not claims.sets:
         return []
     each = len(study.sweep.always) + study.sweep.best
-    asking = claims.asking or tuple(study.tasks)
-    pairs = [pair for pair in plan.own_pairs() if pair[1] in asking]
-    members = {(*pair, name): each for pair in pairs for name in study.sweep.named}
+    members = {(*pair, name): each for pair in plan.own_pairs() for name in study.sweep.named}
     if stage == "replicate_specificity":
-        members = {(model, tier, ""): many for model, tier, many in _others(plan) if tier in asking}
+        members = {(model, tier, ""): many for model, tier, many in _others(plan)}
+    members = {each: many for each, many in members.items() if claims.may_ask(each[2], each[1])}
     cost = Costed(stage, 0, 0, 0, 0, 0.0)
     for (model, tier, name), many in members.items():
         lengths, anatomy = basis.lengths[model][tier], basis.anatomy[model]

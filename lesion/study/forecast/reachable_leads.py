@@ -20,7 +20,8 @@ def lead_words(study: Study) -> list[str]:
     lead = least_lead(variance, items, rule, size)
     found = f"{lead:.2g} nats" if study.continuous else f"{100 * lead:.1f} points"
     where = "an item's standard deviation is 1 nat" if study.continuous else f"{CHANGED:.0%} of the answers differ"
+    asks = f"Double dissociation: {size} question{'s' * (size != 1)}"
     return [
-        f"Double dissociation: {size} questions. Where {where} between two targets, the {items:,} items of a first look"
+        f"{asks}. Where {where} between two targets, the {items:,} items of a first look"
         f" find leads of {found} on both tasks (power {rule.power:.0%}; clusters that differ need more)."
     ]

@@ -80,9 +80,11 @@ def _asking(plan: Plan) -> int:
     study = plan.study
     if plan.family:
         return sum(declared(study, each) for each in plan.family)
-    tiers = (study.claims.asking if study.claims is not None else ()) or tuple(study.tasks)
-    control = study.positive_control in tiers and 0.0 in study.sweep.always
-    return family_size(study) // len(study.tasks) * len(tiers) - (len(study.models) if control else 0)
+    claims, named = study.claims, study.sweep.named
+    pairs = [(name, tier) for name in named for tier in study.tasks if claims is None or claims.may_ask(name, tier)]
+    control = study.positive_control in [tier for _, tier in pairs] and 0.0 in study.sweep.always
+    each = family_size(study) // (len(study.tasks) * len(named))
+    return each * len(pairs) - (len(study.models) if control else 0)
 
 
 def exist(plan: Plan, model: str, population: Population, name: str = "") -> tuple[int, int]:

@@ -50,8 +50,8 @@ def may_ask(plan: Plan) -> list[Chosen]:
 
 def declared(study: Study, chosen: Chosen) -> bool:
     """Whether the study lets a member ask: its tier does (`claims.asking`), and it is no control."""
-    named = study.claims.asking if study.claims is not None else ()
-    return not is_control(study, chosen) and (not named or chosen.tier in named)
+    may = study.claims is None or study.claims.may_ask(chosen.target, chosen.tier)
+    return may and not is_control(study, chosen)
 
 
 def asking(plan: Plan) -> list[Chosen]:
