@@ -102,6 +102,17 @@ def test_a_floor_that_is_counted_from_few_answers_is_said_before_the_run() -> No
     assert not [line for line in foreseen(plan_of()) if "floor" in line]
 
 
+def test_a_denoising_plan_says_which_verdicts_its_corrupted_prompts_forbid() -> None:
+    nats = {"verdict": {"margin": 0.1, "effect": 0.3, "spread": 0.5}, "baseline": {"spread": 0.5}}
+    for direction, said in (("denoising", True), ("noising", False)):
+        sweep = {
+            "target": {"kind": "sites", "sites": ["L1H0"]}, "best": 0, "alphas": (0.0,), "always": (0.0,),
+            "edit": {"kind": "patch", "direction": direction},
+        }  # fmt: skip
+        plan = plan_of(claims={"outcome": "answer_logprob", "chance": "coverage"}, sweep=sweep, **nats)
+        assert any("Harm and Null cannot" in line for line in foreseen(plan)) is said
+
+
 def test_the_floor_of_an_accuracy_has_nothing_to_correct() -> None:
     with pytest.raises(ValueError, match="chance: coverage is of outcome: answer_logprob"):
         plan_of(claims={"chance": "coverage"})

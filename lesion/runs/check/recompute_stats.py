@@ -16,7 +16,7 @@ from lesion.identity import canonical_json
 from lesion.runs.execute.conduct import conduct
 from lesion.runs.folder.atomic_io import write_text
 from lesion.runs.folder.published import is_published, open_rows, published_faults
-from lesion.runs.folder.run_folder import Result, RunFolder, Unit
+from lesion.runs.folder.run_folder import Result, RunFolder
 from lesion.runs.manifest.run import Manifest, read_manifest
 from lesion.stats.paired.rows import PairedRows
 from lesion.study.analysis import analyse
@@ -39,34 +39,6 @@ class Recount(NamedTuple):
 
 class _Missing(Exception):
     """A unit that the run did not reach."""
-
-
-class _Reread(RunFolder):
-    """A finished run as it grew: only the units that the fold has asked for are there."""
-
-    def __init__(self, whole: RunFolder) -> None:
-        super().__init__(whole.path)
-        self.whole = whole
-        self.asked: dict[str, Unit] = {}
-
-    def unit(self, cell: Cell) -> Unit | None:
-        """The unit, which from now on is part of what the gates see."""
-        found = self.whole.unit(cell)
-        if found is not None:
-            self.asked[self.key(cell)] = found
-        return found
-
-    def units(self) -> Iterator[Unit]:
-        """Those asked for so far."""
-        return iter([self.asked[key] for key in sorted(self.asked)])
-
-    def items(self) -> pl.DataFrame:
-        """Their rows."""
-        return self.whole.items_of(self.units())
-
-    def prompts(self) -> pl.DataFrame:
-        """Their questions."""
-        return self.whole.prompts_of(self.units())
 
 
 def recount(path: Path) -> Recount:
@@ -152,7 +124,7 @@ def again(manifest: Manifest, whole: RunFolder) -> tuple[list[GateVerdict], list
     first = new_plan(manifest.study, manifest.key, end.shapes, end.capacity)
     try:
         conduct(
-            first, _Reread(whole), absent, in_turn, lambda _: None,
+            first, whole, absent, in_turn, lambda _: None,
             afford=lambda plan, _: as_before(end, plan), judged=watch, metered=False,
         )  # fmt: skip
     except _Missing:

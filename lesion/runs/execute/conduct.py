@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from lesion.errors import BudgetSpent, LesionError, Tampered
 from lesion.runs.execute.logs import LOGGER
+from lesion.runs.folder.as_it_grew import AsItGrew
 from lesion.runs.folder.run_folder import Result, RunFolder, Unit
 from lesion.study.arms.targets import aim
 from lesion.study.gates.evidence.model_answers import AnyAnswer
@@ -106,11 +107,12 @@ def conduct(
     judged: Judged = tell_nobody,
     metered: bool = True,
 ) -> Conducted:
-    """Do every stage until the plan ends.
+    """Do every stage until the plan ends. A gate sees the units that the plan has asked for so far, and no others.
 
     Args:
         plan: at its first stage.
-        folder: where finished units are; units that are there already are not computed again, but are charged.
+        folder: where finished units are; one that is there already is not computed again, but is charged when the
+            plan asks for it.
         work: what is done for a cell; runs in a worker.
         execute: where it is done.
         progress: told of every finished cell.
@@ -118,6 +120,7 @@ def conduct(
         judged: told of every verdict.
         metered: whether the budget ends the run; going over finished rows again costs nothing.
     """
+    seen = AsItGrew(folder)
     gates: list[GateVerdict] = []
     hashes = [plan.hash()]
     meter = _Meter(plan, metered)
@@ -125,9 +128,9 @@ def conduct(
     try:
         while stage := next_stage(plan):
             _refuse(unsound(plan, stage), "the plan is not sound, so nothing more is run: ")
-            answers = _do(stage, plan, folder, work, execute, progress, meter)
-            changed = folder.changed(stage.name) if stage.name in RANKED else {}
-            verdict = judge(plan, Facts(folder.items(), folder.prompts(), answers, changed))
+            answers = _do(stage, plan, seen, work, execute, progress, meter)
+            changed = seen.changed(stage.name) if stage.name in RANKED else {}
+            verdict = judge(plan, Facts(seen.items(), seen.prompts(), answers, changed))
             facts = {"gate": verdict.stage, "attempt": verdict.attempt, "outcome": verdict.outcome}
             said = "gate %s: %s: %s", verdict.stage, verdict.outcome, verdict.reason
             LOGGER.info(*said, extra={"facts": {**facts, "reason": verdict.reason}})
@@ -196,7 +199,7 @@ def _try_meter(plan: Plan) -> None:
 def _do(
     stage: Stage,
     plan: Plan,
-    folder: RunFolder,
+    folder: AsItGrew,
     work: Callable[[Cell, Plan], Result],
     execute: Executor,
     progress: Progress,
@@ -212,7 +215,7 @@ def _do(
     def tell() -> None:
         progress(Tick(stage.name, len(units), len(stage.cells), meter.spent(), plan.study.budget))
 
-    weights = weights_of(folder.units())
+    weights = weights_of(folder.whole.units())
     for unit in units.values():
         meter.add(unit)
     tell()

@@ -65,14 +65,21 @@ def foreseen(plan: Plan) -> list[str]:
 
 
 def floor_words(study: Study) -> list[str]:
-    """What a floor that is counted from few answers forbids."""
+    """What a floor forbids that corrupted prompts lie below, or that is counted from few answers."""
+    told = list[str]()
+    if study.sweep.edit.exchange == "denoising":
+        told.append(
+            "Denoising begins at corrupted prompts. Where the right answer lies below the floor there, Improvement can"
+            " be said, Harm and Null cannot."
+        )
     if study.outcome != "answer_logprob" or study.counts_unseen_answers:
-        return []
+        return told
     many = study.sweep.items
     return [
+        *told,
         f"The floor is counted from {many:,} discovery answers. Where none comes twice it is {-log(many):.2f} nats,"
         " and a model whose mean log-probability is lower shows neither Harm nor Null. claims.chance: coverage corrects"
-        " for answers that were not drawn."
+        " for answers that were not drawn.",
     ]
 
 
