@@ -121,6 +121,21 @@ def test_an_amendment_needs_a_reason_and_a_change(tree, small_text, tmp_path) ->
     assert amended.amends == read_chain(tmp_path)[0].hash()
 
 
+def test_an_unchanged_study_is_registered_anew_where_the_code_is_newer(tree, small_text, tmp_path) -> None:
+    """Else a study whose code was mended before its run could never be confirmatory again."""
+    study, text = parsed(small_text)
+    first, _ = register(tmp_path, study, text, "", seen=SEEN)
+    tree(source_hash="f" * 64)
+    assert standing(tmp_path, study).status == "exploratory"
+    with pytest.raises(InputError, match=r"the same study, with other code.*needs --reason"):
+        register(tmp_path, study, text, "", seen=SEEN)
+    again, _ = register(tmp_path, study, text, "A fault was mended.", seen=SEEN)
+    assert again.hash() != first.hash(), "its items are others"
+    counts = standing(tmp_path, study)
+    assert (counts.status, counts.registration) == ("confirmatory", again)
+    assert "newer code; the study is unchanged. Reason: A fault was mended." in counts.deviations[0]
+
+
 def files(home: Path) -> list[Path]:
     return sorted((home / "registrations").glob("*.json"))
 

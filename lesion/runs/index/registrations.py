@@ -110,6 +110,8 @@ def register(
 ) -> tuple[Registration, Path]:
     """Freeze a study; a study of the same name that was registered before is amended, which needs a reason.
 
+    An unchanged study can be registered anew where the code is newer: else a run by that code would be exploratory.
+
     Args:
         home: the home folder whose chain the registration joins.
         study: what is frozen.
@@ -119,7 +121,8 @@ def register(
         ledgers: other home folders to search for earlier runs, besides those on the user's list.
 
     Raises:
-        InputError: when it is registered already, unchanged, an amendment has no reason, or nothing says what was seen.
+        InputError: when it is registered already, unchanged and by the same code, an amendment has no reason, or
+            nothing says what was seen.
         Tampered: when the chain is broken.
     """
     if len(seen.split()) < LEAST_WORDS:
@@ -130,10 +133,10 @@ def register(
     with _alone(home):
         chain, code = read_chain(home), read_code()
         older = [entry for entry in chain if entry.study.name == study.name]
-        if older and older[-1].study_hash == study.hash():
+        if older and (older[-1].study_hash, older[-1].source_hash) == (study.hash(), code.source_hash):
             raise InputError(f"{study.name} is registered already, unchanged, as {older[-1].hash()}")
         if older and not reason:
-            what = "; ".join(changes(older[-1].study, study))
+            what = "; ".join(changes(older[-1].study, study)) or "the same study, with other code"
             raise InputError(f"{study.name} was registered before ({what}); an amendment needs --reason")
         found = earlier(home, study, [*known_homes(), *ledgers])
         registration = Registration(

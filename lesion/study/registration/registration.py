@@ -106,7 +106,8 @@ def deviations(chain: Sequence[Registration], registration: Registration) -> lis
     for old, new in pairwise(line):
         ended = len(new.looked)
         seen = f"after {ended} run(s) of this study had been made" if ended else "before any run of it had ended"
-        told.append(f"Amended on {new.time}, {seen}: {'; '.join(changes(old.study, new.study))}. Reason: {new.reason}")
+        what = "; ".join(changes(old.study, new.study)) or "newer code; the study is unchanged"
+        told.append(f"Amended on {new.time}, {seen}: {what}. Reason: {new.reason}")
     if line[0].looked:
         told.append(f"First registered after {len(line[0].looked)} exploratory run(s) of a study of this name.")
     return told
