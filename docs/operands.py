@@ -1,11 +1,12 @@
-"""Writes docs/operands.md: where SmolLM2's heads look when it is about to write a sum, and which number they carry.
+"""Writes docs/operands.md: where heads look when a model is about to write a sum, and which number they carry.
 
-    python docs/operands.py measure    # every head, into docs/operands.json (five minutes of one core)
-    python docs/operands.py write      # makes the page and its picture from docs/operands.json
+    python docs/operands.py measure    # every head of two models, into docs/operands.json (20 minutes of one core)
+    python docs/operands.py write      # makes the page and its pictures from docs/operands.json
 
 Attention from the last prompt token to the parts of the prompt, mean over discovery items with two examples, each part
 of the question taken apart by its tokens. Fixed before the measurement: the items, the parts, and the heads that are
-told (the targets of sum-heads, single-heads and real-sums); every head is measured, so that each can be ranked.
+told (targets of registered studies, and in Qwen the two heads of its strong random sets); every head is measured, so
+that each can be ranked.
 
 Then each head is patched at the last prompt token from the prompt in which one of the two numbers is another (noising),
 apart for items whose first and items whose second number changes, of which only those whose answers differ in their
@@ -17,7 +18,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import altair as alt
 import polars as pl
@@ -37,16 +38,37 @@ from lesion.report.figures.parts.palette import SEQUENTIAL
 from lesion.tasks.tokenizers.prompt_contract import Compiled
 
 HERE = Path(__file__).parent
-FILE, PAGE, PICTURE = HERE / "operands.json", HERE / "operands.md", HERE / "images" / "operands.svg"
-MODEL = "pretrained:smollm2-135m-instruct"
+FILE, PAGE, IMAGES = HERE / "operands.json", HERE / "operands.md", HERE / "images"
 TASK, ITEMS, SEED = "arithmetic operators=+ low=10 high=99 format=equation shots=2", 64, 0
 PATCHED, DRAWN = 48, 256
 """Items patched for each of the two numbers, and items among which they are looked for, in order."""
-TOLD = {
-    "screened on sums": ("L20H8", "L21H2", "L20H6", "L23H0"),
-    "induction": ("L18H6", "L17H3", "L17H4", "L17H5"),
-}
-"""Targets of the studies."""
+
+
+class Subject(NamedTuple):
+    """A model of the page."""
+
+    model: str
+    title: str
+    picture: str
+    told: Mapping[str, tuple[str, ...]]
+    """Kind of head -> the heads that are told."""
+
+    @property
+    def heads(self) -> list[str]:
+        """Those that are told, in order."""
+        return [head for names in self.told.values() for head in names]
+
+
+SUBJECTS = (
+    Subject(
+        "pretrained:smollm2-135m-instruct", "SmolLM2-135M", "operands.svg",
+        {"screened on sums": ("L20H8", "L21H2", "L20H6", "L23H0"), "induction": ("L18H6", "L17H3", "L17H4", "L17H5")},
+    ),
+    Subject(
+        "pretrained:qwen2.5-coder-0.5b-instruct", "Qwen2.5-Coder-0.5B", "operands-qwen.svg",
+        {"in strong random sets": ("L16H11", "L16H8"), "induction": ("L16H3", "L9H8", "L16H2", "L11H12")},
+    ),
+)  # fmt: skip
 PARTS = ("examples", "first, tens", "first, units", "+", "second, tens", "second, units", "=", "itself")
 NAMED = {"operator": "+", "equals": "="}
 Found = Mapping[str, Any]
@@ -75,10 +97,13 @@ def parts_of(item: Compiled, spelled: list[str]) -> list[str]:
     return found
 
 
-def measure() -> dict[str, Any]:
-    """Every head's attention from the last prompt token, by part, mean over items."""
-    torch.set_num_threads(1)
-    model = open_model(MODEL)
+def measure(name: str) -> dict[str, Any]:
+    """Every head's attention from the last prompt token, by part, mean over items; and what patching each head does.
+
+    Args:
+        name: the model, as `open_model` takes it.
+    """
+    model = open_model(name)
     items = ask(model, TASK, ITEMS, SEED).compiled
     total = torch.zeros(model.sizes.n_layers, model.sizes.n_heads, len(PARTS), dtype=torch.float64)
     for item in items:
@@ -89,7 +114,7 @@ def measure() -> dict[str, Any]:
                 total[layer, :, PARTS.index(part)] += weight
     return {
         "patched": patched(model),
-        "model": MODEL, "weights_hash": model.weights_hash, "task": TASK, "items": len(items),
+        "model": name, "weights_hash": model.weights_hash, "task": TASK, "items": len(items),
         "day": time.strftime("%Y-%m-%d"),
         "shares": {
             f"L{layer}H{at}": [round(float(share), 4) for share in total[layer, at] / len(items)]
@@ -143,17 +168,24 @@ def rank(found: Found, name: str, number: str) -> int:
     return 1 + sum(on(found, other, number) > on(found, name, number) for other in found["shares"])
 
 
-def page(found: Found) -> str:
+def page(every: Found) -> str:
     """The page's text."""
-    heads = [head for names in TOLD.values() for head in names]
+    return OPENING.format(
+        task=TASK, drawn=DRAWN, many=ITEMS,
+        answers="\n".join(answer(one, every[one.model]) for one in SUBJECTS),
+    ) + "".join(section(one, every[one.model]) for one in SUBJECTS)  # fmt: skip
+
+
+def section(one: Subject, found: Found) -> str:
+    """A model's part of the page."""
     rows = [
         f"| {head} | {kind} | " + " | ".join(f"{share:.2f}" for share in found["shares"][head]) + " |"
-        for kind, names in TOLD.items()
+        for kind, names in one.told.items()
         for head in names
     ]
     mean = [sum(each[at] for each in found["shares"].values()) / len(found["shares"]) for at in range(len(PARTS))]
     rows.append("| all heads | mean | " + " | ".join(f"{share:.2f}" for share in mean) + " |")
-    shown = list(dict.fromkeys([*heads, *(name for number in found["patched"] for name in most(found, number))]))
+    shown = list(dict.fromkeys([*one.heads, *(name for number in found["patched"] for name in most(found, number))]))
     moved = [
         f"| {name} | {100 * on(found, name, 'first'):.0f} ({rank(found, name, 'first')}) | "
         f"{way(found, name, 'first')} | {place(found, name, 'first')} | "
@@ -161,11 +193,12 @@ def page(found: Found) -> str:
         f"{way(found, name, 'second')} | {place(found, name, 'second')} |"
         for name in shown
     ]
-    return OPENING.format(
-        moved="\n".join(moved), first=found["patched"]["first"]["items"], second=found["patched"]["second"]["items"],
-        answer=answer(found), task=found["task"], items=found["items"], parts=" | ".join(PARTS),
-        dashes="--:|" * len(PARTS), rows="\n".join(rows), many=len(found["shares"]), drawn=DRAWN,
-        day=found["day"], weights=found["weights_hash"][:16],
+    return SECTION.format(
+        title=one.title, picture=one.picture, moved="\n".join(moved),
+        first=found["patched"]["first"]["items"], second=found["patched"]["second"]["items"],
+        items=found["items"], parts=" | ".join(PARTS), dashes="--:|" * len(PARTS), rows="\n".join(rows),
+        many=len(found["shares"]), day=found["day"], weights=found["weights_hash"][:16],
+        attending=" ".join(attending(found, number) for number in found["patched"]),
     )  # fmt: skip
 
 
@@ -181,19 +214,27 @@ def way(found: Found, name: str, number: str) -> str:
     return f"{mean} ({low} to {high})"
 
 
-def answer(found: Found) -> str:
-    """What the rows say, first."""
-
-    def said(head: str, number: str) -> str:
-        return f"{100 * on(found, head, number):.0f} % (rank {rank(found, head, number)} of {len(found['shares'])})"
-
+def answer(one: Subject, found: Found) -> str:
+    """What a model's rows say, in two lines."""
     first, second = (most(found, number)[-2] for number in ("first", "second"))
     return (
-        f"**Before the sum is written, L20H8 gives the first number {said('L20H8', 'first')} of its attention.\n"
-        f"Patched at the last token from a prompt with another first number, {first} moves the logits of the\n"
-        f"answer's first digit {way(found, first, 'first')} % of the way; from one with another second number the\n"
-        f"furthest, {second}, {way(found, second, 'second')} %. All patched sums lie below 100,\n"
-        "and what changes is mostly a tens digit.**"
+        f"- {one.title}: with another first number {first} goes {way(found, first, 'first')} % of the way"
+        f" (with another second one {way(found, first, 'second')} %);\n"
+        f"  with another second number {second} goes {way(found, second, 'second')} %"
+        f" (with another first one {way(found, second, 'first')} %)."
+    )
+
+
+def attending(found: Found, number: str) -> str:
+    """How far the patches go of those heads that attend more to a number than the head whose patch goes furthest."""
+    best = most(found, number)[-2]
+    more = [name for name in found["shares"] if on(found, name, number) > on(found, best, number)]
+    if not more:
+        return f"No head attends more to the {number} number than {best}."
+    furthest = max(more, key=lambda name: carried(found, name, number)[0])
+    return (
+        f"More than {best} attend to the {number} number: {len(more)}; of these {furthest} goes furthest, "
+        f"{way(found, furthest, number)} %."
     )
 
 
@@ -201,46 +242,49 @@ OPENING = """<!-- made from docs/operands.json: python docs/operands.py write --
 
 # Which heads bring the numbers of a sum to its answer
 
-{answer}
+**In two models of two families one head carries part of the first number to the end of the prompt, and another head
+part of the second.** Each head is patched alone, at the last prompt token, from a prompt in which one number is
+another; *the way* is to that prompt's first digit, in logits (95 % interval over items):
 
-![Attention from the last prompt token, by head and part of the prompt](images/operands.svg)
+{answers}
 
-**Exploratory.** Attention says where a head looks, not what it does; what sums lose without these heads was asked by
-registered studies (publications/real-models: sum-heads, single-heads).
+**Exploratory.** Attention says where a head looks, not what it does; what sums lose without these heads is asked by
+registered studies (publications/real-models: sum-heads, single-heads, operand-heads, qwen-operands).
 
-`SmolLM2-135M-Instruct`, {items} discovery items behind one set of examples (`{task}`);
-mean share of the attention from the last prompt token, unedited. One digit is one token. *Itself* is the last token,
-the space after the sign of equality. Measured on {day}; weights {weights}….
+- Attention: {many} discovery items behind one set of examples
+  (`{task}`); mean share of the attention from the last
+  prompt token, unedited. One digit is one token. *Itself* is the last token, the space after the sign of equality.
+- Patches: of {drawn} items drawn, those whose two answers differ in their first digit. A corrupted sum keeps the
+  answer's length, so both answers begin with 1 from 100 on: only sums below 100 are here, and what changes is mostly a
+  tens digit. Intervals take the whole way as known. This is noising: it does not say that a head suffices.
+"""
 
-| head | target | {parts} |
+SECTION = """
+## {title}
+
+![Attention from the last prompt token, by head and part of the prompt](images/{picture})
+
+| head | kind | {parts} |
 |---|---|{dashes}
 {rows}
 
-## Which number a head carries
-
-Each head is patched alone, at the last prompt token, from the prompt in which one number is another: {first} items
-whose first and {second} whose second number changes, all with answers that differ in their first digit. Percent of the
-way to that prompt's answer, in the difference of the two first digits' logits; 95 % interval over items; rank among all
-{many} heads. *Attention* is that to the number, percent, with its rank. Below the targets stand the three heads that
-attend most to either number and the two whose patches go furthest.
-
-The items are those of {drawn} drawn whose two answers differ in their first digit. A corrupted sum keeps the answer's
-length, so both answers begin with 1 from 100 on: only sums below 100 are here, and what changes is mostly a tens digit.
-Intervals take the whole way as known. This is noising: it does not say that a head suffices.
+{first} items whose first and {second} whose second number changes; percent of the way, and the rank among all {many}
+heads. *Attention* is that to the number, percent, with its rank. Below the heads that were told beforehand stand the
+three that attend most to either number and the two whose patches go furthest.
 
 | head | attention to the first | first number another | rank | attention to the second | second number another | rank |
 |---|--:|--:|--:|--:|--:|--:|
 {moved}
 
-So attention alone does not say what a head does here: some heads attend to the second number more than L23H3 does, and
-patching them goes nowhere. L20H8 alone goes most of the way where the first number is another; where it is the second,
-no head goes half of it.
+{attending}
+
+{items} items for attention, measured on {day}; weights {weights}….
 """
 
 
-def picture(found: Found) -> dict[str, Any]:
+def picture(one: Subject, found: Found) -> dict[str, Any]:
     """Heads by part of the prompt."""
-    heads = [head for names in TOLD.values() for head in names]
+    heads = one.heads
     rows = pl.DataFrame(
         [
             {"head": head, "part": part, "share": share, "text": f"{share:.2f}"}
@@ -261,23 +305,26 @@ def picture(found: Found) -> dict[str, Any]:
     return finished(drawn.properties(width=alt.Step(88), height=alt.Step(24)), "maps")
 
 
-def draw(found: Found) -> str:
+def draw(one: Subject, found: Found) -> str:
     """The picture as SVG."""
-    return vl_convert.vegalite_to_svg(themed(picture(found)), vl_version=VEGA_LITE)
+    return vl_convert.vegalite_to_svg(themed(picture(one, found)), vl_version=VEGA_LITE)
 
 
 def read() -> dict[str, Any]:
-    """What was measured."""
+    """What was measured, by model."""
     return json.loads(FILE.read_text(encoding="utf-8"))
 
 
 def main() -> None:
     """Measure or write."""
     if sys.argv[1:] == ["measure"]:
-        FILE.write_text(json.dumps(measure(), indent=1) + "\n", encoding="utf-8")
+        torch.set_num_threads(1)
+        found = {one.model: measure(one.model) for one in SUBJECTS}
+        FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     elif sys.argv[1:] == ["write"]:
         PAGE.write_text(page(read()), encoding="utf-8")
-        PICTURE.write_text(draw(read()), encoding="utf-8")
+        for one in SUBJECTS:
+            (IMAGES / one.picture).write_text(draw(one, read()[one.model]), encoding="utf-8")
     else:
         sys.exit(__doc__)
 

@@ -20,17 +20,20 @@ def test_the_page_is_what_its_rows_say(program: Any) -> None:
     assert program.PAGE.read_text(encoding="utf-8") == program.page(program.read())
 
 
-def test_the_picture_has_a_cell_for_every_told_head_and_part(program: Any) -> None:
-    rows = next(iter(program.picture(program.read())["datasets"].values()))
-    heads = [head for names in program.TOLD.values() for head in names]
-    assert [(row["head"], row["part"]) for row in rows] == [(head, part) for head in heads for part in program.PARTS]
+def test_a_picture_has_a_cell_for_every_told_head_and_part(program: Any) -> None:
+    for one in program.SUBJECTS:
+        rows = next(iter(program.picture(one, program.read()[one.model])["datasets"].values()))
+        wanted = [(head, part) for head in one.heads for part in program.PARTS]
+        assert [(row["head"], row["part"]) for row in rows] == wanted
 
 
-def test_attention_is_shared_out_whole(program: Any) -> None:
-    found = program.read()
-    assert len(found["shares"]) == 270
-    for head, shares in found["shares"].items():
-        assert sum(shares) == pytest.approx(1, abs=1e-3), head
+def test_attention_is_shared_out_whole_and_every_head_is_measured(program: Any) -> None:
+    for one, many in zip(program.SUBJECTS, (270, 336), strict=True):
+        found = program.read()[one.model]
+        assert len(found["shares"]) == many
+        assert all(found["patched"][number]["heads"].keys() == found["shares"].keys() for number in found["patched"])
+        for head, shares in found["shares"].items():
+            assert sum(shares) == pytest.approx(1, abs=1e-3), head
 
 
 SPELLED = ["1", "1", "+", "2", "2", "=", "3", "3", "\n", "1", "6", " +", " ", "6", "7", " =", " "]
