@@ -70,7 +70,7 @@ study: $(SMALL)
 
 # The registered studies on real language models: run, repeated in fresh environments, and written up.
 publication: $(STAMP)
-	$(BIN)/python publications/make.py
+	$(BIN)/python -m publications.make
 
 # Undefined names are asked for apart, since jaxtyping's axes look like them in lesion/.
 check: $(STAMP)

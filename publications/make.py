@@ -18,6 +18,7 @@ from typing import Any
 
 from lesion.runs.check.certificate import is_certified
 from lesion.runs.manifest.run import read_manifest
+from publications import buckets, other_answers, set_heads
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
@@ -119,6 +120,12 @@ def written(runs: list[Path]) -> None:
     lesion("paper", *(run.name for run in runs), "--home", str(HOME), "--out", str(OUT / "paper"))
 
 
+def explored() -> None:
+    """The exploratory pages over all published runs."""
+    for page in (buckets, set_heads, other_answers):
+        page.main()
+
+
 def reviewed() -> None:
     """Everything again, by other code."""
     done = subprocess.run([sys.executable, "-m", "publications.referee", str(OUT)], check=False, cwd=ROOT)
@@ -190,13 +197,14 @@ def pages() -> None:
 
 
 def main() -> None:
-    """All steps in order: new runs, repeats, paper, review, pages."""
+    """All steps in order: new runs, repeats, exploratory pages, paper, review, what the front pages say."""
     registered()
     for study in STUDIES:
         published(study)
     runs = [*ended().values()]
     for run in runs:
         repeated(run)
+    explored()
     written(runs)
     reviewed()
     pages()

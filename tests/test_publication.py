@@ -71,7 +71,8 @@ def test_make_publication_repeats_published_runs_and_ends_on_a_clean_clone(
     monkeypatch.setattr(make, "WAITING", unpublished)
     for name, value in {"OUT": out, "HOME": tmp_path / "home", "lesion": lesion, "pages": lambda: None}.items():
         monkeypatch.setattr(make, name, value)
-    monkeypatch.setattr(make, "reviewed", lambda: None)
+    for step in ("explored", "reviewed"):
+        monkeypatch.setattr(make, step, lambda: None)
     make.main()
     assert {call[0] for call in calls} == {"replay"}
     assert len(calls) == len([*out.glob("*/published.json")])
