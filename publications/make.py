@@ -23,7 +23,7 @@ from publications import buckets, other_answers, set_heads
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
 OUT = ROOT / "publications" / "real-models"
-LATER = ("sum-neurons", "sum-rescue", "qwen-operands")
+LATER = ("qwen-operands",)
 STUDIES = (
     "real-sums",
     "real-repeats",
@@ -36,6 +36,8 @@ STUDIES = (
     "single-heads",
     "qwen-induction",
     "operand-heads",
+    "sum-rescue",
+    "sum-neurons",
     *LATER,
 )
 WAITING = dict.fromkeys(LATER, "registered on 30 November 2026, not run to its end yet")

@@ -49,7 +49,8 @@ HEAD = """\
 **Exploratory.** Every item has a second prompt, with another operand or another pattern, and so a second answer. Here
 stands on how many items the logit of the right answer is above that of the second one, at the first token where the two
 differ. Up to there the donor of a patch reads the same answer tokens, so it leaks nothing; the donor of a resample
-ablation reads a third answer. Half is a coin's.
+ablation reads a third answer. Half is a coin's. Under denoising the model reads the second prompt, and the right answer
+is that of the first, whose activations it gets.
 
 | study | task | edit | items | right answer preferred, % |
 |---|---|---|--:|--:|

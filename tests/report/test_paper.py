@@ -237,6 +237,27 @@ def test_hypotheses_stand_beside_the_outcomes_that_a_person_wrote(made):
         write_paper(home, ["arithmetic"])
 
 
+def test_a_person_says_which_verdicts_are_drawn_among_the_results(made):
+    home = made()
+    folder = write_paper(home, ["arithmetic"]).folder
+    (folder / "prose").mkdir()
+    chosen = folder / "prose" / "figures.md"
+
+    def drawn() -> tuple[bool, bool]:
+        write_paper(home, ["arithmetic"])
+        texts = ((folder / name).read_text(encoding="utf-8") for name in ("paper.md", "supplement.md"))
+        body, more = ("/verdicts.svg)" in text for text in texts)
+        return body, more
+
+    for text, said in (("- arithmetic\n", (True, False)), ("\n", (False, True))):
+        chosen.write_text(text)
+        assert drawn() == said
+    for text, said in (("- arithmatic\n", "did you mean 'arithmetic'"), ("- arithmetic\n" * 2, "twice")):
+        chosen.write_text(text)
+        with pytest.raises(InputError, match=said):
+            write_paper(home, ["arithmetic"])
+
+
 def test_text_in_figures_is_large_enough_in_print(manifest, run_folder):
     for figure in figures(read_record(run_folder, manifest)):
         picture = legible(figure)

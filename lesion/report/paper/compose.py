@@ -10,7 +10,7 @@ from lesion.report.paper.select_runs import Cast
 from lesion.report.paper.tables import appendix, dissociation, replication, settings, studies
 from lesion.report.paper.text import interventions
 from lesion.report.paper.text.hypotheses import hypotheses
-from lesion.report.paper.text.prose import PLACES, abstract, passage
+from lesion.report.paper.text.prose import PLACES, abstract, passage, pictured
 from lesion.report.paper.text.references import WORKS
 from lesion.report.paper.text.run_view import RunView, limits_of
 from lesion.report.paper.text.sections import Sections
@@ -60,6 +60,9 @@ def compose(
     values = _values(picked, register, drawn, notes)
     several = len(picked.sources) > 1
     values["brief"] = several and "limitations" in prose
+    names = [run.study.name for run in values["runs"]]
+    ranked = [run.study.name for run in values["runs"] if run.ranked]
+    values["pictured"] = pictured(prose["figures"], names) if "figures" in prose else ranked if several else names
     own = [sections.section(key, **values) for key in BODY if key != "open-questions" or not several]
     tables_section = sections.section("tables", **values)
     of_several = [sections.section(key, **values) for key in ("registrations", "open-questions") if several]

@@ -6,7 +6,7 @@ several studies that may be said of more than one, the study comes first: `{clai
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lesion.errors import InputError, nearest
@@ -18,6 +18,7 @@ from lesion.runs.folder.find import small_text
 PLACES = {
     "title": "",
     "outcomes": "",
+    "figures": "",
     "authors": "",
     "abstract": "Abstract",
     "introduction": "Introduction",
@@ -28,7 +29,8 @@ PLACES = {
     "limitations": "More limitations",
     "acknowledgements": "Acknowledgements",
 }
-"""Name of a passage -> heading of its section; title and authors are at the top, outcomes beside the hypotheses. An
+"""Name of a passage -> heading of its section; title and authors are at the top, outcomes beside the hypotheses, and
+figures names the studies whose verdicts are drawn among the results. An
 abstract takes the place of the computed one, which then opens the supplement."""
 MOST_ABSTRACT_WORDS = 200
 MOST_PROSE_BYTES = 1_000_000
@@ -55,6 +57,25 @@ def read_prose(folder: Path) -> dict[str, str]:
                              f"{nearest(path.stem, PLACES)}")  # fmt: skip
         passages[path.stem] = small_text(path, MOST_PROSE_BYTES).strip()
     return passages
+
+
+def pictured(text: str, studies: Sequence[str]) -> tuple[str, ...]:
+    """The studies that `figures.md` lists, an item for each: their verdicts are drawn among the results.
+
+    Args:
+        text: the passage.
+        studies: names of the paper's studies.
+
+    Raises:
+        InputError: when it names no study of the paper, or one study twice.
+    """
+    named = [line.removeprefix("- ").strip() for line in text.splitlines() if line.strip()]
+    for at, name in enumerate(named):
+        if name not in studies:
+            raise InputError(f"prose/figures.md: {nearest(name, studies)}; list studies of this paper, `- NAME` a line")
+        if name in named[:at]:
+            raise InputError(f"prose/figures.md names {name} twice; name each study once")
+    return tuple(named)
 
 
 def passage(name: str, text: str, claims: Iterable[Claim]) -> Section:
