@@ -11,8 +11,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+from lesion.interventions.site import parse_site
 from lesion.report.wording.words import signed
-from publications.exploratory import OUT, published
+from publications.exploratory import OUT, published, study_of
 
 FILE = "set-heads.md"
 FEWEST = 5
@@ -86,13 +87,18 @@ def pair(sets: Sequence[Sequence[str]], effects: Sequence[float], target: float)
     return Pair(heads, len(own), weakest, strongest)
 
 
+def is_head(site: str) -> bool:
+    """Whether a site's name is that of a head: a page of heads tells no neurons."""
+    return parse_site(site).kind == "head"
+
+
 def tests(run: Path) -> Iterator[tuple[str, list[list[str]], list[float], float]]:
-    """Study, task and edit of every rank test of a run, its sets, their effects and the target's."""
+    """Study, task and edit of every rank test of a run among sets of heads, these, their effects and the target's."""
     manifest = json.loads((run / "manifest.json").read_text(encoding="utf-8"))
     results = manifest["results"]
     for cell, test in (results.get("specific") or {}).items():
-        if test["effects"]:
-            named = " | ".join((manifest["study"]["name"], *cell.split("|")[1:]))
+        if test["effects"] and is_head(results["sets"][cell][0][0]):
+            named = " | ".join((study_of(run), *cell.split("|")[1:]))
             yield named, results["sets"][cell], test["effects"], test["target"]
 
 
@@ -134,7 +140,8 @@ from those that do not. For each test the {SHOWN} heads with the largest differe
 A strong head in fewer sets is not seen. Sets share heads, so one head's difference may be another's. The numbers are
 mean changes of the answer's log-probability, nats, on the test's items.
 
-Where a head is ranked among single heads, and where the sets are other edges of the same heads, no head has a line.
+Where a head is ranked among single heads, and where the sets are other edges of the same heads or neurons, no head has
+a line.
 
 | study | task | edit | target | head | sets with it | their mean | mean of the others | of the strongest tenth |
 |---|---|---|--:|---|--:|--:|--:|--:|

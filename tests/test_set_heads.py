@@ -36,6 +36,13 @@ def test_single_heads_and_edges_of_the_same_heads_have_no_line(program: Any) -> 
     assert not program.telling([("L0H0", "L0H1")] * 40, [-1.0] * 40, -1.0)
 
 
+def test_sets_of_neurons_are_not_told(program: Any) -> None:
+    assert [program.is_head(site) for site in ("L5H1", "L5N1")] == [True, False]
+    told = {program.study_of(run) for run in program.published() for _ in program.tests(run)}
+    assert "sum-heads" in told
+    assert "sum-neurons" not in told
+
+
 def test_the_page_is_what_the_published_runs_say(program: Any) -> None:
     assert (program.OUT / program.FILE).read_text(encoding="utf-8") == program.page(program.published())
 
