@@ -215,14 +215,13 @@ def way(found: Found, name: str, number: str) -> str:
 
 
 def answer(one: Subject, found: Found) -> str:
-    """What a model's rows say, in two lines."""
-    first, second = (most(found, number)[-2] for number in ("first", "second"))
-    return (
-        f"- {one.title}: with another first number {first} goes {way(found, first, 'first')} % of the way"
-        f" (with another second one {way(found, first, 'second')} %);\n"
-        f"  with another second number {second} goes {way(found, second, 'second')} %"
-        f" (with another first one {way(found, second, 'first')} %)."
+    """What a model's rows say: the two heads that go furthest for either number."""
+    told = (
+        f"with another {number} number "
+        + " and ".join(f"{name} {way(found, name, number)}" for name in most(found, number)[-2:])
+        for number in found["patched"]
     )
+    return f"- {one.title}: {', '.join(told)}."
 
 
 def attending(found: Found, number: str) -> str:
@@ -242,9 +241,9 @@ OPENING = """<!-- made from docs/operands.json: python docs/operands.py write --
 
 # Which heads bring the numbers of a sum to its answer
 
-**In two models of two families one head carries part of the first number to the end of the prompt, and another head
+**In two models of two families one head carries part of the first number to the end of the prompt, and others
 part of the second.** Each head is patched alone, at the last prompt token, from a prompt in which one number is
-another; *the way* is to that prompt's first digit, in logits (95 % interval over items):
+another. Percent of the way to that prompt's first digit, in logits, with the 95 % interval over items:
 
 {answers}
 

@@ -1,7 +1,9 @@
 """Matched sets: like the target, disjoint from it, never twice, all of them where few exist, drawn from the key."""
 
+from itertools import pairwise
 from math import comb
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -98,6 +100,25 @@ def test_a_set_of_neurons_has_the_targets_tenths() -> None:
     assert wide.exist == 3**3
     for one in wide.sets:
         assert sorted(digits[parse_site(site).index or 0] for site in one) == ["0", "2", "9"]
+
+
+def test_sets_of_neurons_are_drawn_from_all_that_are_alike() -> None:
+    """A rank among sets that are nearly the same neurons would be a rank among a handful of sets."""
+    plan = new_plan(STUDY, "key", {MODEL: Shape(layers=4, heads=2, neurons=1000)}, {"tier1": 10_000})
+    digits = "".join(str(i % 10) for i in range(1000))
+    plan = plan.model_copy(update={"tenths": {MODEL: (digits,) * 4}})
+    target = tuple(str(neuron(layer, 7 * index)) for layer in range(4) for index in range(16))
+    held = {*target}
+    for pools, fewest, most in (("whole", 2000, 16.0), ("first", 0, 60.0)):
+        sets = matched_sets(plan.model_copy(update={"neuron_pools": pools}), MODEL, target, 199, "layer").sets
+        used = {site for one in sets for site in one}
+        shared = np.mean([len({*one} & {*other}) for one, other in pairwise(sets)])
+        assert len(used) >= fewest
+        assert shared < most
+        assert not used & held
+        if pools == "first":
+            assert len(used) < 200, "the fault, as it was"
+            assert shared > 32
 
 
 def test_where_as_many_sets_exist_as_are_wanted_all_are_taken() -> None:

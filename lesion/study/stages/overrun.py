@@ -58,7 +58,11 @@ def _overrun(plan: Plan, spent: Mapping[str, float], left: Mapping[str, float]) 
 
 
 def as_before(old: Plan, plan: Plan) -> Plan:
-    """What a replay does in place of `afford`: it puts off what its run put off, whatever this machine's speed."""
+    """What a replay does in place of `afford`: it puts off what its run put off, whatever this machine's speed.
+
+    It draws the sets of an older run as that run did, too.
+    """
+    plan = plan.model_copy(update={"neuron_pools": old.neuron_pools})
     if not old.deferred:
         return plan
     return defer(plan, old.deferred, next(note.text for note in old.notes if note.topic == OVERRUN))
