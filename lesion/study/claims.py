@@ -71,9 +71,9 @@ class Claims(Document):
     exhaustive: tuple[str, ...] = Field(default=(), max_length=16)
     """Tiers whose claim covers only the templates used. They need no 35 clusters for a Null."""
 
-    asking: Annotated[tuple[str, ...], Field(max_length=16)] | dict[str, tuple[str, ...]] = Field(
-        default=(), exclude_if=lambda tiers: not tiers
-    )
+    asking: (
+        Annotated[tuple[str, ...], Field(max_length=16)] | dict[str, Annotated[tuple[str, ...], Field(max_length=16)]]
+    ) = Field(default=(), exclude_if=lambda tiers: not tiers)
     """Tiers whose cells may be called specific, or for each target by name its tiers (`{head: [sums]}`; a target that
     is not named asks in none); default: all. Holm's correction counts all their cells, so fewer need fewer sets."""
 

@@ -201,9 +201,10 @@ class Plan(Document):
     """Model -> by layer, a digit per neuron: the tenth of its layer's output norms; only where neurons are a target."""
     rounding: dict[str, dict[str, float]] = {}
     """Model -> tier -> accuracy difference that bfloat16 alone may make, a share; empty in float32."""
-    neuron_pools: Literal["first", "whole"] = Field(default="first", exclude_if=lambda pools: pools == "first")
-    """Neurons that matched sets are drawn from: all of a layer and tenth. `first`, of older plans: as many as allow the
-    wanted sets, by number, so that sets share most of their neurons; a fault, kept so that old runs come out again."""
+    pools: Literal["first", "whole"] = Field(default="first", exclude_if=lambda pools: pools == "first")
+    """Sites without norms, such as neurons, that matched sets are drawn from: all that are alike. `first`, of older
+    plans: as many as allow the wanted sets, by number, so that sets share most of their sites; a fault, kept so that
+    old runs come out again."""
     norms: dict[str, tuple[tuple[float, ...], ...]] = {}
     """Model -> by layer, the output norm of each head; only where heads are a target."""
     references: dict[str, dict[str, tuple[str, ...]]] = {}
@@ -288,7 +289,7 @@ def new_plan(study: Study, key: str, shapes: dict[str, Shape], capacity: dict[st
     block = study.block
     start = min(_rounded(study.baseline.items, block), *(c // block * block for c in capacity.values()))
     items = {model: dict.fromkeys(study.tasks, start) for model in study.subjects}
-    return Plan(study=study, key=key, shapes=shapes, capacity=capacity, items=items, neuron_pools="whole")
+    return Plan(study=study, key=key, shapes=shapes, capacity=capacity, items=items, pools="whole")
 
 
 def _rounded(items: int, block: int) -> int:

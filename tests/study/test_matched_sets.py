@@ -110,7 +110,7 @@ def test_sets_of_neurons_are_drawn_from_all_that_are_alike() -> None:
     target = tuple(str(neuron(layer, 7 * index)) for layer in range(4) for index in range(16))
     held = {*target}
     for pools, fewest, most in (("whole", 2000, 16.0), ("first", 0, 60.0)):
-        sets = matched_sets(plan.model_copy(update={"neuron_pools": pools}), MODEL, target, 199, "layer").sets
+        sets = matched_sets(plan.model_copy(update={"pools": pools}), MODEL, target, 199, "layer").sets
         used = {site for one in sets for site in one}
         shared = np.mean([len({*one} & {*other}) for one, other in pairwise(sets)])
         assert len(used) >= fewest

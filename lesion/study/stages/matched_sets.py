@@ -2,11 +2,11 @@
 
 A set is like the target: as many heads in each of the target's layers, or, for neurons, as many in each layer and
 tenth of its output norms. A stream has no like in its own layer: its sets are streams of other layers. A set shares no
-site with the target; sets may share sites with each other. Neurons of a layer and tenth are taken as alike: sets are
-drawn from all of them. Heads whose output norm is near that of a target's head come
-first: the neighbourhood widens, in every layer at once, until it holds as many sets as are wanted. With
-`population="model"` a set is as many heads of any layer, without regard to norms. Where fewer sets exist than are
-wanted, all of them are taken, each once.
+site with the target; sets may share sites with each other. Neurons of a layer and tenth, and sites without norms, are
+taken as alike: sets are drawn from all of them. Heads whose output norm is near that of a target's head come first: the
+neighbourhood widens, in every layer at once, until it holds as many sets as are wanted. With `population="model"` a set
+is as many heads of any layer, without regard to norms. Where fewer sets exist than are wanted, all of them are taken,
+each once.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -68,8 +68,8 @@ def matched_sets(
     sites = tuple(map(parse_site, target))
     groups = alike(plan, model, sites, population)
     exist = count(groups)
-    nearest = population == "layer" and (sites[0].kind == "head" or plan.neuron_pools == "first")
-    if exist > wanted and nearest:
+    ordered = sites[0].kind == "head" and model in plan.norms
+    if exist > wanted and population == "layer" and (ordered or plan.pools == "first"):
         groups = _near(groups, wanted)
     rng = generator("matched sets", plan.key, model, population, *filter(None, [name]))
     sets = _every(groups, rng) if count(groups) <= wanted else _drawn(groups, wanted, rng)

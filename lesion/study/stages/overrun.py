@@ -62,7 +62,7 @@ def as_before(old: Plan, plan: Plan) -> Plan:
 
     It draws the sets of an older run as that run did, too.
     """
-    plan = plan.model_copy(update={"neuron_pools": old.neuron_pools})
+    plan = plan.model_copy(update={"pools": old.pools})
     if not old.deferred:
         return plan
     return defer(plan, old.deferred, next(note.text for note in old.notes if note.topic == OVERRUN))

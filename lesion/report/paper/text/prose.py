@@ -30,8 +30,8 @@ PLACES = {
     "acknowledgements": "Acknowledgements",
 }
 """Name of a passage -> heading of its section; title and authors are at the top, outcomes beside the hypotheses, and
-figures names the studies whose verdicts are drawn among the results. An
-abstract takes the place of the computed one, which then opens the supplement."""
+figures names the studies whose verdicts are drawn among the results. An abstract takes the place of the computed one,
+which then opens the supplement."""
 MOST_ABSTRACT_WORDS = 200
 MOST_PROSE_BYTES = 1_000_000
 _NUMBER = re.compile(r"(?<![A-Za-z0-9])\d+")
