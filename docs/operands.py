@@ -248,7 +248,7 @@ another. Percent of the way to that prompt's first digit, in logits, with the 95
 {answers}
 
 **Exploratory.** Attention says where a head looks, not what it does; what sums lose without these heads is asked by
-registered studies (publications/real-models: sum-heads, single-heads, operand-heads, qwen-operands).
+registered studies (publications/real-models: sum-heads, single-heads, operand-heads, sum-rescue, qwen-operands).
 
 - Attention: {many} discovery items behind one set of examples
   (`{task}`); mean share of the attention from the last
