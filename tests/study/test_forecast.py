@@ -1,5 +1,6 @@
 """A forecast counts what the plan would do, and the overrun contingency puts off what the budget cannot hold."""
 
+import numpy as np
 import pytest
 
 from lesion.interventions.intervention import Scale
@@ -113,6 +114,23 @@ def test_the_forecast_of_matched_sets_is_what_the_plan_does_when_every_cell_has_
     rows = sum((cell.stop - cell.start) * sum(arm.name != "baseline" for arm in cell.arms) for cell in done.cells)
     assert cost.rows == rows == 8 * 4 * 96
     assert cost.flop > rows * ANATOMY.row(22.0, 3.0)
+
+
+@pytest.mark.parametrize("many", [1, 2, 5])
+def test_sets_from_the_whole_model_begin_where_their_lowest_head_is(many: int) -> None:
+    layers, heads = 12, 8
+    anatomy = ANATOMY._replace(layers=layers)
+    basis = Basis(dict.fromkeys(MODELS, anatomy), BASIS.lengths)
+    sites = [f"L{layers - 1}H{at}" for at in range(many)]
+    claims = {"sets": 199, "set_items": 96, "primary": "zero", "why_zero": "a test", "population": "model"}
+    plan = make_plan(claims=claims, sweep={"items": 64, "controls": 1, "target": {"kind": "sites", "sites": sites}})
+    plan = plan.model_copy(update={"shapes": dict.fromkeys(MODELS, Shape(layers=layers, heads=heads, neurons=48))})
+    cost = next(each for each in forecast(plan, basis) if each.stage == "specificity")
+    rng = np.random.default_rng(0)
+    begins = [rng.choice(layers * heads, many, replace=False).min() // heads for _ in range(20_000)]
+    whole = 2 * cost.cells / plan.study.baseline.seeds * 96  # of unedited rows, two for each portion of the sets
+    passes = cost.flop / anatomy.row(22.0, 3.0) - whole
+    assert passes / cost.rows == pytest.approx(1 - np.mean(begins) / layers, abs=0.01)
 
 
 def test_minutes_share_the_work_among_workers() -> None:

@@ -361,13 +361,19 @@ def _specificity(stage: StageName, plan: Plan, basis: Basis) -> list[Costed]:
 
 
 def _height(plan: Plan, model: str, name: str, anatomy: Anatomy) -> float:
-    """Share of a pass that a set needs: the layers from the target's lowest on, all of them where it is not known."""
+    """Share of a pass that a set needs: the layers from its lowest on, all of them where the target is not known.
+
+    Sets of the target's own layers begin where it does. Of `k` heads from anywhere in `L` layers the lowest is in layer
+    `j` or above with probability `((L - j) / L) ** k`.
+    """
     target, claims = plan.study.sweep.named[name], plan.study.claims
-    shape = plan.shapes[model]
+    shape, layers = plan.shapes[model], anatomy.layers
     known = plan.targets.get(aim(model, name)) or named_sites(target, shape.layers, shape.heads)
-    if not known or (claims is not None and claims.population == "model"):
+    if not known:
         return 1.0
-    return (anatomy.layers - min(parse_site(site).layer for site in known)) / anatomy.layers
+    if claims is not None and claims.population == "model":
+        return 1.0 - sum((above / layers) ** len(known) for above in range(1, layers)) / layers
+    return (layers - min(parse_site(site).layer for site in known)) / layers
 
 
 def minutes(flop: float, rate: float, workers: int = 1) -> float:
