@@ -3,7 +3,7 @@
     lesion heads pretrained:NAME --function-vectors --json > NAME.json
     python publications/head_lists.py NAME.json …
 
-A record is one head under one detector: its score with interval, its control, whether it is named, how stable the list
+Models that are in the data set already stay as they are, unless their result is given anew. A record is one head under one detector: its score with interval, its control, whether it is named, how stable the list
 is that names it, and its effect as a function vector where that was measured. All heads are in it, not only the named.
 """
 
@@ -78,9 +78,12 @@ def records(result: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def write(results: Sequence[Mapping[str, Any]], folder: Path) -> None:
-    """Both files, over all models, the models in the order of their names."""
-    rows = [row for result in sorted(results, key=lambda each: str(each["model"])) for row in records(result)]
+    """Both files, the models in the order of their names; those of the folder that no result is given of are kept."""
     folder.mkdir(parents=True, exist_ok=True)
+    known = json.loads((folder / FILE).read_text(encoding="utf-8")) if (folder / FILE).exists() else []
+    given = {result["model"] for result in results}
+    kept = [row for row in known if row["model"] not in given]
+    rows = sorted([*kept, *(row for result in results for row in records(result))], key=lambda row: str(row["model"]))
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     (folder / FILE).write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     about = (

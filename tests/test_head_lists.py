@@ -61,6 +61,19 @@ def test_only_named_heads_are_said_to_be_shared(result: dict[str, Any]) -> None:
     assert {row["vector_shared"] for row in without} == {None}
 
 
+def test_a_model_is_replaced_and_the_others_stay(result: dict[str, Any], tmp_path: Path) -> None:
+    def read() -> list[dict[str, Any]]:
+        return json.loads((tmp_path / "heads.json").read_text(encoding="utf-8"))
+
+    module().write([result, {**result, "model": "another"}], tmp_path)
+    before = read()
+    module().write([{**result, "function_vectors": None}], tmp_path)
+    after = read()
+    assert [row["id"] for row in after] == [row["id"] for row in before]
+    assert [row for row in after if row["model"] == "another"] == [row for row in before if row["model"] == "another"]
+    assert {row["vector_effect"] for row in after if row["model"] == result["model"]} == {None}
+
+
 @pytest.mark.skipif(not (PUBLISHED / "heads.json").exists(), reason="no head lists are published yet")
 def test_the_published_lists_are_those_of_their_metadata() -> None:
     from lesion.identity import file_hash
