@@ -3,7 +3,9 @@
     lesion heads pretrained:NAME --function-vectors --json > NAME.json
     python publications/head_lists.py NAME.json …
 
-Models that are in the data set already stay as they are, unless their result is given anew. A record is one head under one detector: its score with interval, its control, whether it is named, how stable the list
+Models that are in the data set already stay as they are, unless their result is given anew.
+
+A record is one head under one detector: its score with interval, its control, whether it is named, how stable the list
 is that names it, and its effect as a function vector where that was measured. All heads are in it, not only the named.
 """
 

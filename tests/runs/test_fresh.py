@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from lesion.runs.check import clean_replay as fresh
 from lesion.runs.check.clean_replay import dossier, make_tree
 from lesion.runs.check.replay import replay
 from lesion.runs.index.ledger import enter, entries
-from lesion.runs.manifest.environment import source_hash
+from lesion.runs.manifest.environment import PACKAGE, source_hash
 
 
 def git(where: Path, *arguments: str) -> str:
@@ -95,11 +96,77 @@ def test_a_commit_that_is_not_there_is_a_sentence(small_run, repository, tmp_pat
         make_tree(given, repository, tmp_path / "tree")
 
 
-def test_other_sources_are_not_run(copied_run, repository, tmp_path) -> None:
+def test_other_sources_are_not_run(copied_run, repository) -> None:
     manifest = recorded(copied_run.manifest, repository, source_hash="0" * 64).sealed()
     (copied_run.folder / "manifest.json").write_text(manifest.model_dump_json())
     with pytest.raises(Tampered, match="do not give the recorded sources"):
-        fresh.replay_fresh(copied_run.folder, copied_run.home, tmp_path / "place", repository, 1, lambda _: None)
+        fresh.replay_fresh(copied_run.folder, copied_run.home, repository, 1, None)
+    assert not [*(copied_run.home / "runs").glob("*.fresh")]
+
+
+@pytest.fixture
+def here(monkeypatch) -> list[str]:
+    """The environment of the tests in the place of a new one, and this source in that of a work tree: what was made."""
+    made: list[str] = []
+
+    def tree(source, repository, folder) -> None:
+        made.append("tree")
+        shutil.copytree(PACKAGE, folder / "lesion", ignore=shutil.ignore_patterns("__pycache__"))
+
+    def environment(source, place):
+        return Path(sys.executable)
+
+    monkeypatch.setattr(fresh, "make_tree", tree)
+    monkeypatch.setattr(fresh, "make_environment", environment)
+    return made
+
+
+def test_a_replay_that_is_cut_off_goes_on_where_it_was(copied_run, repository, here, monkeypatch) -> None:
+    manifest = recorded(copied_run.manifest, repository).sealed()
+    (copied_run.folder / "manifest.json").write_text(manifest.model_dump_json())
+    home, place = copied_run.home, copied_run.home / "runs" / f"{manifest.run}.fresh"
+    spoken: list[str] = []
+    given = dossier(manifest, repository)
+
+    def cut_off(command, **settings):
+        (place / "home" / "runs" / "begun_replay").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(fresh.subprocess, "run", cut_off)
+        patched.setattr(fresh, "dossier", lambda *_: given)
+        with pytest.raises(KeyboardInterrupt):
+            fresh.replay_fresh(copied_run.folder, home, repository, 1, spoken.append)
+    assert (place / "home" / "runs" / "begun_replay").is_dir()
+    assert any("if it is cut off" in words for words in spoken)
+    found = fresh.replay_fresh(copied_run.folder, home, repository, 1, None)
+    assert found.match == "bit-equal"
+    assert here == ["tree"], "the work tree is made once"
+    assert not place.exists()
+    assert (home / "runs" / found.replay / "manifest.json").exists()
+
+
+def test_a_place_belongs_to_one_process(copied_run, repository, here) -> None:
+    manifest = recorded(copied_run.manifest, repository).sealed()
+    (copied_run.folder / "manifest.json").write_text(manifest.model_dump_json())
+    with fresh._place(copied_run.home, manifest.run), pytest.raises(InputError, match="another process"):
+        fresh.replay_fresh(copied_run.folder, copied_run.home, repository, 1, None)
+    assert here == []
+
+
+def test_an_environment_is_made_again_unless_it_is_whole(copied_run, repository, tmp_path, monkeypatch) -> None:
+    source = dossier(recorded(copied_run.manifest, repository), repository)
+    commands: list[str] = []
+    monkeypatch.setattr(fresh.venv, "create", lambda folder, **_: commands.append(f"create {folder.name}"))
+    monkeypatch.setattr(fresh, "_do", lambda command, what: commands.append(what))
+    first = fresh.make_environment(source, tmp_path)
+    assert fresh.make_environment(source, tmp_path) == first
+    assert len(commands) == 3
+    fresh.make_environment(source.model_copy(update={"packages": {"torch": "0"}}), tmp_path)
+    assert len(commands) == 6
+    (tmp_path / "installed.txt").unlink()
+    fresh.make_environment(source, tmp_path)
+    assert len(commands) == 9
 
 
 def test_without_trust_it_shows_and_runs_nothing(copied_run, repository, capsys, monkeypatch) -> None:

@@ -158,8 +158,6 @@ def replay(
 
 
 def _replay_fresh(path: Path, repository: Path | None, home: Path, workers: int, *, trust: bool, as_json: bool) -> int:
-    import tempfile
-
     from lesion.report.terminal.records import dossier_words
     from lesion.runs.check.clean_replay import dossier, replay_fresh
     from lesion.runs.manifest.environment import PACKAGE
@@ -168,16 +166,14 @@ def _replay_fresh(path: Path, repository: Path | None, home: Path, workers: int,
     where = repository or PACKAGE.parent
     shown = dossier(read_manifest(path), where)
     if not as_json:
-        print(dossier_words(shown.model_dump(mode="json")))
+        print(dossier_words(shown.model_dump(mode="json")), flush=True)
     if not trust:
         raise InputError("nothing was run: a fresh replay runs what this manifest names; look at it, then add --trust")
 
     def tell(text: str) -> None:
-        if not as_json:
-            SCREEN.print(text, markup=False)
+        SCREEN.print(text, markup=False)
 
-    with tempfile.TemporaryDirectory(prefix="lesion-fresh-") as place:
-        found = replay_fresh(path, home, Path(place), where, workers, tell)
+    found = replay_fresh(path, home, where, workers, None if as_json else tell)
     words = f"{found.replay} repeats {found.run}: {found.match}"
     if found.other_packages:
         words += f"\nother packages: {', '.join(found.other_packages)}"

@@ -3,19 +3,23 @@
     dossier: what would be run, shown first     tree: commit and recorded difference, held against the source hash
     environment: the recorded packages          again: `lesion replay` there; the folder is kept, a certificate written
 
+Work tree, environment and rows lie in `runs/NAME.fresh` until the certificate is written, so what was cut off goes on
+there: a replay takes as long as its run, hours for a real model.
+
 It runs what a manifest names, so a caller must be told to trust it. Names and versions of packages are checked letter
 by letter before an installer sees them, and the difference goes through git, which refuses paths outside the tree.
 """
 
+import fcntl
 import json
 import os
 import re
 import shutil
 import subprocess
 import venv
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from lesion.device import VARIABLE
 from lesion.errors import InputError, LesionError, Tampered
@@ -24,6 +28,7 @@ from lesion.runs.check.certificate import Certificate, write_certificate
 from lesion.runs.check.verify import verify
 from lesion.runs.folder.atomic_io import DiskError
 from lesion.runs.folder.clock import iso, now
+from lesion.runs.folder.find import beside
 from lesion.runs.index.ledger import enter
 from lesion.runs.manifest.environment import PACKAGE, source_hash
 from lesion.runs.manifest.run import Manifest, read_manifest
@@ -38,7 +43,7 @@ VERSION = re.compile(r"[a-z0-9]+([._!+-]?[a-z0-9]+)*", re.ASCII | re.IGNORECASE)
 OURSELVES = "lesion"
 KEPT_VARIABLES = (
     "PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "CUDA_VISIBLE_DEVICES",
-    VARIABLE, TRUSTED,
+    VARIABLE, TRUSTED, "TERM", "COLUMNS", "NO_COLOR",
 )  # fmt: skip
 """All that the repeated run sees of the caller's environment."""
 
@@ -93,38 +98,73 @@ def dossier(manifest: Manifest, repository: Path = PACKAGE.parent) -> Dossier:
     )
 
 
-def replay_fresh(path: Path, home: Path, place: Path, repository: Path, workers: int, tell: Tell) -> Certificate:
-    """Repeat a run in a fresh environment and certify it.
+def replay_fresh(path: Path, home: Path, repository: Path, workers: int, tell: Tell | None) -> Certificate:
+    """Repeat a run in a fresh environment and certify it; one that was cut off goes on.
 
     Args:
         path: the run folder or its manifest; rows are compared one by one when they lie beside it.
         home: where the replay's folder and the certificate go.
-        place: an empty folder for work tree, environment and the replay while it runs.
         repository: a checkout that has the commit.
         workers: processes of the replay.
-        tell: told of every step.
+        tell: told of every step, and then the replay shows its progress on the terminal; None: nothing is shown.
 
     Raises:
-        InputError: when the commit is not there, or a package cannot be installed.
+        InputError: when the commit is not there, a package cannot be installed, or another process does the same.
         Tampered: when the work tree is not the recorded source, or the replay is not one of this run.
+        LesionError: when the replay did not end.
     """
     manifest = read_manifest(path)
     source = dossier(manifest, repository)
     for digest in source.code:
         trust(digest)  # the caller has seen the dossier and trusts all of it
-    tell(f"work tree at {source.commit[:12]} …")
-    make_tree(source, repository, place / "tree")
-    read = source_hash(place / "tree" / "lesion")
+    step: Tell = tell or _silent
+    with _place(home, manifest.run) as place:
+        step(f"work tree at {source.commit[:12]} …")
+        _tree(manifest, source, repository, place / "tree")
+        step(f"environment with {len(source.packages)} packages …")
+        python = make_environment(source, place)
+        step(f"replay, in {place}; if it is cut off, the same command goes on …")
+        again = _again(python, path.resolve(), place / "home", workers, shown=tell is not None)
+        return _certify(manifest, source, again, _installed(python), home)
+
+
+def _silent(_: str) -> None:
+    """Tell nobody."""
+
+
+@contextmanager
+def _place(home: Path, run: str) -> Generator[Path]:
+    """Where a run is repeated, for this process alone; it stays while rows of a replay that did not end lie in it."""
+    place = beside(home, run, "fresh")
+    place.mkdir(parents=True, exist_ok=True)
+    with (place / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(f"{place}: another process makes this replay") from error
+        kept = False
+        try:
+            yield place
+        except (LesionError, KeyboardInterrupt) as error:
+            kept = (place / "home").exists() and not isinstance(error, Tampered)
+            raise
+        finally:
+            if not kept:
+                shutil.rmtree(place)
+
+
+def _tree(manifest: Manifest, source: Dossier, repository: Path, tree: Path) -> None:
+    """The work tree, made anew where the one that is there does not hold the recorded sources."""
+    if tree.is_dir() and source_hash(tree / "lesion") == manifest.code.source_hash:
+        return
+    shutil.rmtree(tree, ignore_errors=True)
+    make_tree(source, repository, tree)
+    read = source_hash(tree / "lesion")
     if read != manifest.code.source_hash:
         raise Tampered(
             f"{manifest.run}: commit and difference do not give the recorded sources ({read[:12]}, recorded "
             f"{manifest.code.source_hash[:12]}); files that git did not know are the usual reason"
         )
-    tell(f"environment with {len(source.packages)} packages …")
-    python = make_environment(source, place)
-    tell("replay …")
-    again = _again(python, path.resolve(), place / "home", workers)
-    return _certify(manifest, source, again, _installed(python), home)
 
 
 def make_tree(source: Dossier, repository: Path, tree: Path) -> None:
@@ -141,33 +181,45 @@ def make_tree(source: Dossier, repository: Path, tree: Path) -> None:
 
 
 def make_environment(source: Dossier, place: Path) -> Path:
-    """An environment with the recorded packages and the work tree; its interpreter.
+    """An environment with the recorded packages and the work tree; its interpreter. A whole one is used again.
 
     Raises:
         InputError: when a package cannot be installed.
     """
-    folder = place / "environment"
-    venv.create(folder, with_pip=True, symlinks=True)
+    folder, whole = place / "environment", place / "installed.txt"
     python = folder / "bin" / "python"
+    pinned = "".join(f"{name}=={version.split('+')[0]}\n" for name, version in sorted(source.packages.items()))
+    if whole.is_file() and whole.read_text(encoding="utf-8") == pinned:
+        return python
+    shutil.rmtree(folder, ignore_errors=True)
+    venv.create(folder, with_pip=True, symlinks=True)
     requirements = place / "requirements.txt"
-    pinned = (f"{name}=={version.split('+')[0]}\n" for name, version in sorted(source.packages.items()))
-    requirements.write_text("".join(pinned), encoding="utf-8")
+    requirements.write_text(pinned, encoding="utf-8")
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps"]
     _do([*pip, "-r", str(requirements)], "the recorded packages")
     _do([*pip, "--no-build-isolation", "-e", str(place / "tree")], "the work tree as a package")
+    requirements.rename(whole)
     return python
 
 
-def _again(python: Path, path: Path, home: Path, workers: int) -> Path:
-    """The replay in its own interpreter; its run folder."""
+def _again(python: Path, path: Path, home: Path, workers: int, *, shown: bool) -> Path:
+    """The replay in its own interpreter, begun or gone on with, unless it has ended before; its run folder."""
     command = [str(python.parent / "lesion"), "replay", str(path), "--home", str(home), "--workers", str(workers)]
     variables = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
-    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False, env=variables)
-    try:
-        answer: Any = json.loads(done.stdout)
-        return home / "runs" / Path(answer["run"]).name
-    except (ValueError, KeyError, TypeError) as error:
-        raise LesionError(f"the replay did not end: {(done.stdout or done.stderr).strip()[-400:]}") from error
+    home.mkdir(exist_ok=True)
+    words = "its last words stand above"
+    if not _ended(home):
+        done = subprocess.run(command, capture_output=not shown, text=True, check=False, env=variables)
+        words = words if shown else (done.stderr or done.stdout).strip()[-400:]
+    ended = _ended(home)
+    if len(ended) != 1:
+        raise LesionError(f"the replay did not end: {words}")
+    return ended[0]
+
+
+def _ended(home: Path) -> list[Path]:
+    """Replays in a home that are sealed."""
+    return [file.parent for file in (home / "runs").glob("*_replay/manifest.json")]
 
 
 def _installed(python: Path) -> dict[str, str]:
