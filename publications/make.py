@@ -23,7 +23,7 @@ from publications import buckets, other_answers, set_heads
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
 OUT = ROOT / "publications" / "real-models"
-LATER = ("qwen-operands", "qwen-larger")
+LATER = ("qwen-larger",)
 STUDIES = (
     "real-sums",
     "real-repeats",
@@ -38,6 +38,7 @@ STUDIES = (
     "operand-heads",
     "sum-rescue",
     "sum-neurons",
+    "qwen-operands",
     *LATER,
 )
 WITHDRAWN = ("sum-neurons",)

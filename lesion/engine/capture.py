@@ -8,17 +8,22 @@ reduction returns outlives the forward pass. So the memory is that of the reduct
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from transformers import DynamicCache
 
 from lesion.engine.batch import Batch
+from lesion.engine.decode.kept import Kept, cache_name, chosen, kept_whole, rope_switch
 from lesion.engine.hooks import watched
 from lesion.errors import InputError, InterventionError
 from lesion.models.model import Model
 
 Reduce = Callable[[Tensor, Batch], Tensor]
+LEAST_SHARED = 8
+"""Fewer tokens that all rows share are read in each row."""
 
 
 class Read(NamedTuple):
@@ -82,10 +87,51 @@ def capture(
         yield Captured(batch, _pass(model, batch, reads, answers=answers, whole_pass=whole_pass))
 
 
-def _pass(model: Model, batch: Batch, reads: Sequence[Read], *, answers: bool, whole_pass: bool) -> dict[str, Tensor]:
+def capture_places(model: Model, batch: Batch, reads: Sequence[Read]) -> Mapping[str, Tensor]:
+    """What the reads keep of one batch, where each keeps something of every position: (batch, pos, ...).
+
+    Tokens that all rows begin with are read once, for all of them, so a batch of few new tokens behind the same
+    examples costs little more than these. The values are those of a whole pass, but for rounding.
+
+    Raises:
+        InterventionError: when a module that is to be read did not run exactly once in each pass.
+    """
+    shared = _shared(model, batch)
+    if not shared:
+        return _pass(model, batch, reads, answers=False, whole_pass=False)
+    known: Kept = DynamicCache(config=model.module.config)
+    one = {"rows": batch.rows[:1], "wrong": batch.wrong[:1], "roles": batch.roles[:1], "twins": None, "digits": None}
+    first = replace(batch, ids=batch.ids[:1, : shared + 1], **one)
+    before = _pass(model, first, reads, answers=False, whole_pass=False, known=known)
+    rest = replace(batch, ids=batch.ids[:, shared:], prompt_length=batch.prompt_length - shared, twins=None)
+    rows = len(batch.ids)
+    behind = chosen(known, torch.zeros(rows, dtype=torch.long))
+    after = _pass(model, rest, reads, answers=False, whole_pass=False, known=behind)
+    return {name: torch.cat([before[name].expand(rows, *before[name].shape[1:]), after[name]], 1) for name in after}
+
+
+def _shared(model: Model, batch: Batch) -> int:
+    """Tokens that all rows begin with and that are read once; 0 where that saves little or cannot be.
+
+    A sliding window would let go of the first of them, and rotary angles may depend on the length of what is read.
+    """
+    inputs, limit = batch.inputs, kept_whole(model.module)
+    longest = inputs.shape[1]
+    if len(inputs) < 2 or rope_switch(model.module) is not None or (limit is not None and longest > limit):
+        return 0
+    differ = (inputs != inputs[:1]).any(0).nonzero()
+    alike = min(int(differ[0]) if len(differ) else longest, batch.prompt_length - 1, longest - 1)
+    return alike if alike >= LEAST_SHARED else 0
+
+
+def _pass(
+    model: Model, batch: Batch, reads: Sequence[Read], *, answers: bool, whole_pass: bool, known: Kept = None
+) -> dict[str, Tensor]:
     length, last = batch.inputs.shape[1], model.family.unembedding
     logits = length - batch.first if answers else length
     only: dict[str, Any] = {"logits_to_keep": logits} if answers else {}
+    if known is not None:
+        only[cache_name(model.module)] = known
     kept: dict[str, Tensor] = {}
     by_path: dict[str, list[Read]] = {}
     for read in reads:
@@ -107,7 +153,7 @@ def _pass(model: Model, batch: Batch, reads: Sequence[Read], *, answers: bool, w
 
     watchers = {path: watcher(wanted) for path, wanted in by_path.items()}
     with suppress(_Enough), watched(model, watchers), torch.inference_mode():
-        model.module(batch.inputs, use_cache=False, **only)
+        model.module(batch.inputs, use_cache=known is not None, **only)
     silent = [read.path for read in reads if read.name not in kept]
     if silent:
         raise InterventionError(f"these modules never ran: {', '.join(silent[:4])}")

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lesion.engine.attach import Source
 from lesion.engine.batch import Batch, batches
-from lesion.engine.capture import Read, capture
+from lesion.engine.capture import Read, capture_places
 from lesion.engine.patterns import patterns
 from lesion.errors import InputError, InterventionError, nearest
 from lesion.identity import content_hash, generator
@@ -58,7 +58,7 @@ def observe(model: Model, batch: Batch, sites: Sequence[Site]) -> dict[Site, Ten
     found = {site: known[site.layer][:, site.index or 0] for site in sites if site.kind == "pattern"}
     reads = [read for site in sites if site.kind != "pattern" for read in _reads(model, site)]
     if reads:
-        kept = next(iter(capture(model, [batch], reads, whole_pass=False))).kept
+        kept = capture_places(model, batch, reads)
         for site in sites:
             if site.kind != "pattern":
                 parts = [kept[name] for name in (f"{site}", f"{site} entering") if name in kept]

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from lesion.engine import capture as captures
 from lesion.engine.batch import batches
-from lesion.engine.capture import Read, at, capture, predicted_bytes, whole
+from lesion.engine.capture import LEAST_SHARED, Read, at, capture, capture_places, predicted_bytes, whole
+from lesion.engine.decode.kept import kept_whole
 from lesion.engine.hooks import hook_count, recorded
 from lesion.errors import InputError, InterventionError
 
@@ -79,3 +81,50 @@ def test_a_read_that_cannot_be_is_refused_and_leaves_no_hook(tiny, compiled):
     with pytest.raises(ValueError, match="no"):
         list(capture(model, made, [Read("a", path, "input", broken)]))
     assert hook_count(model.module) == 0
+
+
+def positions_read(model):
+    """A handle and the tokens that the first block was given, pass by pass."""
+    seen: list[int] = []
+    handle = model.block(0).register_forward_pre_hook(
+        lambda _, given: seen.append(given[0].shape[0] * given[0].shape[1])
+    )
+    return handle, seen
+
+
+@pytest.mark.parametrize("shared", [0, LEAST_SHARED - 1, LEAST_SHARED, 12, 13])
+def test_tokens_that_all_rows_begin_with_are_read_once_and_nothing_changes(model, compiled, shared):
+    (batch,) = batches(compiled(5, 13, 3, shared=shared), 8)
+    last = model.sizes.n_layers - 1
+    paths = {"mlp": f"{model.block_path(last)}.{model.family.mlp_out}", "block": model.block_path(0)}
+    reads = [Read(name, path, "input", whole) for name, path in paths.items()]
+    (wanted,) = capture(model, [batch], reads)
+    handle, seen = positions_read(model)
+    try:
+        found = capture_places(model, batch, reads)
+    finally:
+        handle.remove()
+    once, limit = min(shared, 12), kept_whole(model.module)
+    whole_rows = shared < LEAST_SHARED or (limit is not None and limit < 15)  # some tiny models have a narrow window
+    assert seen == ([5 * 15] if whole_rows else [once, 5 * (15 - once)])
+    for name in paths:
+        assert found[name].shape == wanted.kept[name].shape
+        torch.testing.assert_close(found[name], wanted.kept[name], rtol=1e-4, atol=1e-5)
+    assert hook_count(model.module) == 0
+
+
+def test_what_a_sliding_window_would_let_go_of_is_read_in_every_row(tiny, compiled, monkeypatch):
+    model = tiny("llama")
+    (batch,) = batches(compiled(5, 13, 3, shared=12), 8)
+    reads = [Read("block", model.block_path(0), "input", whole)]
+    for limit, passes in ((15, 2), (14, 1), (None, 2)):
+        monkeypatch.setattr(captures, "kept_whole", lambda _, limit=limit: limit)
+        handle, seen = positions_read(model)
+        capture_places(model, batch, reads)
+        handle.remove()
+        assert len(seen) == passes
+    monkeypatch.setattr(captures, "rope_switch", lambda _: 4096)
+    handle, seen = positions_read(model)
+    capture_places(model, batch, reads)
+    handle.remove()
+    assert seen == [5 * 15]
