@@ -190,6 +190,11 @@ with another number. *Preferred*: the logit of the right answer is above that of
 first digit where they differ; half is a coin's. *Beyond*: the patch minus this ablation,
 item by item.
 
+Half is the most that a mere loss can reach in preference, so shares of that rise say little. The ablations lose more
+than the other number: the number that stayed right goes through these heads, too. And a resample donor reads its own
+answer at answer tokens, which the right prompt does not. So the patch does more than disrupt; how much of its gain the
+right number brings is not told here.
+
 | heads | their activations | change of the right answer, nats | right, % | preferred, % | the patch goes beyond by |
 |---|---|--:|--:|--:|--:|
 {rows}

@@ -41,8 +41,6 @@ STUDIES = (
     "qwen-operands",
     *LATER,
 )
-WITHDRAWN = ("sum-neurons",)
-"""Studies whose rank is withdrawn; errata.md in the publication says why."""
 WAITING = dict.fromkeys(LATER, "registered on 30 November 2026, not run to its end yet")
 """Registered studies that are not run yet, and why."""
 BEGIN, END = "<!-- publication: written by make publication -->", "<!-- end of publication -->"
@@ -155,8 +153,6 @@ def told(study: str, manifest: dict[str, Any]) -> Iterator[str]:
         place = (
             f"{rank['status']}, rank {rank['rank']} of {rank['sets'] + 1}" if rank and rank["effects"] else "not asked"
         )
-        if study in WITHDRAWN and place != "not asked":
-            place = f"withdrawn ([errata](errata.md)); the run says {place}"
         cells = (study, model.partition(":")[2], f"{heads}, {edit}", tier, words, f"{change} {unit}", place)
         yield f"| {' | '.join(cells)} |"
 

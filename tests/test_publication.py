@@ -100,14 +100,16 @@ def test_every_registered_study_is_named(repository: Path, real: Path) -> None:
     assert frozen == {*load_program(repository / "publications" / "make.py").STUDIES}
 
 
-def test_a_withdrawn_rank_is_not_listed_as_if_it_stood(repository: Path, real: Path) -> None:
+def test_a_withdrawn_run_is_whole_named_in_the_errata_and_not_listed(repository: Path, real: Path) -> None:
     make = load_program(repository / "publications" / "make.py")
-    text = (real / "errata.md").read_text(encoding="utf-8")
-    for study in make.WITHDRAWN:
-        assert f"{study}: that its effect is specific is withdrawn" in text
-        ranked = [line for line in make.listing().splitlines() if line.startswith(f"| {study} |") and "rank" in line]
-        assert ranked
-        assert all("withdrawn" in line for line in ranked)
+    errata = (real / "errata.md").read_text(encoding="utf-8")
+    withdrawn = [path.parent for path in (real / "withdrawn").glob("*/manifest.json")]
+    assert withdrawn
+    for run in withdrawn:
+        assert verify(run) == []
+        assert f"withdrawn/{run.name}" in errata
+        assert run.name not in make.listing()
+        assert run not in make.ended().values()
 
 
 def test_the_errata_say_what_the_published_rows_say(repository: Path, folder: Path) -> None:

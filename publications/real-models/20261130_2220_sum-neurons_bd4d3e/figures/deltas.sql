@@ -1,4 +1,4 @@
-WITH one AS (SELECT * FROM items WHERE run = '20261130_1928_sum-neurons_08dc6f')
+WITH one AS (SELECT * FROM items WHERE run = '20261130_2220_sum-neurons_bd4d3e')
 SELECT e.stage, e.model, e.tier, e.arm, e.role, e.member, e.amount,
   COUNT(CASE WHEN ABS(e.entropy - b.entropy) < 1e300 THEN e.entropy - b.entropy END) AS entropy_n,
   AVG(CASE WHEN ABS(e.entropy - b.entropy) < 1e300 THEN e.entropy - b.entropy END) AS entropy_mean,

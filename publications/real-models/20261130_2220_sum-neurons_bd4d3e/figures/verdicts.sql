@@ -1,4 +1,4 @@
-WITH one AS (SELECT * FROM items WHERE run = '20261130_1928_sum-neurons_08dc6f')
+WITH one AS (SELECT * FROM items WHERE run = '20261130_2220_sum-neurons_bd4d3e')
 SELECT e.stage, e.model, e.tier, e.arm, COUNT(*) AS n,
   SUM(CASE WHEN e.correct AND NOT b.correct THEN 1 ELSE 0 END) AS gained,
   SUM(CASE WHEN b.correct AND NOT e.correct THEN 1 ELSE 0 END) AS lost,

@@ -1,4 +1,4 @@
-WITH one AS (SELECT * FROM items WHERE run = '20261130_1928_sum-neurons_08dc6f')
+WITH one AS (SELECT * FROM items WHERE run = '20261130_2220_sum-neurons_bd4d3e')
 SELECT model, tier, seed, COUNT(*) AS n, SUM(CASE WHEN correct THEN 1 ELSE 0 END) AS correct
 FROM one
 WHERE stage = 'baseline' AND arm = 'baseline'
