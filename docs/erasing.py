@@ -5,8 +5,8 @@
 
 The study sum-rescue put activations from the right prompt into a prompt with another number. That does two things: it
 brings the right number, and it takes the other one away. Here the same heads are also ablated in the prompts with the
-other number, which only takes away. Fixed before the measurement: task, heads and layout of sum-rescue, its four
-ablations' names, `ITEMS`, and that the difference of patch and ablation is told for all three ablations, item by item.
+other number, which only takes away. Fixed before the measurement: task and heads of sum-rescue, `ITEMS`, and that patch
+and ablation are compared item by item for all three ablations.
 """
 
 import argparse

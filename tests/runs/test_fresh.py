@@ -121,7 +121,8 @@ def here(monkeypatch) -> list[str]:
     return made
 
 
-def test_a_replay_that_is_cut_off_goes_on_where_it_was(copied_run, repository, here, monkeypatch) -> None:
+@pytest.mark.parametrize("cut", [KeyboardInterrupt, OSError], ids=["by hand", "by a full disk"])
+def test_a_replay_that_is_cut_off_goes_on_where_it_was(cut, copied_run, repository, here, monkeypatch) -> None:
     manifest = recorded(copied_run.manifest, repository).sealed()
     (copied_run.folder / "manifest.json").write_text(manifest.model_dump_json())
     home, place = copied_run.home, copied_run.home / "runs" / f"{manifest.run}.fresh"
@@ -130,12 +131,12 @@ def test_a_replay_that_is_cut_off_goes_on_where_it_was(copied_run, repository, h
 
     def cut_off(command, **settings):
         (place / "home" / "runs" / "begun_replay").mkdir(parents=True)
-        raise KeyboardInterrupt
+        raise cut
 
     with monkeypatch.context() as patched:
         patched.setattr(fresh.subprocess, "run", cut_off)
         patched.setattr(fresh, "dossier", lambda *_: given)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(cut):
             fresh.replay_fresh(copied_run.folder, home, repository, 1, spoken.append)
     assert (place / "home" / "runs" / "begun_replay").is_dir()
     assert any("if it is cut off" in words for words in spoken)
@@ -151,6 +152,28 @@ def test_a_place_belongs_to_one_process(copied_run, repository, here) -> None:
     (copied_run.folder / "manifest.json").write_text(manifest.model_dump_json())
     with fresh._place(copied_run.home, manifest.run), pytest.raises(InputError, match="another process"):
         fresh.replay_fresh(copied_run.folder, copied_run.home, repository, 1, None)
+    assert here == []
+
+
+def test_a_replay_that_outlives_its_caller_keeps_the_place(copied_run, repository, here) -> None:
+    manifest = recorded(copied_run.manifest, repository).sealed()
+    (copied_run.folder / "manifest.json").write_text(manifest.model_dump_json())
+    orphans: list[subprocess.Popen[bytes]] = []
+
+    def killed() -> None:
+        with fresh._place(copied_run.home, manifest.run) as (place, lock):
+            (place / "home").mkdir()
+            command = [sys.executable, "-c", "input()"]
+            orphans.append(subprocess.Popen(command, stdin=subprocess.PIPE, pass_fds=(lock,)))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        killed()
+    try:
+        with pytest.raises(InputError, match="another process"):
+            fresh.replay_fresh(copied_run.folder, copied_run.home, repository, 1, None)
+    finally:
+        orphans[0].communicate(b"\n")
     assert here == []
 
 

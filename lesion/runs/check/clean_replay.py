@@ -118,13 +118,13 @@ def replay_fresh(path: Path, home: Path, repository: Path, workers: int, tell: T
     for digest in source.code:
         trust(digest)  # the caller has seen the dossier and trusts all of it
     step: Tell = tell or _silent
-    with _place(home, manifest.run) as place:
+    with _place(home, manifest.run) as (place, lock):
         step(f"work tree at {source.commit[:12]} …")
         _tree(manifest, source, repository, place / "tree")
         step(f"environment with {len(source.packages)} packages …")
         python = make_environment(source, place)
         step(f"replay, in {place}; if it is cut off, the same command goes on …")
-        again = _again(python, path.resolve(), place / "home", workers, shown=tell is not None)
+        again = _again(python, path.resolve(), place / "home", workers, lock, shown=tell is not None)
         return _certify(manifest, source, again, _installed(python), home)
 
 
@@ -133,23 +133,28 @@ def _silent(_: str) -> None:
 
 
 @contextmanager
-def _place(home: Path, run: str) -> Generator[Path]:
-    """Where a run is repeated, for this process alone; it stays while rows of a replay that did not end lie in it."""
+def _place(home: Path, run: str) -> Generator[tuple[Path, int]]:
+    """Where a run is repeated, for this process alone. Whatever cuts a replay off, its rows stay.
+
+    It is removed at the end, where something was tampered with, and where no replay was begun. Beside it the lock, a
+    file descriptor: who inherits it holds the folder, too.
+    """
     place = beside(home, run, "fresh")
     place.mkdir(parents=True, exist_ok=True)
     with (place / ".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise InputError(f"{place}: another process makes this replay") from error
-        kept = False
+            raise InputError(f"{place}: another process makes this replay; wait for it, or stop it") from error
+        over = False
         try:
-            yield place
-        except (LesionError, KeyboardInterrupt) as error:
-            kept = (place / "home").exists() and not isinstance(error, Tampered)
+            yield place, lock.fileno()
+            over = True
+        except Tampered:
+            over = True
             raise
         finally:
-            if not kept:
+            if over or not (place / "home").exists():
                 shutil.rmtree(place)
 
 
@@ -202,14 +207,19 @@ def make_environment(source: Dossier, place: Path) -> Path:
     return python
 
 
-def _again(python: Path, path: Path, home: Path, workers: int, *, shown: bool) -> Path:
-    """The replay in its own interpreter, begun or gone on with, unless it has ended before; its run folder."""
+def _again(python: Path, path: Path, home: Path, workers: int, lock: int, *, shown: bool) -> Path:
+    """The replay in its own interpreter, begun or gone on with, unless it has ended before; its run folder.
+
+    The interpreter holds the lock, so that one that outlives this process is not joined by a second.
+    """
     command = [str(python.parent / "lesion"), "replay", str(path), "--home", str(home), "--workers", str(workers)]
     variables = {name: os.environ[name] for name in KEPT_VARIABLES if name in os.environ}
     home.mkdir(exist_ok=True)
     words = "its last words stand above"
     if not _ended(home):
-        done = subprocess.run(command, capture_output=not shown, text=True, check=False, env=variables)
+        done = subprocess.run(
+            command, capture_output=not shown, text=True, check=False, env=variables, pass_fds=(lock,)
+        )
         words = words if shown else (done.stderr or done.stdout).strip()[-400:]
     ended = _ended(home)
     if len(ended) != 1:
