@@ -18,7 +18,7 @@ from typing import Any
 
 from lesion.runs.check.certificate import is_certified
 from lesion.runs.manifest.run import read_manifest
-from publications import buckets, other_answers, set_heads
+from publications import below_floor, buckets, discovery_sets, other_answers, set_heads, set_sizes
 
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / "build" / "real-models"
@@ -125,7 +125,7 @@ def written(runs: list[Path]) -> None:
 
 def explored() -> None:
     """The exploratory pages over all published runs."""
-    for page in (buckets, set_heads, other_answers):
+    for page in (buckets, set_heads, set_sizes, other_answers, below_floor, discovery_sets):
         page.main()
 
 
