@@ -190,7 +190,8 @@ with another number. *Preferred*: the logit of the right answer is above that of
 first digit where they differ; half is a coin's. *Beyond*: the patch minus this ablation,
 item by item.
 
-Half is the most that a mere loss can reach in preference, so shares of that rise say little. The ablations lose more
+A model that only lost the other number would prefer either answer equally often. So a rise of the preference to a half
+tells nothing of what is brought; only what is beyond a half does. The ablations lose more
 than the other number: the number that stayed right goes through these heads, too. And a resample donor reads its own
 answer at answer tokens, which the right prompt does not. So the patch does more than disrupt; how much of its gain the
 right number brings is not told here.

@@ -115,11 +115,13 @@ def is_repeated(run: Path) -> bool:
 
 
 def written(runs: list[Path]) -> None:
-    """The paper over all published runs; it is kept as it is where their full rows are not in the home."""
-    absent = [run.name for run in runs if not (HOME / "runs" / run.name).is_dir()]
-    if absent:
-        print(f"the paper is kept as it is: {absent[0]} is not in {HOME / 'runs'}", flush=True)
-        return
+    """The paper over all published runs; one whose full rows are not in the home is read as it is published."""
+    for run in runs:
+        if not (HOME / "runs" / run.name).is_dir():
+            shutil.copytree(run, HOME / "runs" / run.name)
+    for certificate in OUT.glob("*.certificate.json"):
+        shutil.copy2(certificate, HOME / "runs" / certificate.name)
+    lesion("runs", "--rebuild", "--home", str(HOME))
     lesion("paper", *(run.name for run in runs), "--home", str(HOME), "--out", str(OUT / "paper"))
 
 

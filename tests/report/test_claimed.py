@@ -38,6 +38,7 @@ from lesion.report.wording.claims import claim
 from lesion.report.wording.doubts import doubts
 from lesion.report.wording.evidence import ranks
 from lesion.report.wording.headline import MOST_WORDS, headline, in_full
+from lesion.report.wording.headline_answer import beyond
 from lesion.report.wording.last_words import how_sure
 from lesion.report.wording.words import conditional, unit_of
 from lesion.study.arms.condition_columns import older_condition
@@ -94,6 +95,16 @@ def test_how_sure_names_the_strongest_random_set_where_the_target_is_least_speci
     assert "7 of 91 sets" in how_sure(strong)
     assert "some random heads do as much" in headline(strong)
     assert not how_sure(record, says_status=False).startswith("exploratory")
+
+
+def test_a_test_that_does_not_ask_about_sets_counts_neither_for_nor_against(record):
+    asked = of_tier(record, "tier2")
+    silent = asked._replace(rank=replace(asked.rank, status="not asked"))
+    lost = asked._replace(rank=replace(asked.rank, status="not specific", rank=8))
+    assert beyond(record, [asked, asked]) == "random heads do less"
+    assert beyond(record, [asked, silent]) == "random heads do less in the one test that asked"
+    assert beyond(record, [asked, lost, silent]) == "random heads do less in one of the two tests that asked"
+    assert beyond(record, [asked, asked, silent]) == "random heads do less in the two tests that asked"
 
 
 def test_doubts_are_of_this_run_alone(record):

@@ -10,10 +10,12 @@ import pytest
 
 from lesion.errors import InputError, Tampered
 from lesion.identity import file_hash
+from lesion.report.paper.write import write_paper
 from lesion.runs.check.recompute_stats import recount
 from lesion.runs.check.replay import replay, reproduced
 from lesion.runs.check.verify import verify
 from lesion.runs.folder.published import NAME, QUESTIONS, ROWS, UNITS, PublishedRun, publish
+from lesion.runs.index.ledger import rebuild
 from lesion.runs.manifest.run import read_manifest
 from lesion.study.rows import slim_hash
 
@@ -38,6 +40,29 @@ def test_it_replays_from_its_manifest_bit_by_bit(published: Path, tmp_path: Path
     again = replay(published / "manifest.json", tmp_path, 1, quiet, no_report)
     assert again.manifest.match == "bit-equal"
     assert reproduced(again.manifest)
+
+
+def test_a_paper_on_it_is_the_paper_on_the_whole_run(copied_run: Any, published: Path, tmp_path: Path) -> None:
+    """Whoever has the publication alone can compose its paper anew: the same numbers, prompts and words."""
+    other = tmp_path / "other"
+    shutil.copytree(published, other / "runs" / published.name)
+    rebuild(other)
+    whole, slim = (
+        write_paper(home, [published.name], tmp_path / name)
+        for home, name in ((copied_run.home, "whole"), (other, "slim"))
+    )
+    for name in ("paper.md", "supplement.md", "claims.json"):
+        assert (slim.folder / name).read_text(encoding="utf-8") == (whole.folder / name).read_text(encoding="utf-8")
+    assert "not kept" not in (slim.folder / "paper.md").read_text(encoding="utf-8")
+
+
+def test_a_forged_row_ends_a_paper(published: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "runs" / published.name
+    shutil.copytree(published, folder)
+    rebuild(tmp_path)
+    _other_answer(folder)
+    with pytest.raises(Tampered, match=r"see lesion verify"):
+        write_paper(tmp_path, [published.name], tmp_path / "paper")
 
 
 def _flip(folder: Path, where: pl.Expr) -> None:

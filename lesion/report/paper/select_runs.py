@@ -16,7 +16,7 @@ from lesion.report.record import Record, read_record
 from lesion.runs.check.certificate import is_certified
 from lesion.runs.check.consistency import contradictions
 from lesion.runs.folder.find import find_run, folder_of
-from lesion.runs.folder.published import ROWS, UNITS, PublishedRun, published_faults
+from lesion.runs.folder.published import ROWS, UNITS, PublishedRun, is_published, published_faults
 from lesion.runs.folder.run_folder import RunFolder
 from lesion.runs.index.ledger import Entry, check_seal, known
 from lesion.runs.manifest.run import read_manifest
@@ -145,6 +145,8 @@ def read_source(home: Path, run: str, *, provisional: bool) -> Source:
     folder = home / "runs" / run
     manifest = read_manifest(folder)
     check_seal(home, manifest)
+    if is_published(folder):
+        return read_published(folder)
     present = dict(RunFolder(folder).files())
     if changed := sorted(name for name, _ in present.items() ^ manifest.files.items()):
         raise Tampered(f"{run}: {changed[0]} is not what was sealed; see lesion verify")

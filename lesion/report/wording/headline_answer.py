@@ -42,15 +42,15 @@ def answers(record: Record) -> Iterator[str]:
 
 def _shown(record: Record, findings: Sequence[Finding], effects: Sequence[Finding]) -> Iterator[str]:
     """`ablating two selected heads of abacus-llama harms sums and differences; some random heads do as much`."""
-    beyond = _joined(_dissociated(record), _beyond(record, effects))
+    sets = _joined(_dissociated(record), beyond(record, effects))
     for sized in (True, False):
         said = _clauses(record, effects, sized=sized)
         for brief in (False, True):
-            yield _joined(" and ".join(said), beyond, _apart(record, findings, brief=brief))
+            yield _joined(" and ".join(said), sets, _apart(record, findings, brief=brief))
     first, *others = _clauses(record, effects, sized=False)
     more = f"; {len(others)} more effects" if others else ""
-    yield _joined(first + more, beyond, _apart(record, findings, brief=True))
-    yield _joined(_counted(record, findings, effects), beyond, _apart(record, findings, brief=True))
+    yield _joined(first + more, sets, _apart(record, findings, brief=True))
+    yield _joined(_counted(record, findings, effects), sets, _apart(record, findings, brief=True))
 
 
 def _nothing_shown(record: Record, findings: Sequence[Finding]) -> Iterator[str]:
@@ -218,7 +218,7 @@ def _size(record: Record, effects: Sequence[Finding]) -> str:
     return f" ({' to '.join(ends)} {unit.name})" if ends else ""
 
 
-def _beyond(record: Record, effects: Sequence[Finding]) -> str:
+def beyond(record: Record, effects: Sequence[Finding]) -> str:
     """Whether random sets do as much, as a clause; empty where none were measured."""
     ranks = [finding.rank for finding in effects if finding.rank is not None and finding.rank.status != "not asked"]
     what = random_words(record)
@@ -231,10 +231,16 @@ def _beyond(record: Record, effects: Sequence[Finding]) -> str:
     if yes == len(effects):
         return f"{what} do less"
     if yes:
-        return f"{what} do less in {yes} of {len(effects)} tests"
+        return f"{what} do less in {_of_asked(yes, len(ranks))}"
     if all(rank.rank > 1 for rank in evaluable):
         return f"some {what} do as much"
     return f"{what} are not shown to do less"
+
+
+def _of_asked(yes: int, asked: int) -> str:
+    """`the one test that asked`, `two of the three tests that asked`; what is not asked tells nothing."""
+    many = "the one test that asked" if asked == 1 else f"the {count(asked)} tests that asked"
+    return many if yes == asked else f"{count(yes)} of {many}"
 
 
 def _dissociated(record: Record) -> str:

@@ -21,7 +21,6 @@ from lesion.runs.folder.clock import stamp
 from lesion.runs.folder.run_folder import RunFolder, Unit, read_begun
 from lesion.runs.manifest.environment import source_hash
 from lesion.runs.manifest.run import Manifest
-from lesion.runs.measure.cell_items import draw_of
 from lesion.study.arms.edits import asked_task, same_sites
 from lesion.study.gates.evidence.paired_arms import DRIFT
 from lesion.study.gates.evidence.soundness import (
@@ -35,6 +34,7 @@ from lesion.study.gates.evidence.soundness import (
 from lesion.study.metric_table import COLUMNS
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEM_KEY, NUMBERS
+from lesion.study.stages.draws import draw_of
 from lesion.study.study import Study
 from lesion.tasks.task import Draw, Split
 

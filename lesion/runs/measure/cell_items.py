@@ -9,9 +9,10 @@ from lesion.models.chat_template import open_frame
 from lesion.models.model import Model
 from lesion.study.arms.edits import EdgeKnockOut, Patching, asked_task
 from lesion.study.plan import Cell, Plan
+from lesion.study.stages.draws import draw_of
 from lesion.study.study import Study
 from lesion.tasks.config import TaskConfig
-from lesion.tasks.task import Draw, Item
+from lesion.tasks.task import Item
 from lesion.tasks.tokenizers.chat_turn import Chat, Frame, framed, is_chat
 from lesion.tasks.tokenizers.prompt_contract import Compiled, Refused, compile_item
 
@@ -23,23 +24,6 @@ BATCH_ROWS = 256
 def frame_of(name: str, system: str | None) -> Frame:
     """What a model's chat template puts around a question, read once per worker."""
     return open_frame(name, Chat(system=system))
-
-
-def confirmation(plan: Plan, seed: int) -> Draw:
-    """The lane of one confirmation seed."""
-    return Draw("confirm", plan.key, seed, plan.study.baseline.seeds, plan.study.prefixes)
-
-
-def discovery(study: Study, seed: int = 0) -> Draw:
-    """The discovery lane."""
-    return Draw("discovery", f"discovery-{study.seed}", seed, 1, study.prefixes)
-
-
-def draw_of(cell: Cell, plan: Plan) -> Draw:
-    """Whose items a cell asks: confirmation lanes are ordered by the plan's key, discovery by the study's seed."""
-    if cell.split == "confirm":
-        return confirmation(plan, cell.seed)
-    return discovery(plan.study, cell.seed)
 
 
 class Block(NamedTuple):

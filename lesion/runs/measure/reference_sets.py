@@ -16,9 +16,10 @@ from lesion.engine.replacement_activations import Library, reference_hash
 from lesion.errors import InterventionError
 from lesion.identity import content_hash
 from lesion.models.model import Model
-from lesion.runs.measure.cell_items import block_of, compiled_block, confirmation, discovery
+from lesion.runs.measure.cell_items import block_of, compiled_block
 from lesion.study.arms.arm import ALIKE
 from lesion.study.plan import Cell, Plan, reference_items
+from lesion.study.stages.draws import confirmation, discovery
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.task import Draw, Item

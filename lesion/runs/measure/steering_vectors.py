@@ -17,7 +17,7 @@ from lesion.measures.effects.steering import contrast, streams
 from lesion.measures.effects.vector_file import read_vector
 from lesion.measures.prompt_set import Asked, of
 from lesion.models.model import Model
-from lesion.runs.measure.cell_items import block_of, discovery, written_block
+from lesion.runs.measure.cell_items import block_of, written_block
 from lesion.study.arms.arm import Arm
 from lesion.study.arms.edits import Steering
 from lesion.study.arms.targets import GivenSites, aim
@@ -30,6 +30,7 @@ from lesion.study.arms.vectors import (
     written_differences,
 )
 from lesion.study.plan import Cell, Plan
+from lesion.study.stages.draws import discovery
 from lesion.study.stages.edits import control_vector
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import TaskConfig

@@ -7,6 +7,7 @@ from lesion.report.paper.claims.cells import Cell, pieces
 from lesion.report.paper.claims.claim import Claim
 from lesion.report.paper.claims.row_queries import unedited
 from lesion.report.paper.manuscript import Line, Name, Theirs, joined, words
+from lesion.report.paper.tables.example import example
 from lesion.report.paper.text.run_view import RunView
 from lesion.report.paper.text.sections import Table
 from lesion.report.wording.checks import Failed, edit_name, factors, loud_sets
@@ -66,12 +67,10 @@ def _tasks(run: RunView) -> list[tuple[Line, ...]]:
     rows: list[tuple[Line, ...]] = []
     for tier in run.study.tasks:
         what = run.number("task", f"{tier}: task", "study", "tasks", tier)
-        prompts = run.record.prompts.filter(tier=tier)
-        example = prompts.row(0, named=True)["prompt"] if prompts.height else "none was asked"
         facts = [(i, fact) for i, fact in enumerate(run.manifest.datasets) if fact.tier == tier]
         items = joined(_item_counts(run, tier, facts), "; ", "; ")
         hashes = joined([words(Name(fact.dataset_hash[:_SHORT])) for _, fact in facts[:1]])
-        rows.append((words(Name(tier)), words(what), (Theirs(example[-_EXAMPLE:], "code"),), items, hashes))
+        rows.append((words(Name(tier)), words(what), (Theirs(example(run, tier)[-_EXAMPLE:], "code"),), items, hashes))
     return rows
 
 
@@ -134,7 +133,7 @@ def verdicts_table(runs: Sequence[RunView]) -> Table:
     )  # fmt: skip
     widths = (1.2, 1.2, 1.2, *(1.4,) * len(changes), 1.0, 0.9, 0.7)
     if several:
-        return Table(("study", *columns), rows, (1.3, *widths), small=True)
+        return Table(("study", *columns), rows, (2.2, *widths), small=True)
     return Table(columns, rows, widths, small=True)
 
 
