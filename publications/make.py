@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lesion.runs.check.certificate import is_certified
-from lesion.runs.manifest.run import read_manifest
+from lesion.errors import LesionError
+from lesion.runs.check.certificate import read_certificate
+from lesion.runs.manifest.run import REPRODUCED, Match, read_manifest
 from publications import below_floor, buckets, discovery_sets, other_answers, set_heads, set_sizes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -102,16 +103,25 @@ def published(study: str) -> None:
 
 def repeated(run: Path) -> None:
     """A published run repeated from its manifest in a fresh environment, once; its certificate stands beside it."""
-    if is_repeated(run):
+    if repetition(run) is not None:
         return
     lesion("replay", str(run / "manifest.json"), "--fresh", "--trust", "--home", str(HOME), "--workers", WORKERS)
     made = HOME / "runs" / f"{run.name}.certificate.json"
     shutil.copy2(made, OUT / made.name)
 
 
+def repetition(run: Path) -> Match | None:
+    """How a published run came out again in a fresh environment, by the certificate beside it; none without one."""
+    try:
+        found = read_certificate(run.with_name(f"{run.name}.certificate.json"))
+    except LesionError:
+        return None
+    return found.match if found.run_seal == read_manifest(run).seal else None
+
+
 def is_repeated(run: Path) -> bool:
-    """Whether a certificate beside a published run says that it came out again."""
-    return is_certified(run.with_name(f"{run.name}.certificate.json"), read_manifest(run))
+    """Whether a published run came out again, within the noise of its machine."""
+    return repetition(run) in REPRODUCED
 
 
 def written(runs: list[Path]) -> None:
@@ -176,7 +186,8 @@ def listing() -> str:
     runs = {study: f"- {study}: registered, not ended." for study in STUDIES}
     for study, run in ended().items():
         lines += told(study, json.loads((run / "manifest.json").read_text(encoding="utf-8")))
-        repeat = "repeated" if is_repeated(run) else "not yet repeated"
+        match = repetition(run)
+        repeat = "not yet repeated" if match is None else f"{match} when repeated"
         runs[study] = f"- {study}: [`{run.name}`]({run.name}/README.md), {repeat} in a fresh environment."
     return "\n".join([BEGIN, *lines, "", *runs.values(), END])
 
@@ -185,10 +196,12 @@ def front() -> str:
     """How far the studies are: the project's front page has it."""
     done = ended()
     repeats = [study for study, run in done.items() if is_repeated(run)]
+    verdicts = [study for study, run in done.items() if repetition(run) == "verdict-equal"]
     waiting = [study for study in STUDIES if study not in done]
     lines = [
         f"{len(done)} of {len(STUDIES)} registered studies have ended: {', '.join(done)}.",
         f"Repeated in a fresh environment: {', '.join(repeats) or 'none yet'}.",
+        *([f"Repeated, with equal verdicts and not all answers equal: {', '.join(verdicts)}."] if verdicts else []),
         *([f"Not ended: {', '.join(waiting)}."] if waiting else []),
     ]
     return "\n".join([BEGIN, *lines, END])

@@ -82,7 +82,21 @@ def test_make_publication_repeats_published_runs_and_ends_on_a_clean_clone(
     assert (indexed[:2], paper[0]) == (("runs", "--rebuild"), "paper")
     assert runs == {*paper} & runs == {path.name for path in (tmp_path / "home" / "runs").iterdir() if path.is_dir()}
     assert " repeated in a" not in make.listing().replace("not yet repeated", ""), "{} certifies nothing"
+    assert "when repeated" not in make.listing()
     assert "fresh environment: none yet." in make.front()
+
+
+def test_a_run_that_came_out_with_equal_verdicts_alone_is_not_called_repeated(
+    repository: Path, real: Path, tmp_path: Path
+) -> None:
+    make = load_program(repository / "publications" / "make.py")
+    (run,) = real.glob("*_operand-heads_*/")
+    assert (make.repetition(run), make.is_repeated(run)) == ("verdict-equal", False)
+    shutil.copytree(run, tmp_path / run.name)
+    assert make.repetition(tmp_path / run.name) is None, "no certificate beside it"
+    (other,) = real.glob("*_real-repeats_*.certificate.json")
+    shutil.copy2(other, tmp_path / f"{run.name}.certificate.json")
+    assert make.repetition(tmp_path / run.name) is None, "a certificate of another run"
 
 
 def test_a_run_from_before_an_amendment_is_not_published(

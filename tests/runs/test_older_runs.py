@@ -82,3 +82,8 @@ def test_the_commands_take_the_published_run(repository: Path, tmp_path: Path, c
     code, said, err = call("query", "select role, edit, count(*) as n from items group by role, edit", "--home", home)
     assert code == 0, err
     assert "baseline" in said
+    code, said, err = call("paper", published.name, "--home", home, "--out", str(tmp_path / "paper"))
+    assert code == 2
+    assert "was published before publications kept" in err
+    assert "replay its manifest" in err
+    assert not (tmp_path / "paper").exists()

@@ -6,7 +6,7 @@ from lesion.models.model import open_model
 from lesion.runs.measure.cell_items import block_of
 from lesion.runs.measure.reference_sets import MOST, candidates, coverage, covered_by, library_of, reference_hashes
 from lesion.study.plan import Cell, Plan, Shape, new_plan
-from lesion.study.stages.draws import confirmation, discovery
+from lesion.study.stages.cells import confirmation, discovery
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 

@@ -16,7 +16,7 @@ from lesion.report.record import Record, read_record
 from lesion.runs.check.certificate import is_certified
 from lesion.runs.check.consistency import contradictions
 from lesion.runs.folder.find import find_run, folder_of
-from lesion.runs.folder.published import ROWS, UNITS, PublishedRun, is_published, published_faults
+from lesion.runs.folder.published import ROWS, UNITS, PublishedRun, is_published, open_rows, published_faults
 from lesion.runs.folder.run_folder import RunFolder
 from lesion.runs.index.ledger import Entry, check_seal, known
 from lesion.runs.manifest.run import read_manifest
@@ -137,15 +137,17 @@ def read_published(folder: Path) -> Source:
 
 
 def read_source(home: Path, run: str, *, provisional: bool) -> Source:
-    """A run whose folder is what was sealed.
+    """A run whose folder is what was sealed, or what was published of it.
 
     Raises:
+        InputError: when it was published before publications kept units.
         Tampered: naming the first file or part that differs.
     """
     folder = home / "runs" / run
     manifest = read_manifest(folder)
     check_seal(home, manifest)
     if is_published(folder):
+        open_rows(folder)  # refuses older publications, which lack what a paper tells
         return read_published(folder)
     present = dict(RunFolder(folder).files())
     if changed := sorted(name for name, _ in present.items() ^ manifest.files.items()):

@@ -34,7 +34,7 @@ from lesion.study.gates.evidence.soundness import (
 from lesion.study.metric_table import COLUMNS
 from lesion.study.plan import Cell
 from lesion.study.rows import ITEM_KEY, NUMBERS
-from lesion.study.stages.draws import draw_of
+from lesion.study.stages.cells import draw_of
 from lesion.study.study import Study
 from lesion.tasks.task import Draw, Split
 

@@ -9,7 +9,7 @@ from lesion.models.chat_template import open_frame
 from lesion.models.model import Model
 from lesion.study.arms.edits import EdgeKnockOut, Patching, asked_task
 from lesion.study.plan import Cell, Plan
-from lesion.study.stages.draws import draw_of
+from lesion.study.stages.cells import draw_of
 from lesion.study.study import Study
 from lesion.tasks.config import TaskConfig
 from lesion.tasks.task import Item

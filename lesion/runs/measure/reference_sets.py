@@ -19,7 +19,7 @@ from lesion.models.model import Model
 from lesion.runs.measure.cell_items import block_of, compiled_block
 from lesion.study.arms.arm import ALIKE
 from lesion.study.plan import Cell, Plan, reference_items
-from lesion.study.stages.draws import confirmation, discovery
+from lesion.study.stages.cells import confirmation, discovery
 from lesion.study.study import Study
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.task import Draw, Item

@@ -30,7 +30,7 @@ from lesion.study.arms.vectors import (
     written_differences,
 )
 from lesion.study.plan import Cell, Plan
-from lesion.study.stages.draws import discovery
+from lesion.study.stages.cells import discovery
 from lesion.study.stages.edits import control_vector
 from lesion.tasks.catalogue import make_task
 from lesion.tasks.config import TaskConfig

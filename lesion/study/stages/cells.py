@@ -1,4 +1,4 @@
-"""What each stage consists of: cells, one for each block of items, in a fixed order. Pure."""
+"""What each stage consists of: cells, one for each block of items, in a fixed order, and which items they ask. Pure."""
 
 from collections.abc import Mapping
 
@@ -9,6 +9,8 @@ from lesion.study.arms.targets import NAMED, aim
 from lesion.study.claims import Ablation, with_own
 from lesion.study.plan import Aim, Cell, Chosen, Plan, StageName, all_heads, look_items, swept
 from lesion.study.stages.edits import DISCOVERY, ablation_arm, edited, exchange_arm, others_of, primary_of
+from lesion.study.study import Study
+from lesion.tasks.task import Draw
 
 
 def _blocks(start: int, stop: int, block: int) -> list[tuple[int, int]]:
@@ -174,3 +176,20 @@ def _edits(plan: Plan, chosen: Chosen, seed: int) -> list[Arm]:
     target, where, name = plan.targets[chosen.aim], (chosen.model, chosen.tier), chosen.target
     others = [ablation_arm("target", target, kind, plan, where, seed, name) for kind in others_of(chosen)]
     return [edited("target", target, chosen, plan, seed), *others]
+
+
+def confirmation(plan: Plan, seed: int) -> Draw:
+    """The lane of one confirmation seed."""
+    return Draw("confirm", plan.key, seed, plan.study.baseline.seeds, plan.study.prefixes)
+
+
+def discovery(study: Study, seed: int = 0) -> Draw:
+    """The discovery lane."""
+    return Draw("discovery", f"discovery-{study.seed}", seed, 1, study.prefixes)
+
+
+def draw_of(cell: Cell, plan: Plan) -> Draw:
+    """Whose items a cell asks: confirmation lanes are ordered by the plan's key, discovery by the study's seed."""
+    if cell.split == "confirm":
+        return confirmation(plan, cell.seed)
+    return discovery(plan.study, cell.seed)

@@ -2,7 +2,7 @@
 
 from lesion.report.paper.text.run_view import RunView
 from lesion.study.arms.edits import asked_task
-from lesion.study.stages.draws import confirmation, discovery
+from lesion.study.stages.cells import confirmation, discovery
 from lesion.tasks.config import Gsm8kConfig, OwnConfig, PromptFileConfig
 
 FROM_FILES = (Gsm8kConfig, OwnConfig, PromptFileConfig)
@@ -23,6 +23,7 @@ def example(run: RunView, tier: str) -> str:
     config = run.study.tasks[tier]
     if isinstance(config, FROM_FILES):
         return "not kept in the published run"
-    lane = confirmation(run.manifest.plan, row["seed"]) if row["split"] == "confirm" else discovery(run.study)
+    confirms, seed = row["split"] == "confirm", row["seed"]
+    lane = confirmation(run.manifest.plan, seed) if confirms else discovery(run.study, seed)
     item = next(asked_task(config, run.study.sweep.edit).items(lane, row["index"], row["index"] + 1))
     return item.prompt if item.id == row["item_id"] else "not kept in the published run"
